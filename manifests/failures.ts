@@ -1,0 +1,218 @@
+/**
+ * Everything that can go wrong, in one table. The command line, HTTP and the tracker are three views of a row.
+ * Programs read the code, people read the message; nobody reads the message to branch on it.
+ */
+
+export type FailureFamily = "usage" | "untrusted" | "unavailable" | "damaged" | "busy" | "no-space" | "interrupted";
+
+interface FailureRow {
+  readonly family: FailureFamily;
+  /** HTTP status of the problem document. */
+  readonly status: number;
+  /** One sentence for people: the fact, without the particulars. */
+  readonly title: string;
+  /** What to do about it. */
+  readonly remedy: string;
+}
+
+/** Process exit code of each family; 1 is kept for a bug. */
+export const EXIT_CODES: Readonly<Record<FailureFamily, number>> = {
+  usage: 2,
+  untrusted: 3,
+  unavailable: 4,
+  damaged: 5,
+  busy: 6,
+  "no-space": 7,
+  interrupted: 130,
+};
+
+// Sorted by code. Add a row here before you throw; never throw a bare Error for something a user can meet.
+export const FAILURES = {
+  "chunk.corrupt": {
+    family: "damaged",
+    status: 502,
+    title: "A chunk does not match its hash",
+    remedy: "Run the command again; if it happens again, the publisher should publish the release again.",
+  },
+  "edge.busy": {
+    family: "unavailable",
+    status: 503,
+    title: "The edge is too busy to answer",
+    remedy: "Try again in a moment.",
+  },
+  "edge.unreachable": {
+    family: "unavailable",
+    status: 503,
+    title: "The edge cannot be reached",
+    remedy: "Check the connection and the edge's URL, then run the command again.",
+  },
+  "install.busy": {
+    family: "busy",
+    status: 409,
+    title: "Another patcher is working on this install",
+    remedy: "Wait until it has finished.",
+  },
+  "install.damaged": {
+    family: "damaged",
+    status: 422,
+    title: "Files of the install differ from the release",
+    remedy: "Run `patchswarm verify <dir> --repair`.",
+  },
+  "install.no-space": {
+    family: "no-space",
+    status: 507,
+    title: "Not enough free space on the disk",
+    remedy: "Free the bytes named here and run the command again; what was downloaded is kept.",
+  },
+  "install.not-found": {
+    family: "usage",
+    status: 404,
+    title: "No install here",
+    remedy: "Name the folder of an install, or install first: `patchswarm patch <dir> --title title.json`.",
+  },
+  "metadata.expired": {
+    family: "untrusted",
+    status: 422,
+    title: "Signed metadata has expired",
+    remedy: "Check this machine's clock; if it is right, the publisher or operator must sign again.",
+  },
+  "metadata.invalid": {
+    family: "untrusted",
+    status: 422,
+    title: "Metadata is malformed or not signed by enough trusted keys",
+    remedy: "Do not install from this edge; tell the publisher.",
+  },
+  "metadata.rollback": {
+    family: "untrusted",
+    status: 409,
+    title: "The edge offers something older than what was seen before",
+    remedy: "Do not install from this edge; tell the publisher.",
+  },
+  "object.bad-name": {
+    family: "usage",
+    status: 400,
+    title: "Not the name of an object",
+    remedy: "Objects are named by 64 lowercase hex digits, the SHA-256 of their bytes.",
+  },
+  "object.malformed": {
+    family: "damaged",
+    status: 422,
+    title: "An object cannot be parsed",
+    remedy: "Run the command again; if it happens again, the publisher should publish the release again.",
+  },
+  "object.mismatch": {
+    family: "untrusted",
+    status: 422,
+    title: "The bytes do not match the name they were asked or sent under",
+    remedy: "Send the bytes whose SHA-256 is the name.",
+  },
+  "object.not-found": {
+    family: "unavailable",
+    status: 404,
+    title: "No such object",
+    remedy: "Publish the release again, or ask for one that the edge has.",
+  },
+  "object.too-large": {
+    family: "damaged",
+    status: 413,
+    title: "Larger than the cap for this kind of object",
+    remedy: "Objects are at most 32 MiB for packs; see manifests/limits.ts for the others.",
+  },
+  "path.unsafe": {
+    family: "usage",
+    status: 422,
+    title: "A path that cannot be installed safely on every system",
+    remedy: "Rename the file; the policy is in docs/ARCHITECTURE.md.",
+  },
+  "release.not-found": {
+    family: "usage",
+    status: 404,
+    title: "No such release",
+    remedy: "List the releases there are with `patchswarm releases`.",
+  },
+  "request.malformed": {
+    family: "usage",
+    status: 400,
+    title: "The request cannot be understood",
+    remedy: "See docs/ARCHITECTURE.md for the HTTP surface.",
+  },
+  "request.not-found": {
+    family: "usage",
+    status: 404,
+    title: "Nothing lives at this URL",
+    remedy: "See docs/ARCHITECTURE.md for the HTTP surface.",
+  },
+  "request.unauthorized": {
+    family: "untrusted",
+    status: 401,
+    title: "The request is not signed by a key that may do this",
+    remedy: "Use a key of this title (--keys), or the admin token for `init`.",
+  },
+  "source.interrupted": {
+    family: "interrupted",
+    status: 499,
+    title: "Interrupted",
+    remedy: "Run the same command again; it continues where it stopped.",
+  },
+  "sources.exhausted": {
+    family: "unavailable",
+    status: 503,
+    title: "No allowed source has the missing bytes",
+    remedy: "Allow more sources with --sources, or run the command again later; what was downloaded is kept.",
+  },
+  "title.exists": {
+    family: "usage",
+    status: 409,
+    title: "The title is already registered",
+    remedy: "Choose another name, or use the title.json and keys it was registered with.",
+  },
+  "title.not-found": {
+    family: "usage",
+    status: 404,
+    title: "No such title on this edge",
+    remedy: "Register it with `patchswarm init`.",
+  },
+  "usage.bad-flag": {
+    family: "usage",
+    status: 400,
+    title: "An option or argument cannot be used",
+    remedy: "See --help.",
+  },
+  "usage.no-keys": {
+    family: "usage",
+    status: 400,
+    title: "A signing key that is needed is not there",
+    remedy: "Point --keys at the folder that `patchswarm init` made.",
+  },
+} as const satisfies Record<string, FailureRow>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/** Expected and found, sizes, names: whatever helps. Never a key, never a token. */
+export type FailureFacts = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+
+/** The one error class. `message` is for people: title, particulars, remedy. */
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly code: FailureCode;
+  readonly facts: FailureFacts;
+
+  constructor(code: FailureCode, facts: FailureFacts = {}, options?: ErrorOptions) {
+    const row = FAILURES[code];
+    const particulars = Object.entries(facts)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : String(value)}`)
+      .join("; ");
+    super(`${row.title}${particulars === "" ? "" : `: ${particulars}`}. ${row.remedy}`, options);
+    this.code = code;
+    this.facts = facts;
+  }
+
+  get family(): FailureFamily {
+    return FAILURES[this.code].family;
+  }
+
+  get status(): number {
+    return FAILURES[this.code].status;
+  }
+}

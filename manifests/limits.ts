@@ -1,0 +1,82 @@
+/** Every cap, timeout and default: unit in the name, reason or source in the comment. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+// --- Objects -----------------------------------------------------------------------------------------------------
+
+/** Largest tree we read, compressed. FACTS: 42,000 files make 2.0 MB, so this is about 1.3 million files. */
+export const TREE_BYTES_MAX = 64 * MIB;
+/** Largest tree after decompression: about 200 B a line. */
+export const TREE_PLAIN_BYTES_MAX = 512 * MIB;
+/** Files in one release; keeps every per-file table in memory affordable. */
+export const TREE_FILES_MAX = 2_000_000;
+/** Largest release document. It holds a dozen fields and free-text notes. */
+export const RELEASE_BYTES_MAX = 64 * KIB;
+/** Largest .torrent: 20 B (v1) + 32 B (v2) a piece and about 200 B a file. */
+export const TORRENT_BYTES_MAX = 128 * MIB;
+/** A pack is closed before it would pass this. Below the 100 MB request body limit of Workers with room for memory. */
+export const PACK_BYTES_MAX = 32 * MIB;
+/** Largest object of any kind that the origin takes: Workers refuse request bodies over 100 MB. */
+export const OBJECT_BYTES_MAX = 95 * MIB;
+/** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
+export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
+/** Recipes are collected in objects of about this size, so that 20,000 small files do not make 20,000 objects. */
+export const RECIPE_OBJECT_BYTES_WANTED = 4 * MIB;
+
+// --- Chunks ------------------------------------------------------------------------------------------------------
+
+/** FastCDC sizes for titles up to CHUNK_LARGE_TITLE_BYTES. 64 KiB wanted: FACTS section 5 compares 16k and 64k. */
+export const CHUNK_BYTES = { min: 16 * KIB, wanted: 64 * KIB, max: 256 * KIB } as const;
+/** Above this a title's chunks are four times larger, so that recipes of 100 GB stay a few MB per changed GB. */
+export const CHUNK_LARGE_TITLE_BYTES = 16 * 1024 * MIB;
+export const CHUNK_BYTES_LARGE = { min: 64 * KIB, wanted: 256 * KIB, max: 1024 * KIB } as const;
+/** Largest chunk any recipe may name; a decoder allocates at most this. */
+export const CHUNK_BYTES_MAX = CHUNK_BYTES_LARGE.max;
+
+// --- Torrent -----------------------------------------------------------------------------------------------------
+
+/** BEP 52: the leaves of every Merkle tree, and the unit of a request (BEP 3). */
+export const BLOCK_BYTES = 16 * KIB;
+/** BEP 52: a piece is a power of two and at least one block. */
+export const PIECE_BYTES_MIN = BLOCK_BYTES;
+/** Above 4 MiB a piece costs too much to fetch again when one byte was wrong. */
+export const PIECE_BYTES_MAX = 4 * MIB;
+
+// --- Metadata (TUF) ----------------------------------------------------------------------------------------------
+
+/** tuf-js defaults to 512,000 for root; ours carry five keys. */
+export const ROOT_BYTES_MAX = 512_000;
+/** Any other role: 10,000 releases of 400 B. */
+export const ROLE_BYTES_MAX = 4 * MIB;
+/** How long each role's signature lasts, seconds. Offline roles outlive a holiday; online ones are re-signed by alarm. */
+export const ROLE_LIFETIME_S = {
+  root: 365 * 86_400,
+  targets: 365 * 86_400,
+  channel: 180 * 86_400,
+  live: 7 * 86_400,
+  snapshot: 7 * 86_400,
+  timestamp: 86_400,
+} as const;
+/** The alarm signs the timestamp again when less than this is left, seconds. */
+export const TIMESTAMP_RESIGN_BEFORE_S = 12 * 3600;
+/** How far a signed request's `created` may be from the edge's clock, seconds. RFC 9421 section 7.2.1 asks for a window. */
+export const REQUEST_SKEW_S = 300;
+/** How far the freshness statement's `now` may be from the local clock before we say so, seconds. */
+export const CLOCK_SKEW_S = 300;
+
+// --- Tracker -----------------------------------------------------------------------------------------------------
+
+/** Peers in a reply when the client names no number: chihaya and bittorrent-tracker agree on 50. */
+export const PEERS_WANTED_DEFAULT = 50;
+export const PEERS_WANTED_MAX = 100;
+/** Seconds between announces (BEP 3 `interval`, `min interval`). */
+export const ANNOUNCE_INTERVAL_S = 120;
+export const ANNOUNCE_INTERVAL_MIN_S = 30;
+
+// --- Transfer ----------------------------------------------------------------------------------------------------
+
+/** When peers together deliver at least this, the origin rests: 200 Mbit/s, bytes a second. See sources/choose.ts. */
+export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
+/** HTTP: seconds without a byte before a request is given up. */
+export const HTTP_IDLE_TIMEOUT_S = 20;
