@@ -1,0 +1,94 @@
+/**
+ * The seam between the swarm and whoever wants a release: what is there, what is missing, and who is fetching what.
+ * Peers and origin share one board, so nothing is fetched twice and nothing unproven is served. Interfaces only.
+ *
+ *            claim()                 complete() -> true
+ *  missing ----------> claimed ------------------------> verified
+ *     ^                  | release(), complete() -> false
+ *     +------------------+
+ */
+import type { TorrentLayout } from "../../manifests/torrent.ts";
+
+/** A piece changed hands. `missing`: it may be claimed (again). `verified`: on disk and proven, it may be served. */
+export interface BoardChange {
+  readonly piece: number;
+  readonly now: "missing" | "verified";
+}
+
+/** What the swarm may serve: pieces that are on disk and were proven by their file's pieces root. */
+export interface VerifiedPieces {
+  readonly layout: TorrentLayout;
+  /** Whether the piece is verified: on disk and proven. */
+  has(piece: number): boolean;
+  /** Every verified piece, once, in any order. Read once on joining; later ones arrive through `onChange`. */
+  verified(): Iterable<number>;
+  /**
+   * `bytes` bytes at `offset` of a piece, padding excluded: the range lies inside `pieceOf(layout, piece).bytes`.
+   * Undefined when the piece is not verified. The array is the caller's to keep.
+   */
+  readVerified(piece: number, offset: number, bytes: number): Promise<Uint8Array> | undefined;
+  /** Calls the listener after each change, from anyone. Returns the way to stop it. */
+  onChange(listener: (change: BoardChange) => void): () => void;
+}
+
+/** What the swarm may also fetch. Pieces without bytes of their own (none exist: empty files have no pieces) never show. */
+export interface PieceBoard extends VerifiedPieces {
+  /** Pieces that can be claimed now, in any order. Read once on joining; later ones arrive through `onChange`. */
+  missing(): Iterable<number>;
+  /** Takes the piece: until it is completed or released nobody else can. Undefined when it is verified or taken. */
+  claim(piece: number): PieceClaim | undefined;
+}
+
+/** The sole right to fetch one piece. Ends with `complete` or `release`, whichever comes first. */
+export interface PieceClaim {
+  readonly piece: number;
+  /** Real bytes of the piece, padding excluded. */
+  readonly bytes: number;
+  /** 16 KiB block numbers still to fetch, ascending, never empty; the other blocks are on disk already. */
+  readonly blocks: readonly number[];
+  /**
+   * Hands in the piece: `piece` is `bytes` long, with the blocks of `blocks` filled in at their places. It belongs to
+   * the board from here on (which fills in what is on disk, hashes it in a thread, writes it, may detach its buffer).
+   * True: it is proven and written. False: bytes were wrong; the piece is missing again, and because any of its blocks
+   * may have been the bad one, the next claim names all of them. Throws: what the disk throws.
+   */
+  complete(piece: Uint8Array<ArrayBuffer>): Promise<boolean>;
+  /** Gives the piece back unfinished. Nothing happens when the claim has already ended. */
+  release(): void;
+}
+
+/** Rates in bytes a second; null means no limit. */
+export interface SwarmTerms {
+  /** Announce URLs, http(s) and ws(s), of the title's edge for this player. */
+  readonly announce: readonly string[];
+  readonly uploadLimit: number | null;
+  readonly downloadLimit: number | null;
+  /** False: take, never give. Everyone stays choked. */
+  readonly allowUpload: boolean;
+}
+
+/** This machine's place in swarms: one listening socket, one peer id, any number of torrents. */
+export interface Swarm {
+  /**
+   * Announces and serves what the board has, and fetches what it misses, until `leave`. A board without `claim` is only
+   * served. Throws: object.malformed when the metainfo is not a torrent or not the board's.
+   */
+  join(metainfo: Uint8Array, board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership>;
+  /** Leaves everything. No socket, timer or claim of ours is left when it resolves. */
+  close(): Promise<void>;
+}
+
+/** Being in one torrent's swarm. Counters only grow. */
+export interface Membership {
+  peers(): { readonly connected: number; readonly unchoked: number };
+  /** Content bytes a second arriving from peers, over the last few seconds. */
+  rate(): number;
+  /** Content bytes that arrived from peers, good or bad. */
+  downloaded(): number;
+  /** Content bytes sent to peers. */
+  uploaded(): number;
+  /** Peers that were dropped for sending bytes that fail verification, as "address (peer id)". */
+  badPeers(): readonly string[];
+  /** Stops fetching and serving, releases every claim, tells the trackers. */
+  leave(): Promise<void>;
+}
