@@ -1,0 +1,50 @@
+/** What every verb shares: the `--json` flag, examples in its help, and a context to act in. */
+import { Command, type OptionValues } from "commander";
+import { type Output, createOutput } from "./output.ts";
+
+/** What a verb may use of the world beyond the disk. */
+export interface Context {
+  readonly output: Output;
+  /** Aborted on SIGINT and SIGTERM: stop, keep what is done, throw `source.interrupted`. */
+  readonly signal: AbortSignal;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** A verb's flags as commander gives them, checked by the verb's own parser. */
+export type Action = (context: Context, options: OptionValues, args: readonly string[]) => Promise<void>;
+
+/**
+ * A subcommand with `--json`, a summary and examples.
+ * @param usage  name and arguments as commander reads them: "patch <dir>"
+ * @param examples  command lines without the program's name, each with what it does
+ */
+export function verb(usage: string, summary: string, examples: readonly (readonly [string, string])[]): Command {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  const lines = examples.map(([line, meaning]) => `  patchswarm ${line.padEnd(width)}   ${meaning}`);
+  const [name = usage, ...parameters] = usage.split(" ");
+  const command = new Command(name).summary(summary).description(summary);
+  for (const parameter of parameters) command.argument(parameter);
+  return command
+    .option("--json", "print one JSON object a line on stdout")
+    .addHelpText("after", `\nExamples:\n${lines.join("\n")}`);
+}
+
+/** Ties a verb to what it does. The context is closed afterwards, whatever happened. */
+export function act(command: Command, action: Action): Command {
+  return command.action(async (...received: unknown[]) => {
+    const options = command.opts();
+    const output = createOutput(options["json"] === true, process, () => performance.now());
+    const stop = new AbortController();
+    const onSignal = (): void => stop.abort();
+    process.once("SIGINT", onSignal);
+    process.once("SIGTERM", onSignal);
+    try {
+      await action({ output, signal: stop.signal, env: process.env }, options, command.args);
+    } finally {
+      process.off("SIGINT", onSignal);
+      process.off("SIGTERM", onSignal);
+      output.close();
+    }
+    void received;
+  });
+}

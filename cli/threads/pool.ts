@@ -1,0 +1,53 @@
+/** Worker threads for what burns processor: hashing, chunking, (de)compression. One pool a process, made on first use. */
+import { availableParallelism } from "node:os";
+import { Piscina } from "piscina";
+import type * as jobs from "./thread.ts";
+
+type Jobs = typeof jobs;
+export type JobName = keyof Jobs;
+
+/** More threads than this only raise memory: disks and links are the limit by then. */
+const THREADS_MAX = 8;
+
+let pool: Piscina | undefined;
+
+/** How many jobs run at once; callers keep about twice that many queued. */
+export function threadCount(): number {
+  return Math.min(availableParallelism(), THREADS_MAX);
+}
+
+/**
+ * Runs a job of `thread.ts` in a worker thread.
+ * @param transfer  buffers that move instead of being copied; the caller must not touch them again
+ */
+export async function runJob<Name extends JobName>(
+  name: Name,
+  input: Parameters<Jobs[Name]>[0],
+  options: { readonly transfer?: readonly ArrayBuffer[]; readonly signal?: AbortSignal } = {},
+): Promise<Awaited<ReturnType<Jobs[Name]>>> {
+  pool ??= new Piscina({
+    filename: threadFile(),
+    maxThreads: threadCount(),
+    minThreads: 1,
+    idleTimeout: 60_000,
+    concurrentTasksPerWorker: 1,
+  });
+  return (await pool.run(input, {
+    name,
+    ...(options.transfer === undefined ? {} : { transferList: [...options.transfer] }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  })) as Awaited<ReturnType<Jobs[Name]>>;
+}
+
+/** Ends the threads, so that the process can exit. */
+export async function closePool(): Promise<void> {
+  const closing = pool;
+  pool = undefined;
+  await closing?.destroy();
+}
+
+/** The source tree runs as it is; the build puts `thread.js` beside its other files. */
+function threadFile(): string {
+  const name = import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js";
+  return new URL(name, import.meta.url).href;
+}
