@@ -1,0 +1,103 @@
+/** Whole processes that are killed, starved or lied to: the install is the old release or the new one, never a mix. */
+import { open, readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { differences } from "../support/folders.ts";
+import { openStudio, writeFiles } from "../support/studio.ts";
+
+const MIB = 1024 * 1024;
+
+test("a patch killed while downloading continues on the next run with what it had", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": 12 * MIB, "b.bin": 12 * MIB });
+  await studio.publish("v1", "1.0.0");
+  const victim = studio.startPatch("player", ["--download-limit", "4MB"], {
+    onLine(line, process) {
+      if (line.type === "progress" && line["phase"] === "downloading" && Number(line["done"]) > 10 * MIB) {
+        process.kill("SIGKILL");
+      }
+    },
+  });
+  expect((await victim.finished()).code).toBeNull();
+  expect(await differences(studio.at("v1"), studio.at("player"))).toEqual(["a.bin", "b.bin"]);
+  const continued = await studio.patch("player");
+  expect(continued.bytes.fetched.origin).toBeLessThan(20 * MIB);
+  expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+});
+
+test("a patch killed while committing is completed by the next run", async () => {
+  await using studio = await openStudio();
+  const files = (version: string): Record<string, string> =>
+    Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`dir-${i % 50}/file-${i}.txt`, `${version} ${i}`]));
+  await writeFiles(studio.at("v1"), files("v1"));
+  await writeFiles(studio.at("v2"), files("v2"));
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  await studio.publish("v2", "2.0.0");
+  const victim = studio.startPatch("player", [], {
+    onLine(line, process) {
+      if (line.type === "progress" && line["phase"] === "committing") process.kill("SIGKILL");
+    },
+  });
+  expect((await victim.finished()).code).toBeNull();
+  await studio.patch("player");
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("an edge that goes away is waited for or reported, and the patch completes once it is back", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": 8 * MIB });
+  await studio.publish("v1", "1.0.0");
+  await studio.stopEdge();
+  const without = await studio.tryPatch("player");
+  expect(without.code).toBe(4);
+  expect(without.lines.at(-1)).toMatchObject({ type: "error", code: "edge.unreachable" });
+  await studio.startEdge();
+  await studio.patch("player");
+  expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+});
+
+test("a pack that rotted at the origin is named, nothing of it is installed, and a peer can heal the player", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": 2 * MIB });
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("healthy");
+  await flipByteInLargestFile(studio.at("edge"));
+  const refused = await studio.tryPatch("player", ["--sources", "local,origin"]);
+  expect(refused.code).toBe(5);
+  expect(refused.lines.at(-1)).toMatchObject({ type: "error", family: "damaged", code: "chunk.corrupt" });
+  expect(await differences(studio.at("v1"), studio.at("player"))).toEqual(["a.bin"]);
+  await studio.seed("healthy");
+  await studio.patch("player");
+  expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+});
+
+test("a second patcher on the same install is told that it is busy", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": 8 * MIB });
+  await studio.publish("v1", "1.0.0");
+  let second: Promise<{ code: number | null }> | undefined;
+  const first = studio.startPatch("player", ["--download-limit", "4MB"], {
+    onLine(line) {
+      if (line.type === "progress" && line["phase"] === "downloading") second ??= studio.tryPatch("player");
+    },
+  });
+  expect((await first.finished()).code).toBe(0);
+  expect((await second)?.code).toBe(6);
+});
+
+async function flipByteInLargestFile(root: string): Promise<void> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  let largest = { path: "", size: -1 };
+  for (const entry of entries.filter((entry) => entry.isFile())) {
+    const path = join(entry.parentPath, entry.name);
+    const { size } = await stat(path);
+    if (size > largest.size) largest = { path, size };
+  }
+  const file = await open(largest.path, "r+");
+  const at = Math.floor(largest.size / 2);
+  const byte = Buffer.alloc(1);
+  await file.read(byte, 0, 1, at);
+  await file.write(Buffer.from([(byte[0] ?? 0) ^ 0xff]), 0, 1, at);
+  await file.close();
+}
