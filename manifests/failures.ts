@@ -40,6 +40,18 @@ export const FAILURES = {
     title: "The edge is too busy to answer",
     remedy: "Try again in a moment.",
   },
+  "edge.not-installed": {
+    family: "usage",
+    status: 500,
+    title: "The edge's own parts are not on this machine",
+    remedy: "Install with optional dependencies (`npm ci`), and in a source tree run `npm run build`.",
+  },
+  "edge.port-in-use": {
+    family: "usage",
+    status: 409,
+    title: "Another program listens on this port",
+    remedy: "Stop it, or choose another port with --port (0 takes any free one).",
+  },
   "edge.unreachable": {
     family: "unavailable",
     status: 503,

@@ -1,0 +1,23 @@
+/** What the platform hands to the worker: bindings and secrets, named as in wrangler.toml. */
+import type { SwarmObject } from "./swarm/swarm-object.ts";
+import type { TitleObject } from "./title/title-object.ts";
+
+export interface Env {
+  /** Objects and published metadata of every title; keys in origin/keys.ts. */
+  readonly ORIGIN: R2Bucket;
+  /** One object a title, named by the title. */
+  readonly TITLES: DurableObjectNamespace<TitleObject>;
+  /** One object a title, named by the title. */
+  readonly SWARMS: DurableObjectNamespace<SwarmObject>;
+  /** Registers titles. Secret. */
+  readonly ADMIN_TOKEN: string;
+  /** Wraps the online keys and derives the announce-token keys. Secret; losing it means `keys rotate` for every title. */
+  readonly KEY_WRAP_SECRET: string;
+  /** A title whose tracker answers for any info hash; `patchswarm dev --open-title`. */
+  readonly OPEN_TITLE?: string;
+}
+
+/** What hono needs to know of us. */
+export interface Edge {
+  readonly Bindings: Env;
+}

@@ -1,0 +1,61 @@
+/** Range headers (RFC 9110 section 14), read by ourselves: R2 answers an unsatisfiable or multiple range with everything. */
+
+/** One range as the client wrote it; its bounds are known only with the size. */
+export type RangeWish =
+  | { readonly kind: "from"; readonly first: number; readonly last: number | undefined }
+  | { readonly kind: "suffix"; readonly bytes: number };
+
+/** A range that lies inside the representation. */
+export interface ByteRange {
+  readonly offset: number;
+  /** At least 1. */
+  readonly length: number;
+}
+
+const FROM = /^(\d{1,15})-(\d{0,15})$/;
+const SUFFIX = /^-(\d{1,15})$/;
+
+/**
+ * The one range a header asks for. Undefined means "send it all": no header, another unit, a malformed range or several
+ * ranges, all of which a server may ignore (section 14.2); the whole representation is never a wrong answer.
+ */
+export function parseRange(header: string | null): RangeWish | undefined {
+  const ranges = header?.trim().match(/^bytes\s*=\s*(.*)$/i)?.[1];
+  if (ranges === undefined) return undefined;
+  const from = FROM.exec(ranges);
+  if (from !== null) {
+    const first = Number(from[1]);
+    const last = from[2] === "" ? undefined : Number(from[2]);
+    return last !== undefined && last < first ? undefined : { kind: "from", first, last };
+  }
+  const suffix = SUFFIX.exec(ranges);
+  return suffix === null ? undefined : { kind: "suffix", bytes: Number(suffix[1]) };
+}
+
+/** Where the wish lies in `size` bytes; undefined when nothing of it does (416). */
+export function resolveRange(wish: RangeWish, size: number): ByteRange | undefined {
+  if (wish.kind === "suffix") {
+    const length = Math.min(wish.bytes, size);
+    return length === 0 ? undefined : { offset: size - length, length };
+  }
+  if (wish.first >= size) return undefined;
+  const end = wish.last === undefined ? size : Math.min(wish.last + 1, size);
+  return { offset: wish.first, length: end - wish.first };
+}
+
+/** "bytes 0-99/1000". */
+export function contentRange(range: ByteRange, size: number): string {
+  return `bytes ${range.offset}-${range.offset + range.length - 1}/${size}`;
+}
+
+/** Whether an If-None-Match or If-Match list names this entity tag (weak comparison, RFC 9110 section 8.8.3.2). */
+export function namesTag(header: string | null, tag: string): boolean {
+  if (header === null) return false;
+  if (header.trim() === "*") return true;
+  return header.split(",").some((listed) => listed.trim().replace(/^W\//, "") === tag);
+}
+
+/** Whether Range still applies: without If-Range, or when it names exactly this tag (RFC 9110 section 13.1.5). */
+export function rangeApplies(ifRange: string | null, tag: string): boolean {
+  return ifRange === null || ifRange.trim() === tag;
+}
