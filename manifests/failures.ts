@@ -190,6 +190,12 @@ export const FAILURES = {
     title: "An option or argument cannot be used",
     remedy: "See --help.",
   },
+  "usage.bad-title-file": {
+    family: "usage",
+    status: 400,
+    title: "Not a title.json",
+    remedy: "Use the title.json that the publisher ships with the game.",
+  },
   "usage.no-keys": {
     family: "usage",
     status: 400,

@@ -1,0 +1,101 @@
+/**
+ * What the edge says of each channel (the `live` role), and what a player makes of it. The edge chooses among releases
+ * that the publisher signed and can stop them; everything here is read through that sentence.
+ */
+import * as v from "valibot";
+import { type Sha256, fromHex } from "../digest.ts";
+import { Failure } from "../failures.ts";
+import { type SignedRelease, type TargetsRole, livePath } from "./roles.ts";
+
+/** 100: everyone. */
+export const ROLLOUT_ALL = 100;
+
+const Seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+
+const LiveShape = v.object({
+  /** The release that is rolled out. */
+  seq: Seq,
+  /** Percent of installs that take it: those whose bucket is below. */
+  rollout: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(ROLLOUT_ALL)),
+  /** Nobody moves to `seq` any more; who has it keeps it. */
+  hold: v.boolean(),
+  /** What an install outside the rollout, or under a hold, gets: the last release that everyone got. */
+  previous: v.nullable(Seq),
+  /** Deltas that lead to `seq`; their format comes with the delta issue. */
+  deltas: v.array(v.unknown()),
+});
+
+export type LiveChannel = v.InferOutput<typeof LiveShape>;
+
+/** What `live` says of the channel; undefined when it says nothing yet. Throws: metadata.invalid. */
+export function liveOf(role: TargetsRole, channel: string): LiveChannel | undefined {
+  const path = livePath(channel);
+  // hasOwn: "constructor" and its like are not targets
+  if (!Object.hasOwn(role.targets, path)) return undefined;
+  const parsed = v.safeParse(LiveShape, role.targets[path]?.custom);
+  if (!parsed.success)
+    throw new Failure("metadata.invalid", { role: "live", path, reason: v.summarize(parsed.issues) });
+  return parsed.output;
+}
+
+/** The channel's state after a release was published to it. */
+export function afterPublish(live: LiveChannel | undefined, seq: number, rollout: number): LiveChannel {
+  return { seq, rollout, hold: false, previous: lastForEveryone(live), deltas: [] };
+}
+
+function lastForEveryone(live: LiveChannel | undefined): number | null {
+  if (live === undefined) return null;
+  return live.rollout === ROLLOUT_ALL && !live.hold ? live.seq : live.previous;
+}
+
+/**
+ * Which hundredth of the installs this one falls in, for one release: SHA-256(info hash ‖ install id) mod 100. Decided
+ * by the player, so the edge cannot single a player out; mixed with the release, so nobody is always first.
+ * @param infohash  40 hex digits
+ * @param installId  32 hex digits, drawn once an install
+ */
+export function rolloutBucket(infohash: string, installId: string, sha256: Sha256): number {
+  const digest = sha256(fromHex(infohash + installId));
+  return digest.reduce((remainder, byte) => (remainder * 256 + byte) % 100, 0);
+}
+
+/** Why a player gets the release it gets. */
+export type Choice =
+  | { readonly release: SignedRelease; readonly because: "current" | "held" | "not-yet-rolled-out" }
+  | { readonly release: undefined; readonly because: "held" | "not-yet-rolled-out" };
+
+/**
+ * The release of a channel that this install should have.
+ * @param releases  what the publisher signed for the channel
+ * @param installed  seq of the installed release; undefined on a first install
+ * Throws: metadata.invalid when `live` names a release that the publisher never signed; metadata.rollback when it names
+ * one below `floor`, or below what is installed.
+ */
+export function chooseRelease(
+  live: LiveChannel,
+  releases: readonly SignedRelease[],
+  install: { readonly installed: number | undefined; readonly installId: string; readonly floor: number },
+  sha256: Sha256,
+): Choice {
+  const current = signedRelease(releases, live.seq);
+  const least = Math.max(install.floor, install.installed ?? 0);
+  if (current.seq < least)
+    throw new Failure("metadata.rollback", { found: current.seq, expected: `at least ${least}` });
+  if (current.seq === install.installed) return { release: current, because: "current" };
+
+  const admitted = rolloutBucket(current.infohash, install.installId, sha256) < live.rollout;
+  if (admitted && !live.hold) return { release: current, because: "current" };
+
+  const because = live.hold ? "held" : "not-yet-rolled-out";
+  // the older release may lie below what is installed: then the install stays as it is
+  const older = Math.max(live.previous ?? 0, install.installed ?? 0);
+  return older < 1 ? { release: undefined, because } : { release: signedRelease(releases, older), because };
+}
+
+function signedRelease(releases: readonly SignedRelease[], seq: number): SignedRelease {
+  const found = releases.find((release) => release.seq === seq);
+  if (found === undefined) {
+    throw new Failure("metadata.invalid", { role: "live", reason: `release ${seq} is not signed by the publisher` });
+  }
+  return found;
+}
