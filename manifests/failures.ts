@@ -28,6 +28,24 @@ export const EXIT_CODES: Readonly<Record<FailureFamily, number>> = {
 
 // Sorted by code. Add a row here before you throw; never throw a bare Error for something a user can meet.
 export const FAILURES = {
+  "build.changed": {
+    family: "busy",
+    status: 409,
+    title: "A file of the build changed while it was being read",
+    remedy: "Wait until whatever writes to the folder has finished, then publish again.",
+  },
+  "build.empty": {
+    family: "usage",
+    status: 422,
+    title: "There is nothing to publish in the folder",
+    remedy: "Name the folder that holds the build, and check --ignore.",
+  },
+  "build.refused": {
+    family: "usage",
+    status: 422,
+    title: "The folder holds things that cannot be installed safely on every system",
+    remedy: "Rename or remove them, or leave them out with --ignore.",
+  },
   "chunk.corrupt": {
     family: "damaged",
     status: 502,
@@ -100,6 +118,12 @@ export const FAILURES = {
     title: "The edge offers something older than what was seen before",
     remedy: "Do not install from this edge; tell the publisher.",
   },
+  "name.invalid": {
+    family: "usage",
+    status: 400,
+    title: "Not a name that can be used",
+    remedy: "Names are lowercase letters, digits and hyphens; versions are letters, digits and . + - _",
+  },
   "object.bad-name": {
     family: "usage",
     status: 400,
@@ -141,6 +165,12 @@ export const FAILURES = {
     status: 404,
     title: "No such release",
     remedy: "List the releases there are with `patchswarm releases`.",
+  },
+  "release.version-taken": {
+    family: "usage",
+    status: 409,
+    title: "This version was already published with different content",
+    remedy: "Choose another --version; a published version never changes.",
   },
   "request.malformed": {
     family: "usage",
