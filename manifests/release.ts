@@ -1,0 +1,181 @@
+/**
+ * One published build, as the publisher signs it: a TUF target `<channel>/<seq>.json`. Unlike the tree it may carry
+ * fields that this version does not know: patchers in the field are older than the publisher's tools.
+ */
+import { parseObjectId, type ObjectId } from "./digest.ts";
+import { Failure } from "./failures.ts";
+import { PIECE_BYTES_MIN, RELEASE_BYTES_MAX } from "./limits.ts";
+
+export interface Release {
+  readonly title: string;
+  /** Grows with every release of the title, over all channels. At least 1. */
+  readonly seq: number;
+  /** For people. */
+  readonly version: string;
+  /** When it was published, RFC 3339 in UTC with whole seconds. */
+  readonly created: string;
+  /** The tree object, and its bytes as stored. */
+  readonly tree: { readonly sha256: ObjectId; readonly bytes: number };
+  readonly files: number;
+  /** Of all files together. */
+  readonly bytes: number;
+  readonly torrent: {
+    /** The .torrent object. */
+    readonly sha256: ObjectId;
+    /** BitTorrent v1, 40 hex digits. */
+    readonly infohash: string;
+    /** BitTorrent v2, 64 hex digits. */
+    readonly infohashV2: string;
+    /** Bytes. */
+    readonly pieceLength: number;
+  };
+  /** The seq whose tree this release brings back, or null. */
+  readonly rollbackOf: number | null;
+  readonly notes: string;
+}
+
+/** Roles of TUF and of the edge: no channel may be called so. */
+const RESERVED_CHANNELS: ReadonlySet<string> = new Set(["root", "targets", "snapshot", "timestamp", "live"]);
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const VERSION = /^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?$/;
+const CREATED = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** 1 to 63 lowercase letters, digits and hyphens. Throws: name.invalid. */
+export function parseTitleName(text: string): string {
+  return parseName(text, NAME, "title");
+}
+
+/** As a title's name, and not one of the roles'. Throws: name.invalid. */
+export function parseChannelName(text: string): string {
+  if (RESERVED_CHANNELS.has(text)) throw new Failure("name.invalid", { kind: "channel", found: text, reason: "reserved" });
+  return parseName(text, NAME, "channel");
+}
+
+/** 1 to 63 letters, digits and . + _ - with a letter or digit at both ends. Throws: name.invalid. */
+export function parseVersion(text: string): string {
+  return parseName(text, VERSION, "version");
+}
+
+/** The TUF target path of a release. */
+export function releasePath(channel: string, seq: number): string {
+  return `${parseChannelName(channel)}/${seq}.json`;
+}
+
+/** The other way. Throws: object.malformed. */
+export function parseReleasePath(path: string): { channel: string; seq: number } {
+  const match = /^([^/]+)\/([1-9][0-9]{0,15})\.json$/.exec(path);
+  const seq = Number(match?.[2]);
+  if (match === null || !Number.isSafeInteger(seq)) throw malformed("not the path of a release", { path: path.slice(0, 100) });
+  return { channel: parseChannelName(match[1] ?? ""), seq };
+}
+
+/** Release -> the bytes that get signed. Throws: object.malformed when the release could not be read back. */
+export function writeRelease(release: Release): Uint8Array<ArrayBuffer> {
+  const { tree, torrent } = release;
+  // The order of keys is fixed, so that the same release is always the same object.
+  const bytes = encoder.encode(
+    JSON.stringify({
+      title: release.title,
+      seq: release.seq,
+      version: release.version,
+      created: release.created,
+      tree: { sha256: tree.sha256, bytes: tree.bytes },
+      files: release.files,
+      bytes: release.bytes,
+      torrent: {
+        sha256: torrent.sha256,
+        infohash: torrent.infohash,
+        infohashV2: torrent.infohashV2,
+        pieceLength: torrent.pieceLength,
+      },
+      rollbackOf: release.rollbackOf,
+      notes: release.notes,
+    }),
+  );
+  parseRelease(bytes);
+  return bytes;
+}
+
+/** Bytes -> release; fields that are not known are dropped. Throws: object.malformed, object.too-large. */
+export function parseRelease(bytes: Uint8Array): Release {
+  if (bytes.length > RELEASE_BYTES_MAX) {
+    throw new Failure("object.too-large", { kind: "release", bytes: bytes.length, limit: RELEASE_BYTES_MAX });
+  }
+  const fields = parseJson(bytes);
+  const tree = recordOf(fields["tree"], "tree");
+  const torrent = recordOf(fields["torrent"], "torrent");
+  try {
+    return {
+      title: parseTitleName(textOf(fields["title"], "title")),
+      seq: countOf(fields["seq"], "seq", 1),
+      version: parseVersion(textOf(fields["version"], "version")),
+      created: patternOf(fields["created"], "created", CREATED),
+      tree: { sha256: parseObjectId(textOf(tree["sha256"], "tree.sha256")), bytes: countOf(tree["bytes"], "tree.bytes", 0) },
+      files: countOf(fields["files"], "files", 0),
+      bytes: countOf(fields["bytes"], "bytes", 0),
+      torrent: {
+        sha256: parseObjectId(textOf(torrent["sha256"], "torrent.sha256")),
+        infohash: patternOf(torrent["infohash"], "torrent.infohash", /^[0-9a-f]{40}$/),
+        infohashV2: patternOf(torrent["infohashV2"], "torrent.infohashV2", /^[0-9a-f]{64}$/),
+        pieceLength: pieceLengthOf(torrent["pieceLength"]),
+      },
+      rollbackOf: fields["rollbackOf"] === null ? null : countOf(fields["rollbackOf"], "rollbackOf", 1),
+      notes: textOf(fields["notes"], "notes"),
+    };
+  } catch (error) {
+    if (error instanceof Failure && error.code !== "object.malformed") throw malformed(error.message, {}, error);
+    throw error;
+  }
+}
+
+function parseName(text: string, pattern: RegExp, kind: string): string {
+  if (!pattern.test(text)) throw new Failure("name.invalid", { kind, found: text.slice(0, 80) });
+  return text;
+}
+
+function parseJson(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(bytes));
+  } catch (cause) {
+    throw malformed("not JSON in UTF-8", {}, cause);
+  }
+  return recordOf(value, "release");
+}
+
+function recordOf(value: unknown, field: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed(`${field} is not an object`);
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function textOf(value: unknown, field: string): string {
+  if (typeof value !== "string") throw malformed(`${field} is not text`);
+  return value;
+}
+
+function patternOf(value: unknown, field: string, pattern: RegExp): string {
+  const text = textOf(value, field);
+  if (!pattern.test(text)) throw malformed(`${field} has the wrong form`, { found: text.slice(0, 80) });
+  return text;
+}
+
+function countOf(value: unknown, field: string, least: number): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least) {
+    throw malformed(`${field} is not a whole number of at least ${least}`);
+  }
+  return value;
+}
+
+function pieceLengthOf(value: unknown): number {
+  const length = countOf(value, "torrent.pieceLength", PIECE_BYTES_MIN);
+  if (!Number.isInteger(Math.log2(length))) throw malformed("torrent.pieceLength is not a power of two");
+  return length;
+}
+
+function malformed(reason: string, facts: Readonly<Record<string, string>> = {}, cause?: unknown): Failure {
+  return new Failure("object.malformed", { kind: "release", reason, ...facts }, { cause });
+}
