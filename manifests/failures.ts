@@ -46,6 +46,18 @@ export const FAILURES = {
     title: "The folder holds things that cannot be installed safely on every system",
     remedy: "Rename or remove them, or leave them out with --ignore.",
   },
+  "announce.malformed": {
+    family: "usage",
+    status: 400,
+    title: "The tracker cannot understand this request",
+    remedy: "Use a client that follows BEP 3, 7, 23 and 48, or the WebTorrent protocol.",
+  },
+  "announce.unregistered": {
+    family: "usage",
+    status: 404,
+    title: "unregistered torrent",
+    remedy: "Use the .torrent of a release of this title.",
+  },
   "chunk.corrupt": {
     family: "damaged",
     status: 502,

@@ -89,6 +89,36 @@ export const PEERS_WANTED_MAX = 100;
 /** Seconds between announces (BEP 3 `interval`, `min interval`). */
 export const ANNOUNCE_INTERVAL_S = 120;
 export const ANNOUNCE_INTERVAL_MIN_S = 30;
+/** A peer that has not announced for this long is gone: two intervals and half of one for a slow network. */
+export const PEER_LIFETIME_S = 300;
+/** Longest announce or scrape query: SCRAPE_HASHES_MAX escaped info hashes, 71 characters each, with room. */
+export const QUERY_CHARS_MAX = 8 * KIB;
+/** Info hashes in one scrape (BEP 48 names no number; UDP trackers stop at 74). */
+export const SCRAPE_HASHES_MAX = 100;
+/** Offers in one WebSocket announce: bittorrent-tracker's client sends 5, aquatic takes 10. */
+export const OFFERS_MAX = 10;
+/** One WebRTC session description with all its candidates is 1 to 5 KB. */
+export const SDP_CHARS_MAX = 12 * KIB;
+/** Longest WebSocket message of a peer: OFFERS_MAX descriptions, with room for JSON's escapes. */
+export const WEBSOCKET_MESSAGE_CHARS_MAX = 192 * KIB;
+/** An unanswered offer is forgotten: bittorrent-tracker's client gives up after 50 s. */
+export const OFFER_LIFETIME_S = 60;
+/** Swarms one WebSocket takes part in, so that its attachment stays below the platform's 16 KiB. */
+export const SOCKET_SWARMS_MAX = 16;
+/** WebSockets of one Swarm object; the platform's own limit is 32,768. */
+export const SOCKETS_MAX = 32_000;
+/** Peers of one Swarm object over all its swarms: about 1 KB each of the platform's 128 MB. */
+export const SWARM_PEERS_MAX = 60_000;
+/** Swarms of an open title; those of a title that is not open are its releases. */
+export const OPEN_SWARMS_MAX = 10_000;
+/** HTTP peers are written down at most this often, seconds; a crash forgets what changed since, until the next announce. */
+export const SWARM_SNAPSHOT_EVERY_S = 5;
+/** Rows of that snapshot: SQLite-backed objects take 2 MB a value. */
+export const SWARM_SNAPSHOT_ROW_BYTES = 1 * MIB;
+/** BEP 31 `retry in`, minutes, when a full or restarting tracker may soon do better. */
+export const RETRY_BUSY_MIN = 5;
+/** BEP 31 `retry in`, minutes, for a torrent that is not (yet) one of the title's. */
+export const RETRY_UNREGISTERED_MIN = 30;
 
 // --- Transfer ----------------------------------------------------------------------------------------------------
 
