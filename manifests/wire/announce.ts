@@ -3,12 +3,13 @@
  * BEP 7 (peers6), 21 (paused: a partial seed), 23 (compact), 24 (external ip), 31 (retry in).
  * The `ip`, `ipv4` and `ipv6` parameters are ignored: believing them would let anyone aim a swarm at a stranger.
  */
+import { dict, encodeBencode } from "../bencode.ts";
+import type { BencodeInput } from "../bencode.ts";
 import { Failure } from "../failures.ts";
 import { ANNOUNCE_INTERVAL_MIN_S, ANNOUNCE_INTERVAL_S, PEERS_WANTED_DEFAULT, PEERS_WANTED_MAX } from "../limits.ts";
 import { IPV4_BYTES, formatIp, portBytes } from "./address.ts";
 import type { Ip } from "./address.ts";
-import { bencoded } from "./bencoded.ts";
-import { bytesOf, parseInfoHash, parsePeerId, utf8Of } from "./names.ts";
+import { bytesOf, parseInfoHash, parsePeerId } from "./names.ts";
 import type { InfoHash, PeerId } from "./names.ts";
 import { escapeBinary, only, parseCount, parseQuery } from "./query.ts";
 
@@ -108,16 +109,17 @@ export function parseEvent(text: unknown): AnnounceEvent {
 
 /** The bencoded body of a successful reply. */
 export function writeAnnounceReply(reply: AnnounceReply): Uint8Array<ArrayBuffer> {
-  const common = {
-    complete: reply.complete,
-    downloaded: reply.downloaded,
-    "external ip": reply.externalIp,
-    incomplete: reply.incomplete,
-    interval: ANNOUNCE_INTERVAL_S,
-    "min interval": ANNOUNCE_INTERVAL_MIN_S,
-  };
-  const body = reply.compact ? { ...common, ...compactPeers(reply.peers) } : { ...common, peers: peerList(reply.peers) };
-  return bytesOf(bencoded(body));
+  return encodeBencode(
+    dict({
+      complete: reply.complete,
+      downloaded: reply.downloaded,
+      "external ip": bytesOf(reply.externalIp),
+      incomplete: reply.incomplete,
+      interval: ANNOUNCE_INTERVAL_S,
+      "min interval": ANNOUNCE_INTERVAL_MIN_S,
+      ...(reply.compact ? compactPeers(reply.peers) : { peers: reply.peers.map(peerEntry) }),
+    }),
+  );
 }
 
 /** Minutes until it makes sense to ask again, or never (BEP 31). */
@@ -125,22 +127,22 @@ export type RetryIn = number | "never";
 
 /** The bencoded body of a refusal; `code` is the row of FAILURES, for programs. */
 export function writeFailureReply(failure: Failure, retryIn: RetryIn): Uint8Array<ArrayBuffer> {
-  return bytesOf(bencoded({ code: failure.code, "failure reason": utf8Of(failure.message), "retry in": retryIn }));
+  return encodeBencode(dict({ code: failure.code, "failure reason": failure.message, "retry in": retryIn }));
 }
 
 /** `peers` and `peers6`, each address 4 or 16 bytes and its port 2. Clients expect `peers` even when empty. */
-function compactPeers(peers: readonly PeerAddress[]): { peers: string; peers6?: string } {
+function compactPeers(peers: readonly PeerAddress[]): Record<string, BencodeInput | undefined> {
   let four = "";
   let six = "";
   for (const { ip, port } of peers) {
     if (ip.length === IPV4_BYTES) four += ip + portBytes(port);
     else six += ip + portBytes(port);
   }
-  return six === "" ? { peers: four } : { peers: four, peers6: six };
+  return { peers: bytesOf(four), peers6: six === "" ? undefined : bytesOf(six) };
 }
 
-function peerList(peers: readonly PeerAddress[]): { ip: string; "peer id": string; port: number }[] {
-  return peers.map(({ peerId, ip, port }) => ({ ip: formatIp(ip), "peer id": peerId, port }));
+function peerEntry({ peerId, ip, port }: PeerAddress): BencodeInput {
+  return dict({ ip: formatIp(ip), "peer id": bytesOf(peerId), port });
 }
 
 /** Throws: announce.malformed when missing or above 65535. */

@@ -2,8 +2,9 @@
  * The two 20-byte names of the tracker's world. Both travel as binary strings: one character (0 to 255) a byte, which is
  * what the WebTorrent JSON carries, what a percent-decoded query gives, and what a Map can look up.
  */
-import { Failure } from "../failures.ts";
+import { bytesOfKey, keyOfBytes } from "../bencode.ts";
 import { fromHex, toHex } from "../digest.ts";
+import { Failure } from "../failures.ts";
 
 declare const infoHash: unique symbol;
 declare const peerId: unique symbol;
@@ -45,24 +46,9 @@ export function hexOf(binary: string): string {
   return toHex(bytesOf(binary));
 }
 
-/** Bytes -> a binary string. */
-export function binaryOf(bytes: Uint8Array): string {
-  let binary = "";
-  for (const byte of bytes) binary += String.fromCharCode(byte);
-  return binary;
-}
-
-/** A binary string -> bytes. Characters above 255 would be cut: pass only what is known to be binary. */
-export function bytesOf(binary: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(binary.length);
-  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
-  return bytes;
-}
-
-/** Text -> its UTF-8 bytes as a binary string. */
-export function utf8Of(text: string): string {
-  return binaryOf(new TextEncoder().encode(text));
-}
+/** Bytes <-> a binary string; the keys of bencode are binary strings too. */
+export const binaryOf = keyOfBytes;
+export const bytesOf = bytesOfKey;
 
 function isBinary(text: string): boolean {
   for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0xff) return false;

@@ -2,10 +2,11 @@
  * Scrape over HTTP (BEP 48, with the `downloaders` of BEP 21): counts without peers.
  * Clients derive the URL: they replace `announce` at the start of the announce URL's last path segment by `scrape`.
  */
+import { dict, encodeBencode } from "../bencode.ts";
+import type { BencodeInput } from "../bencode.ts";
 import { Failure } from "../failures.ts";
 import { ANNOUNCE_INTERVAL_MIN_S, SCRAPE_HASHES_MAX } from "../limits.ts";
-import { bencoded } from "./bencoded.ts";
-import { bytesOf, parseInfoHash } from "./names.ts";
+import { parseInfoHash } from "./names.ts";
 import type { InfoHash } from "./names.ts";
 import { escapeBinary, parseQuery } from "./query.ts";
 
@@ -40,6 +41,7 @@ export function writeScrape(infoHashes: readonly InfoHash[]): string {
 
 /** The bencoded body. Info hashes we do not track are simply not in it. */
 export function writeScrapeReply(swarms: ReadonlyMap<InfoHash, SwarmCounts>): Uint8Array<ArrayBuffer> {
-  const files = Object.fromEntries(Array.from(swarms, ([infoHash, counts]) => [infoHash, { ...counts }]));
-  return bytesOf(bencoded({ files, flags: { min_request_interval: ANNOUNCE_INTERVAL_MIN_S } }));
+  const files = new Map<string, BencodeInput>();
+  for (const [infoHash, counts] of swarms) files.set(infoHash, dict({ ...counts }));
+  return encodeBencode(dict({ files, flags: dict({ min_request_interval: ANNOUNCE_INTERVAL_MIN_S }) }));
 }
