@@ -150,16 +150,11 @@ class Reader {
   value(depth: number): Bencode {
     if (depth > BENCODE_DEPTH_MAX) throw this.#malformed(`nested deeper than ${BENCODE_DEPTH_MAX}`);
     if (++this.#items > BENCODE_ITEMS_MAX) throw this.#malformed(`more than ${BENCODE_ITEMS_MAX} items`);
-    switch (this.#bytes[this.#at]) {
-      case INTEGER:
-        return this.#integer();
-      case LIST:
-        return this.#list(depth);
-      case DICT:
-        return this.#dict(depth);
-      default:
-        return this.#string();
-    }
+    const first = this.#bytes[this.#at];
+    if (first === INTEGER) return this.#integer();
+    if (first === LIST) return this.#list(depth);
+    if (first === DICT) return this.#dict(depth);
+    return this.#string();
   }
 
   entries(): Map<string, BencodeEntry> {

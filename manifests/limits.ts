@@ -52,6 +52,8 @@ export const PIECE_BYTES_MIN = BLOCK_BYTES;
 /** Above 4 MiB a piece costs too much to fetch again when one byte was wrong. */
 export const PIECE_BYTES_MAX = 4 * MIB;
 
+/** Wanted piece length is this times the square root of the content: 1 GiB gets 1,024 pieces of 1 MiB. */
+export const PIECE_ROOT_FACTOR = 32;
 /** Bencode nests a level for each segment of a path (64 at most) and a few around them. */
 export const BENCODE_DEPTH_MAX = 80;
 /** Values in one bencoded document: about 25 a file of a hybrid torrent, so this is 640,000 files. */

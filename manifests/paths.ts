@@ -33,7 +33,10 @@ const PATH_CHECKS: readonly Check[] = [
     reason: "an invisible or bidirectional character",
     refuses: (path) => /[[\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]--\p{Variation_Selector}]/v.test(path),
   },
-  { reason: "not in Unicode normal form C, which macOS would change", refuses: (path) => path.normalize("NFC") !== path },
+  {
+    reason: "not in Unicode normal form C, which macOS would change",
+    refuses: (path) => path.normalize("NFC") !== path,
+  },
   { reason: "a backslash, the separator on Windows", refuses: (path) => path.includes("\\") },
   { reason: "absolute", refuses: (path) => path.startsWith("/") },
   { reason: "a drive of Windows", refuses: (path) => /^[A-Za-z]:/.test(path) },
@@ -64,7 +67,10 @@ const SEGMENT_CHECKS: readonly Check[] = [
     reason: `a segment over ${PATH_SEGMENT_BYTES_MAX} bytes`,
     refuses: (segment) => utf8Length(segment) > PATH_SEGMENT_BYTES_MAX,
   },
-  { reason: `${STATE_FOLDER}, the patcher's own folder`, refuses: (segment) => foldPath(segment) === STATE_FOLDER_FOLDED },
+  {
+    reason: `${STATE_FOLDER}, the patcher's own folder`,
+    refuses: (segment) => foldPath(segment) === STATE_FOLDER_FOLDED,
+  },
 ];
 
 /** Untrusted text -> a path that may be joined to an install's folder. Throws: path.unsafe {path, reason}. */

@@ -4,7 +4,7 @@
  */
 import { parseObjectId, type ObjectId } from "./digest.ts";
 import { Failure } from "./failures.ts";
-import { PIECE_BYTES_MIN, RELEASE_BYTES_MAX } from "./limits.ts";
+import { PIECE_BYTES_MAX, PIECE_BYTES_MIN, RELEASE_BYTES_MAX } from "./limits.ts";
 
 export interface Release {
   readonly title: string;
@@ -51,7 +51,8 @@ export function parseTitleName(text: string): string {
 
 /** As a title's name, and not one of the roles'. Throws: name.invalid. */
 export function parseChannelName(text: string): string {
-  if (RESERVED_CHANNELS.has(text)) throw new Failure("name.invalid", { kind: "channel", found: text, reason: "reserved" });
+  if (RESERVED_CHANNELS.has(text))
+    throw new Failure("name.invalid", { kind: "channel", found: text, reason: "reserved" });
   return parseName(text, NAME, "channel");
 }
 
@@ -69,7 +70,8 @@ export function releasePath(channel: string, seq: number): string {
 export function parseReleasePath(path: string): { channel: string; seq: number } {
   const match = /^([^/]+)\/([1-9][0-9]{0,15})\.json$/.exec(path);
   const seq = Number(match?.[2]);
-  if (match === null || !Number.isSafeInteger(seq)) throw malformed("not the path of a release", { path: path.slice(0, 100) });
+  if (match === null || !Number.isSafeInteger(seq))
+    throw malformed("not the path of a release", { path: path.slice(0, 100) });
   return { channel: parseChannelName(match[1] ?? ""), seq };
 }
 
@@ -114,7 +116,10 @@ export function parseRelease(bytes: Uint8Array): Release {
       seq: countOf(fields["seq"], "seq", 1),
       version: parseVersion(textOf(fields["version"], "version")),
       created: patternOf(fields["created"], "created", CREATED),
-      tree: { sha256: parseObjectId(textOf(tree["sha256"], "tree.sha256")), bytes: countOf(tree["bytes"], "tree.bytes", 0) },
+      tree: {
+        sha256: parseObjectId(textOf(tree["sha256"], "tree.sha256")),
+        bytes: countOf(tree["bytes"], "tree.bytes", 0),
+      },
       files: countOf(fields["files"], "files", 0),
       bytes: countOf(fields["bytes"], "bytes", 0),
       torrent: {
@@ -172,7 +177,9 @@ function countOf(value: unknown, field: string, least: number): number {
 
 function pieceLengthOf(value: unknown): number {
   const length = countOf(value, "torrent.pieceLength", PIECE_BYTES_MIN);
-  if (!Number.isInteger(Math.log2(length))) throw malformed("torrent.pieceLength is not a power of two");
+  if (length > PIECE_BYTES_MAX || !Number.isInteger(Math.log2(length))) {
+    throw malformed("torrent.pieceLength is not a power of two within the caps");
+  }
   return length;
 }
 

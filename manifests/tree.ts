@@ -7,7 +7,15 @@
  * A tree has exactly one spelling, and a field this version does not know is refused: it could change what has to be
  * installed.
  */
-import { concatBytes, EMPTY_ROOT, equalBytes, parseObjectId, parsePiecesRoot, type ObjectId, type PiecesRoot } from "./digest.ts";
+import {
+  concatBytes,
+  EMPTY_ROOT,
+  equalBytes,
+  parseObjectId,
+  parsePiecesRoot,
+  type ObjectId,
+  type PiecesRoot,
+} from "./digest.ts";
 import { Failure } from "./failures.ts";
 import { OBJECT_BYTES_MAX, TREE_FILES_MAX, TREE_PLAIN_BYTES_MAX } from "./limits.ts";
 import { checkPathSet, comparePaths, parseSafePath, type SafePath } from "./paths.ts";
@@ -59,7 +67,7 @@ export function parseTree(plain: Uint8Array): Tree {
   }
   const files: TreeFile[] = [];
   let bytes = 0;
-  for (let start = 0; start < plain.length; ) {
+  for (let start = 0; start < plain.length;) {
     const end = plain.indexOf(NEWLINE, start);
     if (end < 0) throw malformed("the last line is cut short", files.length);
     if (files.length === TREE_FILES_MAX) {
@@ -135,7 +143,8 @@ function parseRoot(value: unknown, line: number): PiecesRoot {
 function parseRecipeRef(fields: Readonly<Record<string, unknown>>, line: number): RecipeRef | null {
   const { recipe, at } = fields;
   if (recipe === undefined && at === undefined) return null;
-  if (typeof recipe !== "string" || !Array.isArray(at) || at.length !== 2) throw malformed("recipe without place", line);
+  if (typeof recipe !== "string" || !Array.isArray(at) || at.length !== 2)
+    throw malformed("recipe without place", line);
   const offset = parseCount(at[0], "recipe offset", line);
   const bytes = parseCount(at[1], "recipe length", line);
   if (bytes === 0 || offset + bytes > OBJECT_BYTES_MAX) throw malformed("recipe outside its object", line);

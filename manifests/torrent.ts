@@ -1,0 +1,356 @@
+/**
+ * The hybrid torrent of a release: BEP 3 and BEP 52 in one, over the plain files of an install, so that an installed
+ * folder is a seed and any BitTorrent client can join. Padding files (BEP 47) let every file begin on a piece of its
+ * own; they exist in the v1 list only and are never written to disk.
+ *
+ * The info dictionary is, byte for byte, the one that libtorrent 2.0 makes of the same folder: v1 and v2 info hashes
+ * are golden vectors. Always the multi-file layout: a release of one file is a folder with one file.
+ */
+import {
+  bytesOfKey,
+  decodeBencodeEntries,
+  dict,
+  encodeBencode,
+  keyOfBytes,
+  keyOfText,
+  type Bencode,
+  type BencodeDict,
+  type BencodeInput,
+} from "./bencode.ts";
+import {
+  EMPTY_ROOT,
+  equalBytes,
+  fromHex,
+  SHA1_BYTES,
+  SHA256_BYTES,
+  toHex,
+  type PiecesRoot,
+  type Sha1,
+  type Sha256,
+} from "./digest.ts";
+import { Failure } from "./failures.ts";
+import { PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECE_ROOT_FACTOR, TORRENT_PADDING_SHARE_MAX } from "./limits.ts";
+import { rootOfLayer, type FileHashes } from "./merkle.ts";
+import { checkPathSet, comparePaths, parseSafePath, type SafePath } from "./paths.ts";
+import { parseTitleName, parseVersion } from "./release.ts";
+
+/** A file as the publisher hashed it: FileHasher gives all but path and exec. */
+export interface TorrentFile extends FileHashes {
+  readonly path: SafePath;
+  readonly exec: boolean;
+}
+
+export interface TorrentContent {
+  /** The name of the folder; see `torrentName`. */
+  readonly name: string;
+  /** Bytes; the one the files were hashed with. */
+  readonly pieceLength: number;
+  /** All files, empty ones too, in any order. */
+  readonly files: readonly TorrentFile[];
+  /** Tracker URLs, in order of preference: one tier each (BEP 12). */
+  readonly announce: readonly string[];
+  /** Web seeds (BEP 19): URLs that end in "/". */
+  readonly webSeeds: readonly string[];
+}
+
+export interface Torrent {
+  /** The .torrent file. */
+  readonly metainfo: Uint8Array<ArrayBuffer>;
+  /** v1: SHA-1 of the info dictionary, 40 hex digits. */
+  readonly infohash: string;
+  /** v2: SHA-256 of the same bytes, 64 hex digits. */
+  readonly infohashV2: string;
+}
+
+/** Where every file's pieces are. A piece never spans two files. */
+export interface TorrentLayout {
+  readonly name: string;
+  readonly pieceLength: number;
+  readonly pieceCount: number;
+  /** In the torrent's order: by segments, so "a/b" is before "a.b". Not the tree's order. */
+  readonly files: readonly LayoutFile[];
+  readonly infohash: string;
+  readonly infohashV2: string;
+  readonly announce: readonly string[];
+  readonly webSeeds: readonly string[];
+}
+
+export interface LayoutFile {
+  readonly path: SafePath;
+  readonly size: number;
+  readonly exec: boolean;
+  /** EMPTY_ROOT when the file is empty. */
+  readonly root: PiecesRoot;
+  /** Number of its first piece in the whole torrent; of an empty file: of the piece that follows. */
+  readonly firstPiece: number;
+  /** 0 when the file is empty. */
+  readonly pieceCount: number;
+  /** 32 B a piece, what `pieceHash` must give. For a file of one piece: its root. */
+  readonly layer: Uint8Array;
+}
+
+/** One piece without its padding. */
+export interface PieceSpan {
+  readonly file: LayoutFile;
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  /** Bytes of content. */
+  readonly bytes: number;
+}
+
+/**
+ * The piece length for files of these sizes. About 32 √bytes, so that the number of pieces and their length grow alike
+ * (1 GiB: 1 MiB × 1024). Then halved while padding, which the publisher and plain v1 clients have to hash or fetch,
+ * is more than a quarter of the content: a title of many small files gets small pieces.
+ */
+export function pieceLengthFor(sizes: readonly number[]): number {
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  let length = PIECE_BYTES_MIN;
+  while (length < PIECE_BYTES_MAX && 2 * length <= PIECE_ROOT_FACTOR * Math.sqrt(total)) length *= 2;
+  while (length > PIECE_BYTES_MIN && paddingOf(sizes, length) > total * TORRENT_PADDING_SHARE_MAX) length /= 2;
+  return length;
+}
+
+/** The folder name inside the torrent: "demo-1.4.0". Throws: name.invalid. */
+export function torrentName(title: string, version: string): string {
+  return `${parseTitleName(title)}-${parseVersion(version)}`;
+}
+
+/** Files -> .torrent. Throws: path.unsafe when two files cannot be installed together. */
+export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1): Torrent {
+  checkPathSet(content.files.map((file) => file.path));
+  const files = inTorrentOrder(content.files);
+  const info = infoOf(content.name, content.pieceLength, files, piecesOf(files));
+  const infoBytes = encodeBencode(info);
+  const layers = new Map<string, Uint8Array>();
+  for (const file of files) if (file.size > content.pieceLength) layers.set(keyOfBytes(fromHex(file.root)), file.layer);
+  const metainfo = encodeBencode(
+    dict({
+      announce: content.announce[0],
+      "announce-list": content.announce.length > 1 ? content.announce.map((url) => [url]) : undefined,
+      "created by": "patchswarm",
+      info,
+      "piece layers": layers,
+      "url-list": content.webSeeds.length > 0 ? content.webSeeds : undefined,
+    }),
+  );
+  return { metainfo, infohash: toHex(sha1(infoBytes)), infohashV2: toHex(sha256(infoBytes)) };
+}
+
+/**
+ * .torrent -> layout. Takes only what `makeTorrent` would write, and every piece layer must hash up to its root: after
+ * this the layers are as trustworthy as the info hash. The v1 piece hashes are not looked at.
+ * Throws: object.malformed, path.unsafe.
+ */
+export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): TorrentLayout {
+  const top = decodeBencodeEntries(metainfo);
+  const infoEntry = top.get("info");
+  const info = dictOf(infoEntry?.value, "info");
+  const infoBytes = infoEntry?.bytes ?? metainfo;
+  const name = textOf(info.get("name"), "name");
+  if (parseSafePath(name).includes("/")) throw malformed("name is more than one segment");
+  const pieceLength = pieceLengthOf(info.get("piece length"));
+  const layers = dictOf(top.get("piece layers")?.value, "piece layers");
+
+  const files: LayoutFile[] = [];
+  let pieceCount = 0;
+  for (const { path, entry } of filesOf(dictOf(info.get("file tree"), "file tree"), [])) {
+    const file = layoutFile(path, entry, pieceCount, pieceLength, layers, sha256);
+    files.push(file);
+    pieceCount += file.pieceCount;
+  }
+  checkPathSet(files.map((file) => file.path));
+
+  const pieces = bytesOf(info.get("pieces"), "pieces");
+  if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
+  // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
+  if (!equalBytes(encodeBencode(infoOf(name, pieceLength, inTorrentOrder(files), pieces)), infoBytes)) {
+    throw malformed("info is not what patchswarm makes of these files");
+  }
+  return {
+    name,
+    pieceLength,
+    pieceCount,
+    files,
+    infohash: toHex(sha1(infoBytes)),
+    infohashV2: toHex(sha256(infoBytes)),
+    announce: announceOf(top.get("announce")?.value, top.get("announce-list")?.value),
+    webSeeds: top.has("url-list")
+      ? listOf(top.get("url-list")?.value, "url-list").map((url) => textOf(url, "url-list"))
+      : [],
+  };
+}
+
+/** The content of piece number `piece`. Throws: RangeError when there is no such piece. */
+export function pieceOf(layout: TorrentLayout, piece: number): PieceSpan {
+  // The last file that begins at or before the piece; empty files share their firstPiece with the file that follows.
+  let low = 0;
+  let high = layout.files.length;
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if ((layout.files[middle]?.firstPiece ?? Infinity) <= piece) low = middle;
+    else high = middle;
+  }
+  const file = layout.files[low];
+  if (file === undefined || !(piece >= file.firstPiece && piece < file.firstPiece + file.pieceCount)) {
+    throw new RangeError(`no piece ${piece} among ${layout.pieceCount}`);
+  }
+  const offset = (piece - file.firstPiece) * layout.pieceLength;
+  return { file, offset, bytes: Math.min(layout.pieceLength, file.size - offset) };
+}
+
+// --- info ----------------------------------------------------------------------------------------------------------
+
+interface InfoFile {
+  readonly path: SafePath;
+  readonly size: number;
+  readonly exec: boolean;
+  readonly root: PiecesRoot;
+}
+
+function infoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): BencodeInput {
+  return dict({
+    "file tree": fileTreeOf(files),
+    files: files.flatMap((file, i) => v1EntriesOf(file, i === files.length - 1 ? 1 : pieceLength)),
+    "meta version": 2,
+    name,
+    "piece length": pieceLength,
+    pieces,
+  });
+}
+
+/** A file and the padding up to the next multiple of `alignment`. */
+function v1EntriesOf(file: InfoFile, alignment: number): BencodeInput[] {
+  const entry = dict({ attr: file.exec ? "x" : undefined, length: file.size, path: file.path.split("/") });
+  const padding = paddingOf([file.size], alignment);
+  return padding === 0 ? [entry] : [entry, dict({ attr: "p", length: padding, path: [".pad", `${padding}`] })];
+}
+
+type TreeNode = Map<string, BencodeInput>;
+
+function fileTreeOf(files: readonly InfoFile[]): TreeNode {
+  const root: TreeNode = new Map();
+  for (const file of files) {
+    let node = root;
+    for (const segment of file.path.split("/")) {
+      const key = keyOfText(segment);
+      const child = (node.get(key) as TreeNode | undefined) ?? new Map<string, BencodeInput>();
+      node.set(key, child);
+      node = child;
+    }
+    const hash = file.size === 0 ? undefined : fromHex(file.root);
+    node.set("", dict({ attr: file.exec ? "x" : undefined, length: file.size, "pieces root": hash }));
+  }
+  return root;
+}
+
+/** The v1 hashes of all files. After the last one there is no padding, so its last piece counts without zeros. */
+function piecesOf(files: readonly TorrentFile[]): Uint8Array {
+  const pieces = new Uint8Array(files.reduce((sum, file) => sum + file.sha1.length, 0));
+  let at = 0;
+  for (const file of files) {
+    pieces.set(file.sha1, at);
+    at += file.sha1.length;
+  }
+  const tail = files.at(-1)?.sha1Tail;
+  if (tail !== undefined) pieces.set(tail, at - tail.length);
+  return pieces;
+}
+
+/** Sorted as the file tree is: segment by segment, by bytes. A segment's end sorts before every character. */
+function inTorrentOrder<File extends InfoFile>(files: readonly File[]): File[] {
+  return files
+    .map((file) => ({ file, key: file.path.replaceAll("/", "\0") }))
+    .toSorted((a, b) => comparePaths(a.key, b.key))
+    .map(({ file }) => file);
+}
+
+function paddingOf(sizes: readonly number[], pieceLength: number): number {
+  return sizes.reduce((sum, size) => sum + ((pieceLength - (size % pieceLength)) % pieceLength), 0);
+}
+
+// --- reading -------------------------------------------------------------------------------------------------------
+
+function* filesOf(node: BencodeDict, folders: readonly string[]): Generator<{ path: SafePath; entry: BencodeDict }> {
+  for (const [key, value] of node) {
+    const child = dictOf(value, "file tree");
+    const segments = [...folders, utf8Of(bytesOfKey(key), "file tree")];
+    if (child.has("")) yield { path: parseSafePath(segments.join("/")), entry: dictOf(child.get(""), "file tree") };
+    else yield* filesOf(child, segments);
+  }
+}
+
+function layoutFile(
+  path: SafePath,
+  entry: BencodeDict,
+  firstPiece: number,
+  pieceLength: number,
+  layers: BencodeDict,
+  sha256: Sha256,
+): LayoutFile {
+  const size = entry.get("length");
+  if (typeof size !== "number" || size < 0) throw malformed("a file without length", path);
+  const exec = entry.has("attr");
+  if (size === 0) return { path, size, exec, root: EMPTY_ROOT, firstPiece, pieceCount: 0, layer: new Uint8Array(0) };
+  const root = bytesOf(entry.get("pieces root"), "pieces root");
+  if (root.length !== SHA256_BYTES) throw malformed("a file without root", path);
+  const layer = size > pieceLength ? bytesOf(layers.get(keyOfBytes(root)), "piece layers") : root;
+  if (!equalBytes(rootOfLayer(layer, pieceLength, size, sha256), root))
+    throw malformed("layer does not give the root", path);
+  const pieceCount = Math.ceil(size / pieceLength);
+  return { path, size, exec, root: toHex(root) as PiecesRoot, firstPiece, pieceCount, layer };
+}
+
+function announceOf(announce: Bencode | undefined, tiers: Bencode | undefined): string[] {
+  if (tiers !== undefined) {
+    return listOf(tiers, "announce-list").flatMap((tier) =>
+      listOf(tier, "announce-list").map((url) => textOf(url, "announce-list")),
+    );
+  }
+  return announce === undefined ? [] : [textOf(announce, "announce")];
+}
+
+function pieceLengthOf(value: Bencode | undefined): number {
+  if (
+    typeof value !== "number" ||
+    !Number.isInteger(Math.log2(value)) ||
+    value < PIECE_BYTES_MIN ||
+    value > PIECE_BYTES_MAX
+  ) {
+    throw malformed("piece length outside the caps");
+  }
+  return value;
+}
+
+function dictOf(value: Bencode | undefined, field: string): BencodeDict {
+  if (!(value instanceof Map)) throw malformed(`${field} is not a dictionary`);
+  return value as BencodeDict;
+}
+
+function listOf(value: Bencode | undefined, field: string): readonly Bencode[] {
+  if (!Array.isArray(value)) throw malformed(`${field} is not a list`);
+  return value as readonly Bencode[];
+}
+
+function bytesOf(value: Bencode | undefined, field: string): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw malformed(`${field} is not a string`);
+  return value;
+}
+
+function textOf(value: Bencode | undefined, field: string): string {
+  return utf8Of(bytesOf(value, field), field);
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function utf8Of(bytes: Uint8Array, field: string): string {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw malformed(`${field} is not UTF-8`, undefined, cause);
+  }
+}
+
+function malformed(reason: string, path?: SafePath, cause?: unknown): Failure {
+  return new Failure("object.malformed", { kind: "torrent", reason, path }, { cause });
+}
