@@ -103,7 +103,7 @@ export function writeAnnounce(announce: Announce): string {
 export function parseEvent(text: unknown): AnnounceEvent {
   if (text === undefined || text === null || text === "" || text === "empty") return "update";
   const event = ANNOUNCE_EVENTS.find((known) => known === text);
-  if (event === undefined) throw new Failure("announce.malformed", { field: "event", found: String(text).slice(0, 40) });
+  if (event === undefined) throw new Failure("announce.malformed", { field: "event", expected: ANNOUNCE_EVENTS });
   return event;
 }
 

@@ -38,7 +38,11 @@ export type PeerMessage =
 /** `text`: one message, hostile. Throws: announce.malformed. */
 export function parsePeerMessage(text: string): PeerMessage {
   if (text.length > WEBSOCKET_MESSAGE_CHARS_MAX) {
-    throw new Failure("announce.malformed", { field: "message", limit: WEBSOCKET_MESSAGE_CHARS_MAX, found: text.length });
+    throw new Failure("announce.malformed", {
+      field: "message",
+      limit: WEBSOCKET_MESSAGE_CHARS_MAX,
+      found: text.length,
+    });
   }
   const message = record("message", parseJson(text));
   switch (message["action"]) {
@@ -55,9 +59,13 @@ export function parsePeerMessage(text: string): PeerMessage {
 
 /** The inverse of parsePeerMessage: what a client sends. */
 export function writePeerMessage(message: PeerMessage): string {
+  return JSON.stringify(jsonOf(message));
+}
+
+function jsonOf(message: PeerMessage): unknown {
   switch (message.action) {
     case "announce":
-      return JSON.stringify({
+      return {
         action: "announce",
         info_hash: message.infoHash,
         peer_id: message.peerId,
@@ -67,18 +75,20 @@ export function writePeerMessage(message: PeerMessage): string {
         event: message.event,
         numwant: message.offers.length,
         offers: message.offers.map(({ offerId, sdp }) => ({ offer: { type: "offer", sdp }, offer_id: offerId })),
-      });
+      };
     case "answer":
-      return JSON.stringify({
+      return {
         action: "announce",
         info_hash: message.infoHash,
         peer_id: message.peerId,
         to_peer_id: message.to,
         offer_id: message.offerId,
         answer: { type: "answer", sdp: message.sdp },
-      });
+      };
     case "scrape":
-      return JSON.stringify({ action: "scrape", info_hash: message.infoHashes });
+      return { action: "scrape", info_hash: message.infoHashes };
+    default:
+      return message satisfies never;
   }
 }
 
