@@ -67,6 +67,10 @@ export const TORRENT_PADDING_SHARE_MAX = 1 / 4;
 export const ROOT_BYTES_MAX = 512_000;
 /** Any other role: 10,000 releases of 400 B. */
 export const ROLE_BYTES_MAX = 4 * MIB;
+/** Root versions a player walks in one run: tuf-js's own bound, 256 yearly rotations. */
+export const ROOT_ROTATIONS_MAX = 256;
+/** Largest timestamp.json; tuf-js's default. It names one file. */
+export const TIMESTAMP_BYTES_MAX = 16 * KIB;
 /** How long each role's signature lasts, seconds. Offline roles outlive a holiday; online ones are re-signed by alarm. */
 export const ROLE_LIFETIME_S = {
   root: 365 * 86_400,
@@ -128,6 +132,12 @@ export const RETRY_UNREGISTERED_MIN = 30;
 export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
 /** HTTP: seconds without a byte before a request is given up. */
 export const HTTP_IDLE_TIMEOUT_S = 20;
+/** Tries of a player's small request (metadata, a release document) before another edge is asked. */
+export const HTTP_TRIES = 4;
+/** Wait before the second try, milliseconds; it doubles each time: under two seconds in all. */
+export const HTTP_RETRY_MS = 250;
+/** Largest problem document we read from an edge (RFC 9457): a few sentences. */
+export const PROBLEM_BYTES_MAX = 64 * KIB;
 
 // --- Publish -----------------------------------------------------------------------------------------------------
 

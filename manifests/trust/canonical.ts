@@ -22,11 +22,11 @@ function canonicalText(value: unknown, depth: number): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalText(item, depth + 1)).join(",")}]`;
   if (typeof value === "object") {
     const members = Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
       .map(([name, member]) => `${canonicalString(name)}:${canonicalText(member, depth + 1)}`);
     return `{${members.join(",")}}`;
   }
-  throw new Failure("metadata.invalid", { reason: `canonical JSON cannot hold ${String(value)}` });
+  throw new Failure("metadata.invalid", { reason: `canonical JSON cannot hold this ${typeof value}` });
 }
 
 function canonicalString(text: string): string {

@@ -7,7 +7,7 @@ import * as v from "valibot";
 import { type ObjectId, type Sha256, fromHex, objectIdOf, parseObjectId } from "../digest.ts";
 import { Failure } from "../failures.ts";
 import { ROLE_BYTES_MAX, ROOT_BYTES_MAX } from "../limits.ts";
-import { type Release, parseRelease, parseReleasePath } from "../release.ts";
+import { type Release, parseChannelName, parseRelease, parseReleasePath } from "../release.ts";
 import { canonicalJson } from "./canonical.ts";
 import {
   type AnyRole,
@@ -100,6 +100,7 @@ export async function openTargets(bytes: Uint8Array, root: RootRole, crypto: Cry
     throw new Failure("metadata.invalid", { role: "targets", reason: "must delegate, and list nothing itself" });
   }
   for (const { name, paths } of targets.delegations.roles) {
+    if (name !== LIVE_ROLE) asInvalid("targets", () => parseChannelName(name));
     if (paths.length !== 1 || paths[0] !== `${name}/*`) {
       throw new Failure("metadata.invalid", {
         role: name,
@@ -177,7 +178,7 @@ const ReleaseCustom = v.object({
 export function releasesOf(role: TargetsRole, channel: string): SignedRelease[] {
   return Object.entries(role.targets)
     .map(([path, target]) => {
-      const named = parseReleasePath(path);
+      const named = asInvalid(channel, () => parseReleasePath(path));
       if (named.channel !== channel) {
         throw new Failure("metadata.invalid", { role: channel, reason: "lists a release of another channel", path });
       }
@@ -191,7 +192,7 @@ export function releasesOf(role: TargetsRole, channel: string): SignedRelease[] 
         document: { sha256: parseObjectId(target.hashes.sha256), bytes: target.length },
       };
     })
-    .sort((a, b) => a.seq - b.seq);
+    .toSorted((a, b) => a.seq - b.seq);
 }
 
 // --- Who, which way, how old ---------------------------------------------------------------------------------------
@@ -317,6 +318,15 @@ function parseShape<S extends v.GenericSchema>(shape: S, value: unknown, role: s
   if (parsed.success) return parsed.output;
   const [issue] = parsed.issues;
   throw new Failure("metadata.invalid", { role, field: v.getDotPath(issue) ?? undefined, reason: issue.message });
+}
+
+/** A parser's refusal of something inside signed metadata is a refusal of the metadata. */
+function asInvalid<T>(role: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new Failure("metadata.invalid", { role, reason: (cause as Error).message }, { cause });
+  }
 }
 
 function checkKeyTable(keys: KeyTable, roles: readonly RoleHolders[], role: string, sha256: Sha256): void {
