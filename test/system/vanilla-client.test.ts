@@ -1,13 +1,16 @@
 /** Any BitTorrent client can take a release from its .torrent: the edge is tracker and web seed, players are peers. */
 import { execFile } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { decodeBencode, encodeBencode } from "../../manifests/bencode.ts";
 import { resultOf } from "../support/cli.ts";
 import { folderContents } from "../support/folders.ts";
 import { type Studio, openStudio, writeFiles } from "../support/studio.ts";
 
 const run = promisify(execFile);
+const LIBTORRENT = fileURLToPath(new URL("../support/libtorrent-get.py", import.meta.url));
 const FILES = {
   "game.bin": 3_000_000,
   "with space #1 100%.dat": 50_000,
@@ -27,8 +30,17 @@ test("aria2 completes a release from a seeding player, the web seed taken away",
   const torrent = await publishAndFetchTorrent(studio);
   await studio.patch("player");
   await studio.seed("player");
-  await aria2(torrent, studio.at("aria"), ["--bt-exclude-tracker=", "--max-file-not-found=1"]);
+  await aria2(await withoutWebSeeds(torrent), studio.at("aria"));
   await expectSameFiles(studio, "aria");
+});
+
+test("libtorrent, which reads the BEP 52 half, completes a release from a seeding player", async () => {
+  await using studio = await openStudio();
+  const torrent = await publishAndFetchTorrent(studio);
+  await studio.patch("player");
+  await studio.seed("player");
+  await run("/usr/bin/python3", [LIBTORRENT, await withoutWebSeeds(torrent), studio.at("libtorrent")]);
+  await expectSameFiles(studio, "libtorrent");
 });
 
 async function publishAndFetchTorrent(studio: Studio): Promise<string> {
@@ -40,6 +52,15 @@ async function publishAndFetchTorrent(studio: Studio): Promise<string> {
   expect(response.status).toBe(200);
   const path = studio.at("release.torrent");
   await writeFile(path, new Uint8Array(await response.arrayBuffer()));
+  return path;
+}
+
+/** The same torrent with peers as its only source. The info dictionary, and so the info hash, stays as it was. */
+async function withoutWebSeeds(torrent: string): Promise<string> {
+  const metainfo = decodeBencode(await readFile(torrent));
+  if (!(metainfo instanceof Map) || !metainfo.delete("url-list")) throw new Error("a torrent without web seeds");
+  const path = torrent.replace(".torrent", "-peers.torrent");
+  await writeFile(path, encodeBencode(metainfo));
   return path;
 }
 
