@@ -1,0 +1,330 @@
+/**
+ * A title as a player may believe it. `refresh` asks an edge and verifies everything; the rest answers only from what
+ * was verified. Nothing here chooses to trust: it says what the publisher signed and what the edge made current.
+ */
+import { type ObjectId, objectIdOf, toHex } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { RELEASE_BYTES_MAX } from "../../manifests/limits.ts";
+import { type Choice, type LiveChannel, chooseRelease, liveOf } from "../../manifests/trust/live.ts";
+import { type SignedRelease, type TargetsRole, type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts";
+import { type TitleFile, pinnedRoot } from "../../manifests/trust/title-file.ts";
+import {
+  type VerifiedRelease,
+  checkNotExpired,
+  checkVersion,
+  releasesOf,
+  verifyRelease,
+} from "../../manifests/trust/verify.ts";
+import { sha256 } from "./crypto.ts";
+import { askFresh } from "./fresh.ts";
+import { type Fetch, PATIENCE, type Patience, fetchCapped } from "./fetch-capped.ts";
+import { type Memory, recall, remember, rememberedTime, timestampKeys } from "./memory.ts";
+import { type MetadataStore, diskMetadata, memoryMetadata } from "./store.ts";
+import { type TrustedRoles, followWorkflow } from "./workflow.ts";
+
+export interface TitleOptions {
+  readonly titleFile: TitleFile;
+  /** Where verified metadata is remembered: `<install>/.patchswarm/metadata`. Without it, only this process remembers. */
+  readonly metadataDir?: string | undefined;
+  /** Asked instead of the title file's edges. */
+  readonly edge?: string | undefined;
+  /** Objects already on this disk, such as a release document; their bytes are checked like any other's. */
+  readonly readObject?: ((id: ObjectId) => Promise<Uint8Array | undefined>) | undefined;
+  readonly now: Date;
+  readonly fetch: Fetch;
+  readonly signal?: AbortSignal | undefined;
+  readonly patience?: Patience | undefined;
+}
+
+/** How a release stands on its channel. */
+export type ReleaseStatus = "live" | "held" | "superseded";
+
+export interface ListedRelease extends SignedRelease {
+  readonly status: ReleaseStatus;
+}
+
+export interface Freshness {
+  /** Whether the edge answered our nonce. If not, the metadata is only known to be unexpired by the newest time we know. */
+  readonly proven: boolean;
+  /** The edge's clock less ours, seconds; undefined when it was not asked. */
+  readonly clockBehindSeconds: number | undefined;
+}
+
+/** Opens what is remembered of a title. Call `refresh` or `loadCached` before anything else. */
+export async function openTitle(options: TitleOptions): Promise<TrustedTitle> {
+  const store = options.metadataDir === undefined ? memoryMetadata() : diskMetadata(options.metadataDir);
+  return new TrustedTitle(options, store, await recall(store));
+}
+
+export class TrustedTitle {
+  readonly file: TitleFile;
+  readonly #options: TitleOptions;
+  readonly #store: MetadataStore;
+  readonly #now: UnixSeconds;
+  #memory: Memory;
+  #roles: TrustedRoles | undefined;
+  /** What the verified metadata was judged by. */
+  #time = 0 as UnixSeconds;
+  #edge: string;
+  #bytesFetched = 0;
+
+  /** Use `openTitle`. */
+  constructor(options: TitleOptions, store: MetadataStore, memory: Memory) {
+    this.file = options.titleFile;
+    this.#options = options;
+    this.#store = store;
+    this.#memory = memory;
+    this.#now = toUnixSeconds(options.now.getTime());
+    this.#edge = this.#edges[0] ?? "";
+  }
+
+  get title(): string {
+    return this.file.title;
+  }
+
+  /** Base URL of the edge that answered; before `refresh`, the first one. */
+  get edge(): string {
+    return this.#edge;
+  }
+
+  /** Bytes of metadata and objects that crossed the wire. */
+  get bytesFetched(): number {
+    return this.#bytesFetched;
+  }
+
+  /**
+   * Brings the metadata up to date from the first edge that answers, and asks it to prove that it is current.
+   * Throws: metadata.expired, metadata.invalid, metadata.rollback, title.not-found, edge.unreachable, edge.busy,
+   * object.not-found, source.interrupted, install.no-space.
+   */
+  async refresh(): Promise<Freshness> {
+    let last: unknown;
+    for (const edge of this.#edges) {
+      try {
+        const freshness = await this.#refreshFrom(edge);
+        this.#edge = edge;
+        return freshness;
+      } catch (error) {
+        // only silence sends us to the next edge; a lie is a refusal
+        if (!(error instanceof Failure && SILENCE.has(error.code))) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  /**
+   * Without the network: what is remembered, verified again, judged as of the last run that reached an edge. Says what
+   * the publisher signed, not what is current. Throws: edge.unreachable when too little is remembered; metadata.*.
+   */
+  async loadCached(): Promise<void> {
+    const now = this.#memory.checked as UnixSeconds;
+    const roles = await followWorkflow({ ...this.#start(), source: undefined, now });
+    checkAges(roles, now);
+    this.#roles = roles;
+    this.#time = now;
+  }
+
+  /** Names of the title's channels. */
+  channels(): string[] {
+    return [...this.#verified().channels.keys()];
+  }
+
+  /** Channels whose own metadata is refused, and why. The others are not affected. */
+  problems(): Map<string, Failure> {
+    return new Map(
+      [...this.#verified().channels].filter((entry): entry is [string, Failure] => entry[1] instanceof Failure),
+    );
+  }
+
+  /**
+   * What the publisher signed, oldest first: of one channel, or of every channel that can be trusted.
+   * Throws: release.not-found for an unknown channel, metadata.* for one that is refused.
+   */
+  releases(channel?: string): ListedRelease[] {
+    if (channel !== undefined) return this.#listed(channel);
+    const refused = this.problems();
+    return this.channels()
+      .filter((name) => !refused.has(name))
+      .flatMap((name) => this.#listed(name))
+      .toSorted((a, b) => a.seq - b.seq);
+  }
+
+  /** What the edge says of a channel; undefined when nothing has been made current there. Throws: metadata.invalid. */
+  live(channel: string): LiveChannel | undefined {
+    return liveOf(this.#verified().live, channel);
+  }
+
+  /**
+   * The release this install should have: the edge's choice among what the publisher signed, seen from this install's
+   * place in the rollout. Never one below the floor, below what the edge called current before, or below `installed`.
+   * @param installed  seq of the installed release; undefined on a first install
+   * Throws: release.not-found when nothing is current; metadata.invalid, metadata.rollback.
+   */
+  current(channel: string, installed: number | undefined): Choice {
+    const releases = releasesOf(this.#role(channel), channel);
+    const live = this.live(channel);
+    if (live === undefined) throw new Failure("release.not-found", { channel, reason: "nothing is current yet" });
+    return chooseRelease(
+      live,
+      releases,
+      { installed, installId: this.#memory.install, floor: this.#leastSeq(channel) },
+      sha256,
+    );
+  }
+
+  /**
+   * The release document, fetched by its hash and checked against what the channel's role says of it.
+   * Throws: release.not-found, object.mismatch, object.malformed, metadata.invalid, and what `object` throws.
+   */
+  async release(channel: string, seq: number): Promise<VerifiedRelease> {
+    const wanted = releasesOf(this.#role(channel), channel).find((release) => release.seq === seq);
+    if (wanted === undefined) throw new Failure("release.not-found", { channel, seq });
+    const { sha256: id, bytes } = wanted.document;
+    if (bytes > RELEASE_BYTES_MAX)
+      throw new Failure("object.too-large", { object: id, bytes, limit: RELEASE_BYTES_MAX });
+    return verifyRelease(await this.object(id, bytes), this.title, wanted, sha256);
+  }
+
+  /**
+   * An object's bytes, from this disk or the edge, proven by their hash.
+   * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
+   */
+  async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
+    const local = await this.#options.readObject?.(id);
+    if (local !== undefined && objectIdOf(local, sha256) === id) return local;
+    const fetched = await this.#fetch(this.#edge, `objects/${id}`, bytesMax);
+    if (fetched === undefined) throw new Failure("object.not-found", { object: id });
+    const found = objectIdOf(fetched, sha256);
+    if (found !== id) throw new Failure("object.mismatch", { found, expected: id });
+    return fetched;
+  }
+
+  get #edges(): readonly string[] {
+    return this.#options.edge === undefined ? this.file.edges : [this.#options.edge];
+  }
+
+  async #refreshFrom(edge: string): Promise<Freshness> {
+    let { roles, statement } = await this.#ask(edge);
+    // the edge may have signed again between the two answers; it will not do so twice
+    if (speaksOfAnother(statement, roles)) ({ roles, statement } = await this.#ask(edge));
+
+    const time = Math.max(
+      this.#now,
+      statement?.now ?? 0,
+      rememberedTime(this.#memory, roles.root),
+      this.file.floor.time,
+    ) as UnixSeconds;
+    checkAges(roles, time); //                                                    freeze, by the newest time we know
+    if (speaksOfAnother(statement, roles)) {
+      throw new Failure("metadata.rollback", {
+        role: "timestamp",
+        reason: "the edge says that another one is current",
+      });
+    }
+    checkVersion("root", roles.root.version, { atLeast: Math.max(this.file.floor.root, this.#memory.root) });
+    checkVersion("targets", roles.targets.version, { atLeast: this.file.floor.targets });
+
+    this.#roles = roles;
+    this.#time = time;
+    await this.#rememberRun(roles, statement?.now, time);
+    const clockBehindSeconds = statement === undefined ? undefined : statement.now - this.#now;
+    return { proven: statement !== undefined, clockBehindSeconds };
+  }
+
+  async #ask(edge: string) {
+    const roles = await followWorkflow({
+      ...this.#start(),
+      source: (fileName, bytesMax) => this.#fetchMetadata(edge, fileName, bytesMax),
+      now: this.#now,
+    });
+    const { fetch, signal, patience = PATIENCE } = this.#options;
+    return { roles, statement: await askFresh(edge, this.title, roles.root, { fetch, signal, patience }) };
+  }
+
+  #start() {
+    return { store: this.#store, pinnedRoot: pinnedRoot(this.file) };
+  }
+
+  async #fetchMetadata(edge: string, fileName: string, bytesMax: number): Promise<Buffer | undefined> {
+    try {
+      return await this.#fetch(edge, `metadata/${fileName}`, bytesMax);
+    } catch (error) {
+      // metadata that does not end is an attack (TUF 1.0.31 §5.3.3, "endless data"), not a damaged object
+      if (error instanceof Failure && error.code === "object.too-large") {
+        throw new Failure("metadata.invalid", { ...error.facts, reason: "larger than it may be" }, { cause: error });
+      }
+      throw error;
+    }
+  }
+
+  async #fetch(edge: string, file: string, bytesMax: number): Promise<Buffer | undefined> {
+    const { fetch, signal, patience } = this.#options;
+    const bytes = await fetchCapped(`${edge}/t/${this.title}/${file}`, { fetch, signal, patience, bytesMax });
+    this.#bytesFetched += bytes?.length ?? 0;
+    return bytes;
+  }
+
+  async #rememberRun(roles: TrustedRoles, signedNow: number | undefined, time: UnixSeconds): Promise<void> {
+    const lastSigned = rememberedTime(this.#memory, roles.root);
+    this.#memory = {
+      ...this.#memory,
+      root: roles.root.version,
+      signed: { time: Math.max(lastSigned, signedNow ?? 0), keys: timestampKeys(roles.root) },
+      checked: time,
+      live: Object.fromEntries(this.channels().map((channel) => [channel, this.#highestLive(channel)])),
+    };
+    await remember(this.#store, this.#memory);
+  }
+
+  /** The highest release ever called current on the channel, unless the call was bogus: then `current` refuses it. */
+  #highestLive(channel: string): number {
+    const before = this.#memory.live[channel] ?? 0;
+    const role = this.#verified().channels.get(channel);
+    const seq = this.live(channel)?.seq ?? 0;
+    const signed =
+      role !== undefined && !(role instanceof Failure) && Object.hasOwn(role.targets, `${channel}/${seq}.json`);
+    return signed ? Math.max(before, seq) : before;
+  }
+
+  /** The floor speaks of the title file's own channel; other channels may lag behind it. */
+  #leastSeq(channel: string): number {
+    return Math.max(channel === this.file.channel ? this.file.floor.seq : 0, this.#memory.live[channel] ?? 0);
+  }
+
+  #listed(channel: string): ListedRelease[] {
+    const live = this.live(channel);
+    return releasesOf(this.#role(channel), channel).map((release) => ({ ...release, status: statusOf(release, live) }));
+  }
+
+  #role(channel: string): TargetsRole {
+    const role = this.#verified().channels.get(channel);
+    if (role === undefined) throw new Failure("release.not-found", { channel, expected: this.channels() });
+    if (role instanceof Failure) throw role;
+    checkNotExpired(channel, role, this.#time);
+    return role;
+  }
+
+  #verified(): TrustedRoles {
+    if (this.#roles === undefined) throw new Error("refresh() or loadCached() comes first");
+    return this.#roles;
+  }
+}
+
+const SILENCE: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy"]);
+
+function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
+  if (live?.seq !== release.seq) return "superseded";
+  return live.hold ? "held" : "live";
+}
+
+function speaksOfAnother(statement: { readonly timestamp: string } | undefined, roles: TrustedRoles): boolean {
+  return statement !== undefined && statement.timestamp !== toHex(sha256(roles.timestampBytes));
+}
+
+/** Throws: metadata.expired. Channels are judged one by one, when they are asked for. */
+function checkAges(roles: TrustedRoles, time: UnixSeconds): void {
+  for (const name of ["root", "timestamp", "snapshot", "targets", "live"] as const) {
+    checkNotExpired(name, roles[name], time);
+  }
+}

@@ -1,0 +1,36 @@
+/** Asks the edge what is current now, with a nonce of our own, because the local clock may be slow (FACTS section 3, trap 4). */
+import { randomBytes } from "node:crypto";
+import { Failure } from "../../manifests/failures.ts";
+import { FRESH_BYTES_MAX, type FreshStatement, openFresh } from "../../manifests/trust/fresh.ts";
+import { type RootRole } from "../../manifests/trust/roles.ts";
+import { authorityOf } from "../../manifests/trust/verify.ts";
+import { machineCrypto } from "./crypto.ts";
+import { type Fetch, type Patience, fetchCapped } from "./fetch-capped.ts";
+
+const NONCE_BYTES = 32;
+
+/**
+ * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows.
+ * Throws: metadata.invalid when there is an answer and it is not a true one.
+ */
+export async function askFresh(
+  edge: string,
+  title: string,
+  root: RootRole,
+  world: { readonly fetch: Fetch; readonly patience: Patience; readonly signal: AbortSignal | undefined },
+): Promise<FreshStatement | undefined> {
+  const nonce = randomBytes(NONCE_BYTES).toString("hex");
+  let answer: Buffer | undefined;
+  try {
+    answer = await fetchCapped(`${edge}/t/${title}/fresh`, {
+      ...world,
+      bytesMax: FRESH_BYTES_MAX,
+      init: { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ nonce }) },
+    });
+  } catch (error) {
+    if (error instanceof Failure && error.family === "unavailable") return undefined;
+    throw error;
+  }
+  if (answer === undefined) return undefined;
+  return openFresh(answer, { title, nonce }, authorityOf(root, "timestamp"), machineCrypto.verify);
+}

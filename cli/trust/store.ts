@@ -1,0 +1,81 @@
+/**
+ * Where verified metadata is remembered between runs. Every write is staged, fsynced and renamed, because tuf-js, which
+ * writes in place, cannot start again from a root.json that a crash cut short (FACTS section 3, trap 3).
+ */
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import path from "node:path";
+import { Failure } from "../../manifests/failures.ts";
+
+export interface MetadataStore {
+  /** The bytes last written under the name; undefined when there are none. */
+  read(name: string): Promise<Buffer | undefined>;
+  /** Old bytes or new ones, never a mixture, whatever happens meanwhile. */
+  write(name: string, bytes: Uint8Array): Promise<void>;
+}
+
+/** `<dir>/<name>.json`. Throws: install.no-space when the disk is full. */
+export function diskMetadata(dir: string): MetadataStore {
+  const fileOf = (name: string): string => path.join(dir, `${name}.json`);
+  return {
+    read: (name) => readIfThere(fileOf(name)),
+    write: (name, bytes) => replaceFile(fileOf(name), bytes),
+  };
+}
+
+/** Forgets with the process: for looking at a title without an install. */
+export function memoryMetadata(): MetadataStore {
+  const held = new Map<string, Buffer>();
+  return {
+    read: (name) => Promise.resolve(held.get(name)),
+    write: (name, bytes) => Promise.resolve(void held.set(name, Buffer.from(bytes))),
+  };
+}
+
+/** A file's bytes; undefined when it is not there. */
+export async function readIfThere(file: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Replaces a file as a whole, making its folder when needed. Throws: install.no-space. */
+export async function replaceFile(file: string, bytes: Uint8Array): Promise<void> {
+  const staged = `${file}.new`;
+  try {
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeSynced(staged, bytes);
+    await rename(staged, file);
+    await syncFolder(path.dirname(file));
+  } catch (cause) {
+    if (codeOf(cause) === "ENOSPC") throw new Failure("install.no-space", { file, bytes: bytes.length }, { cause });
+    throw cause;
+  }
+}
+
+async function writeSynced(file: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(file, "w");
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes renames and new names in a folder last through a power cut. Windows has no such call and needs none. */
+export async function syncFolder(dir: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(dir, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | undefined)?.code;
+}

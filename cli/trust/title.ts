@@ -1,0 +1,44 @@
+/** Finding the title.json to trust: the one named on the command line, or the one the install remembers. */
+import path from "node:path";
+import { Failure } from "../../manifests/failures.ts";
+import { type TitleFile, parseTitleFile, writeTitleFile } from "../../manifests/trust/title-file.ts";
+import { sha256 } from "./crypto.ts";
+import { readIfThere, replaceFile } from "./store.ts";
+
+/** Where an install remembers its title, below the install's folder. */
+const REMEMBERED = path.join(".patchswarm", "title.json");
+
+/** Throws: usage.bad-title-file. */
+export async function readTitleFile(file: string): Promise<TitleFile> {
+  const bytes = await readIfThere(file);
+  if (bytes === undefined) throw new Failure("usage.bad-title-file", { file, reason: "no such file" });
+  return parseTitleFile(bytes, sha256);
+}
+
+/** The title an install belongs to; undefined before its first patch. Throws: usage.bad-title-file. */
+export async function rememberedTitle(install: string): Promise<TitleFile | undefined> {
+  const bytes = await readIfThere(path.join(install, REMEMBERED));
+  return bytes === undefined ? undefined : parseTitleFile(bytes, sha256);
+}
+
+/** Remembers the title in the install, so that `patchswarm patch <dir>` is enough from now on. */
+export async function rememberTitle(install: string, title: TitleFile): Promise<void> {
+  await replaceFile(path.join(install, REMEMBERED), writeTitleFile(title));
+}
+
+/**
+ * The title of an install: the named title.json, else the remembered one.
+ * Throws: usage.bad-title-file, also when the two are of different titles; install.not-found when there is neither.
+ */
+export async function titleOfInstall(install: string, named: string | undefined): Promise<TitleFile> {
+  const remembered = await rememberedTitle(install);
+  if (named === undefined) {
+    if (remembered === undefined) throw new Failure("install.not-found", { folder: install });
+    return remembered;
+  }
+  const given = await readTitleFile(named);
+  if (remembered !== undefined && remembered.title !== given.title) {
+    throw new Failure("usage.bad-title-file", { file: named, found: given.title, expected: remembered.title });
+  }
+  return given;
+}

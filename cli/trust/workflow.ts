@@ -1,0 +1,212 @@
+/**
+ * TUF's client workflow (1.0.31 §5) over tuf-js's trusted metadata set: what to fetch, in which order, with which cap,
+ * and when to remember it. tuf-js decides whether it is believed; then our own stricter reading must agree.
+ *
+ * Why the set and not tuf-js's `Updater`: that one writes its cache in place (a crash bricks it), turns every error after
+ * the timestamp into a text, has no clock option and cannot list what a role holds. docs/decisions has the entry.
+ */
+import { BadVersionError, EqualVersionError, ExpiredMetadataError } from "tuf-js/dist/error.js";
+import { TrustedMetadataStore } from "tuf-js/dist/store.js";
+import { Failure } from "../../manifests/failures.ts";
+import { ROLE_BYTES_MAX, ROOT_BYTES_MAX, ROOT_ROTATIONS_MAX, TIMESTAMP_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  LIVE_ROLE,
+  type MetaFile,
+  type RootRole,
+  type SnapshotRole,
+  type TargetsRole,
+  type TimestampRole,
+  type UnixSeconds,
+  metadataFileName,
+} from "../../manifests/trust/roles.ts";
+import {
+  channelsOf,
+  openDelegated,
+  openRoot,
+  openSnapshot,
+  openTargets,
+  openTimestamp,
+} from "../../manifests/trust/verify.ts";
+import { machineCrypto } from "./crypto.ts";
+import { type MetadataStore } from "./store.ts";
+
+/** File name and cap -> its bytes; undefined when the edge has no such file. */
+export type MetadataSource = (fileName: string, bytesMax: number) => Promise<Buffer | undefined>;
+
+export interface WorkflowInput {
+  readonly store: MetadataStore;
+  /** The first root, from title.json. */
+  readonly pinnedRoot: Uint8Array;
+  /** The edge; undefined to look only at what is remembered. */
+  readonly source: MetadataSource | undefined;
+  readonly now: UnixSeconds;
+}
+
+/** A title's metadata, all of it verified, of one snapshot. */
+export interface TrustedRoles {
+  readonly root: RootRole;
+  readonly timestamp: TimestampRole;
+  /** The bytes of timestamp.json, which the freshness statement names by their hash. */
+  readonly timestampBytes: Buffer;
+  readonly snapshot: SnapshotRole;
+  readonly targets: TargetsRole;
+  readonly live: TargetsRole;
+  /** Channel -> its role, or why that channel alone cannot be trusted: a neglected beta must not stop stable. */
+  readonly channels: ReadonlyMap<string, TargetsRole | Failure>;
+}
+
+/** Throws: metadata.expired, metadata.invalid, metadata.rollback, title.not-found, and what `source` throws. */
+export async function followWorkflow(input: WorkflowInput): Promise<TrustedRoles> {
+  const { set, root } = await takeRoot(input); //                        §5.3
+  const timestampBytes = await takeTimestamp(set, input); //             §5.4
+  const timestamp = await openTimestamp(timestampBytes, root, machineCrypto);
+  const snapshotBytes = await takeSnapshot(set, input, timestamp); //    §5.5
+  const snapshot = await openSnapshot(snapshotBytes, root, machineCrypto);
+  const targetsBytes = await takeTargets(set, input, snapshot, "targets", "root"); // §5.6
+  const targets = await openTargets(targetsBytes, root, machineCrypto);
+
+  const take = async (name: string): Promise<TargetsRole> =>
+    openDelegated(await takeTargets(set, input, snapshot, name, "targets"), name, targets, machineCrypto);
+  const live = await take(LIVE_ROLE);
+  const channels = new Map<string, TargetsRole | Failure>();
+  for (const name of channelsOf(targets)) channels.set(name, await take(name).catch(untrustedOnly));
+  return { root, timestamp, timestampBytes, snapshot, targets, live, channels };
+}
+
+// --- §5.3: the root, from the newest one remembered, one version at a time -------------------------------------------
+
+async function takeRoot({ store, pinnedRoot, source, now }: WorkflowInput) {
+  const start = trustedRoot(await store.read("root"), Buffer.from(pinnedRoot));
+  const set = new TrustedMetadataStore(start);
+  setClock(set, now);
+  let newest = start;
+  for (let rotation = 0; rotation < ROOT_ROTATIONS_MAX; rotation++) {
+    const next = await source?.(metadataFileName("root", set.root.signed.version + 1), ROOT_BYTES_MAX);
+    if (next === undefined) break;
+    accept("root", () => set.updateRoot(next));
+    // remembered at once: whatever fails later, a retired key stays retired
+    await store.write("root", next);
+    newest = next;
+  }
+  return { set, root: await openRoot(newest, undefined, machineCrypto) };
+}
+
+/** The remembered root, or the pinned one when that is newer or the remembered one cannot be read. */
+function trustedRoot(remembered: Buffer | undefined, pinned: Buffer): Buffer {
+  const pinnedVersion = accept("root", () => new TrustedMetadataStore(pinned).root.signed.version);
+  if (remembered === undefined) return pinned;
+  try {
+    return new TrustedMetadataStore(remembered).root.signed.version >= pinnedVersion ? remembered : pinned;
+  } catch {
+    // a crash or a bad disk: the chain from the pinned root is walked again
+    return pinned;
+  }
+}
+
+/** tuf-js reads the clock itself, once, into this field; ours is passed in. A test fails if the field goes away. */
+function setClock(set: TrustedMetadataStore, now: UnixSeconds): void {
+  Object.assign(set, { referenceTime: new Date(now * 1000) });
+}
+
+// --- §5.4 to §5.6: the remembered file first, as memory against rollback, then the edge's ----------------------------
+
+async function takeTimestamp(set: TrustedMetadataStore, { store, source }: WorkflowInput): Promise<Buffer> {
+  const remembered = await store.read("timestamp");
+  if (source === undefined) {
+    const cached = required(remembered);
+    accept("timestamp", () => set.updateTimestamp(cached));
+    return cached;
+  }
+  // even an expired one still says below which version nothing is believed
+  if (remembered !== undefined) believe(() => set.updateTimestamp(remembered));
+  const fetched = await source(metadataFileName("timestamp", 0), TIMESTAMP_BYTES_MAX);
+  if (fetched === undefined) throw new Failure("title.not-found", {});
+  try {
+    set.updateTimestamp(fetched);
+  } catch (error) {
+    if (error instanceof EqualVersionError && remembered !== undefined) return remembered;
+    throw refusal("timestamp", error);
+  }
+  await store.write("timestamp", fetched);
+  return fetched;
+}
+
+async function takeSnapshot(
+  set: TrustedMetadataStore,
+  { store, source }: WorkflowInput,
+  timestamp: TimestampRole,
+): Promise<Buffer> {
+  const remembered = await store.read("snapshot");
+  if (remembered !== undefined && believe(() => set.updateSnapshot(remembered, true))) return remembered;
+  const fetched = await fetchListed("snapshot", timestamp.meta["snapshot.json"], source);
+  accept("snapshot", () => set.updateSnapshot(fetched));
+  await store.write("snapshot", fetched);
+  return fetched;
+}
+
+/** `targets` under root, or a role that `targets` delegates. */
+async function takeTargets(
+  set: TrustedMetadataStore,
+  { store, source }: WorkflowInput,
+  snapshot: SnapshotRole,
+  name: string,
+  parent: string,
+): Promise<Buffer> {
+  const remembered = await store.read(name);
+  if (remembered !== undefined && believe(() => set.updateDelegatedTargets(remembered, name, parent)))
+    return remembered;
+  const fileName = `${name}.json`;
+  // tuf-js's Updater meets a role that is missing here with a TypeError (FACTS section 3, trap 7)
+  const meta = Object.hasOwn(snapshot.meta, fileName) ? snapshot.meta[fileName] : undefined;
+  if (meta === undefined) throw new Failure("metadata.invalid", { role: name, reason: "not in the snapshot" });
+  const fetched = await fetchListed(name, meta, source);
+  accept(name, () => set.updateDelegatedTargets(fetched, name, parent));
+  await store.write(name, fetched);
+  return fetched;
+}
+
+async function fetchListed(role: string, meta: MetaFile, source: MetadataSource | undefined): Promise<Buffer> {
+  if (source === undefined) return required(undefined);
+  const fileName = metadataFileName(role, meta.version);
+  const fetched = await source(fileName, Math.min(meta.length, ROLE_BYTES_MAX));
+  if (fetched === undefined) throw new Failure("object.not-found", { file: fileName });
+  return fetched;
+}
+
+function required(cached: Buffer | undefined): Buffer {
+  if (cached === undefined) throw new Failure("edge.unreachable", { reason: "nothing usable is remembered" });
+  return cached;
+}
+
+// --- Verdicts --------------------------------------------------------------------------------------------------------
+
+/** Whether tuf-js takes remembered bytes. If not, the edge's are asked for; a bad cache is no attack. */
+function believe(take: () => unknown): boolean {
+  try {
+    take();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whatever tuf-js throws is a refusal; never a bug to step over (FACTS section 3, trap 6). */
+function accept<T>(role: string, take: () => T): T {
+  try {
+    return take();
+  } catch (error) {
+    throw refusal(role, error);
+  }
+}
+
+function refusal(role: string, cause: unknown): Failure {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  if (cause instanceof ExpiredMetadataError) return new Failure("metadata.expired", { role }, { cause });
+  if (cause instanceof BadVersionError) return new Failure("metadata.rollback", { role, reason }, { cause });
+  return new Failure("metadata.invalid", { role, reason }, { cause });
+}
+
+function untrustedOnly(error: unknown): Failure {
+  if (error instanceof Failure && error.family === "untrusted") return error;
+  throw error;
+}
