@@ -31,11 +31,15 @@ export interface VerifiedPieces {
   onChange(listener: (change: BoardChange) => void): () => void;
 }
 
-/** What the swarm may also fetch. Pieces without bytes of their own (none exist: empty files have no pieces) never show. */
+/** What the swarm may also fetch. */
 export interface PieceBoard extends VerifiedPieces {
   /** Pieces that can be claimed now, in any order. Read once on joining; later ones arrive through `onChange`. */
   missing(): Iterable<number>;
-  /** Takes the piece: until it is completed or released nobody else can. Undefined when it is verified or taken. */
+  /**
+   * Takes the piece: until it is completed or released nobody else can. Undefined when it is verified or taken.
+   * The board itself may still overtake a slow claim (the origin, with nothing else left to do): `onChange` then says
+   * `verified`, and the claim's holder lets go of it.
+   */
   claim(piece: number): PieceClaim | undefined;
 }
 
@@ -50,7 +54,8 @@ export interface PieceClaim {
    * Hands in the piece: `piece` is `bytes` long, with the blocks of `blocks` filled in at their places. It belongs to
    * the board from here on (which fills in what is on disk, hashes it in a thread, writes it, may detach its buffer).
    * True: it is proven and written. False: bytes were wrong; the piece is missing again, and because any of its blocks
-   * may have been the bad one, the next claim names all of them. Throws: what the disk throws.
+   * may have been the bad one, the next claim names all of them. Throws: what the disk throws; the swarm then fetches
+   * nothing more, and it is for the board's owner to say why.
    */
   complete(piece: Uint8Array<ArrayBuffer>): Promise<boolean>;
   /** Gives the piece back unfinished. Nothing happens when the claim has already ended. */
@@ -71,9 +76,9 @@ export interface SwarmTerms {
 export interface Swarm {
   /**
    * Announces and serves what the board has, and fetches what it misses, until `leave`. A board without `claim` is only
-   * served. Throws: object.malformed when the metainfo is not a torrent or not the board's.
+   * served. The layout says all there is to know of the torrent; its own trackers and web seeds are not used.
    */
-  join(metainfo: Uint8Array, board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership>;
+  join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership>;
   /** Leaves everything. No socket, timer or claim of ours is left when it resolves. */
   close(): Promise<void>;
 }
