@@ -232,6 +232,12 @@ export const FAILURES = {
     title: "An option or argument cannot be used",
     remedy: "See --help.",
   },
+  "usage.bad-key-file": {
+    family: "usage",
+    status: 400,
+    title: "Not a signing key",
+    remedy: "Key files are Ed25519 private keys in PKCS #8 PEM, as `patchswarm init` writes them.",
+  },
   "usage.bad-title-file": {
     family: "usage",
     status: 400,

@@ -126,6 +126,34 @@ export const RETRY_BUSY_MIN = 5;
 /** BEP 31 `retry in`, minutes, for a torrent that is not (yet) one of the title's. */
 export const RETRY_UNREGISTERED_MIN = 30;
 
+// --- Edge --------------------------------------------------------------------------------------------------------
+
+/** Largest JSON body of a request that carries no metadata (publish, fresh, join). They hold a handful of fields. */
+export const REQUEST_BYTES_MAX = 16 * KIB;
+/** Root and targets are kept in a database row, which takes 2 MB; this is a thousand channels. */
+export const AUTHORITY_BYTES_MAX = 512_000;
+/** The edge signs live and snapshot again when less than this is left, seconds: a long weekend without an alarm. */
+export const ONLINE_RESIGN_BEFORE_S = 3 * 86_400;
+/** An alarm that failed runs again after this long, seconds. */
+export const ALARM_RETRY_S = 60;
+/** How long an isolate believes a title's keys and releases, seconds: a key taken away may upload objects that long. */
+export const TITLE_CACHE_S = 10;
+/** Titles an isolate remembers. */
+export const TITLE_CACHE_MAX = 500;
+/** Announce tokens last this long, seconds: an evening's play; a player asks for another by then. */
+export const ANNOUNCE_TOKEN_LIFETIME_S = 6 * 3600;
+/** An isolate tells the Title object how many bytes it served at most this often, seconds. */
+export const SERVED_FLUSH_S = 10;
+/** Web seed: the largest tree it searches, decompressed (about 150,000 files). An isolate has 128 MB for everything. */
+export const WEB_SEED_TREE_BYTES_MAX = 32 * MIB;
+/** Web seed: the largest recipe it reads, decompressed: 400,000 chunks, a file of 25 GB. */
+export const WEB_SEED_RECIPE_BYTES_MAX = 16 * MIB;
+/** Web seed: bytes of trees, and of parsed recipes, that an isolate keeps. */
+export const WEB_SEED_TREES_KEPT_BYTES = 40 * MIB;
+export const WEB_SEED_RECIPES_KEPT_BYTES = 16 * MIB;
+/** Web seed: stored bytes read from a pack at once; neighbours are fetched together up to this. */
+export const WEB_SEED_READ_BYTES = 2 * MIB;
+
 // --- Transfer ----------------------------------------------------------------------------------------------------
 
 /** When peers together deliver at least this, the origin rests: 200 Mbit/s, bytes a second. See sources/choose.ts. */
@@ -166,3 +194,70 @@ export const EDGE_TRIES = 6;
 /** Deltas made for a release when the publisher does not say. */
 export const DELTAS_DEFAULT = 3;
 export const DELTAS_MAX = 20;
+
+// --- Peers -------------------------------------------------------------------------------------------------------
+
+/** Connections a torrent holds at once; webtorrent's own default. */
+export const PEER_CONNECTIONS_MAX = 55;
+/** Block requests that are out to a peer before its rate is known: 256 KiB, what libtorrent's slow start reaches soon. */
+export const PEER_REQUESTS_MIN = 16;
+/** Block requests out to one peer: 16 MiB, what 1 Gbit/s holds in flight over 130 ms. */
+export const PEER_REQUESTS_MAX = 1024;
+/** Requests out to a peer last it about this long, seconds; less starves it, more wastes what a slow peer was asked. */
+export const PEER_QUEUE_S = 1;
+/** Requests we accept from a peer at once (BEP 10 `reqq`); ten times that is an attack, and the peer is dropped. */
+export const PEER_REQUESTS_ACCEPTED = 1024;
+/** A peer that was asked and gave no block for this long has stalled; its pieces go to others. Milliseconds. */
+export const PEER_SNUB_MS = 4000;
+/** A piece that a stalled peer gave back is left to the origin for this long, milliseconds. */
+export const PEER_REST_MS = 5000;
+/** With nothing left to start, a block asked this long ago is asked of a second peer. Milliseconds. */
+export const PEER_DUPLICATE_AFTER_MS = 1000;
+/** Pieces being fetched and verified at once, together; bounds the memory of a download. */
+export const PEERS_ACTIVE_BYTES_MAX = 64 * MIB;
+/** Largest message a peer may send besides its bitfield: a 128 KiB block, BEP 52 hashes, BEP 9 metadata pieces. */
+export const PEER_MESSAGE_BYTES_MAX = 256 * KIB;
+/** Largest block a peer may ask for; above 128 KiB BEP 3 clients disconnect. */
+export const PEER_BLOCK_BYTES_MAX = 128 * KIB;
+/** Lies from one address, under any peer id, before the address itself is refused: several players may share one. */
+export const PEER_LIES_PER_ADDRESS_MAX = 3;
+/** Files are served in windows of this size: one read a window instead of one a 16 KiB block. */
+export const SERVE_WINDOW_BYTES = 256 * KIB;
+/** Windows kept in memory for serving, together. */
+export const SERVE_CACHE_BYTES = 16 * MIB;
+/** Open files of one store; FACTS section 4: a store that never closes them stalls at 20,000 files. */
+export const OPEN_FILES_MAX = 128;
+
+// --- Patch -------------------------------------------------------------------------------------------------------
+
+/** Free bytes asked for beyond the content: journal, state and the cached recipes of a large title. */
+export const DISK_SPARE_BYTES = 16 * MIB;
+/** Hash jobs: what one thread reads at once, so that even one large file keeps all threads busy. */
+export const HASH_JOB_BYTES = 32 * MIB;
+/** Small files hashed or looked at in one job: handing a job over costs about as much as hashing 50 KiB. */
+export const HASH_JOB_FILES = 256;
+/** One ranged GET of a pack: long enough that the round trip is lost in it, short enough to share between connections. */
+export const ORIGIN_RANGE_BYTES = 8 * MIB;
+/** Bytes we would rather fetch and drop than begin another request: a round trip of 20 ms at 25 Mbit/s. */
+export const ORIGIN_GAP_BYTES = 64 * KIB;
+/** What arrives is handed to a thread in slices of about this many stored bytes; a kill loses at most one a connection. */
+export const ORIGIN_SLICE_BYTES = MIB;
+/** Plain bytes one slice may grow to: bounds what a thread holds. zstd on text reaches 10:1. */
+export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
+/** Ranged GETs in flight: hides the round trip; more gains nothing over HTTP/1.1 keep-alive to one origin. */
+export const ORIGIN_REQUESTS = 4;
+/** Slices that wait for a thread, in all: times ORIGIN_SLICE_BYTES is the memory they may take. */
+export const LANDING_QUEUE = 16;
+/** Tries of one request before its source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
+export const ORIGIN_TRIES = 6;
+export const ORIGIN_RETRY_MS = 250;
+/** How long the origin waits at the start while peers are connected but have not delivered yet, milliseconds. */
+export const PEERS_GRACE_MS = 1000;
+/** Window over which the peers' rate is judged, milliseconds: long enough for one piece of 4 MiB at 25 MB/s. */
+export const PEERS_RATE_WINDOW_MS = 1000;
+/** With the origin forbidden: how long nobody may deliver before the patch gives up, milliseconds. Trackers answer in seconds. */
+export const PEERS_PATIENCE_MS = 20_000;
+/** A claim without news for this long may be taken over by the other side, milliseconds. */
+export const CLAIM_STALE_MS = 2000;
+/** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
+export const SYNCFS_FILES_MIN = 64;
