@@ -132,9 +132,16 @@ export class TrustedTitle {
 
   /** Channels whose own metadata is refused, and why. The others are not affected. */
   problems(): Map<string, Failure> {
-    return new Map(
-      [...this.#verified().channels].filter((entry): entry is [string, Failure] => entry[1] instanceof Failure),
-    );
+    const problems = new Map<string, Failure>();
+    for (const channel of this.channels()) {
+      try {
+        this.#role(channel);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        problems.set(channel, error);
+      }
+    }
+    return problems;
   }
 
   /**

@@ -1,0 +1,98 @@
+/**
+ * The publisher's signing keys: one file a key, `<dir>/<name>.pem`, PKCS #8, Ed25519, readable by its owner only. Never
+ * overwritten and never sent anywhere; what leaves this module is public halves and signatures.
+ */
+import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
+import { mkdir, open, readdir } from "node:fs/promises";
+import path from "node:path";
+import { Failure } from "../../manifests/failures.ts";
+import { type NamedKey, type RoleHolders, type RoleSigner, keyOf } from "../../manifests/trust/roles.ts";
+import { sha256 } from "../trust/crypto.ts";
+import { readIfThere, syncFolder } from "../trust/store.ts";
+
+const SUFFIX = ".pem";
+/** Owner may read and write; nobody else may do anything. */
+const KEY_MODE = 0o600;
+const FOLDER_MODE = 0o700;
+
+/** One key of the publisher, able to sign. */
+export interface PublisherKey extends RoleSigner, NamedKey {
+  /** "root-1", "targets", "stable": the file's name without its suffix. */
+  readonly name: string;
+}
+
+/**
+ * The key of that name, made now when there is none. Run again after an interruption, it gives the same key.
+ * Throws: usage.bad-key-file when a file of that name holds no Ed25519 key.
+ */
+export async function ensureKey(dir: string, name: string): Promise<PublisherKey> {
+  const file = path.join(dir, name + SUFFIX);
+  const there = await readIfThere(file);
+  if (there !== undefined) return parseKey(name, file, there);
+  const { privateKey } = generateKeyPairSync("ed25519");
+  await mkdir(dir, { recursive: true, mode: FOLDER_MODE });
+  await writeKey(file, privateKey);
+  return publisherKey(name, privateKey);
+}
+
+/** Every key in the folder, sorted by name. Throws: usage.no-keys when the folder is not there, usage.bad-key-file. */
+export async function readKeys(dir: string): Promise<PublisherKey[]> {
+  const names = await readdir(dir).catch((cause: unknown) => {
+    throw new Failure("usage.no-keys", { folder: dir }, { cause });
+  });
+  const files = names.filter((name) => name.endsWith(SUFFIX)).toSorted();
+  return Promise.all(
+    files.map(async (name) => {
+      const file = path.join(dir, name);
+      return parseKey(name.slice(0, -SUFFIX.length), file, (await readIfThere(file)) ?? Buffer.alloc(0));
+    }),
+  );
+}
+
+/**
+ * Of the keys at hand, those that sign a role together: as many as its threshold asks for.
+ * Throws: usage.no-keys when there are too few.
+ */
+export function signersOf(role: string, holders: RoleHolders, keys: readonly PublisherKey[]): PublisherKey[] {
+  const able = keys.filter(({ keyid }) => holders.keyids.includes(keyid)).slice(0, holders.threshold);
+  if (able.length < holders.threshold) {
+    throw new Failure("usage.no-keys", { role, found: able.length, expected: holders.threshold });
+  }
+  return able;
+}
+
+function parseKey(name: string, file: string, pem: Buffer): PublisherKey {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem);
+  } catch (cause) {
+    throw new Failure("usage.bad-key-file", { file, expected: "PKCS #8 PEM" }, { cause });
+  }
+  if (key.asymmetricKeyType !== "ed25519") {
+    throw new Failure("usage.bad-key-file", { file, found: key.asymmetricKeyType, expected: "ed25519" });
+  }
+  return publisherKey(name, key);
+}
+
+function publisherKey(name: string, privateKey: KeyObject): PublisherKey {
+  const jwk = createPublicKey(privateKey).export({ format: "jwk" });
+  const publicKey = new Uint8Array(Buffer.from(jwk.x ?? "", "base64url"));
+  return {
+    name,
+    publicKey,
+    ...keyOf(publicKey, sha256),
+    sign: (message) => Promise.resolve(new Uint8Array(sign(null, message, privateKey))),
+  };
+}
+
+/** Exclusive and fsynced: a key that signed a root and was then lost to a power cut would lock the title for good. */
+async function writeKey(file: string, key: KeyObject): Promise<void> {
+  const handle = await open(file, "wx", KEY_MODE);
+  try {
+    await handle.writeFile(key.export({ type: "pkcs8", format: "pem" }));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await syncFolder(path.dirname(file));
+}
