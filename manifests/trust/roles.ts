@@ -39,7 +39,7 @@ const Expires = v.pipe(
 const common = { spec_version: v.pipe(v.string(), v.regex(/^1\.\d+(\.\d+)?$/)), version: Version, expires: Expires };
 
 /** Strict: an extra field would change the key id, and with it how often one key counts. */
-const KeyShape = v.strictObject({
+export const KeyShape = v.strictObject({
   keytype: v.literal("ed25519"),
   scheme: v.literal("ed25519"),
   keyval: v.strictObject({ public: Hex256 }),

@@ -13,8 +13,10 @@ import {
   type AnyRole,
   EnvelopeShape,
   type Key,
+  KeyShape,
   type KeyTable,
   LIVE_ROLE,
+  type NamedKey,
   RootShape,
   type RoleHolders,
   type RootRole,
@@ -158,6 +160,12 @@ export function parseTargetsRole(signed: unknown, name: string, sha256: Sha256):
     }
   }
   return role;
+}
+
+/** A public key as JSON, under its own id. Throws: metadata.invalid. */
+export function parseKey(value: unknown, sha256: Sha256): NamedKey {
+  const key = parseShape(KeyShape, value, "key");
+  return { keyid: keyIdOf(key, sha256), key };
 }
 
 /** The signed part of an envelope, signatures unchecked: only for bytes that were checked before they were stored. */

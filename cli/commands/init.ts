@@ -1,0 +1,138 @@
+/** `init`: keys, root, registration, title.json. Run again after an interruption, it goes on with the same keys. */
+import path from "node:path";
+import { readFile } from "node:fs/promises";
+import { type Command, type OptionValues } from "commander";
+import { Failure } from "../../manifests/failures.ts";
+import { CLOCK_SKEW_S } from "../../manifests/limits.ts";
+import { parseChannelName, parseTitleName } from "../../manifests/release.ts";
+import { type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts";
+import { type TitleFile, parseEdgeUrl, writeTitleFile } from "../../manifests/trust/title-file.ts";
+import { act, verb } from "../command.ts";
+import { type Output } from "../output.ts";
+import { type PublisherKey, ensureKey } from "../publish/keys.ts";
+import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, registerTitle } from "../publish/register.ts";
+import { openTitle } from "../trust/client.ts";
+import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
+import { readIfThere, replaceFile } from "../trust/store.ts";
+import { readTitleFile } from "../trust/title.ts";
+
+export interface InitOptions {
+  readonly title: string;
+  readonly edge: string;
+  /** Folder of the key files; made when it is not there. */
+  readonly keysDir: string;
+  /** Where title.json goes. */
+  readonly out: string;
+  /** The first is the default of every install. */
+  readonly channels: readonly string[];
+  readonly adminToken: string;
+}
+
+export interface InitWorld {
+  readonly output: Pick<Output, "log" | "result">;
+  readonly fetch: Fetch;
+  readonly now: Date;
+  readonly signal?: AbortSignal | undefined;
+  readonly patience?: Patience | undefined;
+}
+
+export function initCommand(): Command {
+  const command = verb("init <title>", "Make signing keys, register a title on an edge and write its title.json", [
+    ["init demo --edge http://127.0.0.1:8787 --admin-token-file .patchswarm-edge/admin-token", "on a `dev` edge"],
+    ["init demo --edge https://updates.example.com --channels stable,beta", "two channels; token in the environment"],
+  ])
+    .requiredOption("--edge <url>", "the edge to register on")
+    .option("--keys <dir>", "folder for the signing keys", "keys")
+    .option("--out <file>", "where to write the public title.json", "title.json")
+    .option("--channels <names>", "channels, separated by commas; the first is the default", "stable")
+    .option("--admin-token-file <file>", "file with the edge's admin token (or set PATCHSWARM_ADMIN_TOKEN)");
+  return act(command, async ({ output, signal, env }, flags, [title = ""]) => {
+    const options = await parseOptions(title, flags, env);
+    await init(options, { output, signal, fetch: globalThis.fetch, now: new Date() });
+  });
+}
+
+/**
+ * Throws: usage.bad-flag when `out` already belongs to another title; usage.bad-key-file; title.exists; and what the
+ * edge says.
+ */
+export async function init(options: InitOptions, world: InitWorld): Promise<void> {
+  const { title, edge, keysDir, out, channels } = options;
+  const { output, ...web } = world;
+  await refuseForeignTitleFile(out, title);
+  const keys = await makeKeys(keysDir, channels);
+  output.log(`Keys are in ${keysDir}: keep the root keys offline, and no copy of any of them with the game.`);
+
+  const now = toUnixSeconds(world.now.getTime());
+  const root = await registerTitle({ ...options, ...web, keys, now });
+  const channel = channels[0] ?? "stable";
+  const file: TitleFile = { title, edges: [edge], channel, root, floor: { root: 1, targets: 1, seq: 0, time: now } };
+  const time = await proveAsPlayer(file, world);
+  await replaceFile(out, writeTitleFile({ ...file, floor: { ...file.floor, time } }));
+
+  output.result(
+    "init",
+    { title, edge, channels, titleFile: path.resolve(out), keys: path.resolve(keysDir) },
+    [
+      `Registered ${title} on ${edge}. ${out} is public: ship it with the game.`,
+      `Next: patchswarm publish <build folder> --title ${out} --keys ${keysDir} --version 1.0.0`,
+    ].join("\n"),
+  );
+}
+
+async function makeKeys(dir: string, channels: readonly string[]): Promise<TitleKeys> {
+  const root: PublisherKey[] = [];
+  for (const name of ROOT_KEY_NAMES) root.push(await ensureKey(dir, name));
+  const targets = await ensureKey(dir, "targets");
+  const ofChannels: Record<string, PublisherKey> = {};
+  for (const channel of channels) ofChannels[channel] = await ensureKey(dir, channelKeyName(channel));
+  return { root, targets, channels: ofChannels };
+}
+
+/** Opens the title as a first-time player would, and gives the floor's time: no later than either clock. */
+async function proveAsPlayer(titleFile: TitleFile, { output, fetch, now, signal, patience }: InitWorld) {
+  const { clockBehindSeconds = 0 } = await (await openTitle({ titleFile, fetch, now, signal, patience })).refresh();
+  if (Math.abs(clockBehindSeconds) > CLOCK_SKEW_S) {
+    output.log(`This machine's clock and the edge's differ by ${Math.abs(clockBehindSeconds)} s.`);
+  }
+  return Math.min(titleFile.floor.time, titleFile.floor.time + clockBehindSeconds) as UnixSeconds;
+}
+
+async function refuseForeignTitleFile(out: string, title: string): Promise<void> {
+  if ((await readIfThere(out)) === undefined) return;
+  const found = (await readTitleFile(out)).title;
+  if (found !== title) throw new Failure("usage.bad-flag", { option: "--out", file: out, found, expected: title });
+}
+
+// --- Flags -----------------------------------------------------------------------------------------------------------
+
+async function parseOptions(title: string, flags: OptionValues, env: NodeJS.ProcessEnv): Promise<InitOptions> {
+  const channels = String(flags["channels"]).split(",").map(parseChannelName);
+  if (new Set(channels).size !== channels.length) {
+    throw new Failure("usage.bad-flag", { option: "--channels", found: channels, reason: "names one twice" });
+  }
+  return {
+    title: parseTitleName(title),
+    edge: parseEdgeUrl(String(flags["edge"])),
+    keysDir: String(flags["keys"]),
+    out: String(flags["out"]),
+    channels,
+    adminToken: await readAdminToken(flags["adminTokenFile"], env),
+  };
+}
+
+async function readAdminToken(file: unknown, env: NodeJS.ProcessEnv): Promise<string> {
+  if (typeof file === "string") {
+    const text = await readFile(file, "utf8").catch((cause: unknown) => {
+      throw new Failure("usage.bad-flag", { option: "--admin-token-file", file }, { cause });
+    });
+    return text.trim();
+  }
+  const token = env["PATCHSWARM_ADMIN_TOKEN"];
+  if (token === undefined || token === "") {
+    throw new Failure("usage.bad-flag", {
+      expected: "--admin-token-file, or PATCHSWARM_ADMIN_TOKEN in the environment",
+    });
+  }
+  return token;
+}
