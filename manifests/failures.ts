@@ -28,6 +28,24 @@ export const EXIT_CODES: Readonly<Record<FailureFamily, number>> = {
 
 // Sorted by code. Add a row here before you throw; never throw a bare Error for something a user can meet.
 export const FAILURES = {
+  "announce.bad-token": {
+    family: "untrusted",
+    status: 401,
+    title: "The announce token is not valid for this title and peer id",
+    remedy: "Ask POST /t/:title/join for a new one, or announce without a token.",
+  },
+  "announce.malformed": {
+    family: "usage",
+    status: 400,
+    title: "The tracker cannot understand this request",
+    remedy: "Use a client that follows BEP 3, 7, 23 and 48, or the WebTorrent protocol.",
+  },
+  "announce.unregistered": {
+    family: "usage",
+    status: 404,
+    title: "unregistered torrent",
+    remedy: "Use the .torrent of a release of this title.",
+  },
   "build.changed": {
     family: "busy",
     status: 409,
@@ -45,18 +63,6 @@ export const FAILURES = {
     status: 422,
     title: "The folder holds things that cannot be installed safely on every system",
     remedy: "Rename or remove them, or leave them out with --ignore.",
-  },
-  "announce.malformed": {
-    family: "usage",
-    status: 400,
-    title: "The tracker cannot understand this request",
-    remedy: "Use a client that follows BEP 3, 7, 23 and 48, or the WebTorrent protocol.",
-  },
-  "announce.unregistered": {
-    family: "usage",
-    status: 404,
-    title: "unregistered torrent",
-    remedy: "Use the .torrent of a release of this title.",
   },
   "chunk.corrupt": {
     family: "damaged",
@@ -177,6 +183,12 @@ export const FAILURES = {
     status: 404,
     title: "No such release",
     remedy: "List the releases there are with `patchswarm releases`.",
+  },
+  "release.not-newest": {
+    family: "usage",
+    status: 409,
+    title: "The release's number is not above those that are there",
+    remedy: "Another release came first: publish again. To go back to an older build, publish it as a new release.",
   },
   "release.version-taken": {
     family: "usage",

@@ -16,6 +16,8 @@ export interface Finished {
   /** Exit code, or null when a signal ended the process. */
   readonly code: number | null;
   readonly lines: readonly JsonLine[];
+  /** Everything it printed, as it was. */
+  readonly stdout: string;
   readonly stderr: string;
 }
 
@@ -55,7 +57,10 @@ export function startCli(args: readonly string[], options: RunOptions = {}): Run
     },
     finished: () => done,
   };
+  let stdout = "";
   createInterface({ input: child.stdout }).on("line", (text) => {
+    stdout += `${text}\n`;
+    if (!text.startsWith("{")) return; // help is for people, whatever the flags
     const line = JSON.parse(text) as JsonLine;
     lines.push(line);
     for (const waiter of waiting.filter(({ type }) => type === line.type)) waiter.resolve(line);
@@ -65,7 +70,7 @@ export function startCli(args: readonly string[], options: RunOptions = {}): Run
     for (const waiter of waiting) {
       waiter.reject(new Error(`patchswarm ${args.join(" ")} ended (${code}) without a ${waiter.type} line\n${stderr}`));
     }
-    return { code: code as number | null, lines, stderr };
+    return { code: code as number | null, lines, stdout, stderr };
   });
   return running;
 }

@@ -1,0 +1,40 @@
+/** What a person or a script meets before any work is done: help, wrong flags, exit codes. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { runCli } from "../support/cli.ts";
+
+const VERBS = ["dev", "deploy", "init", "publish", "patch", "verify", "seed", "releases", "status"];
+
+test.each(VERBS)("%s --help shows its flags and examples", async (verb) => {
+  const { code, stdout } = await runCli([verb, "--help"]);
+  expect(code).toBe(0);
+  expect(stdout).toContain("Examples:");
+  expect(stdout).toMatch(new RegExp(`patchswarm ${verb}`));
+  expect(stdout).toContain("--json");
+});
+
+test.each([
+  ["an unknown verb", ["frobnicate"]],
+  ["an unknown option", ["patch", "game", "--frobnicate"]],
+  ["a missing argument", ["patch"]],
+  ["a rate that is none", ["patch", "game", "--download-limit", "fast"]],
+  ["a source that is none", ["patch", "game", "--sources", "pigeons"]],
+])("%s is a usage error, exit code 2", async (_name, args) => {
+  const { code, lines } = await runCli(args);
+  expect(code).toBe(2);
+  expect(lines.at(-1)).toMatchObject({ type: "error", family: "usage" });
+});
+
+test("a folder that is no install is named as such", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "patchswarm-test-"));
+  try {
+    for (const verb of ["patch", "verify", "seed"]) {
+      const { code, lines } = await runCli([verb, folder]);
+      expect([verb, code, lines.at(-1)]).toEqual([verb, 2, expect.objectContaining({ code: "install.not-found" })]);
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
