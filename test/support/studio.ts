@@ -2,6 +2,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { readKeys } from "../../cli/publish/keys.ts";
+import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";
 import { type Finished, type JsonLine, type RunningCli, type RunOptions, resultOf, runCli, startCli } from "./cli.ts";
 
 export interface Studio {
@@ -140,4 +142,13 @@ export function noise(bytes: number, seed: string): Uint8Array {
     words[i] = state >>> 0;
   }
   return new Uint8Array(words.buffer, 0, bytes);
+}
+
+/** Puts bytes at the origin under their name, as a publisher does; gives the object's URL. */
+export async function putObject(studio: Studio, bytes: Uint8Array, sha256: string): Promise<string> {
+  const [signer] = await readKeys(studio.at("keys"));
+  if (signer === undefined) throw new Error("the studio has no keys");
+  const url = `${studio.url}/t/demo/objects/${sha256}`;
+  await createSignedFetch({ fetch, signer })({ method: "PUT", url, body: bytes });
+  return url;
 }
