@@ -1,0 +1,323 @@
+/**
+ * Durable Object: the tracker of one title. It holds the sockets, the clock and the storage; swarm.ts decides.
+ *
+ * What survives a restart: settings in a row; HTTP peers and totals in a snapshot, written at most every few seconds and
+ * never per announce; WebSocket peers in their sockets' attachments. The object sleeps (and costs nothing) whenever
+ * nobody speaks; sockets stay open meanwhile.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { concatBytes } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import {
+  PEER_LIFETIME_S,
+  SOCKETS_MAX,
+  SOCKET_SWARMS_MAX,
+  SWARM_SNAPSHOT_EVERY_S,
+  SWARM_SNAPSHOT_ROW_BYTES,
+  WEBSOCKET_MESSAGE_CHARS_MAX,
+} from "../../manifests/limits.ts";
+import type { Ip } from "../../manifests/wire/address.ts";
+import type { UnixSeconds } from "../../manifests/trust/roles.ts";
+import { writeAnnounceReply, writeFailureReply } from "../../manifests/wire/announce.ts";
+import type { Announce, PeerAddress } from "../../manifests/wire/announce.ts";
+import { hexOf } from "../../manifests/wire/names.ts";
+import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
+import { writeScrapeReply } from "../../manifests/wire/scrape.ts";
+import {
+  parsePeerMessage,
+  writeAnnounced,
+  writeAnswer,
+  writeOffer,
+  writeRefusal,
+  writeScraped,
+} from "../../manifests/wire/websocket.ts";
+import type { PeerMessage } from "../../manifests/wire/websocket.ts";
+import type { Env } from "../env.ts";
+import { problemFor } from "../respond.ts";
+import { verifyToken } from "../title/token.ts";
+import { ATTACHMENT_VERSION, peerOf, readAttachment, recordsOf, withPeer } from "./attachment.ts";
+import type { Attachment } from "./attachment.ts";
+import type { Moved } from "./players.ts";
+import { parseSnapshot, writeSnapshot } from "./snapshot.ts";
+import type { SwarmSnapshot } from "./snapshot.ts";
+import type { PeerRecord, SocketId, Swarm } from "./swarm.ts";
+import { Tracker } from "./tracker.ts";
+import type { SwarmStats, TrackerSettings } from "./tracker.ts";
+
+export interface TrackerStats {
+  readonly swarms: readonly SwarmStats[];
+  /** Peers of all swarms; a player that announces over HTTP and WebSocket is two. */
+  readonly peers: number;
+  readonly sockets: number;
+  /** Content bytes that players with an announce token say they moved between them. */
+  readonly moved: Moved;
+}
+
+/** RFC 6455 section 7.4.1. */
+const CLOSE = { goingAway: 1001, tooBig: 1009 } as const;
+const SETTINGS_KEY = "settings";
+const SNAPSHOT_PREFIX = "snapshot/";
+
+type AnnounceMessage = Extract<PeerMessage, { action: "announce" }>;
+type AnswerMessage = Extract<PeerMessage, { action: "answer" }>;
+
+export class SwarmObject extends DurableObject<Env> {
+  #settings: TrackerSettings | undefined;
+  readonly #tracker = new Tracker();
+  readonly #sockets = new Map<SocketId, WebSocket>();
+  #snapshotTimer: ReturnType<typeof setTimeout> | undefined;
+  #alarmIsArmed = false;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#settings = ctx.storage.kv.get<TrackerSettings>(SETTINGS_KEY);
+    if (this.#settings !== undefined) this.#tracker.configure(this.#settings);
+    this.#restore();
+  }
+
+  /** The title says what its releases are; called at every publish. */
+  configure(settings: TrackerSettings): void {
+    this.ctx.storage.kv.put(SETTINGS_KEY, settings);
+    this.#settings = settings;
+    this.#tracker.configure(settings);
+  }
+
+  stats(): TrackerStats {
+    this.#tracker.expire(secondsNow());
+    const { size: peers, moved } = this.#tracker;
+    return { swarms: this.#tracker.stats(), peers, sockets: this.#sockets.size, moved };
+  }
+
+  /** One HTTP announce -> the bencoded reply, which may be a refusal. `tokened`: its token was checked and is good. */
+  announce(announce: Announce, ip: Ip, tokened: boolean): Uint8Array<ArrayBuffer> {
+    return refusing(() => {
+      const now = secondsNow();
+      const swarm = this.#tracker.swarmToJoin(announce.infoHash);
+      swarm.expire(now);
+      const { port, infoHash, compact } = announce;
+      const peer = swarm.announce({ ...announce, contact: { kind: "address", ip, port }, tokened }, now);
+      this.#saveSnapshotSoon();
+      this.#armAlarm();
+      const found = peer === undefined ? [] : swarm.addressesFor(peer, infoHash, announce.wanted, Math.random);
+      return writeAnnounceReply({ ...swarm.counts, peers: found.flatMap(addressOf), compact, externalIp: ip });
+    });
+  }
+
+  /** One HTTP scrape -> the bencoded reply. */
+  scrape(infoHashes: readonly InfoHash[]): Uint8Array<ArrayBuffer> {
+    this.#tracker.expire(secondsNow());
+    return writeScrapeReply(this.#tracker.scrape(infoHashes));
+  }
+
+  /** The WebSocket of the WebTorrent protocol; everything else comes by RPC. */
+  override fetch(request: Request): Response {
+    if (this.#sockets.size >= SOCKETS_MAX) return problemFor(new Failure("edge.busy", { sockets: this.#sockets.size }));
+    const { 0: client, 1: server } = new WebSocketPair();
+    const socket = crypto.randomUUID() as SocketId;
+    const token = new URL(request.url).searchParams.get("token");
+    // the tag finds the socket again; the attachment says what it was
+    this.ctx.acceptWebSocket(server, [socket]);
+    server.serializeAttachment({
+      version: ATTACHMENT_VERSION,
+      socket,
+      ...(token === null ? {} : { token }),
+      opened: secondsNow(),
+      peers: [],
+    } satisfies Attachment);
+    this.#sockets.set(socket, server);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override async webSocketMessage(webSocket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    if ((typeof data === "string" ? data.length : data.byteLength) > WEBSOCKET_MESSAGE_CHARS_MAX) {
+      webSocket.close(CLOSE.tooBig, `a message is at most ${WEBSOCKET_MESSAGE_CHARS_MAX} characters`);
+      return;
+    }
+    let message: PeerMessage | undefined;
+    try {
+      message = parsePeerMessage(typeof data === "string" ? data : new TextDecoder().decode(data));
+      await this.#hear(webSocket, message);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      const infoHash = message === undefined || message.action === "scrape" ? undefined : message.infoHash;
+      webSocket.send(writeRefusal(error, infoHash));
+    }
+  }
+
+  override webSocketClose(webSocket: WebSocket): void {
+    this.#forgetSocket(webSocket);
+  }
+
+  override webSocketError(webSocket: WebSocket): void {
+    this.#forgetSocket(webSocket);
+  }
+
+  /** Forgets silent peers when nobody else comes by to notice, and closes sockets on which nobody speaks any more. */
+  override alarm(): void {
+    this.#alarmIsArmed = false;
+    try {
+      const now = secondsNow();
+      this.#tracker.expire(now);
+      for (const [socket, webSocket] of this.#sockets) this.#closeIfSilent(socket, webSocket, now);
+      this.#saveSnapshot();
+    } finally {
+      this.#armAlarm();
+    }
+  }
+
+  async #hear(webSocket: WebSocket, message: PeerMessage): Promise<void> {
+    switch (message.action) {
+      case "announce":
+        await this.#hearAnnounce(webSocket, message);
+        break;
+      case "answer":
+        this.#hearAnswer(webSocket, message);
+        break;
+      case "scrape":
+        webSocket.send(writeScraped(this.#tracker.scrape(message.infoHashes)));
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  async #hearAnnounce(webSocket: WebSocket, message: AnnounceMessage): Promise<void> {
+    const { infoHash, peerId, offers } = message;
+    const swarm = this.#tracker.swarmToJoin(infoHash);
+    const tokened = await this.#isTokened(attachmentOf(webSocket), peerId, swarm);
+    const attachment = attachmentOf(webSocket); // again: another message may have been heard while we waited
+    const isNew = peerOf(attachment, peerId, swarm.infoHashes) === undefined;
+    if (isNew && attachment.peers.length >= SOCKET_SWARMS_MAX) {
+      throw new Failure("announce.malformed", { field: "info_hash", reason: "too many on one connection" });
+    }
+
+    const now = secondsNow();
+    const { totals } = swarm;
+    swarm.expire(now);
+    const peer = swarm.announce({ ...message, contact: { kind: "socket", socket: attachment.socket }, tokened }, now);
+    const deliveries = peer === undefined ? [] : swarm.offer(peer, infoHash, offers, Math.random, now);
+    webSocket.serializeAttachment(withPeer(attachment, peerId, swarm.infoHashes, peer));
+    webSocket.send(writeAnnounced(infoHash, swarm.counts));
+    for (const { to, offer } of deliveries) this.#sockets.get(to)?.send(writeOffer(infoHash, peerId, offer));
+    if (swarm.totals !== totals) this.#saveSnapshotSoon();
+    this.#armAlarm();
+  }
+
+  #hearAnswer(webSocket: WebSocket, { infoHash, peerId, to, offerId, sdp }: AnswerMessage): void {
+    const swarm = this.#tracker.swarmFor(infoHash);
+    const offerer = swarm.answer(attachmentOf(webSocket).socket, to, offerId, secondsNow());
+    if (offerer?.contact.kind !== "socket") return; // unsolicited, twice, or late: nobody is waiting for it
+    const target = this.#sockets.get(offerer.contact.socket);
+    if (target === undefined) return;
+    target.serializeAttachment(withPeer(attachmentOf(target), to, swarm.infoHashes, offerer));
+    target.send(writeAnswer(infoHash, peerId, offerId, sdp));
+  }
+
+  /** Checked when a peer first announces on a socket. Throws: announce.bad-token when there is one and it is not good. */
+  async #isTokened(attachment: Attachment, peerId: PeerId, swarm: Swarm): Promise<boolean> {
+    const { token } = attachment;
+    const title = this.#settings?.title;
+    if (token === undefined || title === undefined) return false;
+    const known = peerOf(attachment, peerId, swarm.infoHashes);
+    if (known !== undefined) return known.tokened;
+    const good = await verifyToken(this.env.KEY_WRAP_SECRET, token, { title, peer: hexOf(peerId) }, secondsNow());
+    if (!good) throw new Failure("announce.bad-token", { peer: hexOf(peerId) });
+    return true;
+  }
+
+  #forgetSocket(webSocket: WebSocket): void {
+    const attachment = readAttachment(webSocket.deserializeAttachment());
+    if (attachment === undefined) return;
+    this.#sockets.delete(attachment.socket);
+    for (const { contact, peerId, infoHashes } of recordsOf(attachment)) {
+      for (const infoHash of infoHashes) this.#tracker.find(infoHash)?.leave(contact, peerId);
+    }
+  }
+
+  #closeIfSilent(socket: SocketId, webSocket: WebSocket, now: number): void {
+    const { opened, peers } = attachmentOf(webSocket);
+    const heard = Math.max(opened, ...peers.map(({ seen }) => seen));
+    if (heard > now - PEER_LIFETIME_S) return;
+    this.#sockets.delete(socket);
+    webSocket.close(CLOSE.goingAway, "silent for too long");
+  }
+
+  /** From rows and attachments back to memory: after a restart, or when the object wakes. */
+  #restore(): void {
+    const attached: PeerRecord[] = [];
+    for (const webSocket of this.ctx.getWebSockets()) {
+      const attachment = readAttachment(webSocket.deserializeAttachment());
+      if (attachment === undefined) continue;
+      this.#sockets.set(attachment.socket, webSocket);
+      attached.push(...recordsOf(attachment));
+    }
+    this.#tracker.restore(this.#readSnapshot(), attached);
+  }
+
+  #readSnapshot(): SwarmSnapshot[] {
+    const rows = Array.from(this.ctx.storage.kv.list<Uint8Array>({ prefix: SNAPSHOT_PREFIX }), ([, row]) => row);
+    if (rows.length === 0) return [];
+    try {
+      return parseSnapshot(concatBytes(rows));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return []; // another version's: its peers announce again within the interval
+    }
+  }
+
+  /** At most one write every SWARM_SNAPSHOT_EVERY_S. A timer, not an alarm: when memory is lost there is nothing to save. */
+  #saveSnapshotSoon(): void {
+    this.#snapshotTimer ??= setTimeout(() => this.#saveSnapshot(), SWARM_SNAPSHOT_EVERY_S * 1000);
+  }
+
+  #saveSnapshot(): void {
+    clearTimeout(this.#snapshotTimer);
+    this.#snapshotTimer = undefined;
+    const { kv } = this.ctx.storage;
+    const bytes = writeSnapshot(this.#tracker.snapshot());
+    const keys = new Set(Array.from(kv.list({ prefix: SNAPSHOT_PREFIX }), ([key]) => key));
+    for (let at = 0; at < bytes.length; at += SWARM_SNAPSHOT_ROW_BYTES) {
+      const key = SNAPSHOT_PREFIX + String(at / SWARM_SNAPSHOT_ROW_BYTES).padStart(4, "0"); // list() sorts by key
+      kv.put(key, bytes.slice(at, at + SWARM_SNAPSHOT_ROW_BYTES));
+      keys.delete(key);
+    }
+    for (const key of keys) kv.delete(key);
+  }
+
+  /** While there are peers or sockets the alarm goes off every PEER_LIFETIME_S. */
+  #armAlarm(): void {
+    if (this.#alarmIsArmed || (this.#tracker.size === 0 && this.#sockets.size === 0)) return;
+    this.#alarmIsArmed = true;
+    this.ctx.waitUntil(this.#setAlarm());
+  }
+
+  async #setAlarm(): Promise<void> {
+    const { storage } = this.ctx;
+    // a sleep forgets that it was set; setting it again and again would put it off for ever
+    if ((await storage.getAlarm()) === null) await storage.setAlarm(Date.now() + PEER_LIFETIME_S * 1000);
+  }
+}
+
+function attachmentOf(webSocket: WebSocket): Attachment {
+  const attachment = readAttachment(webSocket.deserializeAttachment());
+  if (attachment === undefined) throw new Failure("edge.busy", { reason: "the edge was updated; connect again" });
+  return attachment;
+}
+
+function addressOf({ contact, peerId }: PeerRecord): PeerAddress[] {
+  return contact.kind === "address" ? [{ peerId, ip: contact.ip, port: contact.port }] : [];
+}
+
+/** Runs the call; a Failure becomes a bencoded refusal. */
+function refusing(call: () => Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof Failure) return writeFailureReply(error);
+    throw error;
+  }
+}
+
+function secondsNow(): UnixSeconds {
+  return Math.floor(Date.now() / 1000) as UnixSeconds;
+}

@@ -1,0 +1,317 @@
+/**
+ * One release's swarm: who is in it, who may hear of whom, which offers wait for an answer. Pure state: no sockets, no
+ * clock, no storage. Time is seconds since 1970, passed in.
+ *
+ * A hybrid torrent has two info hashes, and a swarm has a door for each. Players, completions and bytes are counted over
+ * both; peers are handed out by door, because libtorrent greets every peer it was told of for the v2 hash with that hash,
+ * and a v1 client (webtorrent) hangs up on it (docs/decisions).
+ */
+import { OFFERS_MAX, OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
+import { portBytes } from "../../manifests/wire/address.ts";
+import type { Ip } from "../../manifests/wire/address.ts";
+import type { Progress } from "../../manifests/wire/announce.ts";
+import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
+import type { SwarmCounts } from "../../manifests/wire/scrape.ts";
+import type { Offer } from "../../manifests/wire/websocket.ts";
+import { Pool, choose } from "./choose.ts";
+import type { Random, Role } from "./choose.ts";
+import { Players } from "./players.ts";
+import type { Moved } from "./players.ts";
+
+declare const socketId: unique symbol;
+declare const peerKey: unique symbol;
+
+/** Names one WebSocket; drawn by us when it opens. */
+export type SocketId = string & { readonly [socketId]: true };
+/** Names one peer of a swarm by what it cannot forge: the address it came from, or its socket. */
+type PeerKey = string & { readonly [peerKey]: true };
+
+/** How a peer is reached: by address (BitTorrent over TCP or uTP), or through its socket (WebRTC). */
+export type Contact =
+  | { readonly kind: "address"; readonly ip: Ip; readonly port: number }
+  | { readonly kind: "socket"; readonly socket: SocketId };
+
+/** All there is to know about a peer: what a snapshot or a socket's attachment must hold to bring it back. */
+export interface PeerRecord extends Moved {
+  readonly peerId: PeerId;
+  readonly contact: Contact;
+  /** The doors it announced at; never empty. */
+  readonly infoHashes: readonly InfoHash[];
+  readonly role: Role;
+  /** Bytes still missing. */
+  readonly left: number;
+  /** It showed a valid announce token, so what it reports counts. */
+  readonly tokened: boolean;
+  /** When it last announced. */
+  readonly seen: number;
+  /** Its offers that wait for an answer. Empty for peers with an address. */
+  readonly offers: readonly PendingOffer[];
+}
+
+export interface PendingOffer {
+  readonly offerId: string;
+  readonly infoHash: InfoHash;
+  /** The only socket whose answer will be relayed. */
+  readonly to: SocketId;
+  readonly expires: number;
+}
+
+export interface Announced extends Progress {
+  readonly contact: Contact;
+  readonly tokened: boolean;
+}
+
+/** What a swarm remembers of peers that are gone. */
+export interface Totals extends Moved {
+  /** Downloads completed. */
+  readonly completed: number;
+}
+
+/** Peers of all swarms that share one memory. */
+export interface Census {
+  peers: number;
+}
+
+type Peer = { -readonly [Field in keyof PeerRecord]: PeerRecord[Field] } & { readonly key: PeerKey };
+
+export class Swarm {
+  readonly infoHashes: readonly InfoHash[];
+  readonly #census: Census;
+  #totals: Totals = { completed: 0, uploaded: 0, downloaded: 0 };
+  readonly #players = new Players();
+  /** Least recently seen first. */
+  readonly #peers = new Map<PeerKey, Peer>();
+  readonly #doors: ReadonlyMap<InfoHash, Readonly<Record<Contact["kind"], Pool<Peer>>>>;
+  /** Who made the offer, by offerKey; oldest first. */
+  readonly #offers = new Map<string, { readonly from: Peer; readonly offer: PendingOffer }>();
+
+  /** `infoHashes`: the torrent's v1 hash, its v2 hash cut to 20 bytes, or both. */
+  constructor(infoHashes: readonly InfoHash[], census: Census = { peers: 0 }) {
+    this.#census = census;
+    this.infoHashes = infoHashes;
+    this.#doors = new Map(infoHashes.map((infoHash) => [infoHash, { address: new Pool(), socket: new Pool() }]));
+  }
+
+  get counts(): SwarmCounts {
+    const { seed, partial, leech } = this.#players.counts;
+    return { complete: seed, incomplete: partial + leech, downloaders: leech, downloaded: this.#totals.completed };
+  }
+
+  /** A new object whenever a total changes. */
+  get totals(): Totals {
+    return this.#totals;
+  }
+
+  /** Peers, not players: one that announces two ways is two. */
+  get size(): number {
+    return this.#peers.size;
+  }
+
+  /** Least recently seen first. */
+  get peers(): PeerRecord[] {
+    return [...this.#peers.values()];
+  }
+
+  /** The peer's record after its announce; undefined when it left. */
+  announce(announced: Announced, now: number): PeerRecord | undefined {
+    const { contact, peerId, infoHash, event } = announced;
+    const key = keyOf(contact, peerId);
+    const roleBefore = this.#players.roleOf(peerId);
+    const found = this.#peers.get(key);
+    // a client that restarted on the same port is a new peer, and the old one is gone
+    if (found !== undefined && found.peerId !== peerId) this.#leave(found);
+    const known = found?.peerId === peerId ? found : undefined;
+    if (announced.tokened && known !== undefined) this.#credit(announced);
+
+    if (event === "stopped") return known === undefined ? undefined : this.#stop(known, infoHash);
+
+    const { left, uploaded, downloaded } = announced;
+    const peer = this.#enter(key, {
+      peerId,
+      contact,
+      infoHashes: known?.infoHashes.includes(infoHash) ? known.infoHashes : [...(known?.infoHashes ?? []), infoHash],
+      role: roleIn(announced),
+      left,
+      uploaded,
+      downloaded,
+      tokened: announced.tokened,
+      seen: now,
+      offers: known?.offers ?? [],
+    });
+    if (announced.tokened && known === undefined) this.#credit(announced);
+    if (event === "completed" && roleBefore !== undefined && roleBefore !== "seed" && peer.role === "seed") {
+      this.#totals = { ...this.#totals, completed: this.#totals.completed + 1 };
+    }
+    return peer;
+  }
+
+  /** Peers with an address that `self` should hear of. */
+  addressesFor(self: PeerRecord, infoHash: InfoHash, wanted: number, random: Random): PeerRecord[] {
+    const pool = this.#doors.get(infoHash)?.address;
+    return pool === undefined ? [] : choose(self, pool, wanted, random);
+  }
+
+  /** Gives each offer to another peer and remembers who may answer it. Fewer come back when the swarm is small. */
+  offer(self: PeerRecord, infoHash: InfoHash, offers: readonly Offer[], random: Random, now: number): Delivery[] {
+    const from = this.#peers.get(keyOf(self.contact, self.peerId));
+    const pool = this.#doors.get(infoHash)?.socket;
+    if (from === undefined || pool === undefined) return [];
+    const deliveries: Delivery[] = [];
+    for (const [index, peer] of choose(from, pool, offers.length, random).entries()) {
+      const offer = offers[index];
+      if (offer === undefined || peer.contact.kind !== "socket") continue;
+      const { socket } = peer.contact;
+      this.#remember(from, { offerId: offer.offerId, infoHash, to: socket, expires: now + OFFER_LIFETIME_S });
+      deliveries.push({ to: socket, offer });
+    }
+    return deliveries;
+  }
+
+  /**
+   * Who waits for this answer; each offer is answered once. Undefined when nobody does: the offer was never sent to this
+   * socket, was answered, or is too old. Unsolicited answers would let any peer aim connections at any other.
+   */
+  answer(by: SocketId, to: PeerId, offerId: string, now: number): PeerRecord | undefined {
+    const key = offerKey(by, to, offerId);
+    const found = this.#offers.get(key);
+    if (found === undefined) return undefined;
+    this.#offers.delete(key);
+    const { from, offer } = found;
+    from.offers = from.offers.filter((pending) => pending !== offer);
+    return offer.expires > now ? from : undefined;
+  }
+
+  /** Forgets a peer whose socket closed. */
+  leave(contact: Contact, peerId: PeerId): void {
+    const peer = this.#peers.get(keyOf(contact, peerId));
+    if (peer !== undefined) this.#leave(peer);
+  }
+
+  /** Forgets peers not heard of for PEER_LIFETIME_S, and says which. Costs as much as there are to forget. */
+  expire(now: number): PeerRecord[] {
+    const expired: PeerRecord[] = [];
+    for (const peer of this.#peers.values()) {
+      if (peer.seen > now - PEER_LIFETIME_S) break;
+      this.#leave(peer);
+      expired.push(peer);
+    }
+    for (const { from, offer } of this.#offers.values()) {
+      if (offer.expires > now) break;
+      this.#forget(from, offer);
+    }
+    return expired;
+  }
+
+  /** Takes back a peer from a snapshot or an attachment. */
+  restore(record: PeerRecord): void {
+    const { offers, ...rest } = record;
+    const peer = this.#enter(keyOf(record.contact, record.peerId), { ...rest, offers: [] });
+    for (const offer of offers) this.#remember(peer, offer);
+    if (record.tokened) this.#players.report(record.peerId, record);
+  }
+
+  /** Takes back what no peer remembers. */
+  restoreTotals(totals: Totals): void {
+    this.#totals = totals;
+  }
+
+  /** Adds a peer, or makes it what `record` says; either way it is now the most recently seen. */
+  #enter(key: PeerKey, record: PeerRecord): Peer {
+    const known = this.#peers.get(key);
+    const peer: Peer = known ?? { ...record, key };
+    this.#peers.delete(key);
+    this.#peers.set(key, peer);
+    if (known === undefined) {
+      this.#census.peers += 1;
+      this.#show(peer);
+    } else if (known.role === record.role && known.infoHashes === record.infoHashes) {
+      Object.assign(peer, record);
+    } else {
+      // in before out: a player whose only way changes must not be forgotten in between
+      this.#players.add(record.peerId, record.role);
+      this.#hide(peer);
+      Object.assign(peer, record);
+      this.#show(peer);
+      this.#players.remove(record.peerId, record.role);
+    }
+    return peer;
+  }
+
+  /** Leaves one door; whoever has left the last one is gone. */
+  #stop(peer: Peer, infoHash: InfoHash): PeerRecord | undefined {
+    const infoHashes = peer.infoHashes.filter((door) => door !== infoHash);
+    if (infoHashes.length === 0) {
+      this.#leave(peer);
+      return undefined;
+    }
+    return this.#enter(peer.key, { ...peer, infoHashes });
+  }
+
+  #leave(peer: Peer): void {
+    if (!this.#peers.delete(peer.key)) return;
+    this.#census.peers -= 1;
+    this.#hide(peer);
+    for (const offer of peer.offers) this.#offers.delete(offerKey(offer.to, peer.peerId, offer.offerId));
+  }
+
+  #show(peer: Peer): void {
+    this.#players.add(peer.peerId, peer.role);
+    for (const pool of this.#poolsOf(peer)) pool.add(peer);
+  }
+
+  #hide(peer: Peer): void {
+    this.#players.remove(peer.peerId, peer.role);
+    for (const pool of this.#poolsOf(peer)) pool.delete(peer);
+  }
+
+  /** Empty for a peer that says it listens on port 0: it may ask, but nobody can reach it. */
+  #poolsOf({ contact, infoHashes }: Peer): Pool<Peer>[] {
+    if (contact.kind === "address" && contact.port === 0) return [];
+    return infoHashes.flatMap((infoHash) => this.#doors.get(infoHash)?.[contact.kind] ?? []);
+  }
+
+  #credit(announced: Announced): void {
+    const { uploaded, downloaded } = this.#players.report(announced.peerId, announced);
+    if (uploaded === 0 && downloaded === 0) return;
+    const { completed, ...before } = this.#totals;
+    this.#totals = { completed, uploaded: before.uploaded + uploaded, downloaded: before.downloaded + downloaded };
+  }
+
+  #remember(from: Peer, offer: PendingOffer): void {
+    from.offers = [...from.offers, offer];
+    this.#offers.set(offerKey(offer.to, from.peerId, offer.offerId), { from, offer });
+    const oldest = from.offers[0];
+    if (oldest !== undefined && from.offers.length > OFFERS_MAX) this.#forget(from, oldest);
+  }
+
+  #forget(from: Peer, offer: PendingOffer): void {
+    from.offers = from.offers.filter((pending) => pending !== offer);
+    this.#offers.delete(offerKey(offer.to, from.peerId, offer.offerId));
+  }
+}
+
+/** One offer on its way to one socket. */
+export interface Delivery {
+  readonly to: SocketId;
+  readonly offer: Offer;
+}
+
+/** BEP 21: a partial seed says `paused` in every announce; BEP 3: a seed has nothing left. */
+function roleIn({ left, event }: Progress): Role {
+  if (left === 0) return "seed";
+  return event === "paused" ? "partial" : "leech";
+}
+
+/**
+ * An address is the peer, whatever it calls itself: nobody else can announce from it, and after a restart the same port
+ * replaces its own ghost. A peer id alone could be claimed by anyone.
+ */
+function keyOf(contact: Contact, peerId: PeerId): PeerKey {
+  if (contact.kind === "socket") return `${contact.socket}/${peerId}` as PeerKey;
+  return (contact.ip + (contact.port === 0 ? peerId : portBytes(contact.port))) as PeerKey;
+}
+
+/** Both names have a fixed length, so parts cannot run into each other. */
+function offerKey(to: SocketId, from: PeerId, offerId: string): string {
+  return `${to}/${from}/${offerId}`;
+}
