@@ -86,32 +86,23 @@ export class FileHasher {
     const rest = this.#pending.subarray(0, this.#pendingBytes);
     const sha1Tail = this.#tailSha1(rest);
     this.#takeBlocks(rest);
-    const size = this.#size;
-    const layer = this.#finishLayer(size);
-    const sha1 = this.#sha1s.take();
-    const root = this.#root;
+    const hashes = { size: this.#size, ...this.#top(), sha1: this.#sha1s.take(), sha1Tail };
     this.#pendingBytes = 0;
     this.#leafBytes = 0;
     this.#size = 0;
-    return { size, root, layer, sha1, sha1Tail };
+    return hashes;
   }
 
-  #root: PiecesRoot = EMPTY_ROOT;
-
-  #finishLayer(size: number): Uint8Array {
-    if (size === 0) {
-      this.#root = EMPTY_ROOT;
-      return EMPTY;
+  #top(): { root: PiecesRoot; layer: Uint8Array } {
+    if (this.#size === 0) return { root: EMPTY_ROOT, layer: EMPTY };
+    if (this.#layer.length === 0) {
+      const root = rootOfLeaves(this.#leaves.subarray(0, this.#leafBytes), this.#sha256);
+      return { root: toHex(root) as PiecesRoot, layer: EMPTY };
     }
-    const leaves = this.#leaves.subarray(0, this.#leafBytes);
-    if (size <= this.#pieceLength && this.#layer.length === 0) {
-      this.#root = toHex(rootOfLeaves(leaves, this.#sha256)) as PiecesRoot;
-      return EMPTY;
-    }
-    if (leaves.length > 0) this.#closePiece();
+    if (this.#leafBytes > 0) this.#closePiece();
     const layer = this.#layer.take();
-    this.#root = toHex(rootOfLayer(layer, this.#pieceLength, size, this.#sha256)) as PiecesRoot;
-    return size > this.#pieceLength ? layer : EMPTY;
+    const root = rootOfLayer(layer, this.#pieceLength, this.#size, this.#sha256);
+    return { root: toHex(root) as PiecesRoot, layer: this.#size > this.#pieceLength ? layer : EMPTY };
   }
 
   #take(unit: Uint8Array): void {

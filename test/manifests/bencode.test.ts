@@ -1,0 +1,141 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  bytesOfKey,
+  decodeBencode,
+  decodeBencodeEntries,
+  dict,
+  encodeBencode,
+  keyOfBytes,
+  keyOfText,
+  type Bencode,
+} from "../../manifests/bencode.ts";
+import { BENCODE_DEPTH_MAX } from "../../manifests/limits.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (value: Uint8Array): string => new TextDecoder().decode(value);
+const malformed = expect.objectContaining({ code: "object.malformed" });
+
+const { value: values } = fc.letrec<{ value: Bencode }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4 },
+    fc.maxSafeInteger(),
+    fc.uint8Array({ maxLength: 40 }),
+    fc.array(tie("value"), { maxLength: 5 }),
+    fc.dictionary(fc.uint8Array({ maxLength: 12 }).map(keyOfBytes), tie("value"), { maxKeys: 5 }).map((entries) => {
+      return new Map(Object.entries(entries));
+    }),
+  ),
+}));
+
+test("reads back what it wrote, and writes again what it read", () => {
+  fc.assert(
+    fc.property(values, (value) => {
+      const written = encodeBencode(value);
+      const read = decodeBencode(written);
+      expect(read).toEqual(value);
+      expect(encodeBencode(read)).toEqual(written);
+    }),
+  );
+});
+
+test("a value has one encoding: whatever parses is written back as the same bytes", () => {
+  const soup = fc
+    .array(fc.constantFrom(..."ilde-:0123456789ab"), { maxLength: 16 })
+    .map((chars) => bytes(chars.join("")));
+  const flipped = fc.tuple(values, fc.nat(), fc.nat({ max: 7 })).map(([value, where, bit]) => {
+    const written = encodeBencode(value);
+    written[where % written.length] = (written[where % written.length] ?? 0) ^ (1 << bit);
+    return written;
+  });
+  fc.assert(
+    fc.property(fc.oneof(soup, flipped), (input) => {
+      let read: Bencode;
+      try {
+        read = decodeBencode(input);
+      } catch (error) {
+        expect(error).toEqual(malformed);
+        return;
+      }
+      expect(encodeBencode(read)).toEqual(input);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+test.each([
+  [dict({ spam: "eggs", cow: "moo" }), "d3:cow3:moo4:spam4:eggse"],
+  [["spam", "eggs"], "l4:spam4:eggse"],
+  [-3, "i-3e"],
+  [-0, "i0e"],
+  ["", "0:"],
+  ["é", "2:é"],
+  [dict({ left: undefined }), "de"],
+])("writes %j as BEP 3 says", (value, written) => {
+  expect(text(encodeBencode(value))).toBe(written);
+});
+
+test("keys may be any bytes and are written in byte order", () => {
+  const entries = new Map(
+    [keyOfBytes(new Uint8Array([0xff])), keyOfText("é"), "b", ""].map((key) => [key, 1] as const),
+  );
+  expect([...encodeBencode(entries)]).toEqual(
+    [..."d0:i1e1:bi1e2:", 0xc3, 0xa9, ..."i1e1:", 0xff, ..."i1ee"].map((c) =>
+      typeof c === "string" ? c.charCodeAt(0) : c,
+    ),
+  );
+  fc.assert(
+    fc.property(fc.uint8Array(), (key) => {
+      expect([...bytesOfKey(keyOfBytes(key))]).toEqual([...key]);
+    }),
+  );
+});
+
+test("a dictionary's entries come with the very bytes they were read from", () => {
+  const entries = decodeBencodeEntries(bytes("d1:ai1e4:infod1:xl1:yeee"));
+  expect(text(entries.get("info")?.bytes ?? new Uint8Array(0))).toBe("d1:xl1:yee");
+  expect(entries.get("a")?.value).toBe(1);
+});
+
+describe("hostile input is refused", () => {
+  test.each([
+    ["nothing", ""],
+    ["cut short", "d3:cow3:mo"],
+    ["a list without end", "li1e"],
+    ["a dictionary without end", "d1:ai1e"],
+    ["a key without value", "d1:ae"],
+    ["a string longer than the data", "99999999:a"],
+    ["a string longer than memory", "9007199254740991:a"],
+    ["bytes after the value", "i1ei2e"],
+    ["a leading zero", "i01e"],
+    ["a leading zero of a length", "01:a"],
+    ["negative zero", "i-0e"],
+    ["no digits", "ie"],
+    ["a lone sign", "i-e"],
+    ["a plus sign", "i+1e"],
+    ["a fraction", "i1.5e"],
+    ["a number over 2^53", "i9007199254740992e"],
+    ["keys out of order", "d1:bi1e1:ai1ee"],
+    ["a key twice", "d1:ai1e1:ai2ee"],
+    ["a key that is a number", "di1ei1ee"],
+    ["another letter", "x"],
+  ])("%s", (_, input) => {
+    expect(() => decodeBencode(bytes(input))).toThrow(malformed);
+  });
+
+  test("nesting deeper than the cap, before the stack ends", () => {
+    expect(() => decodeBencode(bytes("l".repeat(1_000_000)))).toThrow(malformed);
+    const deepest = "l".repeat(BENCODE_DEPTH_MAX + 1) + "e".repeat(BENCODE_DEPTH_MAX + 1);
+    expect(encodeBencode(decodeBencode(bytes(deepest)))).toHaveLength(deepest.length);
+  });
+
+  test("entries of anything but a dictionary", () => {
+    expect(() => decodeBencodeEntries(bytes("le"))).toThrow(malformed);
+    expect(() => decodeBencodeEntries(bytes(""))).toThrow(malformed);
+    expect(() => decodeBencodeEntries(bytes("de1:a"))).toThrow(malformed);
+  });
+
+  test("a number that bencode cannot carry is a bug of the writer", () => {
+    for (const number of [1.5, NaN, Infinity, 2 ** 53]) expect(() => encodeBencode(number)).toThrow(RangeError);
+  });
+});
