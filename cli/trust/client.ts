@@ -216,12 +216,8 @@ export class TrustedTitle {
     // the edge may have signed again between the two answers; it will not do so twice
     if (speaksOfAnother(statement, roles)) ({ roles, statement } = await this.#ask(edge));
 
-    const time = Math.max(
-      this.#now,
-      statement?.now ?? 0,
-      rememberedTime(this.#memory, roles.root),
-      this.file.floor.time,
-    ) as UnixSeconds;
+    await this.#rememberTime(roles, statement?.now ?? 0);
+    const time = Math.max(this.#now, rememberedTime(this.#memory, roles.root), this.file.floor.time) as UnixSeconds;
     checkAges(roles, time); //                                                    freeze, by the newest time we know
     if (speaksOfAnother(statement, roles)) {
       throw new Failure("metadata.rollback", {
@@ -234,7 +230,7 @@ export class TrustedTitle {
 
     this.#roles = roles;
     this.#time = time;
-    await this.#rememberRun(roles, statement?.now, time);
+    await this.#rememberRun(roles, time);
     const clockBehindSeconds = statement === undefined ? undefined : statement.now - this.#now;
     return { proven: statement !== undefined, clockBehindSeconds };
   }
@@ -272,12 +268,17 @@ export class TrustedTitle {
     return bytes;
   }
 
-  async #rememberRun(roles: TrustedRoles, signedNow: number | undefined, time: UnixSeconds): Promise<void> {
-    const lastSigned = rememberedTime(this.#memory, roles.root);
+  /** At once, even if this run ends in a refusal: with the edge cut off, the next one must not know less. */
+  async #rememberTime({ root }: TrustedRoles, signedNow: number): Promise<void> {
+    const time = Math.max(rememberedTime(this.#memory, root), signedNow);
+    this.#memory = { ...this.#memory, signed: { time, keys: timestampKeys(root) } };
+    await remember(this.#store, this.#memory);
+  }
+
+  async #rememberRun(roles: TrustedRoles, time: UnixSeconds): Promise<void> {
     this.#memory = {
       ...this.#memory,
       root: roles.root.version,
-      signed: { time: Math.max(lastSigned, signedNow ?? 0), keys: timestampKeys(roles.root) },
       checked: time,
       live: Object.fromEntries(this.channels().map((channel) => [channel, this.#highestLive(channel)])),
     };

@@ -21,6 +21,7 @@ import {
 } from "../../manifests/trust/roles.ts";
 import {
   channelsOf,
+  checkNotExpired,
   openDelegated,
   openRoot,
   openSnapshot,
@@ -58,8 +59,10 @@ export interface TrustedRoles {
 /** Throws: metadata.expired, metadata.invalid, metadata.rollback, title.not-found, and what `source` throws. */
 export async function followWorkflow(input: WorkflowInput): Promise<TrustedRoles> {
   const { set, root } = await takeRoot(input); //                        §5.3
+  checkNotExpired("root", root, input.now);
   const timestampBytes = await takeTimestamp(set, input); //             §5.4
   const timestamp = await openTimestamp(timestampBytes, root, machineCrypto);
+  checkNotExpired("timestamp", timestamp, input.now);
   const snapshotBytes = await takeSnapshot(set, input, timestamp); //    §5.5
   const snapshot = await openSnapshot(snapshotBytes, root, machineCrypto);
   const targetsBytes = await takeTargets(set, input, snapshot, "targets", "root"); // §5.6

@@ -6,6 +6,7 @@
 import * as v from "valibot";
 import { Failure } from "../failures.ts";
 import { type RoleSigner, type UnixSeconds, encodeRole, signRole } from "./roles.ts";
+import { parseShape } from "./shape.ts";
 import { type Authority, type VerifyEd25519, openThreshold } from "./verify.ts";
 
 /** Hex digits of a nonce: 16 to 64 bytes. */
@@ -57,9 +58,7 @@ export async function openFresh(
   verify: VerifyEd25519,
 ): Promise<FreshStatement> {
   const signed = await openThreshold(bytes, timestampAuthority, verify, FRESH_BYTES_MAX);
-  const parsed = v.safeParse(FreshShape, signed);
-  if (!parsed.success) throw new Failure("metadata.invalid", { role: "fresh", reason: v.summarize(parsed.issues) });
-  const { title, nonce, now, timestamp } = parsed.output;
+  const { title, nonce, now, timestamp } = parseShape(FreshShape, signed, "fresh");
   if (nonce !== asked.nonce) throw new Failure("metadata.invalid", { role: "fresh", reason: "another nonce" });
   if (title !== asked.title)
     throw new Failure("metadata.invalid", { role: "fresh", found: title, expected: asked.title });

@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { type Sha256, fromHex } from "../digest.ts";
 import { Failure } from "../failures.ts";
 import { type SignedRelease, type TargetsRole, livePath } from "./roles.ts";
+import { parseShape } from "./shape.ts";
 
 /** 100: everyone. */
 export const ROLLOUT_ALL = 100;
@@ -32,10 +33,7 @@ export function liveOf(role: TargetsRole, channel: string): LiveChannel | undefi
   const path = livePath(channel);
   // hasOwn: "constructor" and its like are not targets
   if (!Object.hasOwn(role.targets, path)) return undefined;
-  const parsed = v.safeParse(LiveShape, role.targets[path]?.custom);
-  if (!parsed.success)
-    throw new Failure("metadata.invalid", { role: "live", path, reason: v.summarize(parsed.issues) });
-  return parsed.output;
+  return parseShape(LiveShape, role.targets[path]?.custom, path);
 }
 
 /** The channel's state after a release was published to it. */

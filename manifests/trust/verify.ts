@@ -32,6 +32,7 @@ import {
   parseTime,
   publicBytes,
 } from "./roles.ts";
+import { parseShape } from "./shape.ts";
 
 /** (32 B public key, 64 B signature, message) -> whether it verifies. Never throws on bad input: false. */
 export type VerifyEd25519 = (publicKey: Uint8Array, signature: Uint8Array, message: Uint8Array) => Promise<boolean>;
@@ -319,13 +320,6 @@ function parseJson(bytes: Uint8Array): unknown {
   } catch (cause) {
     throw new Failure("metadata.invalid", { reason: "not JSON" }, { cause });
   }
-}
-
-function parseShape<S extends v.GenericSchema>(shape: S, value: unknown, role: string): v.InferOutput<S> {
-  const parsed = v.safeParse(shape, value, { abortEarly: true });
-  if (parsed.success) return parsed.output;
-  const [issue] = parsed.issues;
-  throw new Failure("metadata.invalid", { role, field: v.getDotPath(issue) ?? undefined, reason: issue.message });
 }
 
 /** A parser's refusal of something inside signed metadata is a refusal of the metadata. */
