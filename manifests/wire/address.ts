@@ -56,21 +56,21 @@ function ipv6Bytes(text: string): string | undefined {
   const halves = text.split("::");
   const [before, after] = halves;
   if (before === undefined || halves.length > 2) return undefined;
-  const head = groupBytes(before);
+  const head = groupBytes(before, after === undefined);
   if (head === undefined) return undefined;
   if (after === undefined) return head.length === IPV6_BYTES ? head : undefined;
-  const tail = groupBytes(after);
+  const tail = groupBytes(after, true);
   if (tail === undefined || head.length + tail.length >= IPV6_BYTES) return undefined;
   return head + "\0".repeat(IPV6_BYTES - head.length - tail.length) + tail;
 }
 
-/** Groups between colons; the last one may be an IPv4 address. */
-function groupBytes(text: string): string | undefined {
+/** Groups between colons. `isEnd`: the last one may be an IPv4 address. */
+function groupBytes(text: string, isEnd: boolean): string | undefined {
   if (text === "") return "";
   const groups = text.split(":");
   let bytes = "";
   for (const [index, group] of groups.entries()) {
-    const dotted = index === groups.length - 1 && group.includes(".") ? ipv4Bytes(group) : undefined;
+    const dotted = isEnd && index === groups.length - 1 && group.includes(".") ? ipv4Bytes(group) : undefined;
     if (dotted !== undefined) bytes += dotted;
     else if (/^[0-9a-fA-F]{1,4}$/.test(group)) bytes += portBytes(Number.parseInt(group, 16));
     else return undefined;

@@ -6,7 +6,15 @@
 import { dict, encodeBencode } from "../bencode.ts";
 import type { BencodeInput } from "../bencode.ts";
 import { Failure } from "../failures.ts";
-import { ANNOUNCE_INTERVAL_MIN_S, ANNOUNCE_INTERVAL_S, PEERS_WANTED_DEFAULT, PEERS_WANTED_MAX } from "../limits.ts";
+import type { FailureCode } from "../failures.ts";
+import {
+  ANNOUNCE_INTERVAL_MIN_S,
+  ANNOUNCE_INTERVAL_S,
+  PEERS_WANTED_DEFAULT,
+  PEERS_WANTED_MAX,
+  RETRY_BUSY_MIN,
+  RETRY_UNREGISTERED_MIN,
+} from "../limits.ts";
 import { IPV4_BYTES, formatIp, portBytes } from "./address.ts";
 import type { Ip } from "./address.ts";
 import { bytesOf, parseInfoHash, parsePeerId } from "./names.ts";
@@ -122,12 +130,15 @@ export function writeAnnounceReply(reply: AnnounceReply): Uint8Array<ArrayBuffer
   );
 }
 
-/** Minutes until it makes sense to ask again, or never (BEP 31). */
-export type RetryIn = number | "never";
+/** Minutes until asking again makes sense (BEP 31); a client's own fault does not heal by waiting. */
+const RETRY_IN_MIN: Partial<Record<FailureCode, number>> = {
+  "announce.unregistered": RETRY_UNREGISTERED_MIN,
+  "edge.busy": RETRY_BUSY_MIN,
+};
 
 /** The bencoded body of a refusal; `code` is the row of FAILURES, for programs. */
-export function writeFailureReply(failure: Failure, retryIn: RetryIn): Uint8Array<ArrayBuffer> {
-  return encodeBencode(dict({ code: failure.code, "failure reason": failure.message, "retry in": retryIn }));
+export function writeFailureReply({ code, message }: Failure): Uint8Array<ArrayBuffer> {
+  return encodeBencode(dict({ code, "failure reason": message, "retry in": RETRY_IN_MIN[code] ?? "never" }));
 }
 
 /** `peers` and `peers6`, each address 4 or 16 bytes and its port 2. Clients expect `peers` even when empty. */

@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { Failure } from "../../manifests/failures.ts";
 import { parseTitleName } from "../../manifests/release.ts";
-import type { UnixSeconds } from "../../manifests/trust/roles.ts";
+import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { parseIp } from "../../manifests/wire/address.ts";
 import { parseAnnounce, writeFailureReply } from "../../manifests/wire/announce.ts";
 import type { Announce } from "../../manifests/wire/announce.ts";
@@ -41,7 +41,7 @@ export async function scrapeRoute(c: TrackerContext): Promise<Response> {
 async function isTokened({ token, peerId }: Announce, title: string, env: Env): Promise<boolean> {
   if (token === undefined) return false;
   const holder = { title, peer: hexOf(peerId) };
-  const now = Math.floor(Date.now() / 1000) as UnixSeconds;
+  const now = toUnixSeconds(Date.now());
   if (await verifyToken(env.KEY_WRAP_SECRET, token, holder, now)) return true;
   throw new Failure("announce.bad-token", { peer: holder.peer });
 }

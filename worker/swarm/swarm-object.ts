@@ -17,6 +17,7 @@ import {
   WEBSOCKET_MESSAGE_CHARS_MAX,
 } from "../../manifests/limits.ts";
 import type { Ip } from "../../manifests/wire/address.ts";
+import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import type { UnixSeconds } from "../../manifests/trust/roles.ts";
 import { writeAnnounceReply, writeFailureReply } from "../../manifests/wire/announce.ts";
 import type { Announce, PeerAddress } from "../../manifests/wire/announce.ts";
@@ -98,7 +99,10 @@ export class SwarmObject extends DurableObject<Env> {
       const peer = swarm.announce({ ...announce, contact: { kind: "address", ip, port }, tokened }, now);
       this.#saveSnapshotSoon();
       this.#armAlarm();
-      const found = peer === undefined ? [] : swarm.addressesFor(peer, infoHash, announce.wanted, Math.random);
+      const found =
+        peer === undefined || announce.event === "stopped"
+          ? []
+          : swarm.addressesFor(peer, infoHash, announce.wanted, Math.random);
       return writeAnnounceReply({ ...swarm.counts, peers: found.flatMap(addressOf), compact, externalIp: ip });
     });
   }
@@ -319,5 +323,5 @@ function refusing(call: () => Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> 
 }
 
 function secondsNow(): UnixSeconds {
-  return Math.floor(Date.now() / 1000) as UnixSeconds;
+  return toUnixSeconds(Date.now());
 }

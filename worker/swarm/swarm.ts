@@ -123,7 +123,7 @@ export class Swarm {
     const known = found?.peerId === peerId ? found : undefined;
     if (announced.tokened && known !== undefined) this.#credit(announced);
 
-    if (event === "stopped") return known === undefined ? undefined : this.#stop(known, infoHash);
+    if (event === "stopped") return known === undefined ? undefined : this.#stop(known, infoHash, now);
 
     const { left, uploaded, downloaded } = announced;
     const peer = this.#enter(key, {
@@ -238,13 +238,14 @@ export class Swarm {
   }
 
   /** Leaves one door; whoever has left the last one is gone. */
-  #stop(peer: Peer, infoHash: InfoHash): PeerRecord | undefined {
+  #stop(peer: Peer, infoHash: InfoHash, now: number): PeerRecord | undefined {
+    if (!peer.infoHashes.includes(infoHash)) return peer;
     const infoHashes = peer.infoHashes.filter((door) => door !== infoHash);
     if (infoHashes.length === 0) {
       this.#leave(peer);
       return undefined;
     }
-    return this.#enter(peer.key, { ...peer, infoHashes });
+    return this.#enter(peer.key, { ...peer, infoHashes, seen: now });
   }
 
   #leave(peer: Peer): void {
