@@ -1,0 +1,212 @@
+/**
+ * Fetching one torrent's missing pieces: carries what the picker decides to the wires, the blocks to the board, and
+ * the blame back. Memory is bounded by the picker: only pieces in flight are held.
+ */
+import { BLOCK_BYTES } from "../../manifests/limits.ts";
+import type { Wire } from "./bittorrent.ts";
+import type { PieceBoard, PieceClaim } from "./board.ts";
+import { type Ask, Picker, type WireId } from "./picker.ts";
+import { type RateLimit, RateMeter } from "./rates.ts";
+
+/** A piece on its way: the right to it, and what came of it so far. */
+interface Incoming {
+  readonly claim: PieceClaim;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** How a download tells the world: which peers lied. */
+export interface DownloadEvents {
+  /** The peer sent bytes that fail verification; no doubt is left that it was this one. */
+  lied(peer: string): void;
+}
+
+/** Stalled peers, resting pieces and limits are looked at this often. */
+const TICK_MS = 100;
+/** "The last few seconds" of the rate people see. */
+const RATE_WINDOW_MS = 3000;
+
+export class Download {
+  readonly #board: PieceBoard;
+  readonly #limit: RateLimit;
+  readonly #now: () => number;
+  readonly #events: DownloadEvents;
+  readonly #picker: Picker;
+  readonly #wires = new Map<WireId, Wire>();
+  readonly #incoming = new Map<number, Incoming>();
+  readonly #rate = new RateMeter(RATE_WINDOW_MS);
+  readonly #stopListening: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #refill: NodeJS.Immediate | undefined;
+  #received = 0;
+  #stopped = false;
+
+  constructor(board: PieceBoard, limit: RateLimit, now: () => number, random: () => number, events: DownloadEvents) {
+    this.#board = board;
+    this.#limit = limit;
+    this.#now = now;
+    this.#events = events;
+    this.#picker = new Picker(
+      board.layout.pieceCount,
+      { claim: (piece) => this.#claim(piece), release: (piece) => this.#release(piece) },
+      random,
+    );
+    for (const piece of board.missing()) this.#picker.open(piece);
+    this.#stopListening = board.onChange(({ piece, now: state }) => {
+      if (state === "verified") this.#cancel(this.#picker.verified(piece));
+      else this.#picker.open(piece);
+      this.#fillSoon();
+    });
+    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer.unref();
+  }
+
+  /** Content bytes that arrived, good or bad. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Content bytes a second. */
+  rate(): number {
+    return this.#rate.rate(this.#now());
+  }
+
+  /** @param peer  who it is, across reconnects */
+  joined(id: WireId, wire: Wire, peer: string): void {
+    const picker = this.#picker;
+    this.#wires.set(id, wire);
+    picker.joined(id, peer, this.#now());
+    this.#readPieces(id, wire);
+    wire.on("bitfield", () => {
+      this.#readPieces(id, wire);
+      this.#fill(id);
+    });
+    wire.on("have-all", () => {
+      picker.hasAll(id);
+      this.#fill(id);
+    });
+    wire.on("have-none", () => picker.hasNone(id));
+    wire.on("have", (piece) => {
+      picker.has(id, piece);
+      this.#fillSoon();
+    });
+    wire.lt_donthave.on("donthave", (piece) => picker.hasNot(id, piece));
+    wire.on("extended", () => {
+      const accepted = wire.peerExtendedHandshake.reqq;
+      if (typeof accepted === "number") picker.accepts(id, accepted);
+    });
+    wire.on("unchoke", () => {
+      picker.unchoked(id, this.#now());
+      this.#fill(id);
+    });
+    wire.on("choke", () => {
+      picker.choked(id);
+      this.#fillSoon();
+    });
+    wire.on("close", () => {
+      picker.left(id);
+      this.#wires.delete(id);
+      this.#fillSoon();
+    });
+  }
+
+  /** Fetches nothing more and gives every claim back, save those that are being verified. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    clearImmediate(this.#refill);
+    this.#stopListening();
+    this.#picker.stop();
+  }
+
+  #claim(piece: number): { readonly blocks: readonly number[]; readonly bytes: number } | undefined {
+    const claim = this.#board.claim(piece);
+    if (claim === undefined) return undefined;
+    this.#incoming.set(piece, { claim, bytes: new Uint8Array(claim.bytes) });
+    return claim;
+  }
+
+  #release(piece: number): void {
+    const incoming = this.#incoming.get(piece);
+    this.#incoming.delete(piece);
+    incoming?.claim.release();
+  }
+
+  /** What the wire already said before we listened, or says anew with a bitfield. */
+  #readPieces(id: WireId, wire: Wire): void {
+    const { pieceCount } = this.#board.layout;
+    this.#picker.hasNone(id);
+    for (let piece = 0; piece < pieceCount; piece++) {
+      if (wire.peerPieces.get(piece)) this.#picker.has(id, piece);
+    }
+    if (!wire.peerChoking) this.#picker.unchoked(id, this.#now());
+  }
+
+  #tick(): void {
+    this.#cancel(this.#picker.tick(this.#now()));
+    this.#fillAll();
+  }
+
+  /** Once, after everything that is happening now: a change may concern every wire. */
+  #fillSoon(): void {
+    this.#refill ??= setImmediate(() => {
+      this.#refill = undefined;
+      this.#fillAll();
+    });
+  }
+
+  #fillAll(): void {
+    for (const id of this.#wires.keys()) this.#fill(id);
+  }
+
+  #fill(id: WireId): void {
+    const wire = this.#wires.get(id);
+    if (wire === undefined || this.#stopped) return;
+    const now = this.#now();
+    for (const ask of this.#picker.fill(id, now, this.#limit.room(BLOCK_BYTES, now))) this.#ask(wire, ask);
+  }
+
+  #ask(wire: Wire, ask: Ask): void {
+    this.#limit.spend(ask.length);
+    wire.request(ask.piece, ask.offset, ask.length, (error, bytes) => {
+      if (error === null) {
+        this.#receive(ask, bytes);
+        return;
+      }
+      this.#limit.refund(ask.length);
+      this.#picker.failed(ask);
+      if (!this.#stopped) this.#fillSoon();
+    });
+  }
+
+  #receive(ask: Ask, bytes: Uint8Array): void {
+    const now = this.#now();
+    this.#received += bytes.length;
+    this.#rate.add(bytes.length, now);
+    const { wanted, cancel, complete } = this.#picker.received(ask, now);
+    if (wanted) this.#incoming.get(ask.piece)?.bytes.set(bytes, ask.offset);
+    this.#cancel(cancel);
+    if (complete) void this.#complete(ask.piece);
+    this.#fill(ask.wire);
+  }
+
+  async #complete(piece: number): Promise<void> {
+    const incoming = this.#incoming.get(piece);
+    if (incoming === undefined) return;
+    this.#incoming.delete(piece);
+    let good: boolean;
+    try {
+      good = await incoming.claim.complete(incoming.bytes);
+    } catch {
+      // the disk failed, not the peers; the board told its owner, who decides what becomes of the patch
+      this.stop();
+      return;
+    }
+    for (const peer of this.#picker.completed(piece, good)) this.#events.lied(peer);
+    if (!this.#stopped) this.#fillSoon();
+  }
+
+  #cancel(asks: readonly Ask[]): void {
+    for (const ask of asks) this.#wires.get(ask.wire)?.cancel(ask.piece, ask.offset, ask.length);
+  }
+}

@@ -1,0 +1,421 @@
+/**
+ * A swarm over webtorrent: it finds peers through the trackers, connects, shakes hands and chokes. Which blocks to ask
+ * (download.ts, picker.ts), what to believe (the board) and what to serve (upload.ts) is ours. Peers come from the
+ * title's edge alone: no DHT, no local discovery, no peer exchange, no port mapping.
+ */
+import { Failure } from "../../manifests/failures.ts";
+import {
+  PEER_CONNECTIONS_MAX,
+  PEER_LIES_PER_ADDRESS_MAX,
+  PEER_MESSAGE_BYTES_MAX,
+  PEER_REQUESTS_ACCEPTED,
+} from "../../manifests/limits.ts";
+import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
+import {
+  type ChunkStore,
+  type IceServer,
+  type ParsedTorrent,
+  type Torrent,
+  WebTorrent,
+  type Wire,
+} from "./bittorrent.ts";
+import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "./board.ts";
+import { Download } from "./download.ts";
+import { RateLimit } from "./rates.ts";
+import { Upload } from "./upload.ts";
+import { gatherWithoutWaiting } from "./webrtc.ts";
+
+export interface SwarmOptions {
+  /** TCP port to listen on; 0 or absent: any free one. */
+  readonly port?: number;
+  /** STUN and TURN servers for WebRTC. None by default: nobody is asked what our address is. */
+  readonly iceServers?: readonly IceServer[];
+  /** What trackers and peers did that is worth a line in a log; never fatal. */
+  readonly onWarning?: (message: string) => void;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+  /** Uniform in [0, 1). */
+  readonly random?: () => number;
+}
+
+/** Opens the listening socket. Throws: swarm.no-port when the port is taken. */
+export async function createSwarm(options: SwarmOptions = {}): Promise<Swarm> {
+  gatherWithoutWaiting();
+  const client = new WebTorrent({
+    torrentPort: options.port ?? 0,
+    maxConns: PEER_CONNECTIONS_MAX,
+    tracker: { rtcConfig: { iceServers: options.iceServers ?? [] } },
+    // Obfuscation only, at the price of RC4 over every byte; content is public and proven by hashes.
+    secure: 0,
+    dht: false,
+    lsd: false,
+    utPex: false,
+    natUpnp: false,
+    natPmp: false,
+    webSeeds: false,
+    // Slower than TCP here (FACTS section 4) and a C parser for unasked packets; WebRTC crosses the NATs.
+    utp: false,
+  });
+  await listening(client, options.port ?? 0);
+  return new TorrentSwarm(client, options);
+}
+
+async function listening(client: WebTorrent, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    client.once("listening", resolve);
+    client.once("error", (cause) => reject(new Failure("swarm.no-port", { port }, { cause })));
+  });
+  client.removeAllListeners("error");
+}
+
+class TorrentSwarm implements Swarm {
+  readonly #client: WebTorrent;
+  readonly #options: SwarmOptions;
+  readonly #memberships = new Set<TorrentMembership>();
+
+  constructor(client: WebTorrent, options: SwarmOptions) {
+    this.#client = client;
+    this.#options = options;
+    // after listening, errors concern single peers and torrents, which are told themselves
+    client.on("error", (error) => options.onWarning?.(error.message));
+  }
+
+  async join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership> {
+    if (board.layout.pieceCount === 0) return NO_SWARM;
+    const membership = new TorrentMembership(this.#client, board, terms, this.#options, () =>
+      this.#memberships.delete(membership),
+    );
+    this.#memberships.add(membership);
+    await membership.ready();
+    return membership;
+  }
+
+  async close(): Promise<void> {
+    if (this.#client.destroyed) return;
+    await Promise.all([...this.#memberships].map((membership) => membership.leave()));
+    await new Promise<void>((resolve) => this.#client.destroy(() => resolve()));
+  }
+}
+
+/** A release of empty files has nothing to exchange. */
+const NO_SWARM: Membership = {
+  peers: () => ({ connected: 0, unchoked: 0 }),
+  rate: () => 0,
+  downloaded: () => 0,
+  uploaded: () => 0,
+  badPeers: () => [],
+  leave: async () => {},
+};
+
+interface Link {
+  readonly wire: Wire;
+  /** Host of the peer, or undefined when WebRTC does not tell. */
+  readonly host: string | undefined;
+  /** "address (peer id)". */
+  readonly name: string;
+}
+
+/** Seeds that are of no use to each other part this often, milliseconds. */
+const HOUSEKEEPING_MS = 5000;
+/** After a failed announce: first retry, and the longest pause between retries, milliseconds. */
+const ANNOUNCE_RETRY_MS = 5000;
+const ANNOUNCE_RETRY_MS_MAX = 120_000;
+
+class TorrentMembership implements Membership {
+  readonly #board: PieceBoard | VerifiedPieces;
+  readonly #terms: SwarmTerms;
+  readonly #options: SwarmOptions;
+  readonly #peerId: string;
+  readonly #torrent: Torrent;
+  readonly #upload: Upload;
+  readonly #download: Download | undefined;
+  readonly #links = new Map<number, Link>();
+  readonly #liars = new Map<string, string>();
+  readonly #liesByHost = new Map<string, number>();
+  readonly #onLeft: () => void;
+  readonly #housekeeping: NodeJS.Timeout;
+  readonly #stopListening: () => void;
+  #announceRetry: NodeJS.Timeout | undefined;
+  #announceRetryMs = ANNOUNCE_RETRY_MS;
+  #nextLink = 0;
+  #verifiedCount = 0;
+  #verifiedBytes = 0;
+  #leaving: Promise<void> | undefined;
+
+  constructor(
+    client: WebTorrent,
+    board: PieceBoard | VerifiedPieces,
+    terms: SwarmTerms,
+    options: SwarmOptions,
+    onLeft: () => void,
+  ) {
+    const now = options.now ?? (() => performance.now());
+    this.#board = board;
+    this.#terms = terms;
+    this.#options = options;
+    this.#peerId = client.peerId;
+    this.#onLeft = onLeft;
+    this.#upload = new Upload(board, new RateLimit(terms.uploadLimit, now()), now);
+    this.#download = isFetching(board)
+      ? new Download(board, new RateLimit(terms.downloadLimit, now()), now, options.random ?? Math.random, {
+          lied: (peer) => this.#expel(peer),
+        })
+      : undefined;
+    this.#torrent = client.add(parsedTorrent(board.layout, terms.announce), {
+      deselect: true,
+      bitfield: this.#startBitfield(),
+      store: UnusedStore,
+      storeCacheSlots: 0,
+      getAnnounceOpts: () => this.#announceFields(),
+    });
+    // The bitfield is the board's, and the board is proven: nothing is left to check, least of all by SHA-1 in here.
+    this.#torrent._verifyPieces = (done) => done(null);
+    this.#torrent.on("wire", (wire, address) => this.#connected(wire, address));
+    this.#torrent.on("warning", (warning) => this.#onWarning(warning));
+    this.#torrent.on("trackerAnnounce", () => {
+      this.#announceRetryMs = ANNOUNCE_RETRY_MS;
+    });
+    this.#upload.watch(this.#torrent);
+    this.#stopListening = board.onChange((change) => {
+      if (change.now === "verified") this.#have(change.piece);
+    });
+    this.#housekeeping = setInterval(() => this.#partFromSeeds(), HOUSEKEEPING_MS);
+    this.#housekeeping.unref();
+  }
+
+  async ready(): Promise<void> {
+    const torrent = this.#torrent;
+    await new Promise<void>((resolve, reject) => {
+      torrent.once("ready", () => {
+        // what was verified since the bitfield was taken
+        for (const piece of this.#board.verified()) this.#have(piece);
+        // a seed from the start has not "completed" anything (BEP 3)
+        if (this.#isComplete()) torrent.done = true;
+        resolve();
+      });
+      torrent.once("error", reject);
+    });
+    torrent.on("error", (error) => this.#onWarning(error));
+  }
+
+  peers(): { readonly connected: number; readonly unchoked: number } {
+    const wires = [...this.#links.values()].map((link) => link.wire);
+    return { connected: wires.length, unchoked: wires.filter((wire) => !wire.peerChoking).length };
+  }
+
+  rate(): number {
+    return this.#download?.rate() ?? 0;
+  }
+
+  downloaded(): number {
+    return this.#download?.received ?? 0;
+  }
+
+  uploaded(): number {
+    return this.#upload.sent;
+  }
+
+  badPeers(): readonly string[] {
+    return [...this.#liars.values()];
+  }
+
+  leave(): Promise<void> {
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
+  async #leave(): Promise<void> {
+    clearInterval(this.#housekeeping);
+    clearTimeout(this.#announceRetry);
+    this.#stopListening();
+    this.#download?.stop();
+    if (!this.#torrent.destroyed) {
+      await new Promise<void>((resolve) => this.#torrent.destroy(undefined, () => resolve()));
+    }
+    this.#onLeft();
+  }
+
+  // --- Pieces ------------------------------------------------------------------------------------------------------
+
+  readonly #had = new Set<number>();
+
+  /** One bit a piece, the first one in the highest bit (BEP 3 "bitfield"). */
+  #startBitfield(): Uint8Array {
+    const bitfield = new Uint8Array(Math.ceil(this.#board.layout.pieceCount / 8));
+    for (const piece of this.#board.verified()) {
+      bitfield[piece >> 3] = (bitfield[piece >> 3] ?? 0) | (0x80 >> (piece & 7));
+      this.#count(piece);
+    }
+    return bitfield;
+  }
+
+  #have(piece: number): void {
+    if (!this.#count(piece)) return;
+    this.#torrent._markVerified(piece);
+    for (const { wire } of this.#links.values()) if (!wire.peerPieces.get(piece)) wire.have(piece);
+    if (!this.#isComplete()) return;
+    this.#torrent._checkDone();
+    this.#partFromSeeds();
+  }
+
+  /** False when it was counted before. */
+  #count(piece: number): boolean {
+    if (this.#had.has(piece)) return false;
+    this.#had.add(piece);
+    this.#verifiedCount++;
+    this.#verifiedBytes += pieceOf(this.#board.layout, piece).bytes;
+    return true;
+  }
+
+  #isComplete(): boolean {
+    return this.#verifiedCount === this.#board.layout.pieceCount;
+  }
+
+  #announceFields(): { uploaded: number; downloaded: number; left: number } {
+    const total = this.#board.layout.files.reduce((sum, file) => sum + file.size, 0);
+    return { uploaded: this.#upload.sent, downloaded: this.downloaded(), left: total - this.#verifiedBytes };
+  }
+
+  // --- Peers -------------------------------------------------------------------------------------------------------
+
+  #connected(wire: Wire, address: string | undefined): void {
+    const host = hostOf(address);
+    if (this.#liars.has(wire.peerId) || (this.#liesByHost.get(host ?? "") ?? 0) >= PEER_LIES_PER_ADDRESS_MAX) {
+      this.#part(wire);
+      return;
+    }
+    const double = [...this.#links.values()].find((link) => link.wire.peerId === wire.peerId);
+    if (double !== undefined) {
+      const worse = host === double.host ? this.#worseOf(wire, double.wire) : wire;
+      this.#part(worse);
+      if (worse === wire) return;
+    }
+    capMessages(wire, this.#board.layout.pieceCount);
+    // The metadata exchange (BEP 9) would decode and encode the whole info for every peer; the edge has the .torrent.
+    delete wire.extendedHandshake["metadata_size"];
+    wire.extendedHandshake["reqq"] = PEER_REQUESTS_ACCEPTED;
+    if (!this.#terms.allowUpload) wire.unchoke = () => {};
+
+    const id = this.#nextLink++;
+    this.#links.set(id, { wire, host, name: `${address ?? "WebRTC"} (${wire.peerId})` });
+    wire.on("close", () => this.#links.delete(id));
+    this.#upload.serve(wire);
+    this.#download?.joined(id, wire, wire.peerId);
+  }
+
+  /** Of two connections to one peer both sides must give up the same one: TCP stays, then the lower id's own call. */
+  #worseOf(a: Wire, b: Wire): Wire {
+    if (isTcp(a) !== isTcp(b)) return isTcp(a) ? b : a;
+    const callerA = a.type.endsWith("Outgoing") ? this.#peerId : a.peerId;
+    const callerB = b.type.endsWith("Outgoing") ? this.#peerId : b.peerId;
+    return callerA <= callerB ? b : a;
+  }
+
+  #expel(peer: string): void {
+    for (const link of this.#links.values()) {
+      if (link.wire.peerId !== peer) continue;
+      this.#liars.set(peer, link.name);
+      if (link.host !== undefined) this.#liesByHost.set(link.host, (this.#liesByHost.get(link.host) ?? 0) + 1);
+      this.#part(link.wire);
+    }
+    // it left before it was found out: refused when it comes back
+    if (!this.#liars.has(peer)) this.#liars.set(peer, `gone (${peer})`);
+  }
+
+  #partFromSeeds(): void {
+    if (!this.#isComplete()) return;
+    for (const { wire } of this.#links.values()) if (wire.isSeeder === true) this.#part(wire);
+  }
+
+  /** Closes the connection, and keeps webtorrent from opening it again. */
+  #part(wire: Wire): void {
+    for (const peer of this.#torrent._peers?.values() ?? []) {
+      if (peer.wire === wire) peer.retries = Number.POSITIVE_INFINITY;
+    }
+    wire.destroy();
+  }
+
+  // --- Trackers ----------------------------------------------------------------------------------------------------
+
+  /** Trackers warn when they cannot be reached; webtorrent would ask again only after its interval. */
+  #onWarning(warning: Error | string): void {
+    this.#options.onWarning?.(typeof warning === "string" ? warning : warning.message);
+    if (this.#announceRetry !== undefined || this.#leaving !== undefined) return;
+    this.#announceRetry = setTimeout(() => {
+      this.#announceRetry = undefined;
+      this.#torrent.discovery?.tracker?.update();
+    }, this.#announceRetryMs);
+    this.#announceRetry.unref();
+    this.#announceRetryMs = Math.min(2 * this.#announceRetryMs, ANNOUNCE_RETRY_MS_MAX);
+  }
+}
+
+function isFetching(board: PieceBoard | VerifiedPieces): board is PieceBoard {
+  return "claim" in board;
+}
+
+/** What webtorrent needs to know: sizes and names to announce under. Files, hashes and padding are our business. */
+function parsedTorrent(layout: TorrentLayout, announce: readonly string[]): ParsedTorrent {
+  const length = layout.pieceCount * layout.pieceLength;
+  return {
+    infoHash: layout.infohash,
+    info: {},
+    name: layout.name,
+    announce: [...announce],
+    urlList: [],
+    files: [{ path: layout.name, name: layout.name, length, offset: 0 }],
+    length,
+    pieceLength: layout.pieceLength,
+    lastPieceLength: layout.pieceLength,
+    pieces: Array.from({ length: layout.pieceCount }, () => ""),
+  };
+}
+
+/**
+ * webtorrent wants a store to serve from. It is never asked for anything we use: its answer to a request is lost, ours
+ * (upload.ts, on the same event) counts.
+ */
+class UnusedStore implements ChunkStore {
+  readonly chunkLength: number;
+
+  constructor(pieceLength: number) {
+    this.chunkLength = pieceLength;
+  }
+
+  get(): void {}
+
+  put(_piece: number, _bytes: Uint8Array, done: (error: Error | null) => void): void {
+    done(null);
+  }
+
+  close(done: (error: Error | null) => void): void {
+    done(null);
+  }
+
+  destroy(done: (error: Error | null) => void): void {
+    done(null);
+  }
+}
+
+/** Hostile input: a length prefix up to 2 GiB, which bittorrent-protocol would wait for in memory. */
+function capMessages(wire: Wire, pieceCount: number): void {
+  const max = Math.max(PEER_MESSAGE_BYTES_MAX, 1 + Math.ceil(pieceCount / 8));
+  const parse = wire._parse.bind(wire);
+  wire._parse = (bytes, parser) => {
+    if (bytes <= max || bytes === Number.MAX_VALUE) {
+      parse(bytes, parser);
+      return;
+    }
+    parse(Number.MAX_VALUE, () => {});
+    wire.destroy();
+  };
+}
+
+function isTcp(wire: Wire): boolean {
+  return wire.type.startsWith("tcp");
+}
+
+/** "[::ffff:127.0.0.1]:6881" -> "[::ffff:127.0.0.1]". */
+function hostOf(address: string | undefined): string | undefined {
+  return address?.slice(0, address.lastIndexOf(":"));
+}

@@ -1,0 +1,31 @@
+/** Whether bytes are a certain piece of a release: the check that everything from peers passes before it is kept. */
+import { SHA256_BYTES } from "../../manifests/digest.ts";
+import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
+import { isPiece, type PieceToVerify } from "../threads/jobs/verify-piece.ts";
+import { runJob } from "../threads/pool.ts";
+
+/** Hashing fewer bytes than this costs less than handing them to a thread and back. */
+const THREAD_WORTH_BYTES = 64 * 1024;
+
+/**
+ * Hashes a piece, in a worker thread when that is worth it.
+ * @param bytes  the piece without padding; given up: its buffer may move to a thread
+ * @returns the same bytes, perhaps in another array, when they are the piece; else undefined
+ */
+export async function provePiece(
+  layout: TorrentLayout,
+  piece: number,
+  bytes: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const { file, offset } = pieceOf(layout, piece);
+  const at = (offset / layout.pieceLength) * SHA256_BYTES;
+  const job: PieceToVerify = {
+    bytes,
+    pieceLength: layout.pieceLength,
+    isWholeFile: file.pieceCount === 1,
+    // a copy: the layer is a view of the whole .torrent, which would be copied to the thread with it
+    expected: file.layer.slice(at, at + SHA256_BYTES),
+  };
+  if (bytes.length < THREAD_WORTH_BYTES) return isPiece(job) ? bytes : undefined;
+  return await runJob("verifyPiece", job, { transfer: [bytes.buffer] });
+}

@@ -1,0 +1,80 @@
+/** Measuring and limiting rates, in bytes a second. Pure: the time in milliseconds is passed in. */
+
+/** An exponentially weighted rate: what arrived `windowMs` ago counts a third. */
+export class RateMeter {
+  readonly #windowMs: number;
+  #rate = 0;
+  #at = 0;
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+  }
+
+  add(bytes: number, now: number): void {
+    this.#decay(now);
+    this.#rate += (bytes * 1000) / this.#windowMs;
+  }
+
+  /** Bytes a second. */
+  rate(now: number): number {
+    this.#decay(now);
+    return this.#rate;
+  }
+
+  #decay(now: number): void {
+    const passed = now - this.#at;
+    if (passed <= 0) return;
+    this.#rate *= Math.exp(-passed / this.#windowMs);
+    this.#at = now;
+  }
+}
+
+/** How much of a second's allowance may be spent at once after a pause. */
+const BURST_S = 0.25;
+
+/** A token bucket. No limit is `null`. May go into debt by one block, so that a low limit still lets blocks through. */
+export class RateLimit {
+  readonly #rate: number | null;
+  #allowance: number;
+  #at: number;
+
+  constructor(rate: number | null, now: number) {
+    this.#rate = rate;
+    this.#at = now;
+    this.#allowance = this.#burst();
+  }
+
+  /** Milliseconds until something may pass; 0 means now. */
+  wait(now: number): number {
+    if (this.#rate === null) return 0;
+    this.#refill(now);
+    if (this.#allowance > 0) return 0;
+    return this.#rate === 0 ? Number.POSITIVE_INFINITY : Math.ceil((1000 * (1 - this.#allowance)) / this.#rate);
+  }
+
+  /** How many units of so many bytes may pass now. */
+  room(unit: number, now: number): number {
+    if (this.#rate === null) return Number.POSITIVE_INFINITY;
+    this.#refill(now);
+    return Math.max(0, Math.ceil(this.#allowance / unit));
+  }
+
+  /** Counts what passes. */
+  spend(bytes: number): void {
+    if (this.#rate !== null) this.#allowance -= bytes;
+  }
+
+  /** Gives back what was counted but did not pass: a request that was refused. */
+  refund(bytes: number): void {
+    if (this.#rate !== null) this.#allowance = Math.min(this.#allowance + bytes, this.#burst());
+  }
+
+  #refill(now: number): void {
+    this.#allowance = Math.min(this.#allowance + ((this.#rate ?? 0) * (now - this.#at)) / 1000, this.#burst());
+    this.#at = now;
+  }
+
+  #burst(): number {
+    return (this.#rate ?? 0) * BURST_S;
+  }
+}

@@ -1,0 +1,181 @@
+/** What we use of webtorrent 3.0.21 and bittorrent-protocol 5.0.9; `@types/webtorrent` is far behind. */
+declare module "webtorrent" {
+  import type { EventEmitter } from "node:events";
+
+  export interface ClientOptions {
+    readonly peerId?: string;
+    readonly torrentPort?: number;
+    readonly maxConns?: number;
+    readonly userAgent?: string;
+    readonly tracker?: { readonly rtcConfig?: { readonly iceServers: readonly IceServer[] }; readonly wrtc?: false };
+    /** Protocol encryption: 0 off, 1 offered, 2 wanted. */
+    readonly secure?: 0 | 1 | 2;
+    readonly dht: false;
+    readonly lsd: false;
+    readonly utPex: false;
+    readonly natUpnp: false;
+    readonly natPmp: false;
+    readonly webSeeds: false;
+    readonly utp: boolean;
+  }
+
+  export interface IceServer {
+    readonly urls: string | readonly string[];
+    readonly username?: string;
+    readonly credential?: string;
+  }
+
+  /** What `parse-torrent` makes of a .torrent; webtorrent takes it as it is. */
+  export interface ParsedTorrent {
+    readonly infoHash: string;
+    readonly info: unknown;
+    readonly name: string;
+    readonly announce: readonly string[];
+    readonly urlList: readonly string[];
+    readonly files: readonly { path: string; name: string; length: number; offset: number }[];
+    readonly length: number;
+    readonly pieceLength: number;
+    readonly lastPieceLength: number;
+    readonly pieces: readonly string[];
+  }
+
+  export interface TorrentOptions {
+    readonly deselect: true;
+    readonly bitfield: Uint8Array;
+    readonly store: new (pieceLength: number) => ChunkStore;
+    readonly storeCacheSlots: 0;
+    /** How many peers are unchoked at once. */
+    readonly uploads?: number;
+    readonly getAnnounceOpts: () => { uploaded: number; downloaded: number; left: number };
+  }
+
+  export interface ChunkStore {
+    readonly chunkLength: number;
+    get(piece: number, options: unknown, done: (error: Error | null, bytes?: Uint8Array) => void): void;
+    put(piece: number, bytes: Uint8Array, done: (error: Error | null) => void): void;
+    close(done: (error: Error | null) => void): void;
+    destroy(done: (error: Error | null) => void): void;
+  }
+
+  export interface Torrent extends EventEmitter<TorrentEvents> {
+    readonly infoHash: string;
+    readonly wires: readonly Wire[];
+    readonly destroyed: boolean;
+    done: boolean;
+    readonly discovery: { readonly tracker: { update(): void } | null } | null;
+    destroy(options: undefined, done: (error?: Error | null) => void): void;
+    addPeer(address: string): boolean;
+
+    // Private, and stable since version 2; the version is pinned.
+    /** Takes a piece as verified: it is announced in our bitfield, and no longer a reason to be interested. */
+    _markVerified(piece: number): void;
+    /** Announces `completed` when every piece is verified. */
+    _checkDone(): boolean;
+    /** Checks what the startup bitfield claims, by SHA-1 in this thread. */
+    _verifyPieces(done: (error: Error | null) => void): void;
+    /** Known peers by address or id. */
+    readonly _peers: ReadonlyMap<string, Peer> | null;
+  }
+
+  export interface TorrentEvents {
+    ready: [];
+    error: [Error];
+    warning: [Error | string];
+    wire: [wire: Wire, address: string | undefined];
+    /** Bytes went down to some peer's socket. */
+    upload: [bytes: number];
+    trackerAnnounce: [];
+    close: [];
+  }
+
+  /** A peer that may be connected, and is connected again when the connection closes. */
+  export interface Peer {
+    readonly wire: Wire | null;
+    /** Attempts so far; webtorrent gives up after three. */
+    retries: number;
+  }
+
+  export interface WireRequest {
+    readonly piece: number;
+    readonly offset: number;
+    readonly length: number;
+  }
+
+  /** bittorrent-protocol's connection: a duplex of messages. */
+  export interface Wire extends EventEmitter<WireEvents> {
+    readonly type: "webrtc" | "tcpIncoming" | "tcpOutgoing" | "utpIncoming" | "utpOutgoing" | "webSeed";
+    /** Hex. */
+    readonly peerId: string;
+    readonly remoteAddress?: string;
+    readonly remotePort?: number;
+    readonly destroyed: boolean;
+    readonly peerChoking: boolean;
+    readonly amChoking: boolean;
+    readonly isSeeder?: boolean;
+    readonly hasFast: boolean;
+    readonly peerPieces: { get(piece: number): boolean; readonly buffer: Uint8Array };
+    readonly peerRequests: readonly WireRequest[];
+    readonly peerExtendedHandshake: { readonly reqq?: unknown };
+    readonly extendedHandshake: Record<string, unknown>;
+    readonly lt_donthave: EventEmitter<{ donthave: [piece: number] }>;
+    uploaded: number;
+    uploadSpeed(bytes?: number): number;
+    unchoke(): void;
+    uninterested(): void;
+    have(piece: number): void;
+    request(
+      piece: number,
+      offset: number,
+      length: number,
+      done: (error: Error | null, bytes: Uint8Array) => void,
+    ): void;
+    cancel(piece: number, offset: number, length: number): void;
+    /** Sends one block. */
+    piece(piece: number, offset: number, bytes: Uint8Array): void;
+    /** Queues bytes for the socket. False: more are queued than should be. */
+    push(bytes: Uint8Array): boolean;
+    destroy(): void;
+
+    // Private: the parser waits for so many bytes, then calls `parser`.
+    _parse(bytes: number, parser: (bytes: Uint8Array) => void): void;
+  }
+
+  export interface WireEvents {
+    bitfield: [];
+    have: [piece: number];
+    "have-all": [];
+    "have-none": [];
+    choke: [];
+    unchoke: [];
+    extended: [name: string];
+    request: [
+      piece: number,
+      offset: number,
+      length: number,
+      respond: (error: Error | null, bytes?: Uint8Array) => void,
+    ];
+    cancel: [piece: number, offset: number, length: number];
+    upload: [bytes: number];
+    close: [];
+  }
+
+  export default class WebTorrent extends EventEmitter<{ error: [Error]; listening: [] }> {
+    constructor(options: ClientOptions);
+    readonly peerId: string;
+    readonly torrentPort: number;
+    readonly listening: boolean;
+    readonly destroyed: boolean;
+    add(torrent: ParsedTorrent, options: TorrentOptions): Torrent;
+    destroy(done: (error?: Error | null) => void): void;
+  }
+}
+
+/** What we touch of the W3C API in webrtc-polyfill 1.2.2; its own types need a browser's. */
+declare module "webrtc-polyfill" {
+  export class RTCPeerConnection extends EventTarget {
+    readonly iceGatheringState: "new" | "in-progress" | "gathering" | "complete";
+    onicecandidate: ((event: { readonly candidate: null }) => void) | undefined;
+    createOffer(): Promise<unknown>;
+    createAnswer(): Promise<unknown>;
+  }
+}

@@ -1,0 +1,33 @@
+/** A tracker on 127.0.0.1, HTTP and WebSocket: bittorrent-tracker's own, so that peers are tested without an edge. */
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+
+export interface TestTracker {
+  /** Announce URLs. */
+  readonly http: string;
+  readonly ws: string;
+  close(): Promise<void>;
+}
+
+/** What we use of bittorrent-tracker 11, which has no types. */
+interface TrackerModule {
+  readonly Server: new (options: { udp: false; http: true; ws: true; stats: false }) => NodeJS.EventEmitter & {
+    readonly http: { address(): AddressInfo };
+    listen(port: number, host: string): void;
+    close(done: () => void): void;
+  };
+}
+
+export async function startTracker(): Promise<TestTracker> {
+  const name: string = "bittorrent-tracker";
+  const { Server } = (await import(name)) as TrackerModule;
+  const server = new Server({ udp: false, http: true, ws: true, stats: false });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.http.address();
+  return {
+    http: `http://127.0.0.1:${port}/announce`,
+    ws: `ws://127.0.0.1:${port}`,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
