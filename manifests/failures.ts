@@ -64,6 +64,12 @@ export const FAILURES = {
     title: "The folder holds things that cannot be installed safely on every system",
     remedy: "Rename or remove them, or leave them out with --ignore.",
   },
+  "build.unreadable": {
+    family: "usage",
+    status: 422,
+    title: "A file of the build cannot be read",
+    remedy: "Give yourself permission to read it, or leave it out with --ignore.",
+  },
   "chunk.corrupt": {
     family: "damaged",
     status: 502,
@@ -225,6 +231,12 @@ export const FAILURES = {
     status: 503,
     title: "No allowed source has the missing bytes",
     remedy: "Allow more sources with --sources, or run the command again later; what was downloaded is kept.",
+  },
+  "swarm.no-port": {
+    family: "unavailable",
+    status: 503,
+    title: "The port for peers cannot be opened",
+    remedy: "Name a free one, or none: then any free port is taken.",
   },
   "title.exists": {
     family: "usage",

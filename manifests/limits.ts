@@ -177,6 +177,8 @@ export const READ_BYTES = MIB;
 export const INGEST_JOB_BYTES = 16 * MIB;
 /** Small files given to one thread at once: enough that the hand-over costs nothing, few enough to share the work. */
 export const INGEST_JOB_FILES = 512;
+/** Threads that read a build at once: each holds up to 70 MB of buffers that V8 has not yet collected (measured). */
+export const INGEST_THREADS_MAX = 4;
 /** How far past its span a thread looks for a cut that the next span also makes, in largest chunks; then it cuts by force. */
 export const RESYNC_CHUNKS_MAX = 8;
 /**
@@ -234,6 +236,8 @@ export const OPEN_FILES_MAX = 128;
 export const DISK_SPARE_BYTES = 16 * MIB;
 /** Hash jobs: what one thread reads at once, so that even one large file keeps all threads busy. */
 export const HASH_JOB_BYTES = 32 * MIB;
+/** Copy jobs: plain bytes one thread holds at once. */
+export const COPY_JOB_BYTES = 8 * MIB;
 /** Small files hashed or looked at in one job: handing a job over costs about as much as hashing 50 KiB. */
 export const HASH_JOB_FILES = 256;
 /** One ranged GET of a pack: long enough that the round trip is lost in it, short enough to share between connections. */
@@ -244,6 +248,10 @@ export const ORIGIN_GAP_BYTES = 64 * KIB;
 export const ORIGIN_SLICE_BYTES = MIB;
 /** Plain bytes one slice may grow to: bounds what a thread holds. zstd on text reaches 10:1. */
 export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
+/** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
+export const ORIGIN_BAD_MAX = 1;
+/** Largest answer to join: a few URLs with tokens. */
+export const JOIN_BYTES_MAX = 64 * KIB;
 /** Ranged GETs in flight: hides the round trip; more gains nothing over HTTP/1.1 keep-alive to one origin. */
 export const ORIGIN_REQUESTS = 4;
 /** Slices that wait for a thread, in all: times ORIGIN_SLICE_BYTES is the memory they may take. */
@@ -251,13 +259,20 @@ export const LANDING_QUEUE = 16;
 /** Tries of one request before its source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
 export const ORIGIN_TRIES = 6;
 export const ORIGIN_RETRY_MS = 250;
-/** How long the origin waits at the start while peers are connected but have not delivered yet, milliseconds. */
-export const PEERS_GRACE_MS = 1000;
+/** How long the origin rests at the start while peers are connected: a rate needs as long to show. Milliseconds. */
+export const PEERS_GRACE_MS = 500;
 /** Window over which the peers' rate is judged, milliseconds: long enough for one piece of 4 MiB at 25 MB/s. */
 export const PEERS_RATE_WINDOW_MS = 1000;
 /** With the origin forbidden: how long nobody may deliver before the patch gives up, milliseconds. Trackers answer in seconds. */
-export const PEERS_PATIENCE_MS = 20_000;
+export const PEERS_PATIENCE_MS = 15_000;
+/** What peers have claimed is taken over by an idle origin when they need longer for it than this, milliseconds. */
+export const PEERS_LAST_PIECES_MS = 500;
 /** A claim without news for this long may be taken over by the other side, milliseconds. */
 export const CLAIM_STALE_MS = 2000;
+/** A lock that was not touched for this long belongs to nobody, milliseconds; it is touched twice as often. */
+export const LOCK_STALE_MS = 10_000;
+/** A file that another program holds (Windows): tries, and the pause between them, milliseconds. Four seconds in all. */
+export const LOCKED_FILE_TRIES = 40;
+export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
 export const SYNCFS_FILES_MIN = 64;
