@@ -23,6 +23,8 @@ export const PACK_SAVING_SHARE_MIN = 0.03;
 export const OBJECT_BYTES_MAX = 95 * MIB;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
 export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
+/** Largest index of the recipes an install keeps: 100 B a content x 2 M. */
+export const RECIPE_INDEX_BYTES_MAX = 256 * MIB;
 /** Recipes are collected in objects of about this size, so that 20,000 small files do not make 20,000 objects. */
 export const RECIPE_OBJECT_BYTES_WANTED = 4 * MIB;
 

@@ -1,2 +1,10 @@
 /** What a worker thread can do: one exported function a job, each in a file of its own under jobs/. */
 export { ping } from "./jobs/ping.ts";
+export { ingest } from "./jobs/ingest.ts";
+export { checkChunks } from "./jobs/check-chunks.ts";
+export { chunkFile } from "./jobs/chunk-file.ts";
+export { copyRuns } from "./jobs/copy-runs.ts";
+export { hashPieces } from "./jobs/hash-pieces.ts";
+export { landChunks } from "./jobs/land-chunks.ts";
+export { provePiece } from "./jobs/prove-piece.ts";
+export { verifyPiece } from "./jobs/verify-piece.ts";

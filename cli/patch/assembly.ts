@@ -1,0 +1,427 @@
+/**
+ * Contents being put together in staging. Whatever brings bytes (the install itself, the origin, peers) hands them in
+ * here; threads write and hash them; the ledger learns what is there; wrong bytes are traced to their source.
+ */
+import { closeSync } from "node:fs";
+import pLimit from "p-limit";
+import { SHA256_BYTES } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
+import { type DiskError, type OnDisk } from "../threads/disk-error.ts";
+import type { Read } from "../threads/jobs/copy-runs.ts";
+import type { Span } from "../threads/jobs/hash-pieces.ts";
+import { openStaged, type Placing, type Write } from "../threads/jobs/place.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
+import type { Install } from "./install.ts";
+import type { CompletePiece, Ledger, LedgerChunk } from "./ledger.ts";
+import type { Staging } from "./staging.ts";
+
+/** A chunk and where its stored bytes lie in a slice of a pack. */
+export interface SliceChunk {
+  readonly chunk: LedgerChunk;
+  /** Bytes from the start of the slice. */
+  readonly at: number;
+}
+
+export interface AssemblyOptions {
+  readonly install: Install;
+  readonly ledger: Ledger;
+  readonly staging: Staging;
+  /** Whether the file of a build may be run. */
+  readonly isExec: (build: number) => boolean;
+  /** Somebody sent wrong bytes, or a local file changed under our hands: one sentence. */
+  readonly onBad: (text: string) => void;
+}
+
+/** A run of plain bytes for one build. */
+interface Run {
+  readonly build: number;
+  offset: number;
+  from: number;
+  bytes: number;
+}
+
+interface Landing {
+  readonly placing: Placing;
+  /** Pieces that are hashed on the way, in the order of `placing.pieces`. */
+  readonly hashed: readonly number[];
+  /** Every piece that is written to. */
+  readonly touched: readonly number[];
+}
+
+export class Assembly {
+  readonly #install: Install;
+  readonly #ledger: Ledger;
+  readonly #staging: Staging;
+  readonly #isExec: (build: number) => boolean;
+  readonly #onBad: (text: string) => void;
+  /**
+   * Pieces being written by landing chunks, and pieces from peers being proven and written: never the same at once, or
+   * an unproven chunk could overwrite a proven piece.
+   */
+  readonly #landings = new Map<number, Promise<unknown>[]>();
+  readonly #provings = new Map<number, Promise<unknown>>();
+  /** Plain bytes that landed so far. */
+  readonly landed = { install: 0, origin: 0, peers: 0, earlier: 0 };
+
+  constructor(options: AssemblyOptions) {
+    this.#install = options.install;
+    this.#ledger = options.ledger;
+    this.#staging = options.staging;
+    this.#isExec = options.isExec;
+    this.#onBad = options.onBad;
+  }
+
+  /** Takes over what an earlier run left, as far as it still hashes to what it should. */
+  async resume(): Promise<void> {
+    const pieceLength = this.#ledger.pieceLength;
+    const found: { piece: number; span: Span }[] = [];
+    for (let build = 0; build < this.#ledger.buildCount; build++) {
+      const { root, size, firstPiece } = this.#ledger.buildAt(build);
+      for (const run of await this.#staging.earlier(root, size)) {
+        const end = run.offset + run.bytes;
+        for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
+          const bytes = Math.min(pieceLength, size - offset);
+          if (offset + bytes > end) break;
+          const span = { path: this.#install.staged(root), offset, bytes, whole: size <= pieceLength };
+          found.push({ piece: firstPiece + offset / pieceLength, span });
+        }
+      }
+    }
+    for await (const { items, hashes } of this.#hashing(found)) {
+      for (const [index, { piece, span }] of items.entries()) {
+        const hash = hashes[index];
+        if (hash !== undefined && this.#ledger.restore(piece, hash)) this.landed.earlier += span.bytes;
+      }
+    }
+  }
+
+  /** Hashes what needs no bytes at all: pieces that are nothing but holes. */
+  async start(): Promise<void> {
+    const complete = [...this.#ledger.complete()];
+    for (const build of new Set(complete.map(({ piece }) => this.#ledger.rangeOf(piece).build))) {
+      closeSync(openStaged(this.#stagedFile(build)));
+    }
+    await this.#hashComplete(complete);
+  }
+
+  /** Copies every chunk that the install holds. What cannot be read is left to others. */
+  async copyFromInstall(signal: AbortSignal): Promise<void> {
+    const limit = pLimit(2 * threadCount());
+    const chunks = this.#ledger.local().toSorted(bySource);
+    const jobs: Promise<void>[] = [];
+    for (const batch of inBatches(chunks, ({ chunk }) => chunk.size, COPY_JOB_BYTES)) {
+      jobs.push(
+        limit(async () => {
+          signal.throwIfAborted();
+          await this.#copy(batch);
+        }),
+      );
+    }
+    await Promise.all(jobs);
+  }
+
+  /**
+   * Lands chunks that came from the origin. False when some of them are no chunks at all; they are needed again.
+   * @param stored  a slice of a pack; it moves to a thread
+   */
+  async landSlice(stored: ArrayBuffer, slice: readonly SliceChunk[]): Promise<void> {
+    const wanted = slice.filter(({ chunk }) => this.#ledger.isWanted(chunk));
+    if (wanted.length === 0) return;
+    const chunks = wanted.map(({ chunk }) => chunk);
+    const bad = await this.#landing(chunks, "origin", async (placing) => {
+      const input = {
+        stored,
+        chunks: wanted.map(({ chunk: { chunk }, at }) => ({ at, stored: chunk.stored, size: chunk.size, raw: chunk.raw })),
+        placing,
+      };
+      const { bad, hashes } = written(await runJob("landChunks", input, { transfer: [stored] }));
+      return { ok: bad.length === 0, bad, hashes };
+    });
+    if (bad === undefined) return;
+    this.#ledger.condemnInFlight(bad.map((index) => chunks[index]).filter((chunk) => chunk !== undefined));
+    this.#ledger.giveBack(chunks);
+    this.#onBad(`the origin sent something that is no chunk (pack ${chunks[0]?.chunk.pack ?? ""})`);
+  }
+
+  /**
+   * A piece that came from peers, with `blocks` of it filled in. True when it is right; then it is on disk.
+   * @param piece  of the ledger, claimed
+   */
+  async landPiece(piece: number, blocks: readonly number[], bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    for (;;) {
+      const landings = this.#landings.get(piece);
+      if (landings === undefined) break;
+      await Promise.allSettled(landings);
+    }
+    const expected = this.#ledger.expectedHash(piece);
+    if (this.#ledger.isProven(piece) || expected === undefined) {
+      this.#ledger.releasePiece(piece, false);
+      return this.#ledger.isProven(piece);
+    }
+    const { build, offset, whole, bytes: length } = this.#ledger.rangeOf(piece);
+    const { pieceLength } = this.#ledger;
+    const buffer = bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
+    const proving = runJob(
+      "provePiece",
+      { piece: buffer, blocks, expected, pieceLength, whole, offset, ...this.#stagedFile(build) },
+      { transfer: [buffer] },
+    );
+    this.#provings.set(piece, proving);
+    try {
+      if (!written(await proving)) {
+        this.#ledger.releasePiece(piece, true);
+        return false;
+      }
+    } catch (error) {
+      this.#ledger.releasePiece(piece, false);
+      throw error;
+    } finally {
+      this.#provings.delete(piece);
+    }
+    this.landed.peers += length;
+    this.#record([piece]);
+    this.#ledger.provePiece(piece);
+    await this.#spread(piece);
+    return true;
+  }
+
+  // --- Inside ------------------------------------------------------------------------------------------------------
+
+  /** Chunks of a proven piece that other contents, or other places of this one, need too. */
+  async #spread(piece: number): Promise<void> {
+    const found = this.#ledger.claimRepeats(piece);
+    if (found.length === 0) return;
+    const { root } = this.#ledger.buildAt(this.#ledger.rangeOf(piece).build);
+    await this.#copy(
+      found.map(({ chunk }) => chunk),
+      found.map(({ chunk, offset }) => ({ path: this.#install.staged(root), offset, bytes: chunk.chunk.size })),
+    );
+  }
+
+  async #copy(chunks: readonly LedgerChunk[], reads: readonly Read[] = chunks.map((chunk) => this.#localRead(chunk))) {
+    const bad = await this.#landing(chunks, "install", async (placing) => {
+      const copied = await runJob("copyRuns", { reads: joinedReads(reads), placing });
+      if (copied.error !== undefined) throw diskFailure(copied.error);
+      return { ok: copied.value !== undefined, bad: [], hashes: copied.value ?? new Uint8Array(0) };
+    });
+    if (bad !== undefined) this.#ledger.giveBack(chunks);
+  }
+
+  #localRead({ local, chunk }: LedgerChunk): Read {
+    if (local === undefined) throw new RangeError(`chunk ${chunk.id} has no local source`);
+    return { path: this.#install.file(local.path), offset: local.offset, bytes: chunk.size };
+  }
+
+  /**
+   * Runs a landing job and books what landed. Undefined when it worked; else what the job said was bad.
+   */
+  async #landing(
+    chunks: readonly LedgerChunk[],
+    from: "install" | "origin",
+    run: (placing: Placing) => Promise<{ ok: boolean; bad: readonly number[]; hashes: Uint8Array }>,
+  ): Promise<readonly number[] | undefined> {
+    const landing = await this.#prepare(chunks);
+    const job = run(landing.placing);
+    for (const piece of landing.touched) this.#landings.set(piece, [...(this.#landings.get(piece) ?? []), job]);
+    const { ok, bad, hashes } = await job.finally(() => {
+      for (const piece of landing.touched) {
+        const rest = this.#landings.get(piece)?.filter((other) => other !== job) ?? [];
+        if (rest.length === 0) this.#landings.delete(piece);
+        else this.#landings.set(piece, rest);
+      }
+    });
+    if (!ok) return bad;
+
+    const onTheWay = new Map(landing.hashed.map((piece, index) => [piece, hashAt(hashes, index)]));
+    const complete: CompletePiece[] = [];
+    for (const chunk of chunks) {
+      if (this.#ledger.isWanted(chunk)) this.landed[from] += chunk.chunk.size;
+      complete.push(...this.#ledger.land(chunk, from));
+    }
+    const unhashed = complete.filter(({ piece }) => !onTheWay.has(piece));
+    await this.#judge(complete.filter(({ piece }) => onTheWay.has(piece)).map((each) => [each, onTheWay.get(each.piece)]));
+    await this.#hashComplete(unhashed);
+    return undefined;
+  }
+
+  /** Decides what is written where, once nobody proves a piece of it. */
+  async #prepare(chunks: readonly LedgerChunk[]): Promise<Landing> {
+    for (;;) {
+      const landing = this.#plan(chunks);
+      const busy = landing.touched.map((piece) => this.#provings.get(piece)).filter((proving) => proving !== undefined);
+      if (busy.length === 0) return landing;
+      await Promise.allSettled(busy);
+    }
+  }
+
+  #plan(chunks: readonly LedgerChunk[]): Landing {
+    const runs: Run[] = [];
+    let plain = 0;
+    for (const { chunk, targets } of chunks) {
+      for (const target of targets) {
+        for (const { offset, bytes } of this.#ledger.openRuns(target, chunk.size)) {
+          runs.push({ build: target.build, offset, from: plain + offset - target.offset, bytes });
+        }
+      }
+      plain += chunk.size;
+    }
+    const { pieceLength } = this.#ledger;
+    const writes: Write[] = [];
+    const pieces: Placing["pieces"][number][] = [];
+    const hashed: number[] = [];
+    const touched: number[] = [];
+    for (const { build, offset, from, bytes } of joinedRuns(runs)) {
+      writes.push({ ...this.#stagedFile(build), offset, from, bytes });
+      for (const piece of this.#ledger.piecesIn(build, offset, bytes)) {
+        touched.push(piece);
+        const range = this.#ledger.rangeOf(piece);
+        if (range.offset < offset || range.offset + range.bytes > offset + bytes) continue;
+        hashed.push(piece);
+        pieces.push({ from: from + range.offset - offset, bytes: range.bytes, whole: range.whole });
+      }
+    }
+    return { placing: { writes, pieces, pieceLength }, hashed, touched };
+  }
+
+  /** Pieces whose bytes came in several parts are read back. */
+  async #hashComplete(complete: readonly CompletePiece[]): Promise<void> {
+    const items = complete.map((each) => {
+      const { build, offset, bytes, whole } = this.#ledger.rangeOf(each.piece);
+      return { each, span: { path: this.#stagedFile(build).path, offset, bytes, whole } };
+    });
+    for await (const { items: some, hashes } of this.#hashing(items)) {
+      await this.#judge(some.map(({ each }, index) => [each, hashes[index]]));
+    }
+  }
+
+  /** What the hashes of complete pieces mean. */
+  async #judge(pieces: readonly (readonly [CompletePiece, Uint8Array | undefined])[]): Promise<void> {
+    const good: number[] = [];
+    const suspects = new Map<number, number[]>();
+    for (const [each, hash] of pieces) {
+      // unreadable: as wrong as can be
+      const verdict = this.#ledger.hashed(each, hash ?? new Uint8Array(SHA256_BYTES));
+      const { build } = this.#ledger.rangeOf(each.piece);
+      if (verdict === "good") good.push(each.piece);
+      else if (verdict === "bad") suspects.set(build, [...(suspects.get(build) ?? []), each.piece]);
+      else suspects.set(build, this.#ledger.piecesOf(build));
+    }
+    this.#record(good);
+    for (const [build, bad] of suspects) await this.#investigate(build, bad);
+  }
+
+  /** Finds the chunks that made pieces wrong, by their ids, and who gave them. */
+  async #investigate(build: number, pieces: readonly number[]): Promise<void> {
+    const { path } = this.#stagedFile(build);
+    const parts = this.#ledger.partsIn(build, pieces);
+    const bad: number[] = [];
+    for (const batch of inBatches(parts, ({ chunk }) => chunk.size, HASH_JOB_BYTES)) {
+      const chunks = batch.map(({ offset, chunk }) => ({ path, offset, bytes: chunk.size, id: chunk.id }));
+      for (const index of await runJob("checkChunks", chunks)) bad.push(batch[index]?.part ?? 0);
+    }
+    if (bad.length > 0) {
+      const packs = new Set(this.#ledger.condemn(build, bad));
+      if (packs.size > 0) this.#onBad(`the origin sent bad bytes (pack ${[...packs].join(", ")}); asking again`);
+      else this.#onBad("a local file changed while it was read; fetching instead");
+      return;
+    }
+    const { root, layer } = this.#ledger.buildAt(build);
+    if (layer === undefined) throw new Failure("object.malformed", { kind: "recipe", root });
+    this.#onBad(`the origin's recipe of ${root} is wrong; asking peers for the file`);
+    this.#ledger.distrustRecipe(build);
+  }
+
+  /** Hashes pieces in threads, many small ones in a job. A hash is undefined when the piece cannot be read. */
+  async *#hashing<Item extends { readonly span: Span }>(
+    items: readonly Item[],
+  ): AsyncGenerator<{ items: readonly Item[]; hashes: (Uint8Array | undefined)[] }> {
+    const { pieceLength } = this.#ledger;
+    const jobs = inBatches(items, ({ span }) => span.bytes, HASH_JOB_BYTES).map(async (batch) => {
+      const { hashes, failed } = await runJob("hashPieces", { pieceLength, spans: batch.map(({ span }) => span) });
+      const unread = new Set(failed);
+      return { items: batch, hashes: batch.map((_, index) => (unread.has(index) ? undefined : hashAt(hashes, index))) };
+    });
+    for (const job of jobs) yield await job;
+  }
+
+  #record(pieces: readonly number[]): void {
+    const runs = new Map<number, { offset: number; bytes: number }[]>();
+    for (const piece of pieces) {
+      const { build, offset, bytes } = this.#ledger.rangeOf(piece);
+      runs.set(build, [...(runs.get(build) ?? []), { offset, bytes }]);
+    }
+    for (const [build, of] of runs) this.#staging.record(this.#ledger.buildAt(build).root, of);
+  }
+
+  #stagedFile(build: number): { path: string; fileBytes: number; exec: boolean } {
+    const { root, size } = this.#ledger.buildAt(build);
+    return { path: this.#install.staged(root), fileBytes: size, exec: this.#isExec(build) };
+  }
+}
+
+/** Items in order, in groups of about `bytesMax`. */
+export function inBatches<Item>(items: readonly Item[], bytesOf: (item: Item) => number, bytesMax: number): Item[][] {
+  const batches: Item[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const item of items) {
+    bytes += bytesOf(item);
+    if (bytes > bytesMax) {
+      batches.push([]);
+      bytes = bytesOf(item);
+    }
+    batches.at(-1)?.push(item);
+  }
+  return batches;
+}
+
+function bySource(a: LedgerChunk, b: LedgerChunk): number {
+  const [left, right] = [a.local, b.local];
+  if (left === undefined || right === undefined) return 0;
+  if (left.path !== right.path) return left.path < right.path ? -1 : 1;
+  return left.offset - right.offset;
+}
+
+/** Reads that follow each other in one file are one read. */
+function joinedReads(reads: readonly Read[]): Read[] {
+  const joined: { path: string; offset: number; bytes: number }[] = [];
+  for (const read of reads) {
+    const last = joined.at(-1);
+    if (last !== undefined && last.path === read.path && last.offset + last.bytes === read.offset) last.bytes += read.bytes;
+    else joined.push({ ...read });
+  }
+  return joined;
+}
+
+/** Runs that follow each other both in memory and in the file are one run. */
+function joinedRuns(runs: readonly Run[]): Run[] {
+  const joined: Run[] = [];
+  for (const run of runs.toSorted((a, b) => a.build - b.build || a.offset - b.offset)) {
+    const last = joined.at(-1);
+    if (
+      last !== undefined &&
+      last.build === run.build &&
+      last.offset + last.bytes === run.offset &&
+      last.from + last.bytes === run.from
+    ) {
+      last.bytes += run.bytes;
+    } else joined.push({ ...run });
+  }
+  return joined;
+}
+
+function hashAt(hashes: Uint8Array, index: number): Uint8Array {
+  return hashes.subarray(index * SHA256_BYTES, (index + 1) * SHA256_BYTES);
+}
+
+/** The value of a job that writes. Throws: install.no-space, or what the disk said. */
+function written<Value>({ value, error }: OnDisk<Value>): Value {
+  if (error !== undefined) throw diskFailure(error);
+  return value as Value;
+}
+
+/** A full disk is something a user can meet; anything else is reported as it is. */
+export function diskFailure({ code, message }: DiskError): Error {
+  if (code === "ENOSPC" || code === "EDQUOT") return new Failure("install.no-space", { reason: message });
+  return Object.assign(new Error(message), { code });
+}

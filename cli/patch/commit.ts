@@ -1,0 +1,163 @@
+/**
+ * The second phase: everything new lies in staging, proven; now it takes its place. A journal says what to do, and each
+ * step can be done again, so that a run that was cut short at any point is finished by the next one:
+ *
+ *   1  flush staging                         until here the install is the old release, untouched
+ *   2  journal "clear", flush                from here on it will be the new one
+ *   3  old files that move: into staging
+ *   4  old files that go: removed; folders they leave empty too
+ *   5  what is not ours and is in the way: moved aside
+ *   6  journal "place", flush
+ *   7  exec bits of files that stay
+ *   8  staged files: into place
+ *   9  flush; the new state: into place
+ *  10  journal removed, flush
+ *
+ * Two journal phases, because only before 6 an old name still means the old file: repeated after 8, step 3 or 5 would
+ * take a new file away.
+ */
+import path from "node:path";
+import * as v from "valibot";
+import { Failure } from "../../manifests/failures.ts";
+import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import type { Disk } from "./disk.ts";
+import type { Install } from "./install.ts";
+
+/** What a commit does. Paths of the release are relative to the install, those of staging to the staging folder. */
+export interface CommitPlan {
+  /** Old file -> name in staging. */
+  readonly moves: readonly (readonly [SafePath, string])[];
+  readonly removes: readonly SafePath[];
+  /** Path in the way -> its new name beside it. */
+  readonly asides: readonly (readonly [SafePath, SafePath])[];
+  readonly execs: readonly (readonly [SafePath, boolean])[];
+  /** Name in staging -> file of the release. */
+  readonly places: readonly (readonly [string, SafePath])[];
+}
+
+/** The next state, written before the commit; taking its place is the commit's last step. */
+export const NEXT_STATE = "state.next.json";
+export const STATE = "state.json";
+const JOURNAL = "journal.json";
+
+const Text = v.string();
+const Journal = v.object({
+  v: v.literal(1),
+  phase: v.picklist(["clear", "place"]),
+  moves: v.array(v.tuple([Text, Text])),
+  removes: v.array(Text),
+  asides: v.array(v.tuple([Text, Text])),
+  execs: v.array(v.tuple([Text, v.boolean()])),
+  places: v.array(v.tuple([Text, Text])),
+});
+
+/** Staged files are named by roots; anything else in a journal is not ours. */
+const STAGED_NAME = /^[0-9a-f]{64}(\.\d{1,9})?$/;
+
+/** Makes the staged release the installed one. The next state must lie at NEXT_STATE. */
+export async function commit(disk: Disk, install: Install, plan: CommitPlan): Promise<void> {
+  const staged = [...plan.places.map(([name]) => install.own("staging", name)), install.own(NEXT_STATE)];
+  await disk.flush(install.folder, staged, [install.own("staging"), install.own()]);
+  await writeJournal(disk, install, "clear", plan);
+  await clear(disk, install, plan);
+  await writeJournal(disk, install, "place", plan);
+  await place(disk, install, plan);
+}
+
+/** Finishes a commit that was cut short. False when there is none. Throws: install.damaged for a journal not ours. */
+export async function recover(disk: Disk, install: Install): Promise<boolean> {
+  const bytes = disk.read(install.own(JOURNAL));
+  if (bytes === undefined) return false;
+  const { phase, plan } = parseJournal(bytes);
+  if (phase === "clear") {
+    await clear(disk, install, plan);
+    await writeJournal(disk, install, "place", plan);
+  }
+  await place(disk, install, plan);
+  return true;
+}
+
+async function clear(disk: Disk, install: Install, { moves, removes, asides }: CommitPlan): Promise<void> {
+  for (const [from, name] of moves) {
+    const staged = install.own("staging", name);
+    if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file") disk.rename(install.file(from), staged);
+  }
+  for (const removed of removes) disk.remove(install.file(removed));
+  removeEmptyFolders(disk, install, [...removes, ...moves.map(([from]) => from)]);
+  for (const [from, to] of asides) {
+    if (disk.look(install.file(from)) !== undefined) disk.rename(install.file(from), install.file(to));
+  }
+  const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
+  await disk.flush(install.folder, [], [...folders.map((folder) => path.join(install.folder, folder)), install.own("staging")]);
+}
+
+async function place(disk: Disk, install: Install, { execs, places }: CommitPlan): Promise<void> {
+  for (const [file, exec] of execs) if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
+  const folders = foldersOf(places.map(([, to]) => to)).map((folder) => path.join(install.folder, folder));
+  for (const folder of folders) disk.makeFolder(folder);
+  for (const [name, to] of places) {
+    const staged = install.own("staging", name);
+    // gone: it was placed before the last run was cut short
+    if (disk.look(staged) !== undefined) disk.rename(staged, install.file(to));
+  }
+  await disk.flush(install.folder, [], [...folders, install.folder, install.own("staging")]);
+  if (disk.look(install.own(NEXT_STATE)) !== undefined) disk.rename(install.own(NEXT_STATE), install.own(STATE));
+  await disk.flush(install.folder, [], [install.own()]);
+  disk.remove(install.own(JOURNAL));
+  await disk.flush(install.folder, [], [install.own()]);
+}
+
+async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: CommitPlan): Promise<void> {
+  const staged = install.own(`${JOURNAL}.new`);
+  disk.write(staged, JSON.stringify({ v: 1, phase, ...plan }));
+  await disk.flush(install.folder, [staged], []);
+  disk.rename(staged, install.own(JOURNAL));
+  await disk.flush(install.folder, [], [install.own()]);
+}
+
+/** Our own file, but on a disk that others write to: names are checked again before anything is renamed by them. */
+function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: CommitPlan } {
+  try {
+    const { phase, moves, removes, asides, execs, places } = v.parse(Journal, JSON.parse(bytes.toString()));
+    return {
+      phase,
+      plan: {
+        moves: moves.map(([from, name]) => [parseSafePath(from), stagedName(name)] as const),
+        removes: removes.map(parseSafePath),
+        asides: asides.map(([from, to]) => [parseSafePath(from), parseSafePath(to)] as const),
+        execs: execs.map(([file, exec]) => [parseSafePath(file), exec] as const),
+        places: places.map(([name, to]) => [stagedName(name), parseSafePath(to)] as const),
+      },
+    };
+  } catch (cause) {
+    throw new Failure("install.damaged", { file: JOURNAL, reason: "not a journal of this program" }, { cause });
+  }
+}
+
+function stagedName(text: string): string {
+  if (!STAGED_NAME.test(text)) throw new RangeError(`${text} is no staged file`);
+  return text;
+}
+
+/** Folders that held these files and hold nothing any more, the deepest first. */
+function removeEmptyFolders(disk: Disk, install: Install, files: readonly SafePath[]): void {
+  const full = new Set<string>();
+  const folders = foldersOf(files, true).toSorted((a, b) => b.split("/").length - a.split("/").length);
+  for (const folder of folders) {
+    const blocked = full.has(folder) || !disk.removeEmptyFolder(path.join(install.folder, folder));
+    if (blocked) full.add(path.posix.dirname(folder));
+  }
+}
+
+/** The folders of these files, without the install's own; `above`: the folders above them too. */
+function foldersOf(files: readonly SafePath[], above = false): string[] {
+  const folders = new Set<string>();
+  for (const file of files) {
+    for (let end = file.lastIndexOf("/"); end > 0; end = file.lastIndexOf("/", end - 1)) {
+      const known = folders.has(file.slice(0, end));
+      folders.add(file.slice(0, end));
+      if (known || !above) break;
+    }
+  }
+  return [...folders];
+}

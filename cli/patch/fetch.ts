@@ -1,0 +1,243 @@
+/**
+ * Fetches what the ledger misses, from the origin and from peers at once. The swarm helps itself through the board; here
+ * are the origin's workers, the choice between the two, and the decision that nobody can help any more.
+ */
+import { Failure } from "../../manifests/failures.ts";
+import {
+  CLAIM_STALE_MS,
+  ORIGIN_REQUESTS,
+  ORIGIN_RETRY_MS,
+  ORIGIN_SLICE_BYTES,
+  ORIGIN_SLICE_PLAIN_BYTES,
+  ORIGIN_TRIES,
+  PEERS_PATIENCE_MS,
+  PEERS_RATE_WINDOW_MS,
+} from "../../manifests/limits.ts";
+import type { Membership } from "../peers/board.ts";
+import { RateMeter } from "../peers/rates.ts";
+import { originShouldFetch, originShouldOvertake, type SwarmSeen } from "../sources/choose.ts";
+import type { Origin } from "../sources/origin.ts";
+import type { Assembly, SliceChunk } from "./assembly.ts";
+import { Bell } from "./bell.ts";
+import type { Ledger, LedgerChunk } from "./ledger.ts";
+
+export interface FetchOptions {
+  readonly ledger: Ledger;
+  readonly assembly: Assembly;
+  /** Undefined when `--sources` forbids it. */
+  readonly origin: Origin | undefined;
+  /** The swarm, once it is joined; undefined when it is forbidden or could not be joined. */
+  readonly swarm: () => Membership | undefined;
+  /** Whether the swarm may still be joined. */
+  readonly joining: () => boolean;
+  /** The origin rests while peers deliver this, bytes a second. */
+  readonly fastEnough: () => number;
+  readonly signal: AbortSignal;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Called a few times a second. */
+  readonly onTick: () => void;
+  readonly patienceMs?: number;
+}
+
+/** How often the choice is made again, milliseconds. */
+const TICK_MS = 50;
+
+/** Throws: sources.exhausted, chunk.corrupt, install.no-space, source.interrupted. What was fetched is kept. */
+export async function fetchMissing(options: FetchOptions): Promise<void> {
+  await new Fetching(options).run();
+}
+
+class Fetching {
+  readonly #options: FetchOptions;
+  readonly #bell = new Bell();
+  readonly #peerRate = new RateMeter(PEERS_RATE_WINDOW_MS);
+  readonly #started: number;
+  /** Ends requests that nobody needs any more. */
+  readonly #halt = new AbortController();
+  #peerBytes = 0;
+  #lastProgress: number;
+  /** Requests that failed one after another. */
+  #failures = 0;
+  #retryAt = 0;
+  #originError: unknown;
+  #stopped = false;
+  #error: unknown;
+
+  constructor(options: FetchOptions) {
+    this.#options = options;
+    this.#started = options.now();
+    this.#lastProgress = this.#started;
+    this.#peerBytes = options.swarm()?.downloaded() ?? 0;
+  }
+
+  async run(): Promise<void> {
+    const workers = Array.from({ length: this.#options.origin === undefined ? 0 : ORIGIN_REQUESTS }, () =>
+      this.#stopOnError(() => this.#work()),
+    );
+    await this.#stopOnError(() => this.#watch());
+    await Promise.all(workers);
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  /** Whatever fails first ends all of it. */
+  async #stopOnError(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.#error ??= error;
+    } finally {
+      this.#stopped = true;
+      this.#halt.abort();
+      this.#bell.ring();
+    }
+  }
+
+  get #over(): boolean {
+    return this.#stopped || this.#options.ledger.done;
+  }
+
+  // --- Looking after it --------------------------------------------------------------------------------------------
+
+  async #watch(): Promise<void> {
+    const { ledger, signal, now, onTick } = this.#options;
+    while (!this.#over) {
+      if (signal.aborted) throw new Failure("source.interrupted");
+      this.#observePeers();
+      ledger.shareStale(now() - CLAIM_STALE_MS);
+      this.#checkHope();
+      onTick();
+      await this.#bell.wait(TICK_MS);
+    }
+  }
+
+  #observePeers(): void {
+    const bytes = this.#options.swarm()?.downloaded() ?? 0;
+    const now = this.#options.now();
+    if (bytes > this.#peerBytes) this.#lastProgress = now;
+    this.#peerRate.add(bytes - this.#peerBytes, now);
+    this.#peerBytes = bytes;
+  }
+
+  /** Gives up when neither side can give anything any more. */
+  #checkHope(): void {
+    const { ledger, joining, swarm, now } = this.#options;
+    if (this.#originAlive && ledger.originCanHelp) return;
+    const patience = this.#options.patienceMs ?? PEERS_PATIENCE_MS;
+    const peersMayCome = joining() || swarm() !== undefined;
+    if (peersMayCome && now() - this.#lastProgress < patience) return;
+    const missing = ledger.unbuilt();
+    const { rotten } = ledger;
+    if (rotten !== undefined) {
+      throw new Failure("chunk.corrupt", { source: "origin", pack: rotten.chunk.pack, chunk: rotten.chunk.id });
+    }
+    const facts = { files: missing.length, roots: missing.slice(0, MISSING_NAMED_MAX) };
+    throw new Failure("sources.exhausted", facts, { cause: this.#originError });
+  }
+
+  get #originAlive(): boolean {
+    return this.#options.origin !== undefined && this.#failures < ORIGIN_TRIES;
+  }
+
+  #swarmSeen(): SwarmSeen | undefined {
+    const swarm = this.#options.swarm();
+    if (swarm === undefined) return undefined;
+    const now = this.#options.now();
+    const sinceStart = now - this.#started;
+    return {
+      connected: swarm.peers().connected,
+      // the meter needs its window to climb; this is what it is climbing to
+      bytesPerSecond: this.#peerRate.rate(now) / (1 - Math.exp(-sinceStart / PEERS_RATE_WINDOW_MS)),
+      sinceStart,
+    };
+  }
+
+  // --- The origin's workers ----------------------------------------------------------------------------------------
+
+  async #work(): Promise<void> {
+    const { now } = this.#options;
+    while (!this.#over && this.#failures < ORIGIN_TRIES) {
+      const run = now() < this.#retryAt ? [] : this.#claim();
+      if (run.length === 0) await this.#bell.wait(TICK_MS);
+      else await this.#fetchRun(run);
+    }
+  }
+
+  #claim(): LedgerChunk[] {
+    const { ledger, fastEnough, now } = this.#options;
+    const swarm = this.#swarmSeen();
+    if (!originShouldFetch(swarm, fastEnough())) return [];
+    const free = ledger.claimRun(false, now());
+    if (free.length > 0 || ledger.peerClaims === 0) return free;
+    return originShouldOvertake(swarm, ledger.peerClaims * ledger.pieceLength) ? ledger.claimRun(true, now()) : [];
+  }
+
+  async #fetchRun(run: readonly LedgerChunk[]): Promise<void> {
+    const { ledger, assembly, origin, now } = this.#options;
+    const [first] = run;
+    if (first === undefined || origin === undefined) return;
+    const slices = cutSlices(run);
+    const landing: Promise<void>[] = [];
+    let next = 0;
+    try {
+      const request = {
+        object: first.chunk.pack,
+        offset: first.chunk.offset,
+        slices: slices.map(({ bytes }) => bytes),
+        fresh: first.bad > 0,
+        signal: this.#halt.signal,
+      };
+      for await (const stored of origin.read(request)) {
+        const slice = slices[next++];
+        if (slice === undefined) break;
+        this.#failures = 0;
+        this.#lastProgress = now();
+        ledger.touch(run, this.#lastProgress);
+        // the thread works while the next slice arrives, and no more than one slice waits for it
+        await landing.shift();
+        landing.push(assembly.landSlice(stored, slice.chunks));
+        if (this.#over) break;
+      }
+    } catch (error) {
+      this.#noteFailure(error);
+    } finally {
+      // what is landing counts; what never came goes back
+      const unread = slices.slice(next).flatMap(({ chunks }) => chunks.map(({ chunk }) => chunk));
+      await Promise.all(landing).finally(() => ledger.giveBack(unread));
+      this.#bell.ring();
+    }
+  }
+
+  /** Throws what is not the origin's failing. */
+  #noteFailure(error: unknown): void {
+    if (this.#over) return;
+    if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
+    this.#originError = error;
+    this.#failures += 1;
+    this.#retryAt = this.#options.now() + ORIGIN_RETRY_MS * 2 ** (this.#failures - 1);
+    this.#options.origin?.turnAway();
+  }
+}
+
+/** How many missing contents a failure names. */
+const MISSING_NAMED_MAX = 5;
+
+/** A run of chunks in slices of about ORIGIN_SLICE_BYTES; the gaps between chunks belong to the slice they end in. */
+function cutSlices(run: readonly LedgerChunk[]): { bytes: number; chunks: SliceChunk[] }[] {
+  const slices: { bytes: number; chunks: SliceChunk[] }[] = [];
+  let start = run[0]?.chunk.offset ?? 0;
+  let chunks: SliceChunk[] = [];
+  let plain = 0;
+  for (const [index, chunk] of run.entries()) {
+    chunks.push({ chunk, at: chunk.chunk.offset - start });
+    plain += chunk.chunk.size;
+    const end = chunk.chunk.offset + chunk.chunk.stored;
+    const isFull = end - start >= ORIGIN_SLICE_BYTES || plain >= ORIGIN_SLICE_PLAIN_BYTES;
+    if (!isFull && index < run.length - 1) continue;
+    slices.push({ bytes: end - start, chunks });
+    start = end;
+    chunks = [];
+    plain = 0;
+  }
+  return slices;
+}

@@ -1,0 +1,31 @@
+/**
+ * Where things lie in an install. Everything of ours is below `.patchswarm`, on the same file system as the files, so
+ * that committing is renaming.
+ */
+import path from "node:path";
+import type { PiecesRoot } from "../../manifests/digest.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+
+export class Install {
+  /** Absolute. */
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = path.resolve(folder);
+  }
+
+  /** `<install>/.patchswarm/<names…>`. */
+  own(...names: readonly string[]): string {
+    return path.join(this.folder, ".patchswarm", ...names);
+  }
+
+  /** A file of the release. The path was parsed: it cannot leave the folder. */
+  file(safe: SafePath): string {
+    return path.join(this.folder, safe);
+  }
+
+  /** Where a content is put together; `copy` counts the further places of the same content. */
+  staged(root: PiecesRoot, copy = 0): string {
+    return this.own("staging", copy === 0 ? root : `${root}.${copy}`);
+  }
+}

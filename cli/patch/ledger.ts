@@ -1,0 +1,681 @@
+/**
+ * The ledger of missing bytes: which chunks and pieces of the contents being built are there, who is fetching what, and
+ * what has been proven. Pure bookkeeping, no disk and no network: the origin's side works in chunks, the swarm's side in
+ * pieces, and this is where the two meet, so that nothing is fetched twice while there is something else to fetch.
+ *
+ * A chunk, which may lie in several contents and is fetched once:
+ *
+ *   local ──> landed          local: will be copied from the install
+ *     └─────> needed ──claimRun──> claimed ──land──> landed          (found bad, or given back: needed again)
+ *                └── peers delivered every piece it lies in: unneeded
+ *
+ * A piece, which lies in one content:
+ *
+ *   open ──last byte landed──> hashing ──right, or nobody knows yet──> hashed ──file's root right──> proven
+ *     └──── peers delivered it, and its hash is right ─────────────────────────────────────────────────┘
+ */
+import { equalBytes, SHA256_BYTES, toHex, type ChunkId, type ObjectId, type PiecesRoot, type Sha256 } from "../../manifests/digest.ts";
+import {
+  BLOCK_BYTES,
+  ORIGIN_BAD_MAX,
+  ORIGIN_GAP_BYTES,
+  ORIGIN_RANGE_BYTES,
+} from "../../manifests/limits.ts";
+import { rootOfLayer } from "../../manifests/merkle.ts";
+import type { LocalChunk, Part } from "../../manifests/plan.ts";
+import type { RecipeChunk } from "../../manifests/recipe.ts";
+
+/** A content to build. */
+export interface Build {
+  readonly root: PiecesRoot;
+  /** Bytes, at least 1. */
+  readonly size: number;
+  readonly parts: readonly Part[];
+  /** 32 B a piece, from the torrent; undefined without one: then only the whole content can be proven. */
+  readonly layer: Uint8Array | undefined;
+}
+
+export interface PieceRange {
+  /** Index of the build. */
+  readonly build: number;
+  /** Bytes from the start of the content. */
+  readonly offset: number;
+  readonly bytes: number;
+  /** Whether the content is no larger than a piece: its tree is then only as tall as it needs (BEP 52). */
+  readonly whole: boolean;
+}
+
+/** A piece whose bytes are all on disk and want hashing. */
+export interface CompletePiece {
+  readonly piece: number;
+  /** To tell a hash that comes late from the hash that is waited for. */
+  readonly attempt: number;
+}
+
+/** A place of a chunk. */
+export interface Target {
+  readonly build: number;
+  readonly offset: number;
+}
+
+/** A chunk and where it stands. Owned by the ledger; others read it. */
+export interface LedgerChunk {
+  readonly chunk: RecipeChunk;
+  readonly local: LocalChunk | undefined;
+  readonly targets: readonly Target[];
+  readonly state: "local" | "needed" | "claimed" | "landed" | "unneeded";
+  /** Who its bytes came from, when they landed. */
+  readonly landedFrom: "install" | "origin" | undefined;
+  /** How often the origin's bytes for it were bad. */
+  readonly bad: number;
+}
+
+/** News from the ledger. `missing`: peers may claim the piece (again). `proven`: the piece may be served and kept. */
+export interface LedgerListener {
+  onMissing(piece: number): void;
+  onProven(piece: number): void;
+  onBuilt(build: number): void;
+}
+
+interface ChunkEntry extends LedgerChunk {
+  local: LocalChunk | undefined;
+  targets: Target[];
+  state: LedgerChunk["state"];
+  landedFrom: LedgerChunk["landedFrom"];
+  bad: number;
+  /** Position in fetching order. */
+  index: number;
+  /** Targets × pieces that still lack it. At 0 nobody needs it. */
+  open: number;
+  /** When it was claimed, milliseconds. */
+  claimedAt: number;
+  /** Claimed so long ago that peers may fetch it too. */
+  stale: boolean;
+}
+
+interface BuildEntry extends Build {
+  readonly firstPiece: number;
+  readonly pieceCount: number;
+  /** One for each part; undefined for zeros. */
+  readonly chunks: (ChunkEntry | undefined)[];
+  /** Computed hashes, 32 B a piece. */
+  readonly hashes: Uint8Array;
+  unhashed: number;
+  built: boolean;
+  /** Its recipe gives the wrong content: only peers can help. */
+  distrusted: boolean;
+}
+
+const OPEN = 0;
+const HASHING = 1;
+const HASHED = 2;
+const PROVEN = 3;
+
+export class Ledger {
+  readonly pieceLength: number;
+  readonly pieceCount: number;
+  readonly #sha256: Sha256;
+  readonly #builds: BuildEntry[] = [];
+  /** In fetching order: pack by pack, in the order packs are first used. */
+  readonly #queue: ChunkEntry[];
+  readonly #state: Uint8Array;
+  /** Bytes of the piece that are not there yet. */
+  readonly #remaining: Int32Array;
+  /** Grows each time the piece is complete, so that the hash of an earlier try is not taken for the present one's. */
+  readonly #tries: Uint8Array;
+  readonly #claimed: Uint8Array;
+  /** A peer's version was wrong and nobody knows which block: fetch all of them next time. */
+  readonly #suspect: Uint8Array;
+  /** Where to look for needed chunks next; nothing before it can be claimed without taking from peers. */
+  #cursor = 0;
+  #peerClaims = 0;
+  #unbuilt: number;
+  #listener: LedgerListener | undefined;
+
+  constructor(builds: readonly Build[], pieceLength: number, sha256: Sha256) {
+    this.pieceLength = pieceLength;
+    this.#sha256 = sha256;
+    this.#unbuilt = builds.length;
+    const chunks = new Map<ChunkId, ChunkEntry>();
+    let pieces = 0;
+    for (const [index, build] of builds.entries()) {
+      const pieceCount = Math.ceil(build.size / pieceLength);
+      this.#builds.push({
+        ...build,
+        firstPiece: pieces,
+        pieceCount,
+        chunks: build.parts.map((part) => (part.from === "zeros" ? undefined : entryOf(chunks, part, index))),
+        hashes: new Uint8Array(pieceCount * SHA256_BYTES),
+        unhashed: pieceCount,
+        built: false,
+        distrusted: false,
+      });
+      pieces += pieceCount;
+    }
+    this.pieceCount = pieces;
+    this.#state = new Uint8Array(pieces);
+    this.#remaining = new Int32Array(pieces);
+    this.#tries = new Uint8Array(pieces);
+    this.#claimed = new Uint8Array(pieces);
+    this.#suspect = new Uint8Array(pieces);
+    this.#queue = inFetchingOrder([...chunks.values()]);
+    for (const [index, entry] of this.#queue.entries()) {
+      entry.index = index;
+      for (const target of entry.targets) {
+        this.#eachPiece(target, entry.chunk.size, (piece, bytes) => {
+          entry.open += 1;
+          this.#remaining[piece] = (this.#remaining[piece] ?? 0) + bytes;
+        });
+      }
+    }
+  }
+
+  listen(listener: LedgerListener): void {
+    this.#listener = listener;
+  }
+
+  // --- Looking -----------------------------------------------------------------------------------------------------
+
+  /** Whether every content is built and proven. */
+  get done(): boolean {
+    return this.#unbuilt === 0;
+  }
+
+  buildAt(build: number): Build & { readonly firstPiece: number; readonly pieceCount: number } {
+    return this.#build(build);
+  }
+
+  get buildCount(): number {
+    return this.#builds.length;
+  }
+
+  /** What the piece has to hash to, when the torrent said so. */
+  expectedHash(piece: number): Uint8Array | undefined {
+    return this.#expected(piece);
+  }
+
+  rangeOf(piece: number): PieceRange {
+    const build = this.#buildOfPiece(piece);
+    const { firstPiece, size } = this.#build(build);
+    const offset = (piece - firstPiece) * this.pieceLength;
+    return { build, offset, bytes: Math.min(this.pieceLength, size - offset), whole: size <= this.pieceLength };
+  }
+
+  isProven(piece: number): boolean {
+    return this.#state[piece] === PROVEN;
+  }
+
+  /** Roots of contents that are not built yet. */
+  unbuilt(): PiecesRoot[] {
+    return this.#builds.filter(({ built }) => !built).map(({ root }) => root);
+  }
+
+  /** Pieces peers may claim now. */
+  *claimable(): Generator<number> {
+    for (let piece = 0; piece < this.pieceCount; piece++) if (this.#blocksFor(piece) !== undefined) yield piece;
+  }
+
+  /** Pieces that are complete on disk and wait for `hashed`; once, at the start: holes have nothing to land. */
+  *complete(): Generator<CompletePiece> {
+    for (let piece = 0; piece < this.pieceCount; piece++) {
+      if (this.#state[piece] === OPEN && this.#remaining[piece] === 0) yield this.#toHash(piece);
+    }
+  }
+
+  /** Chunks to copy from the install. */
+  local(): LedgerChunk[] {
+    return this.#queue.filter(({ state }) => state === "local");
+  }
+
+  /** Whether the origin could still give something: a chunk that nobody has, whoever is fetching it. */
+  get originCanHelp(): boolean {
+    return this.#queue.some(({ state, bad }) => (state === "needed" && bad <= ORIGIN_BAD_MAX) || state === "claimed");
+  }
+
+  /** A chunk whose bytes at the origin are bad for good. */
+  get rotten(): LedgerChunk | undefined {
+    return this.#queue.find(({ state, bad }) => state === "needed" && bad > ORIGIN_BAD_MAX);
+  }
+
+  /** The chunks a build is made of, each with its place; for finding the bad one. */
+  partsIn(build: number, pieces: readonly number[]): { readonly part: number; readonly offset: number; readonly chunk: RecipeChunk }[] {
+    const entry = this.#build(build);
+    const found = new Map<number, { part: number; offset: number; chunk: RecipeChunk }>();
+    for (const piece of pieces) {
+      this.#eachPart(piece, (part) => {
+        const { offset, chunk } = entry.parts[part] as Part;
+        if (entry.chunks[part] !== undefined) found.set(part, { part, offset, chunk });
+      });
+    }
+    return [...found.values()];
+  }
+
+  // --- Earlier runs ------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes over a piece that an earlier run left in staging and that has this hash now. False when the hash is known to
+   * be wrong.
+   */
+  restore(piece: number, hash: Uint8Array): boolean {
+    const expected = this.#expected(piece);
+    if (this.#state[piece] !== OPEN || (expected !== undefined && !equalBytes(expected, hash))) return false;
+    this.#closePiece(piece);
+    this.#keepHash(piece, hash);
+    return true;
+  }
+
+  // --- The origin's side -------------------------------------------------------------------------------------------
+
+  /**
+   * The next chunks to fetch: of one pack, ascending, small gaps between them allowed.
+   * @param takeFromPeers  whether chunks count whose pieces peers have claimed: the last resort
+   */
+  claimRun(takeFromPeers: boolean, now: number): LedgerChunk[] {
+    const run: ChunkEntry[] = [];
+    let passed = takeFromPeers ? 0 : this.#cursor;
+    for (; passed < this.#queue.length; passed++) {
+      const entry = this.#queue[passed] as ChunkEntry;
+      if (entry.state !== "needed" || entry.bad > ORIGIN_BAD_MAX) continue;
+      if (!takeFromPeers && !this.#hasFreePiece(entry)) continue;
+      const [first] = run;
+      const last = run.at(-1);
+      if (first !== undefined && last !== undefined) {
+        const gap = entry.chunk.offset - (last.chunk.offset + last.chunk.stored);
+        const range = entry.chunk.offset + entry.chunk.stored - first.chunk.offset;
+        if (entry.chunk.pack !== first.chunk.pack || gap > ORIGIN_GAP_BYTES || range > ORIGIN_RANGE_BYTES) break;
+        // a chunk that was bad is asked for by itself, past every cache
+        if (entry.bad !== first.bad) break;
+      }
+      entry.state = "claimed";
+      entry.claimedAt = now;
+      entry.stale = false;
+      run.push(entry);
+    }
+    if (!takeFromPeers) this.#cursor = passed;
+    return run;
+  }
+
+  /** Something of a run arrived: its chunks are not stale. */
+  touch(chunks: readonly LedgerChunk[], now: number): void {
+    for (const chunk of chunks as readonly ChunkEntry[]) chunk.claimedAt = now;
+  }
+
+  /** Whether somebody still waits for the chunk; peers may have delivered its pieces meanwhile. */
+  isWanted(chunk: LedgerChunk): boolean {
+    const { open, state } = chunk as ChunkEntry;
+    return open > 0 && state !== "landed" && state !== "unneeded";
+  }
+
+  /** The runs of a target that are to be written: a piece that is complete is never written again. */
+  openRuns(target: Target, size: number): { readonly offset: number; readonly bytes: number }[] {
+    const runs: { offset: number; bytes: number }[] = [];
+    let at = target.offset;
+    this.#eachPiece(target, size, (piece, bytes) => {
+      const last = runs.at(-1);
+      if (this.#state[piece] === OPEN) {
+        if (last !== undefined && last.offset + last.bytes === at) last.bytes += bytes;
+        else runs.push({ offset: at, bytes });
+      }
+      at += bytes;
+    });
+    return runs;
+  }
+
+  /** The pieces that a run of a build lies in. */
+  piecesIn(build: number, offset: number, bytes: number): number[] {
+    const pieces: number[] = [];
+    this.#eachPiece({ build, offset }, bytes, (piece) => pieces.push(piece));
+    return pieces;
+  }
+
+  /** Gives chunks back that were claimed, or were to be copied from a local file that is gone. */
+  giveBack(chunks: readonly LedgerChunk[]): void {
+    for (const chunk of chunks as readonly ChunkEntry[]) {
+      if (chunk.state !== "claimed" && chunk.state !== "local") continue;
+      this.#need(chunk);
+    }
+  }
+
+  /** Claims of the origin that have not moved since `before` may be fetched by peers too. */
+  shareStale(before: number): void {
+    for (const entry of this.#queue) {
+      if (entry.state !== "claimed" || entry.stale || entry.claimedAt > before) continue;
+      entry.stale = true;
+      this.#announceMissing(entry);
+    }
+  }
+
+  /**
+   * The bytes of a chunk are on disk at every target. Returns the pieces that are complete now: hash them.
+   * Nothing happens when it landed before, or peers were faster.
+   */
+  land(chunk: LedgerChunk, from: "install" | "origin"): CompletePiece[] {
+    const entry = chunk as ChunkEntry;
+    if (entry.state === "landed" || entry.state === "unneeded") return [];
+    entry.state = "landed";
+    entry.landedFrom = from;
+    entry.local = undefined;
+    const complete: CompletePiece[] = [];
+    for (const target of entry.targets) {
+      this.#eachPiece(target, entry.chunk.size, (piece, bytes) => {
+        if (this.#state[piece] !== OPEN) return;
+        this.#remaining[piece] = (this.#remaining[piece] ?? 0) - bytes;
+        if (this.#remaining[piece] === 0) complete.push(this.#toHash(piece));
+      });
+    }
+    return complete;
+  }
+
+  // --- Proof -------------------------------------------------------------------------------------------------------
+
+  /**
+   * The hash of a complete piece. "bad": some chunk of it, or its recipe, is bad; look for it and say so with `condemn`.
+   * "bad-content": the same for all pieces of the content, because only its root was known.
+   */
+  hashed({ piece, attempt }: CompletePiece, hash: Uint8Array): "good" | "bad" | "bad-content" {
+    if (this.#state[piece] !== HASHING || this.#tries[piece] !== attempt) return "good";
+    const expected = this.#expected(piece);
+    if (expected !== undefined && !equalBytes(expected, hash)) return "bad";
+    return this.#keepHash(piece, hash) ? "good" : "bad-content";
+  }
+
+  /** All pieces of a content. */
+  piecesOf(build: number): number[] {
+    const { firstPiece, pieceCount } = this.#build(build);
+    return Array.from({ length: pieceCount }, (_, i) => firstPiece + i);
+  }
+
+  /**
+   * Parts of a build turned out bad: their chunks are needed again, from elsewhere, wherever they landed. Returns the
+   * packs of those that the origin gave.
+   */
+  condemn(build: number, parts: readonly number[]): ObjectId[] {
+    const packs: ObjectId[] = [];
+    for (const part of parts) {
+      const entry = this.#build(build).chunks[part];
+      if (entry === undefined) continue;
+      const landed = entry.state === "landed" || entry.state === "unneeded";
+      if (landed) entry.open = 0;
+      if (entry.state === "landed" && entry.landedFrom === "origin") {
+        entry.bad += 1;
+        packs.push(entry.chunk.pack);
+      }
+      for (const target of entry.targets) {
+        this.#eachPiece(target, entry.chunk.size, (piece, bytes) => {
+          if (this.#state[piece] === PROVEN || (this.#state[piece] === OPEN && !landed)) return;
+          entry.open += 1;
+          this.#reopen(piece, bytes);
+        });
+      }
+      if (landed) this.#need(entry);
+    }
+    return packs;
+  }
+
+  /** Chunks that the origin sent and that are none: nothing of them was written. They stay claimed. */
+  condemnInFlight(chunks: readonly LedgerChunk[]): void {
+    for (const chunk of chunks as readonly ChunkEntry[]) chunk.bad += 1;
+  }
+
+  /** The recipe of a build is wrong although every chunk is right: nothing but its pieces, from peers, can help. */
+  distrustRecipe(build: number): void {
+    const entry = this.#build(build);
+    entry.distrusted = true;
+    for (const chunk of new Set(entry.chunks)) {
+      if (chunk === undefined) continue;
+      chunk.targets = chunk.targets.filter((target) => target.build !== build);
+      if (chunk.targets.length === 0) chunk.state = "unneeded";
+    }
+    for (const piece of this.piecesOf(build)) {
+      if (this.#state[piece] === PROVEN) continue;
+      this.#reopen(piece, 0);
+      this.#remaining[piece] = this.rangeOf(piece).bytes;
+      this.#suspect[piece] = 1;
+      this.#listener?.onMissing(piece);
+    }
+  }
+
+  // --- The swarm's side --------------------------------------------------------------------------------------------
+
+  /** Takes a piece for peers: the 16 KiB blocks that are missing. Undefined when it is not to be had. */
+  claimPiece(piece: number): number[] | undefined {
+    const blocks = this.#blocksFor(piece);
+    if (blocks === undefined) return undefined;
+    this.#claimed[piece] = 1;
+    this.#peerClaims += 1;
+    return blocks;
+  }
+
+  /** Ends a claim without the piece. `bad`: what came was wrong. */
+  releasePiece(piece: number, bad: boolean): void {
+    if (this.#claimed[piece] !== 1) return;
+    this.#claimed[piece] = 0;
+    this.#peerClaims -= 1;
+    if (this.#state[piece] !== OPEN) return;
+    if (bad) this.#suspect[piece] = 1;
+    this.#eachPart(piece, (part, build) => {
+      const entry = build.chunks[part];
+      if (entry?.state === "needed") this.#cursor = Math.min(this.#cursor, entry.index);
+    });
+    if (this.#blocksFor(piece) !== undefined) this.#listener?.onMissing(piece);
+  }
+
+  /** A claimed piece is on disk and its hash is the one of the layer. */
+  provePiece(piece: number): void {
+    if (this.#claimed[piece] === 1) {
+      this.#claimed[piece] = 0;
+      this.#peerClaims -= 1;
+    }
+    const expected = this.#expected(piece);
+    if (expected === undefined || (this.#state[piece] !== OPEN && this.#state[piece] !== HASHING)) return;
+    this.#closePiece(piece);
+    this.#keepHash(piece, expected);
+  }
+
+  /**
+   * Chunks that lie wholly in a proven piece and are still needed at other places, claimed for copying from there.
+   * `offset`: in the content of the piece.
+   */
+  claimRepeats(piece: number): { readonly chunk: LedgerChunk; readonly offset: number }[] {
+    const range = this.rangeOf(piece);
+    const found: { chunk: ChunkEntry; offset: number }[] = [];
+    this.#eachPart(piece, (part, build) => {
+      const entry = build.chunks[part];
+      const { offset, chunk } = build.parts[part] as Part;
+      if (entry?.state !== "needed" || build.distrusted || entry.targets.length === 1) return;
+      if (offset < range.offset || offset + chunk.size > range.offset + range.bytes) return;
+      entry.state = "claimed";
+      found.push({ chunk: entry, offset });
+    });
+    return found;
+  }
+
+  /** Pieces that peers are fetching now. */
+  get peerClaims(): number {
+    return this.#peerClaims;
+  }
+
+  // --- Inside ------------------------------------------------------------------------------------------------------
+
+  #build(build: number): BuildEntry {
+    return this.#builds[build] as BuildEntry;
+  }
+
+  #buildOfPiece(piece: number): number {
+    let low = 0;
+    let high = this.#builds.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#build(middle).firstPiece <= piece) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  #expected(piece: number): Uint8Array | undefined {
+    const { layer, firstPiece } = this.#build(this.#buildOfPiece(piece));
+    const at = (piece - firstPiece) * SHA256_BYTES;
+    return layer?.subarray(at, at + SHA256_BYTES);
+  }
+
+  /** Calls back for each piece a run of bytes lies in, with how much of it. */
+  #eachPiece(target: Target, size: number, visit: (piece: number, bytes: number) => void): void {
+    const { firstPiece } = this.#build(target.build);
+    const end = target.offset + size;
+    for (let at = target.offset; at < end; ) {
+      const index = Math.floor(at / this.pieceLength);
+      const next = Math.min(end, (index + 1) * this.pieceLength);
+      visit(firstPiece + index, next - at);
+      at = next;
+    }
+  }
+
+  /** Calls back for each part that lies in a piece, zeros included. */
+  #eachPart(piece: number, visit: (part: number, build: BuildEntry) => void): void {
+    const { build: index, offset, bytes } = this.rangeOf(piece);
+    const build = this.#build(index);
+    let low = 0;
+    let high = build.parts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if ((build.parts[middle] as Part).offset <= offset) low = middle;
+      else high = middle - 1;
+    }
+    for (let part = low; part < build.parts.length && (build.parts[part] as Part).offset < offset + bytes; part++) {
+      visit(part, build);
+    }
+  }
+
+  /** The blocks peers would have to fetch, or undefined: the piece is there, taken, or on its way. */
+  #blocksFor(piece: number): number[] | undefined {
+    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || this.#expected(piece) === undefined) return undefined;
+    const { offset, bytes } = this.rangeOf(piece);
+    const blocks = new Uint8Array(Math.ceil(bytes / BLOCK_BYTES));
+    let others = false;
+    this.#eachPart(piece, (part, build) => {
+      const entry = build.chunks[part];
+      if (entry === undefined || entry.state === "landed") return;
+      if (entry.state === "local" || (entry.state === "claimed" && !entry.stale)) others = true;
+      const from = Math.max(0, (build.parts[part] as Part).offset - offset);
+      const to = Math.min(bytes, (build.parts[part] as Part).offset + entry.chunk.size - offset);
+      blocks.fill(1, Math.floor(from / BLOCK_BYTES), Math.ceil(to / BLOCK_BYTES));
+    });
+    if (this.#suspect[piece] === 1) blocks.fill(1);
+    else if (others) return undefined;
+    const wanted = [...blocks.keys()].filter((block) => blocks[block] === 1);
+    return wanted.length === 0 ? undefined : wanted;
+  }
+
+  /** Whether a chunk lies in an open piece that no peer is fetching. */
+  #hasFreePiece(entry: ChunkEntry): boolean {
+    let free = false;
+    for (const target of entry.targets) {
+      this.#eachPiece(target, entry.chunk.size, (piece) => {
+        if (this.#state[piece] === OPEN && this.#claimed[piece] === 0) free = true;
+      });
+      if (free) return true;
+    }
+    return false;
+  }
+
+  #need(entry: ChunkEntry): void {
+    entry.local = undefined;
+    entry.state = entry.open === 0 ? "unneeded" : "needed";
+    if (entry.state !== "needed") return;
+    this.#cursor = Math.min(this.#cursor, entry.index);
+    this.#announceMissing(entry);
+  }
+
+  #announceMissing(entry: ChunkEntry): void {
+    for (const target of entry.targets) {
+      this.#eachPiece(target, entry.chunk.size, (piece) => {
+        if (this.#blocksFor(piece) !== undefined) this.#listener?.onMissing(piece);
+      });
+    }
+  }
+
+  /** The piece is there by itself: its chunks no longer need to land in it. */
+  #closePiece(piece: number): void {
+    this.#state[piece] = HASHING;
+    this.#remaining[piece] = 0;
+    this.#eachPart(piece, (part, build) => {
+      const entry = build.chunks[part];
+      if (entry === undefined || build.distrusted || entry.state === "landed" || entry.state === "unneeded") return;
+      entry.open -= 1;
+      if (entry.open === 0 && entry.state !== "claimed") entry.state = "unneeded";
+    });
+  }
+
+  #toHash(piece: number): CompletePiece {
+    this.#state[piece] = HASHING;
+    this.#tries[piece] = (this.#tries[piece] ?? 0) + 1;
+    return { piece, attempt: this.#tries[piece] ?? 0 };
+  }
+
+  #reopen(piece: number, bytes: number): void {
+    const build = this.#build(this.#buildOfPiece(piece));
+    if (this.#state[piece] === HASHED) build.unhashed += 1;
+    if (this.#state[piece] !== OPEN) this.#remaining[piece] = 0;
+    this.#state[piece] = OPEN;
+    this.#remaining[piece] = (this.#remaining[piece] ?? 0) + bytes;
+  }
+
+  /** Keeps the hash of a piece; with the last one, the content's root decides. False when the root is wrong. */
+  #keepHash(piece: number, hash: Uint8Array): boolean {
+    const index = this.#buildOfPiece(piece);
+    const build = this.#build(index);
+    build.hashes.set(hash, (piece - build.firstPiece) * SHA256_BYTES);
+    build.unhashed -= 1;
+    this.#suspect[piece] = 0;
+    this.#state[piece] = HASHED;
+    // with a layer, which hashes up to the root, each piece is proven by itself
+    if (build.layer !== undefined) this.#prove(piece);
+    if (build.unhashed > 0) return true;
+    const root = toHex(rootOfLayer(build.hashes, this.pieceLength, build.size, this.#sha256));
+    if (root !== build.root) return false;
+    for (const each of this.piecesOf(index)) this.#prove(each);
+    build.built = true;
+    this.#unbuilt -= 1;
+    this.#listener?.onBuilt(index);
+    return true;
+  }
+
+  #prove(piece: number): void {
+    if (this.#state[piece] === PROVEN) return;
+    this.#state[piece] = PROVEN;
+    this.#listener?.onProven(piece);
+  }
+}
+
+/** The entry of a part's chunk, with the part as one more target. */
+function entryOf(chunks: Map<ChunkId, ChunkEntry>, part: Part, build: number): ChunkEntry {
+  const target = { build, offset: part.offset };
+  const found = chunks.get(part.chunk.id);
+  if (found !== undefined) {
+    found.targets.push(target);
+    return found;
+  }
+  const local = typeof part.from === "string" ? undefined : part.from;
+  const entry: ChunkEntry = {
+    chunk: part.chunk,
+    local,
+    targets: [target],
+    state: local === undefined ? "needed" : "local",
+    landedFrom: undefined,
+    bad: 0,
+    index: 0,
+    open: 0,
+    claimedAt: 0,
+    stale: false,
+  };
+  chunks.set(part.chunk.id, entry);
+  return entry;
+}
+
+/** Pack by pack in order of first use, each from its start to its end. */
+function inFetchingOrder(chunks: ChunkEntry[]): ChunkEntry[] {
+  const packs = new Map<string, number>();
+  for (const { chunk } of chunks) if (!packs.has(chunk.pack)) packs.set(chunk.pack, packs.size);
+  const rank = ({ chunk }: ChunkEntry): number => packs.get(chunk.pack) ?? 0;
+  return chunks.toSorted((a, b) => rank(a) - rank(b) || a.chunk.offset - b.chunk.offset);
+}

@@ -1,0 +1,240 @@
+/**
+ * The recipes of contents: those of the installed release, kept compressed in one file, and those fetched for the wanted
+ * one. A recipe is fetched as a slice of its object, neighbours in one request; what it says is proven only by the root
+ * of what it makes.
+ *
+ *   objects/recipes-<n>   recipe after recipe, each a zstd frame; an index of JSON; its length, 8 B little-endian
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import { open, readdir, rm, stat } from "node:fs/promises";
+import { constants, zstdDecompressSync } from "node:zlib";
+import pLimit from "p-limit";
+import * as v from "valibot";
+import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import {
+  ORIGIN_GAP_BYTES,
+  ORIGIN_RANGE_BYTES,
+  ORIGIN_REQUESTS,
+  RECIPE_INDEX_BYTES_MAX,
+  RECIPE_PLAIN_BYTES_MAX,
+} from "../../manifests/limits.ts";
+import { parseRecipe, type Recipe } from "../../manifests/recipe.ts";
+import type { RecipeRef, TreeFile } from "../../manifests/tree.ts";
+import type { Origin } from "../sources/origin.ts";
+import { PATIENCE, retrying, type Patience } from "../trust/fetch-capped.ts";
+import type { Install } from "./install.ts";
+
+/** Where a recipe lies in the kept file. */
+type Kept = readonly [offset: number, bytes: number];
+
+const Index = v.record(v.string(), v.tuple([v.number(), v.number()]));
+const NAME = /^recipes-(\d{1,9})$/;
+const LENGTH_BYTES = 8;
+
+export class Recipes {
+  readonly #install: Install;
+  readonly #fetched = new Map<PiecesRoot, Uint8Array>();
+  readonly #sizes = new Map<PiecesRoot, number>();
+  /** Number of the kept file; 0 when there is none. */
+  #number = 0;
+  #index: ReadonlyMap<string, Kept> = new Map();
+  #fd: number | undefined;
+
+  private constructor(install: Install) {
+    this.#install = install;
+  }
+
+  /** Opens what the last commit kept. */
+  static async open(install: Install): Promise<Recipes> {
+    const recipes = new Recipes(install);
+    const names = await readdir(install.own("objects")).catch(() => []);
+    const numbers = names.map((name) => Number(NAME.exec(name)?.[1] ?? 0));
+    for (const number of numbers.filter((number) => number > 0).toSorted((a, b) => b - a)) {
+      if (await recipes.#load(number)) break;
+    }
+    return recipes;
+  }
+
+  /** Whether the recipe of a content is at hand. */
+  has(root: PiecesRoot): boolean {
+    return this.#fetched.has(root) || this.#index.has(root);
+  }
+
+  /** Undefined when it is not at hand. Throws: object.malformed. */
+  get(root: PiecesRoot, size: number): Recipe | undefined {
+    const stored = this.#stored(root);
+    return stored === undefined ? undefined : openRecipe(stored, size);
+  }
+
+  /** The same, for a recipe of ours that may have rotted on this disk: then there is none. */
+  getKept(root: PiecesRoot, size: number): Recipe | undefined {
+    try {
+      return this.get(root, size);
+    } catch {
+      return undefined; // only a hint of where chunks lie; without it they are fetched
+    }
+  }
+
+  /**
+   * Fetches the recipes of these files that are not at hand. Returns the bytes that crossed the wire.
+   * Throws: object.malformed, object.not-found, edge.unreachable, edge.busy, source.interrupted.
+   */
+  async fetch(
+    files: readonly TreeFile[],
+    origin: Origin,
+    world: { readonly signal: AbortSignal; readonly patience?: Patience },
+  ): Promise<number> {
+    const before = origin.received;
+    const limit = pLimit(ORIGIN_REQUESTS);
+    const missing = files.filter(({ root }) => !this.has(root));
+    const { tries, retryMs } = world.patience ?? PATIENCE;
+    await Promise.all(
+      inRanges(missing).map((range) =>
+        limit(() => retrying({ tries, retryMs, signal: world.signal }, () => this.#fetchRange(range, origin))),
+      ),
+    );
+    return origin.received - before;
+  }
+
+  /** Keeps the recipes of these contents, and only these, for the next update. The old file stays until `prune`. */
+  async save(contents: Iterable<{ readonly root: PiecesRoot }>): Promise<void> {
+    const roots = new Set([...contents].map(({ root }) => root));
+    if (this.#fetched.size === 0 && [...this.#index.keys()].every((root) => roots.has(root as PiecesRoot))) return;
+    const number = this.#number + 1;
+    const index: Record<string, Kept> = {};
+    const file = await open(this.#install.own("objects", `recipes-${number}`), "w");
+    try {
+      let at = 0;
+      const write = async (bytes: Uint8Array): Promise<void> => {
+        await file.writeFile(bytes);
+        at += bytes.length;
+      };
+      let pending: Uint8Array[] = [];
+      let end = 0;
+      for (const root of roots) {
+        const stored = this.#stored(root);
+        if (stored === undefined) continue;
+        index[root] = [end, stored.length];
+        end += stored.length;
+        pending.push(stored);
+        if (end - at < ORIGIN_RANGE_BYTES) continue;
+        await write(Buffer.concat(pending));
+        pending = [];
+      }
+      const json = Buffer.from(JSON.stringify(index));
+      const length = Buffer.alloc(LENGTH_BYTES);
+      length.writeBigUInt64LE(BigInt(json.length));
+      await write(Buffer.concat([...pending, json, length]));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Deletes all but the newest kept file. */
+  async prune(): Promise<void> {
+    this.close();
+    const names = (await readdir(this.#install.own("objects"))).filter((name) => NAME.test(name));
+    const numberOf = (name: string): number => Number(NAME.exec(name)?.[1]);
+    const newest = Math.max(...names.map(numberOf));
+    for (const name of names) if (numberOf(name) !== newest) await rm(this.#install.own("objects", name), { force: true });
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #stored(root: PiecesRoot): Uint8Array | undefined {
+    const fetched = this.#fetched.get(root);
+    const kept = this.#index.get(root);
+    if (fetched !== undefined || kept === undefined || this.#fd === undefined) return fetched;
+    const [offset, bytes] = kept;
+    const buffer = new Uint8Array(bytes);
+    return readSync(this.#fd, buffer, 0, bytes, offset) === bytes ? buffer : undefined;
+  }
+
+  /** False when the file is none of ours, or was cut short. */
+  async #load(number: number): Promise<boolean> {
+    const path = this.#install.own("objects", `recipes-${number}`);
+    const fd = openSync(path, "r");
+    try {
+      const { size } = await stat(path);
+      const tail = Buffer.alloc(LENGTH_BYTES);
+      readSync(fd, tail, 0, LENGTH_BYTES, size - LENGTH_BYTES);
+      const length = Number(tail.readBigUInt64LE());
+      if (length > Math.min(size - LENGTH_BYTES, RECIPE_INDEX_BYTES_MAX)) throw new RangeError("no index");
+      const json = Buffer.alloc(length);
+      readSync(fd, json, 0, length, size - LENGTH_BYTES - length);
+      this.#index = new Map(Object.entries(v.parse(Index, JSON.parse(json.toString()))));
+      this.#number = number;
+      this.#fd = fd;
+      return true;
+    } catch {
+      closeSync(fd);
+      return false; // an older one may do; without any, chunks are fetched
+    }
+  }
+
+  async #fetchRange({ object, offset, bytes, files }: Range, origin: Origin): Promise<void> {
+    const range = await origin.readWhole(object, offset, bytes, false);
+    for (const { root, recipe, size } of files) {
+      const at = recipe.offset - offset;
+      const stored = range.slice(at, at + recipe.bytes);
+      openRecipe(stored, size);
+      this.#fetched.set(root, stored);
+      this.#sizes.set(root, size);
+    }
+  }
+}
+
+interface Range {
+  readonly object: ObjectId;
+  readonly offset: number;
+  bytes: number;
+  readonly files: { readonly root: PiecesRoot; readonly size: number; readonly recipe: RecipeRef }[];
+}
+
+/** Recipes near each other in one object, together. */
+function inRanges(files: readonly TreeFile[]): Range[] {
+  const wanted = new Map<PiecesRoot, { root: PiecesRoot; size: number; recipe: RecipeRef }>();
+  for (const { root, size, recipe } of files) if (recipe !== null) wanted.set(root, { root, size, recipe });
+  const ranges: Range[] = [];
+  const byPlace = [...wanted.values()].toSorted(({ recipe: a }, { recipe: b }) =>
+    a.object === b.object ? a.offset - b.offset : a.object < b.object ? -1 : 1,
+  );
+  for (const file of byPlace) {
+    const { object, offset, bytes } = file.recipe;
+    const last = ranges.at(-1);
+    const end = offset + bytes;
+    if (
+      last !== undefined &&
+      last.object === object &&
+      offset - (last.offset + last.bytes) <= ORIGIN_GAP_BYTES &&
+      end - last.offset <= ORIGIN_RANGE_BYTES
+    ) {
+      last.bytes = Math.max(last.bytes, end - last.offset);
+      last.files.push(file);
+    } else ranges.push({ object, offset, bytes, files: [file] });
+  }
+  return ranges;
+}
+
+/** Most bytes the recipe of a file can sensibly have: a record is below 64 B, and chunks this small are never cut. */
+function plainBytesMax(fileSize: number): number {
+  return Math.min(RECIPE_PLAIN_BYTES_MAX, 4096 + 64 * Math.ceil(fileSize / 1024));
+}
+
+/** A stored slice, hostile -> recipe. Throws: object.malformed. */
+function openRecipe(stored: Uint8Array, fileSize: number): Recipe {
+  let plain: Uint8Array;
+  try {
+    const maxOutputLength = plainBytesMax(fileSize);
+    const chunkSize = Math.min(maxOutputLength + 64, Math.max(1024, 4 * stored.length));
+    plain = zstdDecompressSync(stored, { maxOutputLength, chunkSize, params: { [constants.ZSTD_d_windowLogMax]: 27 } });
+  } catch (cause) {
+    throw new Failure("object.malformed", { kind: "recipe", reason: "no zstd frame of that size" }, { cause });
+  }
+  return parseRecipe(plain, fileSize);
+}

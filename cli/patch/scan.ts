@@ -1,0 +1,207 @@
+/**
+ * What is on disk, at every path the wanted release uses or the installed one owns; nothing else is ever looked at. A
+ * file that looks as the state remembers it is believed; any other one whose content matters is hashed, in threads.
+ */
+import { type BigIntStats, lstatSync } from "node:fs";
+import path from "node:path";
+import { setImmediate } from "node:timers/promises";
+import pLimit from "p-limit";
+import type { ChunkSizes } from "../../manifests/chunker.ts";
+import { EMPTY_ROOT, SHA256_BYTES, toHex, type PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { HASH_JOB_BYTES, HASH_JOB_FILES } from "../../manifests/limits.ts";
+import { rootOfLayer } from "../../manifests/merkle.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Have, HaveFile } from "../../manifests/plan.ts";
+import type { Tree } from "../../manifests/tree.ts";
+import { sha256 } from "../threads/digests.ts";
+import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
+import type { Span } from "../threads/jobs/hash-pieces.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
+import type { Install } from "./install.ts";
+import type { StateFile } from "./state.ts";
+
+export interface ScanOptions {
+  readonly install: Install;
+  /** What the installed release owns. */
+  readonly owned: ReadonlyMap<SafePath, StateFile>;
+  readonly want: Tree;
+  readonly pieceLength: number;
+  /** Hash everything, whatever the state says. */
+  readonly force: boolean;
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+export interface Scan {
+  readonly have: Have;
+  /** Regular files at wanted or owned paths, as they look now. */
+  readonly seen: ReadonlyMap<SafePath, Seen>;
+  /** How many files had to be hashed. */
+  readonly hashed: number;
+}
+
+export interface Seen {
+  readonly size: number;
+  readonly mtimeNs: bigint;
+}
+
+/** Files looked at between two turns of the event loop. */
+const LOOKS_AT_ONCE = 1024;
+const OWNER_EXEC = 0o100n;
+
+/** Throws: path.unsafe when a folder of the release is a symbolic link; source.interrupted. */
+export async function scan(options: ScanOptions): Promise<Scan> {
+  const { install, owned, want, force } = options;
+  const wanted = new Map(want.files.map((file) => [file.path, file]));
+  // owned ones first: an alias is told by the old name it is an alias of
+  const paths = [...new Set([...owned.keys(), ...wanted.keys()])];
+  const files = new Map<SafePath, HaveFile>();
+  const seen = new Map<SafePath, Seen>();
+  const doubtful: { path: SafePath; size: number }[] = [];
+
+  const folders = lookAtFolders(install, paths);
+  for (const blocking of folders.blocking) {
+    files.set(blocking, { path: blocking, size: 0, root: null, exec: false, owned: owned.has(blocking) });
+  }
+  const aliases = new Set<string>();
+  for (const [index, file] of paths.entries()) {
+    if (index % LOOKS_AT_ONCE === 0) await setImmediate();
+    if (options.signal.aborted) throw new Failure("source.interrupted");
+    if (!folders.there.has(path.posix.dirname(file))) continue;
+    const stats = lstatSync(install.file(file), { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    const known = owned.get(file);
+    const wish = wanted.get(file);
+    if (known !== undefined && wish === undefined) aliases.add(identityOf(stats));
+    // where case does not count, an old name that is spelled anew finds the old file: it is moved, not kept
+    if (known === undefined && aliases.has(identityOf(stats))) continue;
+    const base = { path: file, size: Number(stats.size), owned: known !== undefined };
+    if (!stats.isFile()) {
+      files.set(file, { ...base, size: 0, root: null, exec: false });
+      continue;
+    }
+    seen.set(file, { size: base.size, mtimeNs: stats.mtimeNs });
+    const exec = process.platform === "win32" ? (wish?.exec ?? false) : (stats.mode & OWNER_EXEC) !== 0n;
+    const unchanged = known !== undefined && BigInt(known.size) === stats.size && known.mtimeNs === stats.mtimeNs;
+    files.set(file, { ...base, exec, root: unchanged && !force ? known.root : null });
+    // of any other size it is neither what it was nor what it should be
+    if (unchanged && !force) continue;
+    if (base.size === known?.size || base.size === wish?.size) doubtful.push({ path: file, size: base.size });
+  }
+  const roots = await hashFiles(options, doubtful);
+  for (const [file, root] of roots) {
+    const found = files.get(file);
+    if (found !== undefined) files.set(file, { ...found, root });
+  }
+  return { have: { files }, seen, hashed: doubtful.length };
+}
+
+/** The roots of files, as far as they can be read, all threads busy. Throws: source.interrupted. */
+export async function hashFiles(
+  { install, pieceLength, signal, onProgress }: Pick<ScanOptions, "install" | "pieceLength" | "signal" | "onProgress">,
+  files: readonly { readonly path: SafePath; readonly size: number }[],
+): Promise<Map<SafePath, PiecesRoot>> {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  const layers = new Map<SafePath, Uint8Array | undefined>();
+  for (const { path: file, size } of files) layers.set(file, new Uint8Array(Math.ceil(size / pieceLength) * SHA256_BYTES));
+
+  let done = 0;
+  const limit = pLimit(2 * threadCount());
+  const hashJob = async (job: readonly FileSpan[]): Promise<void> => {
+    if (signal.aborted) throw new Failure("source.interrupted");
+    const { hashes, failed } = await runJob("hashPieces", { pieceLength, spans: job.map(({ span }) => span) });
+    const unread = new Set(failed);
+    let at = 0;
+    for (const [index, { file, span }] of job.entries()) {
+      const bytes = Math.ceil(span.bytes / pieceLength) * SHA256_BYTES;
+      if (unread.has(index)) layers.set(file, undefined);
+      layers.get(file)?.set(hashes.subarray(at, at + bytes), (span.offset / pieceLength) * SHA256_BYTES);
+      at += bytes;
+      done += span.bytes;
+    }
+    onProgress(done, total);
+  };
+  await Promise.all([...hashJobs(install, files, pieceLength)].map((job) => limit(() => hashJob(job))));
+
+  const roots = new Map<SafePath, PiecesRoot>();
+  for (const { path: file, size } of files) {
+    const layer = layers.get(file);
+    if (layer === undefined) continue;
+    const root = size === 0 ? EMPTY_ROOT : (toHex(rootOfLayer(layer, pieceLength, size, sha256)) as PiecesRoot);
+    roots.set(file, root);
+  }
+  return roots;
+}
+
+interface FileSpan {
+  readonly file: SafePath;
+  readonly span: Span;
+}
+
+/** Large files in spans of HASH_JOB_BYTES, small ones together. */
+function* hashJobs(
+  install: Install,
+  files: readonly { readonly path: SafePath; readonly size: number }[],
+  pieceLength: number,
+): Generator<FileSpan[]> {
+  let job: FileSpan[] = [];
+  let bytes = 0;
+  for (const { path: file, size } of files) {
+    for (let offset = 0; offset < size; offset += HASH_JOB_BYTES) {
+      const length = Math.min(HASH_JOB_BYTES, size - offset);
+      job.push({ file, span: { path: install.file(file), offset, bytes: length, whole: size <= pieceLength } });
+      bytes += length;
+      if (bytes < HASH_JOB_BYTES && job.length < HASH_JOB_FILES) continue;
+      yield job;
+      job = [];
+      bytes = 0;
+    }
+  }
+  if (job.length > 0) yield job;
+}
+
+/** The chunks of files whose content nobody knows, so that what is left of a changed file can be used again. */
+export async function chunkFiles(
+  { install, signal }: Pick<ScanOptions, "install" | "signal">,
+  files: readonly SafePath[],
+  sizes: ChunkSizes,
+): Promise<Map<SafePath, readonly FoundChunk[]>> {
+  const limit = pLimit(2 * threadCount());
+  const found = new Map<SafePath, readonly FoundChunk[]>();
+  const chunkOne = async (file: SafePath): Promise<void> => {
+    if (signal.aborted) throw new Failure("source.interrupted");
+    found.set(file, await runJob("chunkFile", { path: install.file(file), sizes }));
+  };
+  await Promise.all(files.map((file) => limit(() => chunkOne(file))));
+  return found;
+}
+
+/**
+ * The folders of these files: which are there, and what stands where a folder should be. Nothing is written through a
+ * link: it could lead out of the install. Throws: path.unsafe.
+ */
+function lookAtFolders(install: Install, paths: readonly SafePath[]): { there: Set<string>; blocking: SafePath[] } {
+  const there = new Set<string>(["."]);
+  const looked = new Set<string>(["."]);
+  const blocking: SafePath[] = [];
+  for (const file of paths) {
+    for (let end = file.indexOf("/"); end > 0; end = file.indexOf("/", end + 1)) {
+      const folder = file.slice(0, end) as SafePath;
+      if (looked.has(folder)) continue;
+      looked.add(folder);
+      if (!there.has(path.posix.dirname(folder))) continue;
+      const stats = lstatSync(install.file(folder), { throwIfNoEntry: false });
+      if (stats?.isSymbolicLink() === true) {
+        throw new Failure("path.unsafe", { path: folder, reason: "a folder of the release is a symbolic link on this disk" });
+      }
+      if (stats?.isDirectory() === true) there.add(folder);
+      else if (stats !== undefined) blocking.push(folder);
+    }
+  }
+  return { there, blocking };
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
+}

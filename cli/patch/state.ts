@@ -1,0 +1,97 @@
+/**
+ * What an install is, as the last commit left it: which release, and of each file its content's root and what it looked
+ * like then. A file that still looks so is taken to hold what it held; anything else is hashed.
+ */
+import { readFile } from "node:fs/promises";
+import * as v from "valibot";
+import { parseObjectId, parsePiecesRoot, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import { replaceFile } from "../trust/store.ts";
+import { STATE } from "./commit.ts";
+import type { Install } from "./install.ts";
+
+/** A file the release owns, as it was when it was proven. */
+export interface StateFile {
+  readonly path: SafePath;
+  readonly size: number;
+  /** Nanoseconds since 1970, as the file system gave them. */
+  readonly mtimeNs: bigint;
+  readonly root: PiecesRoot;
+  readonly exec: boolean;
+}
+
+/** The installed release, as far as it must be known without asking anyone. */
+export interface InstalledRelease {
+  readonly seq: number;
+  readonly version: string;
+  readonly channel: string;
+  /** The tree object, kept in objects/. */
+  readonly tree: ObjectId;
+  /** The torrent object; kept in objects/ once it was needed. */
+  readonly torrent: ObjectId;
+  /** Bytes; what the roots of the files were computed with. */
+  readonly pieceLength: number;
+}
+
+export interface InstallState {
+  readonly title: string;
+  readonly release: InstalledRelease;
+  readonly files: ReadonlyMap<SafePath, StateFile>;
+}
+
+const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const Shape = v.object({
+  v: v.literal(1),
+  title: v.string(),
+  release: v.object({
+    seq: Count,
+    version: v.string(),
+    channel: v.string(),
+    tree: v.string(),
+    torrent: v.string(),
+    pieceLength: Count,
+  }),
+  files: v.array(v.tuple([v.string(), Count, v.pipe(v.string(), v.digits()), v.string(), v.picklist([0, 1])])),
+});
+
+/** Undefined before the first install, and when the file cannot be read: then everything is looked at again. */
+export async function readState(install: Install): Promise<InstallState | undefined> {
+  try {
+    const { title, release, files } = v.parse(Shape, JSON.parse(await readFile(install.own(STATE), "utf8")));
+    const parsed = files.map(([path, size, mtimeNs, root, exec]): StateFile => {
+      const safe = parseSafePath(path);
+      return { path: safe, size, mtimeNs: BigInt(mtimeNs), root: parsePiecesRoot(root), exec: exec === 1 };
+    });
+    return {
+      title,
+      release: { ...release, tree: parseObjectId(release.tree), torrent: parseObjectId(release.torrent) },
+      files: new Map(parsed.map((file) => [file.path, file])),
+    };
+  } catch {
+    return undefined; // none yet, or not ours: nothing is believed that was not looked at
+  }
+}
+
+export function writeState({ title, release, files }: InstallState): string {
+  const rows = [...files.values()].map(({ path, size, mtimeNs, root, exec }) => [
+    path,
+    size,
+    String(mtimeNs),
+    root,
+    exec ? 1 : 0,
+  ]);
+  return JSON.stringify({ v: 1, title, release, files: rows });
+}
+
+/** Replaces the state outside of a commit: files were hashed again, and are as they were. */
+export async function saveState(install: Install, state: InstallState): Promise<void> {
+  await replaceFile(install.own(STATE), Buffer.from(writeState(state)));
+}
+
+/** The state of an install that must have one. Throws: install.not-found. */
+export async function requireState(install: Install): Promise<InstallState> {
+  const state = await readState(install);
+  if (state === undefined) throw new Failure("install.not-found", { folder: install.folder });
+  return state;
+}

@@ -1,0 +1,46 @@
+/** Asks an edge to let this player into the title's swarm: announce URLs with a token, and what may be uploaded. */
+import * as v from "valibot";
+import { JOIN_BYTES_MAX } from "../../manifests/limits.ts";
+import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
+
+const Rate = v.pipe(v.number(), v.minValue(0));
+const AnnounceUrl = v.pipe(v.string(), v.maxLength(2000), v.regex(/^(https?|wss?):\/\//));
+const Shape = v.object({
+  announce: v.pipe(v.array(AnnounceUrl), v.maxLength(16)),
+  upload: v.object({ allowed: v.boolean(), limit: v.nullable(Rate) }),
+  origin: v.object({ fastEnough: Rate }),
+});
+
+export interface JoinTerms {
+  /** Announce URLs, http(s) and ws(s). */
+  readonly announce: readonly string[];
+  /** Whether this player may give; bytes a second, null without a limit. */
+  readonly upload: { readonly allowed: boolean; readonly limit: number | null };
+  /** The origin rests while peers deliver this, bytes a second. */
+  readonly origin: { readonly fastEnough: number };
+}
+
+/** Undefined when the edge has no tracker for us. Throws: edge.unreachable, edge.busy, source.interrupted. */
+export async function joinTitle(
+  edge: string,
+  title: string,
+  world: { readonly fetch: Fetch; readonly signal: AbortSignal },
+): Promise<JoinTerms | undefined> {
+  const body = await fetchCapped(`${edge}/t/${title}/join`, {
+    ...world,
+    bytesMax: JOIN_BYTES_MAX,
+    init: { method: "POST", headers: { "content-type": "application/json" }, body: "{}" },
+  });
+  if (body === undefined) return undefined;
+  const parsed = v.safeParse(Shape, parseJson(body.toString()));
+  return parsed.success && parsed.output.announce.length > 0 ? parsed.output : undefined;
+}
+
+/** Hostile text; undefined when it is not JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * The origin: ranges of immutable objects over HTTP. Streams what it reads in slices, so that work begins before the
+ * answer has ended and memory stays bounded. Uses node:http, which moves a byte for half of what `fetch` costs (measured).
+ * It does not retry: who asked knows what is still missing, and whether another source is better now.
+ */
+import http from "node:http";
+import https from "node:https";
+import type { ObjectId } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
+import type { RateLimit } from "../peers/rates.ts";
+import { VERSION } from "../version.ts";
+
+export interface OriginOptions {
+  /** Base URLs of the title's edges, the one that answered first; another is used when that one fails. */
+  readonly edges: readonly string[];
+  readonly title: string;
+  /** Shared by everything that downloads from the origin. */
+  readonly limit: RateLimit;
+  readonly signal: AbortSignal;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Seconds without a byte before an answer is given up. */
+  readonly idleSeconds?: number;
+}
+
+export interface RangeRequest {
+  readonly object: ObjectId;
+  readonly offset: number;
+  /** Lengths of the slices, one after another from `offset`. */
+  readonly slices: readonly number[];
+  /** Past every cache on the way: what it gave before was bad. */
+  readonly fresh: boolean;
+  /** Ends this request only. */
+  readonly signal?: AbortSignal;
+}
+
+const HTTP_PARTIAL = 206;
+
+export class Origin {
+  readonly #options: OriginOptions;
+  readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
+  #edge = 0;
+  /** Content bytes that arrived. */
+  #received = 0;
+
+  constructor(options: OriginOptions) {
+    this.#options = options;
+    const settings = { keepAlive: true, maxSockets: ORIGIN_REQUESTS };
+    this.#agents = { http: new http.Agent(settings), https: new https.Agent(settings) };
+  }
+
+  /** Bytes of bodies that arrived so far, useful or not. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /**
+   * Reads a range, slice by slice. Throws: object.not-found, edge.busy, edge.unreachable (also for an answer that is
+   * not the range that was asked for), source.interrupted.
+   */
+  async *read(request: RangeRequest): AsyncGenerator<ArrayBuffer, void, undefined> {
+    const { limit, now, signal } = this.#options;
+    const response = await this.#request(request);
+    try {
+      let slice = 0;
+      let buffer = new Uint8Array(request.slices[0] ?? 0);
+      let filled = 0;
+      for await (const part of this.#body(response)) {
+        this.#received += part.length;
+        limit.spend(part.length);
+        for (let at = 0; at < part.length; ) {
+          if (slice === request.slices.length) throw this.#broken("more bytes than were asked for");
+          const taken = Math.min(buffer.length - filled, part.length - at);
+          buffer.set(part.subarray(at, at + taken), filled);
+          filled += taken;
+          at += taken;
+          if (filled < buffer.length) continue;
+          yield buffer.buffer;
+          slice += 1;
+          buffer = new Uint8Array(request.slices[slice] ?? 0);
+          filled = 0;
+        }
+        for (let wait = limit.wait(now()); wait > 0; wait = limit.wait(now())) await sleep(wait, signal);
+      }
+      if (slice < request.slices.length) throw this.#broken("fewer bytes than were asked for");
+    } finally {
+      response.destroy();
+    }
+  }
+
+  /** One range as a whole; for small ones. Throws: as `read`. */
+  async readWhole(object: ObjectId, offset: number, bytes: number, fresh: boolean): Promise<Uint8Array<ArrayBuffer>> {
+    for await (const slice of this.read({ object, offset, slices: [bytes], fresh })) return new Uint8Array(slice);
+    throw this.#broken("nothing");
+  }
+
+  /** Ask another edge from now on, when there is one. */
+  turnAway(): void {
+    this.#edge = (this.#edge + 1) % this.#options.edges.length;
+  }
+
+  close(): void {
+    this.#agents.http.destroy();
+    this.#agents.https.destroy();
+  }
+
+  get #base(): string {
+    return this.#options.edges[this.#edge] ?? "";
+  }
+
+  async #request({ object, offset, slices, fresh, signal }: RangeRequest): Promise<http.IncomingMessage> {
+    const bytes = slices.reduce((sum, slice) => sum + slice, 0);
+    const url = new URL(`${this.#base}/t/${this.#options.title}/objects/${object}`);
+    const secure = url.protocol === "https:";
+    const headers = {
+      range: `bytes=${offset}-${offset + bytes - 1}`,
+      "accept-encoding": "identity",
+      "user-agent": `patchswarm/${VERSION}`,
+      ...(fresh ? { "cache-control": "no-cache" } : {}),
+    };
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      const request = (secure ? https : http).get(url, {
+        agent: secure ? this.#agents.https : this.#agents.http,
+        headers,
+        signal: signal === undefined ? this.#options.signal : AbortSignal.any([signal, this.#options.signal]),
+        timeout: this.#idleMs,
+      });
+      request.on("timeout", () => request.destroy(new Error("silent for too long")));
+      request.on("response", resolve);
+      request.on("error", (cause) => reject(this.#unreachable(cause)));
+    });
+    const range = `bytes ${offset}-${offset + bytes - 1}/`;
+    const status = response.statusCode ?? 0;
+    if (status === HTTP_PARTIAL && response.headers["content-range"]?.startsWith(range) === true) return response;
+    response.destroy();
+    if (status === 404 || status === 403 || status === 416) throw new Failure("object.not-found", { object, url: this.#base });
+    if (status === 429 || status === 503) throw new Failure("edge.busy", { url: this.#base, status });
+    if (status === HTTP_PARTIAL) throw this.#broken(`another range: ${response.headers["content-range"] ?? "none"}`);
+    throw new Failure("edge.unreachable", { url: this.#base, status });
+  }
+
+  async *#body(response: http.IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      for await (const part of response) yield part as Buffer;
+    } catch (cause) {
+      throw this.#unreachable(cause);
+    }
+  }
+
+  #unreachable(cause: unknown): Failure {
+    if (this.#options.signal.aborted) return new Failure("source.interrupted", {}, { cause });
+    if (cause instanceof Failure) return cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return new Failure("edge.unreachable", { url: this.#base, reason }, { cause });
+  }
+
+  #broken(found: string): Failure {
+    return new Failure("edge.unreachable", { url: this.#base, expected: "the range that was asked for", found });
+  }
+
+  get #idleMs(): number {
+    return (this.#options.idleSeconds ?? HTTP_IDLE_TIMEOUT_S) * 1000;
+  }
+}
+
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      signal.removeEventListener("abort", done);
+      clearTimeout(timer);
+      if (signal.aborted) reject(new Failure("source.interrupted"));
+      else resolve();
+    }
+    signal.addEventListener("abort", done, { once: true });
+    if (signal.aborted) done();
+  });
+}

@@ -1,0 +1,25 @@
+/**
+ * What the disk said, as a value. An error that is thrown in a thread loses its `code` on the way out, and the code is
+ * how a full disk is told from a broken one.
+ */
+export interface DiskError {
+  /** ENOSPC, EACCES, … */
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface OnDisk<Value> {
+  readonly value?: Value;
+  readonly error?: DiskError;
+}
+
+/** Runs something that writes. Errors without a code are bugs and are thrown. */
+export function onDisk<Value>(write: () => Value): OnDisk<Value> {
+  try {
+    return { value: write() };
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === undefined) throw cause;
+    return { error: { code, message } };
+  }
+}

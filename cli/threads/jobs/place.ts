@@ -1,0 +1,82 @@
+/** What landing jobs share: plain bytes in memory go to their places in staged files, and whole pieces are hashed. */
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { SHA256_BYTES } from "../../../manifests/digest.ts";
+import { pieceHash } from "../../../manifests/merkle.ts";
+import { sha256 } from "../digests.ts";
+
+/** A run of plain bytes and the staged file it belongs to. */
+export interface Write {
+  readonly path: string;
+  /** Of the whole file; it is made that long at once, so that holes cost nothing. */
+  readonly fileBytes: number;
+  readonly exec: boolean;
+  readonly offset: number;
+  /** Where the run begins in the plain bytes. */
+  readonly from: number;
+  readonly bytes: number;
+}
+
+/** A run of plain bytes that is one whole piece. */
+export interface PlainPiece {
+  readonly from: number;
+  readonly bytes: number;
+  readonly whole: boolean;
+}
+
+export interface Placing {
+  readonly writes: readonly Write[];
+  readonly pieces: readonly PlainPiece[];
+  readonly pieceLength: number;
+}
+
+const PLAIN_MODE = 0o666;
+const EXEC_MODE = 0o777;
+
+/** Writes the runs; returns the hashes of the pieces, 32 B each. Runs of one file should follow each other. */
+export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placing): Uint8Array<ArrayBuffer> {
+  let path: string | undefined;
+  let fd = -1;
+  try {
+    for (const write of writes) {
+      if (write.path !== path) {
+        if (fd >= 0) closeSync(fd);
+        fd = -1;
+        fd = openStaged(write);
+        path = write.path;
+      }
+      writeFully(fd, plain.subarray(write.from, write.from + write.bytes), write.offset);
+    }
+  } finally {
+    if (fd >= 0) closeSync(fd);
+  }
+  const hashes = new Uint8Array(pieces.length * SHA256_BYTES);
+  for (const [index, { from, bytes, whole }] of pieces.entries()) {
+    hashes.set(pieceHash(plain.subarray(from, from + bytes), pieceLength, whole, sha256), index * SHA256_BYTES);
+  }
+  return hashes;
+}
+
+/** Opens a staged file for writing, making it when it is not there; its size is right afterwards. */
+export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { readonly bytes?: number }): number {
+  const isWhole = file.bytes === file.fileBytes;
+  const mode = file.exec ? EXEC_MODE : PLAIN_MODE;
+  if (isWhole) return openSync(file.path, "w", mode);
+  let fd: number;
+  try {
+    fd = openSync(file.path, "r+");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    fd = openSync(file.path, "a+", mode); // creates without emptying what another thread may have begun
+    closeSync(fd);
+    fd = openSync(file.path, "r+");
+  }
+  ftruncateSync(fd, file.fileBytes);
+  return fd;
+}
+
+/** write() may take less than it was given, near a full disk for one; then the next call says why. */
+export function writeFully(fd: number, bytes: Uint8Array, offset: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
+  }
+}

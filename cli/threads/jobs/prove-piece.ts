@@ -1,0 +1,65 @@
+/** Job: a piece from peers -> hashed, and written when its hash is the signed one. */
+import { closeSync } from "node:fs";
+import { equalBytes } from "../../../manifests/digest.ts";
+import { BLOCK_BYTES } from "../../../manifests/limits.ts";
+import { pieceHash } from "../../../manifests/merkle.ts";
+import { sha256 } from "../digests.ts";
+import { type OnDisk, onDisk } from "../disk-error.ts";
+import { readRuns } from "./copy-runs.ts";
+import { openStaged, writeFully } from "./place.ts";
+
+export interface PieceInput {
+  /** The whole piece; only `blocks` are filled in. */
+  readonly piece: ArrayBuffer;
+  /** 16 KiB block numbers that peers sent, ascending. The others are read from the staged file. */
+  readonly blocks: readonly number[];
+  readonly expected: Uint8Array;
+  readonly pieceLength: number;
+  readonly whole: boolean;
+  readonly path: string;
+  readonly fileBytes: number;
+  readonly exec: boolean;
+  /** Of the piece in the file. */
+  readonly offset: number;
+}
+
+/** Whether the piece is right; then it is on disk. */
+export function provePiece(input: PieceInput): OnDisk<boolean> {
+  const piece = new Uint8Array(input.piece);
+  const sent = new Set(input.blocks);
+  for (let block = 0; block * BLOCK_BYTES < piece.length; block++) {
+    if (sent.has(block)) continue;
+    const bytes = piece.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    const read = { path: input.path, offset: input.offset + block * BLOCK_BYTES, bytes: bytes.length };
+    if (!readRuns([read], bytes)) return { value: false };
+  }
+  if (!equalBytes(pieceHash(piece, input.pieceLength, input.whole, sha256), input.expected)) return { value: false };
+  return onDisk(() => {
+    writeBlocks(piece, sent.size, input);
+    return true;
+  });
+}
+
+function writeBlocks(piece: Uint8Array, blocksSent: number, input: PieceInput): void {
+  const isWhole = input.whole && blocksSent * BLOCK_BYTES >= piece.length;
+  const fd = openStaged({ ...input, ...(isWhole ? { bytes: input.fileBytes } : {}) });
+  try {
+    for (const [first, count] of runsOf(input.blocks)) {
+      const bytes = piece.subarray(first * BLOCK_BYTES, (first + count) * BLOCK_BYTES);
+      writeFully(fd, bytes, input.offset + first * BLOCK_BYTES);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Ascending numbers -> runs of neighbours as [first, count]. */
+function runsOf(numbers: readonly number[]): [number, number][] {
+  const runs: [number, number][] = [];
+  for (const number of numbers) {
+    const last = runs.at(-1);
+    if (last !== undefined && last[0] + last[1] === number) last[1] += 1;
+    else runs.push([number, 1]);
+  }
+  return runs;
+}
