@@ -13,8 +13,8 @@ export interface Env {
   readonly ADMIN_TOKEN: string;
   /** Wraps the online keys and derives the announce-token keys. Secret; losing it means `keys rotate` for every title. */
   readonly KEY_WRAP_SECRET: string;
-  /** A title whose tracker answers for any info hash; `patchswarm dev --open-title`. */
-  readonly OPEN_TITLE?: string;
+  /** The address of every client, on an edge that listens on loopback only; see client-address.ts. */
+  readonly CLIENT_ADDRESS?: string;
 }
 
 /** What hono needs to know of us. */

@@ -1,14 +1,13 @@
 /** What went wrong -> an HTTP answer: RFC 9457 problem documents carrying the same `code` as the command line. */
 import { FAILURES, Failure, type FailureCode } from "../manifests/failures.ts";
+import { logFault } from "./log.ts";
 
 const PROBLEM_TYPE = "application/problem+json";
 
 /** Any thrown thing -> a response. A Failure explains itself; anything else is our fault: logged, and said plainly. */
 export function problemFor(error: unknown): Response {
   if (error instanceof Failure) return problem(error);
-  // workerd's log is the operator's log
-  // eslint-disable-next-line no-console
-  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  logFault(error);
   return Response.json(
     { type: "about:blank", title: "The edge failed", status: 500, detail: "The edge failed; its log says why." },
     { status: 500, headers: { "content-type": PROBLEM_TYPE, "cache-control": "no-store" } },

@@ -31,7 +31,9 @@ export async function getObject(c: Context<Edge>): Promise<Response> {
     if (unchanged) return new Response(null, { status: 304, headers: objectHeaders(tag) });
     return new Response(null, { headers: { ...objectHeaders(tag), "content-length": String(head.size) } });
   }
-  const wish = rangeApplies(request.headers.get("if-range"), tag) ? parseRange(request.headers.get("range")) : undefined;
+  const wish = rangeApplies(request.headers.get("if-range"), tag)
+    ? parseRange(request.headers.get("range"))
+    : undefined;
   const object = await read(c.env.ORIGIN, key, wish);
   if (object === null) throw new Failure("object.not-found", { found: id });
   if (wish === undefined) {
@@ -89,7 +91,11 @@ export async function putObject(c: Context<Edge>): Promise<Response> {
 }
 
 /** The object with a body, or (for a range that lies outside it) only its size; null when there is none. */
-async function read(bucket: R2Bucket, key: string, wish: RangeWish | undefined): Promise<R2ObjectBody | R2Object | null> {
+async function read(
+  bucket: R2Bucket,
+  key: string,
+  wish: RangeWish | undefined,
+): Promise<R2ObjectBody | R2Object | null> {
   if (wish === undefined) return await bucket.get(key);
   try {
     return await bucket.get(key, { range: r2Range(wish) });

@@ -1,0 +1,115 @@
+/**
+ * From a release's number to one of its files and that file's recipe, for the web seed. What was read stays in the
+ * isolate for a while: a BitTorrent client asks for thousands of ranges of one release.
+ */
+import { zstdDecompressSync } from "node:zlib";
+import { LRUCache } from "lru-cache";
+import { type ObjectId } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import {
+  RELEASE_BYTES_MAX,
+  TREE_BYTES_MAX,
+  WEB_SEED_RECIPES_KEPT_BYTES,
+  WEB_SEED_RECIPE_BYTES_MAX,
+  WEB_SEED_TREES_KEPT_BYTES,
+  WEB_SEED_TREE_BYTES_MAX,
+} from "../../manifests/limits.ts";
+import { type SafePath, comparePaths } from "../../manifests/paths.ts";
+import { type Recipe, parseRecipe } from "../../manifests/recipe.ts";
+import { parseRelease } from "../../manifests/release.ts";
+import { type TreeFile, parseTree } from "../../manifests/tree.ts";
+import { type Env } from "../env.ts";
+import { valueOf } from "../title/answer.ts";
+import { objectKey } from "./keys.ts";
+
+const NEWLINE = 0x0a;
+/** A parsed chunk takes about this much memory: two 64-digit strings shared with others, five numbers. */
+const PARSED_CHUNK_BYTES = 300;
+
+/** "<title>/<seq>" -> the plain text of the tree. Kept as text: parsed it would be several times larger. */
+const trees = new LRUCache<string, Uint8Array>({
+  maxSize: WEB_SEED_TREES_KEPT_BYTES,
+  sizeCalculation: (plain) => plain.length + 1,
+});
+
+/** "<title>/<object>/<offset>" -> the recipe there. */
+const recipes = new LRUCache<string, Recipe>({
+  maxSize: WEB_SEED_RECIPES_KEPT_BYTES,
+  sizeCalculation: ({ chunks }) => chunks.length * PARSED_CHUNK_BYTES + 1,
+});
+
+/** The file of a published release. Throws: title.not-found, release.not-found, object.not-found, object.too-large. */
+export async function findFile(env: Env, title: string, seq: number, path: SafePath): Promise<TreeFile | undefined> {
+  return findInTree(await treeOf(env, title, seq), path);
+}
+
+/** How a file that is not empty is put together. Throws: object.not-found, object.malformed, object.too-large. */
+export async function recipeOf(env: Env, title: string, file: TreeFile): Promise<Recipe> {
+  if (file.recipe === null) return { packs: [], chunks: [] };
+  const { object, offset, bytes } = file.recipe;
+  const name = `${title}/${object}/${offset}`;
+  const kept = recipes.get(name);
+  if (kept !== undefined) return kept;
+  const compressed = await readObject(env, title, object, { offset, length: bytes });
+  const recipe = parseRecipe(decompress("recipe", compressed, WEB_SEED_RECIPE_BYTES_MAX), file.size);
+  recipes.set(name, recipe);
+  return recipe;
+}
+
+async function treeOf(env: Env, title: string, seq: number): Promise<Uint8Array> {
+  const name = `${title}/${seq}`;
+  const kept = trees.get(name);
+  if (kept !== undefined) return kept;
+  const { document } = valueOf(await env.TITLES.getByName(title).releaseAt(seq));
+  checkSize("release", document.bytes, RELEASE_BYTES_MAX);
+  const { tree } = parseRelease(await readObject(env, title, document.sha256));
+  checkSize("tree", tree.bytes, TREE_BYTES_MAX);
+  const compressed = await readObject(env, title, tree.sha256);
+  const plain = decompress("tree", compressed, WEB_SEED_TREE_BYTES_MAX);
+  trees.set(name, plain);
+  return plain;
+}
+
+/**
+ * Binary search in the text of a tree, whose lines are sorted by path: twenty lines are parsed instead of a million.
+ * @param plain  whole lines
+ */
+export function findInTree(plain: Uint8Array, path: SafePath): TreeFile | undefined {
+  let low = 0;
+  let high = plain.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    // middle may be the first byte of a line: then the newline before it ends the line before
+    const start = middle === 0 ? 0 : plain.lastIndexOf(NEWLINE, middle - 1) + 1;
+    const end = plain.indexOf(NEWLINE, middle) + 1;
+    const [file] = parseTree(plain.subarray(start, end)).files;
+    if (file === undefined) return undefined;
+    const order = comparePaths(path, file.path);
+    if (order === 0) return file;
+    if (order < 0) high = start;
+    else low = end;
+  }
+  return undefined;
+}
+
+async function readObject(env: Env, title: string, id: ObjectId, range?: R2Range): Promise<Uint8Array<ArrayBuffer>> {
+  const object = await env.ORIGIN.get(objectKey(title, id), range === undefined ? {} : { range });
+  if (object === null) throw new Failure("object.not-found", { found: id });
+  return new Uint8Array(await object.arrayBuffer());
+}
+
+/** Throws: object.too-large before more than `bytesMax` are made; object.malformed. */
+function decompress(kind: string, compressed: Uint8Array, bytesMax: number): Uint8Array {
+  try {
+    return zstdDecompressSync(compressed, { maxOutputLength: bytesMax });
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") {
+      throw new Failure("object.too-large", { kind, expected: bytesMax }, { cause });
+    }
+    throw new Failure("object.malformed", { kind, reason: "not zstd" }, { cause });
+  }
+}
+
+function checkSize(kind: string, found: number, expected: number): void {
+  if (found > expected) throw new Failure("object.too-large", { kind, found, expected });
+}

@@ -1,0 +1,134 @@
+/** HTTP -> Title object: each handler reads and checks its request, makes one call, and writes the answer. */
+import type { Context } from "hono";
+import { Failure } from "../../manifests/failures.ts";
+import { fromHex, toHex } from "../../manifests/digest.ts";
+import { PEERS_FAST_ENOUGH_BPS, REQUEST_BYTES_MAX, ROLE_BYTES_MAX } from "../../manifests/limits.ts";
+import { parseChannelName, parseTitleName } from "../../manifests/release.ts";
+import { parseFreshRequest } from "../../manifests/trust/fresh.ts";
+import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
+import { toUnixSeconds } from "../../manifests/trust/roles.ts";
+import { parseObjectId } from "../../manifests/digest.ts";
+import { parseFields, readBody } from "../body.ts";
+import { sha256 } from "../crypto.ts";
+import type { Edge } from "../env.ts";
+import { putObject } from "../origin/objects.ts";
+import { flushServed } from "../origin/served.ts";
+import { valueOf } from "./answer.ts";
+import { factsOf } from "./known-titles.ts";
+import { isAdmin, requireAdmin, requireSigned } from "./sender.ts";
+import { type PublishOrder } from "./title-object.ts";
+import { mintToken } from "./token.ts";
+
+type EdgeContext = Context<Edge>;
+
+/** BEP 3 peer ids, in hex. */
+const PEER = /^[0-9a-f]{40}$/;
+const PEER_BYTES = 20;
+/** Answers that hold for one request. */
+const UNCACHED = { "cache-control": "no-store" };
+
+/** The title that a URL speaks of. Throws: name.invalid. */
+export function titleOf(c: EdgeContext): string {
+  return parseTitleName(c.req.param("title") ?? "");
+}
+
+/** POST /t/:title {open?} with the admin token -> 201 {title, onlineKey}. */
+export async function register(c: EdgeContext): Promise<Response> {
+  requireAdmin(c.req.raw, c.env);
+  const title = titleOf(c);
+  const { open } = parseFields(await readBody(c.req.raw, REQUEST_BYTES_MAX));
+  const onlineKey = valueOf(await titleObject(c, title).register(title, open === true));
+  return c.json({ title, onlineKey }, 201, UNCACHED);
+}
+
+/** POST /t/:title/roles/:role, the metadata file as body -> {role, version}. */
+export async function postRole(c: EdgeContext): Promise<Response> {
+  const title = titleOf(c);
+  const role = c.req.param("role") ?? "";
+  const body = await readBody(c.req.raw, ROLE_BYTES_MAX);
+  const sender =
+    role === "root" && isAdmin(c.req.raw, c.env) ? "admin" : await requireSigned(c.req.raw, c.env, title, sha256(body));
+  const { version } = valueOf(await titleObject(c, title).acceptRole(role, body, sender));
+  return c.json({ role, version }, 200, UNCACHED);
+}
+
+/** POST /t/:title/publish {channel, seq, rollout?} -> {seq, live}. */
+export async function publish(c: EdgeContext): Promise<Response> {
+  const title = titleOf(c);
+  const body = await readBody(c.req.raw, REQUEST_BYTES_MAX);
+  const sender = await requireSigned(c.req.raw, c.env, title, sha256(body));
+  const order = parsePublishOrder(parseFields(body));
+  return c.json(valueOf(await titleObject(c, title).publish(order, sender)), 200, UNCACHED);
+}
+
+/** PUT /t/:title/objects/:sha256: signed over the very digest that is the object's name. */
+export async function putSignedObject(c: EdgeContext): Promise<Response> {
+  const name = parseObjectId(c.req.param("sha256") ?? "");
+  await requireSigned(c.req.raw, c.env, titleOf(c), fromHex(name));
+  return await putObject(c);
+}
+
+/** POST /t/:title/fresh {nonce} -> the signed statement. */
+export async function fresh(c: EdgeContext): Promise<Response> {
+  const title = titleOf(c);
+  const { nonce } = parseFreshRequest(parseFields(await readBody(c.req.raw, REQUEST_BYTES_MAX)));
+  const statement = valueOf(await titleObject(c, title).fresh(nonce));
+  return new Response(statement, { headers: { "content-type": "application/json", ...UNCACHED } });
+}
+
+/**
+ * POST /t/:title/join {peer?} -> where and how to share. The announce URLs carry the token; `peer` is the peer id to
+ * announce under, the caller's own or one drawn here.
+ */
+export async function join(c: EdgeContext): Promise<Response> {
+  const title = titleOf(c);
+  const fields = parseFields(await readBody(c.req.raw, REQUEST_BYTES_MAX));
+  const peer = fields["peer"] ?? toHex(crypto.getRandomValues(new Uint8Array(PEER_BYTES)));
+  if (typeof peer !== "string" || !PEER.test(peer)) {
+    throw new Failure("request.malformed", { field: "peer", expected: "40 lowercase hex digits" });
+  }
+  await factsOf(c.env, title);
+  const token = await mintToken(c.env.KEY_WRAP_SECRET, { title, peer }, toUnixSeconds(Date.now()));
+  const { protocol, host } = new URL(c.req.url);
+  const path = `${host}/t/${title}/announce?token=${token}`;
+  return c.json(
+    {
+      announce: [`${protocol}//${path}`, `${protocol === "https:" ? "wss:" : "ws:"}//${path}`],
+      peer,
+      token,
+      upload: { allowed: true, limit: null },
+      origin: { fastEnough: PEERS_FAST_ENOUGH_BPS },
+    },
+    200,
+    UNCACHED,
+  );
+}
+
+/** GET /t/:title/stats -> releases, players now, bytes so far. */
+export async function stats(c: EdgeContext): Promise<Response> {
+  const title = titleOf(c);
+  await flushServed(c.env);
+  const { releases, servedBytes } = valueOf(await titleObject(c, title).releases());
+  const { moved, ...swarm } = await c.env.SWARMS.getByName(title).stats();
+  const bytes = { origin: servedBytes, peers: moved.downloaded };
+  return c.json({ title, releases, ...swarm, bytes }, 200, UNCACHED);
+}
+
+function titleObject(c: EdgeContext, title: string): DurableObjectStub<import("./title-object.ts").TitleObject> {
+  return c.env.TITLES.getByName(title);
+}
+
+/** Throws: request.malformed, name.invalid. */
+function parsePublishOrder(fields: Readonly<Record<string, unknown>>): PublishOrder {
+  const { channel, seq, rollout = ROLLOUT_ALL } = fields;
+  if (!isCount(seq) || seq === 0)
+    throw new Failure("request.malformed", { field: "seq", expected: "a release's number" });
+  if (!isCount(rollout) || rollout > ROLLOUT_ALL) {
+    throw new Failure("request.malformed", { field: "rollout", expected: "0 to 100" });
+  }
+  return { channel: parseChannelName(typeof channel === "string" ? channel : ""), seq, rollout };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
