@@ -125,6 +125,11 @@ export class TrustedTitle {
     this.#time = now;
   }
 
+  /** The verified metadata itself, for those who sign its next version or show when it expires. */
+  get roles(): TrustedRoles {
+    return this.#verified();
+  }
+
   /** Names of the title's channels. */
   channels(): string[] {
     return [...this.#verified().channels.keys()];

@@ -44,10 +44,14 @@ function factsOf(facts: Readonly<Record<string, unknown>>): FailureFacts {
     Object.entries(facts)
       .slice(0, FACTS_MAX)
       .map(([name, value]) => [
-        name.slice(0, FACT_CHARS_MAX),
-        typeof value === "number" || typeof value === "boolean"
-          ? value
-          : JSON.stringify(value).slice(0, FACT_CHARS_MAX),
+        printable(name),
+        typeof value === "number" || typeof value === "boolean" ? value : printable(value),
       ]),
   );
+}
+
+/** Control, formatting and bidi characters would let an edge write what it likes on a terminal. */
+function printable(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.replaceAll(/\p{C}/gu, "").slice(0, FACT_CHARS_MAX);
 }
