@@ -1,6 +1,7 @@
 /** URL -> handler: the HTTP surface of DESIGN.md section 5, as a table. */
 import { Hono } from "hono";
 import { Failure } from "../manifests/failures.ts";
+import { drainBody } from "./body.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
 import type { Edge } from "./env.ts";
 import { countRequests, metrics } from "./metrics.ts";
@@ -12,7 +13,7 @@ import { announceRoute, scrapeRoute } from "./swarm/routes.ts";
 import { fresh, join, postRole, publish, putSignedObject, register, stats } from "./title/requests.ts";
 
 export const routes = new Hono<Edge>()
-  .use(countRequests)
+  .use(countRequests, drainBody)
   // players; hono answers HEAD with the GET handler
   .get("/t/:title/metadata/:file", getMetadata)
   .get("/t/:title/objects/:sha256", getObject)

@@ -13,9 +13,8 @@ import { type RangeWish, contentRange, namesTag, parseRange, rangeApplies, resol
 
 /** An object never changes: caches may keep it for a year, the longest that is customary. */
 const IMMUTABLE = "public, max-age=31536000, immutable";
-/** R2's error numbers, part of its message because its errors carry no code: "put: … (10037)". */
+/** R2's errors carry their number in the message only: "put: The SHA-256 checksum you specified … (10037)". */
 const R2_BAD_DIGEST = "(10037)";
-const R2_INVALID_RANGE = "(10039)";
 
 /** GET and HEAD /t/:title/objects/:sha256. Throws: object.bad-name, object.not-found. */
 export async function getObject(c: Context<Edge>): Promise<Response> {
@@ -47,7 +46,7 @@ export async function getObject(c: Context<Edge>): Promise<Response> {
     if ("body" in object) await object.body.cancel();
     return new Response(null, {
       status: 416,
-      headers: { ...objectHeaders(tag), "content-range": `bytes */${object.size}` },
+      headers: { ...objectHeaders(tag), "cache-control": "no-store", "content-range": `bytes */${object.size}` },
     });
   }
   countServed(c, title, range.length);
@@ -77,14 +76,12 @@ export async function putObject(c: Context<Edge>): Promise<Response> {
   if (Number(length) > OBJECT_BYTES_MAX) {
     throw new Failure("object.too-large", { found: Number(length), expected: OBJECT_BYTES_MAX });
   }
-  if ((await c.env.ORIGIN.head(key)) !== null) {
-    await body?.cancel();
-    return c.json({ object: id, stored: false }, 200);
-  }
+  if ((await c.env.ORIGIN.head(key)) !== null) return c.json({ object: id, stored: false }, 200);
   try {
     await c.env.ORIGIN.put(key, body ?? new Uint8Array(), { sha256: id });
   } catch (error) {
-    if (isR2Error(error, R2_BAD_DIGEST)) throw new Failure("object.mismatch", { expected: id }, { cause: error });
+    if (error instanceof Error && error.message.includes(R2_BAD_DIGEST))
+      throw new Failure("object.mismatch", { expected: id }, { cause: error });
     throw error;
   }
   return c.json({ object: id, stored: true }, 201);
@@ -100,8 +97,10 @@ async function read(
   try {
     return await bucket.get(key, { range: r2Range(wish) });
   } catch (error) {
-    if (isR2Error(error, R2_INVALID_RANGE)) return await bucket.head(key);
-    throw error;
+    // R2 has several ways to say that a range lies outside; the size settles it
+    const head = await bucket.head(key);
+    if (head !== null && resolveRange(wish, head.size) !== undefined) throw error;
+    return head;
   }
 }
 
@@ -112,10 +111,6 @@ function r2Range(wish: RangeWish): R2Range {
 
 function bodyOf(object: R2ObjectBody | R2Object): ReadableStream | null {
   return "body" in object ? object.body : null;
-}
-
-function isR2Error(error: unknown, number: string): boolean {
-  return error instanceof Error && error.message.includes(number);
 }
 
 function objectHeaders(tag: string): Record<string, string> {

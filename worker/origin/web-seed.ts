@@ -46,7 +46,10 @@ export async function getSeedFile(c: Context<Edge>): Promise<Response> {
   const wish = applies ? parseRange(request.headers.get("range")) : undefined;
   const range = wish === undefined ? { offset: 0, length: file.size } : resolveRange(wish, file.size);
   if (range === undefined) {
-    return new Response(null, { status: 416, headers: { ...headers, "content-range": `bytes */${file.size}` } });
+    return new Response(null, {
+      status: 416,
+      headers: { ...headers, "cache-control": "no-store", "content-range": `bytes */${file.size}` },
+    });
   }
   countServed(c, title, range.length);
   const part = wish === undefined ? {} : { "content-range": contentRange(range, file.size) };

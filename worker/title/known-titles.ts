@@ -5,28 +5,16 @@ import { type Env } from "../env.ts";
 import { valueOf } from "./answer.ts";
 import { type TitleFacts } from "./title-object.ts";
 
-interface Known {
-  readonly facts: TitleFacts;
-  /** `Date.now()` when we asked. */
-  readonly asked: number;
+const known = new LRUCache<string, TitleFacts>({ max: TITLE_CACHE_MAX, ttl: TITLE_CACHE_S * 1000 });
+
+/** The title's facts, at most TITLE_CACHE_S old. Throws: title.not-found. */
+export async function factsOf(env: Env, title: string): Promise<TitleFacts> {
+  return known.get(title) ?? (await askFacts(env, title));
 }
 
-const known = new LRUCache<string, Known>({ max: TITLE_CACHE_MAX });
-
-/**
- * The title's facts, at most TITLE_CACHE_S old.
- * @param askedAfter  milliseconds; what was learnt before is not good enough
- * Throws: title.not-found.
- */
-export async function factsOf(
-  env: Env,
-  title: string,
-  askedAfter = Date.now() - TITLE_CACHE_S * 1000,
-): Promise<TitleFacts> {
-  const kept = known.get(title);
-  if (kept !== undefined && kept.asked > askedAfter) return kept.facts;
-  const asked = Date.now();
+/** The title's facts as they are now. Throws: title.not-found. */
+export async function askFacts(env: Env, title: string): Promise<TitleFacts> {
   const facts = valueOf(await env.TITLES.getByName(title).facts());
-  known.set(title, { facts, asked });
+  known.set(title, facts);
   return facts;
 }

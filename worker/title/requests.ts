@@ -1,13 +1,12 @@
 /** HTTP -> Title object: each handler reads and checks its request, makes one call, and writes the answer. */
 import type { Context } from "hono";
 import { Failure } from "../../manifests/failures.ts";
-import { fromHex, toHex } from "../../manifests/digest.ts";
+import { fromHex, parseObjectId } from "../../manifests/digest.ts";
 import { PEERS_FAST_ENOUGH_BPS, REQUEST_BYTES_MAX, ROLE_BYTES_MAX } from "../../manifests/limits.ts";
 import { parseChannelName, parseTitleName } from "../../manifests/release.ts";
 import { parseFreshRequest } from "../../manifests/trust/fresh.ts";
 import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { toUnixSeconds } from "../../manifests/trust/roles.ts";
-import { parseObjectId } from "../../manifests/digest.ts";
 import { parseFields, readBody } from "../body.ts";
 import { sha256 } from "../crypto.ts";
 import type { Edge } from "../env.ts";
@@ -23,7 +22,6 @@ type EdgeContext = Context<Edge>;
 
 /** BEP 3 peer ids, in hex. */
 const PEER = /^[0-9a-f]{40}$/;
-const PEER_BYTES = 20;
 /** Answers that hold for one request. */
 const UNCACHED = { "cache-control": "no-store" };
 
@@ -77,24 +75,23 @@ export async function fresh(c: EdgeContext): Promise<Response> {
 }
 
 /**
- * POST /t/:title/join {peer?} -> where and how to share. The announce URLs carry the token; `peer` is the peer id to
- * announce under, the caller's own or one drawn here.
+ * POST /t/:title/join {peer?} -> where and how to share. Who names its peer id gets a token in its announce URLs, and
+ * what it shares counts in the stats; who does not may share all the same.
  */
 export async function join(c: EdgeContext): Promise<Response> {
   const title = titleOf(c);
-  const fields = parseFields(await readBody(c.req.raw, REQUEST_BYTES_MAX));
-  const peer = fields["peer"] ?? toHex(crypto.getRandomValues(new Uint8Array(PEER_BYTES)));
-  if (typeof peer !== "string" || !PEER.test(peer)) {
+  const { peer } = parseFields(await readBody(c.req.raw, REQUEST_BYTES_MAX));
+  if (peer !== undefined && (typeof peer !== "string" || !PEER.test(peer))) {
     throw new Failure("request.malformed", { field: "peer", expected: "40 lowercase hex digits" });
   }
   await factsOf(c.env, title);
-  const token = await mintToken(c.env.KEY_WRAP_SECRET, { title, peer }, toUnixSeconds(Date.now()));
+  const now = toUnixSeconds(Date.now());
+  const token = peer === undefined ? null : await mintToken(c.env.KEY_WRAP_SECRET, { title, peer }, now);
   const { protocol, host } = new URL(c.req.url);
-  const path = `${host}/t/${title}/announce?token=${token}`;
+  const tracker = `${host}/t/${title}/announce${token === null ? "" : `?token=${token}`}`;
   return c.json(
     {
-      announce: [`${protocol}//${path}`, `${protocol === "https:" ? "wss:" : "ws:"}//${path}`],
-      peer,
+      announce: [`${protocol}//${tracker}`, `${protocol === "https:" ? "wss:" : "ws:"}//${tracker}`],
       token,
       upload: { allowed: true, limit: null },
       origin: { fastEnough: PEERS_FAST_ENOUGH_BPS },

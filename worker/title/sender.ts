@@ -17,7 +17,7 @@ import {
 } from "../../manifests/wire/signed-request.ts";
 import { sha256 } from "../crypto.ts";
 import { type Env } from "../env.ts";
-import { factsOf } from "./known-titles.ts";
+import { askFacts, factsOf } from "./known-titles.ts";
 
 const ED25519 = { name: "Ed25519" };
 
@@ -60,10 +60,9 @@ export async function requireSigned(
   }
 }
 
-/** The key with this id among those who may sign for the title, asking again when it is a new one. */
+/** The key with this id among those who may sign for the title. One we do not know may be new: then we ask again. */
 async function keyNamed(env: Env, title: string, keyid: string): Promise<Key> {
-  const asked = Date.now();
-  const key = own(await factsOf(env, title), keyid) ?? own(await factsOf(env, title, asked - 1000), keyid);
+  const key = own(await factsOf(env, title), keyid) ?? own(await askFacts(env, title), keyid);
   if (key === undefined) throw new Failure("request.unauthorized", { reason: "not a key of this title", keyid });
   return key;
 }
