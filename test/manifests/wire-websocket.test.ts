@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Failure } from "../../manifests/failures.ts";
 import { OFFERS_MAX, SCRAPE_HASHES_MAX, SDP_CHARS_MAX, WEBSOCKET_MESSAGE_CHARS_MAX } from "../../manifests/limits.ts";
@@ -55,6 +55,7 @@ const ANSWER = {
   offer_id: "o".repeat(20),
   answer: { type: "answer", sdp: "v=0" },
 };
+const scrape = (info_hash: unknown): unknown => parsePeerMessage(JSON.stringify({ action: "scrape", info_hash }));
 const offer = (sdp: unknown, type = "offer"): unknown => ({ offer: { type, sdp }, offer_id: "o".repeat(20) });
 
 describe("a WebTorrent message", () => {
@@ -80,7 +81,6 @@ describe("a WebTorrent message", () => {
   });
 
   test("scrapes one info hash, several, or all", () => {
-    const scrape = (info_hash: unknown): unknown => parsePeerMessage(JSON.stringify({ action: "scrape", info_hash }));
     expect(scrape(infoHash)).toEqual({ action: "scrape", infoHashes: [infoHash] });
     expect(scrape([infoHash, infoHashOf("b"), infoHash])).toEqual({
       action: "scrape",

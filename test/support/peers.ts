@@ -1,5 +1,5 @@
 /** Peers, info hashes and announces for tests of the tracker. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { PEERS_WANTED_MAX } from "../../manifests/limits.ts";
 import type { Ip } from "../../manifests/wire/address.ts";
 import { ANNOUNCE_EVENTS } from "../../manifests/wire/announce.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OFFERS_MAX, OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import { parseIp } from "../../manifests/wire/address.ts";

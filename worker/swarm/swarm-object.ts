@@ -6,7 +6,7 @@
  * nobody speaks; sockets stay open meanwhile.
  */
 import { DurableObject } from "cloudflare:workers";
-import { concatBytes } from "../../manifests/digest.ts";
+import { concatBytes, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
   PEER_LIFETIME_S,
@@ -56,6 +56,7 @@ export interface TrackerStats {
 
 /** RFC 6455 section 7.4.1. */
 const CLOSE = { goingAway: 1001, tooBig: 1009 } as const;
+const SOCKET_ID_BYTES = 8;
 const SETTINGS_KEY = "settings";
 const SNAPSHOT_PREFIX = "snapshot/";
 
@@ -117,7 +118,7 @@ export class SwarmObject extends DurableObject<Env> {
   override fetch(request: Request): Response {
     if (this.#sockets.size >= SOCKETS_MAX) return problemFor(new Failure("edge.busy", { sockets: this.#sockets.size }));
     const { 0: client, 1: server } = new WebSocketPair();
-    const socket = crypto.randomUUID() as SocketId;
+    const socket = drawSocketId();
     const token = new URL(request.url).searchParams.get("token");
     // the tag finds the socket again; the attachment says what it was
     this.ctx.acceptWebSocket(server, [socket]);
@@ -300,6 +301,11 @@ export class SwarmObject extends DurableObject<Env> {
     // a sleep forgets that it was set; setting it again and again would put it off for ever
     if ((await storage.getAlarm()) === null) await storage.setAlarm(Date.now() + PEER_LIFETIME_S * 1000);
   }
+}
+
+/** Short, because every pending offer of an attachment holds one. It never leaves the object, so it may be guessed. */
+function drawSocketId(): SocketId {
+  return toHex(crypto.getRandomValues(new Uint8Array(SOCKET_ID_BYTES))) as SocketId;
 }
 
 function attachmentOf(webSocket: WebSocket): Attachment {

@@ -50,7 +50,6 @@ export interface PeerRecord extends Moved {
 
 export interface PendingOffer {
   readonly offerId: string;
-  readonly infoHash: InfoHash;
   /** The only socket whose answer will be relayed. */
   readonly to: SocketId;
   readonly expires: number;
@@ -161,7 +160,7 @@ export class Swarm {
       const offer = offers[index];
       if (offer === undefined || peer.contact.kind !== "socket") continue;
       const { socket } = peer.contact;
-      this.#remember(from, { offerId: offer.offerId, infoHash, to: socket, expires: now + OFFER_LIFETIME_S });
+      this.#remember(from, { offerId: offer.offerId, to: socket, expires: now + OFFER_LIFETIME_S });
       deliveries.push({ to: socket, offer });
     }
     return deliveries;
