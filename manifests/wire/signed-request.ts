@@ -55,7 +55,8 @@ export function checkRequestParameters(
   if (typeof nonce !== "string" || !NONCE.test(nonce)) {
     throw new Failure("request.unauthorized", { reason: "nonce must be 32 to 128 lowercase hex digits" });
   }
-  if (typeof created !== "number" || Math.abs(now - created) > REQUEST_SKEW_S) {
+  // not "> skew": NaN is not greater than anything
+  if (typeof created !== "number" || !(Math.abs(now - created) <= REQUEST_SKEW_S)) {
     throw new Failure("request.unauthorized", { reason: `clocks differ by more than ${REQUEST_SKEW_S} s`, now });
   }
   return { created, keyid, nonce };

@@ -155,7 +155,7 @@ test.each([
     (request: Request) => {
       const headers = new Headers(request.headers);
       headers.set("content-digest", `sha-256=:${createHash("sha256").update("other").digest("base64")}:`);
-      return new Request(request, { headers, body: "other" });
+      return new Request(request, { method: "POST", headers, body: "other" });
     },
   ],
 ])("a signature is no good for %s", async (_what, change) => {
