@@ -118,17 +118,18 @@ describe("an announce query", () => {
   });
 });
 
-describe("an announce reply", () => {
-  const reply = (peers: readonly PeerAddress[], compact = true): AnnounceReply => ({
-    complete: 1,
-    incomplete: 2,
-    downloaded: 3,
-    peers,
-    compact,
-    externalIp: parseIp("10.1.2.3"),
-  });
-  const peer = (ip: string, port: number): PeerAddress => ({ peerId: peerIdOf(ip), ip: parseIp(ip), port });
+const reply = (peers: readonly PeerAddress[], compact = true): AnnounceReply => ({
+  complete: 1,
+  incomplete: 2,
+  downloaded: 3,
+  peers,
+  compact,
+  externalIp: parseIp("10.1.2.3"),
+});
 
+const peer = (ip: string, port: number): PeerAddress => ({ peerId: peerIdOf(ip), ip: parseIp(ip), port });
+
+describe("an announce reply", () => {
   test("is the bencoded bytes that BEP 3, 7, 23 and 24 describe", () => {
     const bytes = writeAnnounceReply(reply([peer("192.0.2.1", 6881), peer("2001:db8::1", 80)]));
     expect(binaryOf(bytes)).toBe(

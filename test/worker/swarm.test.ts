@@ -50,18 +50,18 @@ const portsFor = (from: Swarm, self: PeerRecord, wanted = 50, infoHash: InfoHash
 
 const offersOf = (...names: string[]): Offer[] => names.map((name) => ({ offerId: name.padEnd(20, "."), sdp: name }));
 
+function poolOf(list: readonly { id: number; role: Role }[]): { pool: Pool<Candidate>; members: Candidate[] } {
+  const pool = new Pool<Candidate>();
+  const members = list.map(({ id, role }) => ({ peerId: peerIdOf(String(id)), role }));
+  for (const member of members) pool.add(member);
+  return { pool, members };
+}
+
 describe("choosing", () => {
   const candidates = fc.uniqueArray(fc.record({ id: fc.nat({ max: 60 }), role: fc.constantFrom(...ROLES) }), {
     selector: ({ id }) => id,
     maxLength: 60,
   });
-
-  function poolOf(list: readonly { id: number; role: Role }[]): { pool: Pool<Candidate>; members: Candidate[] } {
-    const pool = new Pool<Candidate>();
-    const members = list.map(({ id, role }) => ({ peerId: peerIdOf(String(id)), role }));
-    for (const member of members) pool.add(member);
-    return { pool, members };
-  }
 
   test("gives as many as wanted or as there are, each once, never the asker, never a seed to a seed", () => {
     fc.assert(
@@ -377,6 +377,8 @@ test("after any life nobody is told of itself, or of someone at another door, or
   );
 });
 
+const plain = ({ infoHashes, ...peer }: PeerRecord): unknown => ({ ...peer, infoHashes: infoHashes.toSorted() });
+
 test("after any life a snapshot brings back every peer with an address, and the totals", () => {
   fc.assert(
     fc.property(steps, (life) => {
@@ -387,7 +389,6 @@ test("after any life a snapshot brings back every peer with an address, and the 
         expect([addressed.length, totals.completed, totals.uploaded, totals.downloaded]).toEqual([0, 0, 0, 0]);
         return;
       }
-      const plain = ({ infoHashes, ...peer }: PeerRecord): unknown => ({ ...peer, infoHashes: infoHashes.toSorted() });
       const back = new Swarm(infoHashes);
       for (const peer of found.peers) back.restore(peer);
       expect(found.totals).toEqual(totals);
@@ -410,13 +411,13 @@ test("a snapshot cut anywhere is refused, not half read", () => {
   }
 });
 
-describe("a title's tracker", () => {
-  const release = (seq: number): { seq: number; v1: string; v2: string } => ({
-    seq,
-    v1: String(seq).padStart(40, "0"),
-    v2: String(seq).padEnd(64, "f"),
-  });
+const release = (seq: number): { seq: number; v1: string; v2: string } => ({
+  seq,
+  v1: String(seq).padStart(40, "0"),
+  v2: String(seq).padEnd(64, "f"),
+});
 
+describe("a title's tracker", () => {
   test("keeps the swarms of releases that stay, and forgets the others", () => {
     const tracker = new Tracker();
     tracker.configure({ title: "demo", open: false, infohashes: [release(1), release(2)] });
