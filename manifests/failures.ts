@@ -82,6 +82,12 @@ export const FAILURES = {
     title: "The edge is too busy to answer",
     remedy: "Try again in a moment.",
   },
+  "edge.deploy-failed": {
+    family: "unavailable",
+    status: 502,
+    title: "wrangler could not take a step of the deployment",
+    remedy: "Its own words are above; sign in with `npx wrangler login`, or set CLOUDFLARE_API_TOKEN.",
+  },
   "edge.not-installed": {
     family: "usage",
     status: 500,

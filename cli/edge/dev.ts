@@ -149,7 +149,7 @@ async function importMiniflare(): Promise<typeof import("miniflare")> {
 }
 
 /** dist/worker/index.js, seen from the source tree or from the bundle in dist/cli/. */
-function builtWorker(): string {
+export function builtWorker(): string {
   const relative = import.meta.url.endsWith(".ts") ? "../../dist/worker/index.js" : "../worker/index.js";
   return fileURLToPath(new URL(relative, import.meta.url));
 }

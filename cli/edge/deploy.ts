@@ -1,0 +1,139 @@
+/**
+ * The edge on Cloudflare: the very file that `dev` runs, uploaded by wrangler, with the bucket and the secrets it needs.
+ * Run again, it replaces the worker and leaves bucket, secrets and state as they are.
+ */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { Failure } from "../../manifests/failures.ts";
+import { builtWorker } from "./dev.ts";
+import { readOrMakeSecrets } from "./secrets.ts";
+import { WORKER_SECRETS, WORKER_SETTINGS } from "./worker-settings.ts";
+import { type Wrangler, type WranglerRun } from "./wrangler.ts";
+
+export interface DeployOptions {
+  /** wrangler.toml, ours or the operator's own. */
+  readonly config: string;
+  /** Folder that keeps a copy of the secrets; made when there is none. */
+  readonly state: string;
+  /** The bundled worker, when it is not the one that was built with this program. */
+  readonly worker?: string;
+}
+
+/** What is, or would be, on Cloudflare. */
+export interface Deployment {
+  readonly name: string;
+  readonly bindings: readonly string[];
+  readonly bucket: string;
+  readonly secrets: readonly string[];
+  /** Of the worker's code, as it is and as it travels. */
+  readonly bytes: { readonly plain: number; readonly gzip: number };
+}
+
+/** wrangler.toml at the top of the package: two folders up from the sources as from the bundle. */
+export const OWN_CONFIG = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
+
+/** Everything but the upload; needs no network. Throws: edge.not-installed, edge.deploy-failed. */
+export async function rehearse(options: DeployOptions, wrangler: Wrangler): Promise<Deployment> {
+  const deployment = await describe(options);
+  await step(wrangler, deployArgs(options, ["--dry-run"]));
+  return deployment;
+}
+
+/** Bucket, secrets, worker. Throws: edge.not-installed, edge.deploy-failed. */
+export async function deploy(
+  options: DeployOptions,
+  wrangler: Wrangler,
+  log: (text: string) => void,
+): Promise<Deployment & { readonly url: string | undefined; readonly adminTokenFile: string }> {
+  const deployment = await describe(options);
+  await ensureBucket(options, wrangler, log);
+  const missing = await missingSecrets(options, wrangler);
+  const secretsFile = path.join(options.state, "secrets.json");
+  const adminTokenFile = path.join(options.state, "admin-token");
+  try {
+    const upload = await writeSecrets(options.state, secretsFile, missing, log);
+    log("uploading the worker");
+    const run = await step(wrangler, deployArgs(options, upload));
+    return { ...deployment, url: urlOf(run), adminTokenFile };
+  } finally {
+    await rm(secretsFile, { force: true });
+  }
+}
+
+async function describe(options: DeployOptions): Promise<Deployment> {
+  const code = await readFile(workerOf(options)).catch((cause: unknown) => {
+    throw new Failure("edge.not-installed", { missing: workerOf(options) }, { cause });
+  });
+  const { name, durableObjects, bucketBinding, bucketName } = WORKER_SETTINGS;
+  return {
+    name,
+    bindings: [...Object.keys(durableObjects), bucketBinding],
+    bucket: bucketName,
+    secrets: WORKER_SECRETS,
+    bytes: { plain: code.length, gzip: (await promisify(gzip)(code)).length },
+  };
+}
+
+/** The bundle goes up as it is: what was tested is what runs. */
+function deployArgs(options: DeployOptions, more: readonly string[]): string[] {
+  return ["deploy", workerOf(options), "--no-bundle", "--config", options.config, ...more];
+}
+
+function workerOf(options: DeployOptions): string {
+  return options.worker ?? builtWorker();
+}
+
+async function ensureBucket({ config }: DeployOptions, wrangler: Wrangler, log: (text: string) => void): Promise<void> {
+  const bucket = WORKER_SETTINGS.bucketName;
+  const { code } = await wrangler(["r2", "bucket", "info", bucket, "--json", "--config", config]);
+  if (code === 0) return;
+  log(`creating the bucket ${bucket}`);
+  await step(wrangler, ["r2", "bucket", "create", bucket, "--config", config]);
+}
+
+/** Secrets that the worker does not have yet; all of them before the first deployment, when there is no worker to ask. */
+async function missingSecrets({ config }: DeployOptions, wrangler: Wrangler): Promise<string[]> {
+  const { code, printed } = await wrangler(["secret", "list", "--format", "json", "--config", config]);
+  const known = code === 0 ? namesIn(printed) : new Set();
+  return WORKER_SECRETS.filter((name) => !known.has(name));
+}
+
+function namesIn(printed: string): Set<unknown> {
+  const list = JSON.parse(printed.slice(printed.indexOf("["), printed.lastIndexOf("]") + 1)) as { name: string }[];
+  return new Set(list.map(({ name }) => name));
+}
+
+/** wrangler's arguments that carry the missing secrets. A copy stays in the state folder: without it they are lost. */
+async function writeSecrets(
+  state: string,
+  file: string,
+  missing: readonly string[],
+  log: (text: string) => void,
+): Promise<string[]> {
+  if (missing.length === 0) return [];
+  const { adminToken, keyWrapSecret } = await readOrMakeSecrets(state);
+  const values: Readonly<Record<string, string>> = { ADMIN_TOKEN: adminToken, KEY_WRAP_SECRET: keyWrapSecret };
+  await mkdir(state, { recursive: true });
+  const chosen = Object.fromEntries(missing.map((name) => [name, values[name]]));
+  await writeFile(file, JSON.stringify(chosen), { mode: 0o600 });
+  log(`setting ${missing.join(" and ")}; keep ${state}, it holds the only copy`);
+  return ["--secrets-file", file];
+}
+
+async function step(wrangler: Wrangler, args: readonly string[]): Promise<WranglerRun> {
+  const run = await wrangler(args);
+  if (run.code === 0) return run;
+  // the last lines are the ones that say why
+  const reason = run.printed.trim().split("\n").slice(-12).join("\n");
+  throw new Failure("edge.deploy-failed", { step: `wrangler ${args.slice(0, 3).join(" ")}`, reason });
+}
+
+/** The address that wrangler reports; undefined for a worker that only has routes of its own. */
+function urlOf({ events }: WranglerRun): string | undefined {
+  const targets = events.find(({ type }) => type === "deploy")?.["targets"];
+  const [first] = Array.isArray(targets) ? (targets as unknown[]) : [];
+  return typeof first === "string" ? first : undefined;
+}
