@@ -23,6 +23,8 @@ export const PACK_SAVING_SHARE_MIN = 0.03;
 export const OBJECT_BYTES_MAX = 95 * MIB;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
 export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
+/** A zstd frame may ask its reader for a window of 2^this bytes: levels up to 19 take no more; a larger one is an attack. */
+export const ZSTD_WINDOW_LOG_MAX = 23;
 /** Largest index of the recipes an install keeps: 100 B a content x 2 M. */
 export const RECIPE_INDEX_BYTES_MAX = 256 * MIB;
 /** Recipes are collected in objects of about this size, so that 20,000 small files do not make 20,000 objects. */
@@ -189,12 +191,14 @@ export const RESYNC_CHUNKS_MAX = 8;
  * five times the time. Two threads at 6 fill a 200 Mbit/s line, and every player saves what the publisher spends once.
  */
 export const CHUNK_ZSTD_LEVEL = 6;
-/** zstd level of trees and recipes: small, written once, fetched by everyone. */
-export const METADATA_ZSTD_LEVEL = 12;
+/** zstd level of trees and recipes: small, written once, fetched by everyone, and mostly hashes that do not compress. */
+export const METADATA_ZSTD_LEVEL = 9;
 /** Objects on their way to the origin at once. */
 export const UPLOADS_AT_ONCE = 4;
 /** Tries of one request to the edge before a publish gives up; waits double from one second: half a minute in all. */
 export const EDGE_TRIES = 6;
+/** Days that an unused object stays in the publisher's cache. Longer than a holiday between two releases. */
+export const CACHE_DAYS = 60;
 /** Deltas made for a release when the publisher does not say. */
 export const DELTAS_DEFAULT = 3;
 export const DELTAS_MAX = 20;
@@ -252,6 +256,8 @@ export const ORIGIN_SLICE_BYTES = MIB;
 export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
 /** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
 export const ORIGIN_BAD_MAX = 1;
+/** Largest answer to a scrape of one swarm: three counts and a name. */
+export const SCRAPE_BYTES_MAX = 4 * KIB;
 /** Largest answer to join: a few URLs with tokens. */
 export const JOIN_BYTES_MAX = 64 * KIB;
 /** Ranged GETs in flight: hides the round trip; more gains nothing over HTTP/1.1 keep-alive to one origin. */

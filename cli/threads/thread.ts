@@ -8,3 +8,4 @@ export { hashPieces } from "./jobs/hash-pieces.ts";
 export { landChunks } from "./jobs/land-chunks.ts";
 export { provePiece } from "./jobs/prove-piece.ts";
 export { verifyPiece } from "./jobs/verify-piece.ts";
+export { hashRanges } from "./jobs/hash-ranges.ts";

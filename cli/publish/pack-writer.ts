@@ -1,0 +1,123 @@
+/**
+ * New chunks -> packs on their way to the origin. Chunks lie in parts, the files that ingest jobs wrote; a pack is a list
+ * of ranges of parts and is never put together: it is hashed and sent from where it lies.
+ *
+ *   parts   |--- 0 ---|-- 1 --|---- 2 ----|
+ *   packs   |------ a -----|------ b ------|      a part goes away with the last pack that needs it
+ */
+import { openAsBlob } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type ObjectId } from "../../manifests/digest.ts";
+import { PACK_BYTES_MAX } from "../../manifests/limits.ts";
+import { type FileRange } from "../threads/jobs/hash-ranges.ts";
+import { runJob } from "../threads/pool.ts";
+import { type ChunkPlace } from "./chunk-table.ts";
+import { type ChunkSink, type NewChunk, type Part } from "./ingest.ts";
+import { type PackNames } from "./pack-names.ts";
+import { type Upload } from "./upload.ts";
+
+/** A part and how many still need it: the job that fills it, and packs. */
+interface SpooledPart extends Part {
+  readonly path: string;
+  users: number;
+}
+
+/** A range of a part. */
+interface Slice {
+  readonly part: SpooledPart;
+  readonly offset: number;
+  bytes: number;
+}
+
+/** The pack that chunks are being added to. */
+interface OpenPack {
+  readonly number: number;
+  readonly slices: Slice[];
+  bytes: number;
+}
+
+export class PackWriter implements ChunkSink {
+  readonly #spool: string;
+  readonly #names: PackNames;
+  readonly #upload: Upload;
+  readonly #signal: AbortSignal | undefined;
+  #open: OpenPack | undefined;
+  #parts = 0;
+
+  private constructor(spool: string, names: PackNames, upload: Upload, signal: AbortSignal | undefined) {
+    this.#spool = spool;
+    this.#names = names;
+    this.#upload = upload;
+    this.#signal = signal;
+  }
+
+  /** @param folder  where parts may lie until they are sent: as many bytes as UPLOADS_AT_ONCE packs and a few jobs */
+  static async create(folder: string, names: PackNames, upload: Upload, signal?: AbortSignal): Promise<PackWriter> {
+    return new PackWriter(await mkdtemp(join(folder, "parts-")), names, upload, signal);
+  }
+
+  nextPart(): Part {
+    const part: SpooledPart = { path: join(this.#spool, `${this.#parts++}`), users: 1 };
+    return part;
+  }
+
+  add({ size, raw, part, offset, stored }: NewChunk): ChunkPlace {
+    if (this.#open !== undefined && this.#open.bytes + stored > PACK_BYTES_MAX) this.#close(this.#open);
+    this.#open ??= { number: this.#names.reserve(), slices: [], bytes: 0 };
+    const pack = this.#open;
+    const place = { pack: pack.number, offset: pack.bytes, size, stored, raw };
+    appendSlice(pack.slices, part as SpooledPart, offset, stored);
+    pack.bytes += stored;
+    return place;
+  }
+
+  async partDone(part: Part): Promise<void> {
+    await this.#release(part as SpooledPart);
+    await this.#upload.ready();
+  }
+
+  /** Sends the last pack; when this is over, every pack has a name. Throws: what sending any of them threw. */
+  async finish(): Promise<void> {
+    if (this.#open !== undefined) this.#close(this.#open);
+    await this.#upload.done();
+  }
+
+  /** Takes the parts off the disk, whatever became of them. */
+  async dispose(): Promise<void> {
+    await rm(this.#spool, { recursive: true, force: true });
+  }
+
+  #close(pack: OpenPack): void {
+    this.#open = undefined;
+    this.#upload.start(async () => {
+      const ranges = pack.slices.map(({ part, offset, bytes }): FileRange => ({ path: part.path, offset, bytes }));
+      const id = (await runJob("hashRanges", ranges, this.#signal && { signal: this.#signal })) as ObjectId;
+      this.#names.name(pack.number, id);
+      await this.#upload.put(id, await blobOf(ranges));
+      for (const part of new Set(pack.slices.map((slice) => slice.part))) await this.#release(part);
+    });
+  }
+
+  async #release(part: SpooledPart): Promise<void> {
+    part.users -= 1;
+    if (part.users === 0) await rm(part.path, { force: true });
+  }
+}
+
+/** Chunks that lie one after another make one slice. */
+function appendSlice(slices: Slice[], part: SpooledPart, offset: number, bytes: number): void {
+  const last = slices.at(-1);
+  if (last?.part === part && last.offset + last.bytes === offset) {
+    last.bytes += bytes;
+    return;
+  }
+  if (slices.every((slice) => slice.part !== part)) part.users += 1;
+  slices.push({ part, offset, bytes });
+}
+
+/** The ranges as one body that is read from disk while it is sent. */
+async function blobOf(ranges: readonly FileRange[]): Promise<Blob> {
+  const slices = ranges.map(async ({ path, offset, bytes }) => (await openAsBlob(path)).slice(offset, offset + bytes));
+  return new Blob(await Promise.all(slices));
+}
