@@ -66,7 +66,7 @@ export function releasePath(channel: string, seq: number): string {
   return `${parseChannelName(channel)}/${seq}.json`;
 }
 
-/** The other way. Throws: object.malformed. */
+/** The other way. Throws: object.malformed; name.invalid for a channel that may not be called so. */
 export function parseReleasePath(path: string): { channel: string; seq: number } {
   const match = /^([^/]+)\/([1-9][0-9]{0,15})\.json$/.exec(path);
   const seq = Number(match?.[2]);

@@ -18,6 +18,7 @@ import {
   type BencodeInput,
 } from "./bencode.ts";
 import {
+  concatBytes,
   EMPTY_ROOT,
   equalBytes,
   fromHex,
@@ -211,7 +212,7 @@ interface InfoFile {
 function infoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): BencodeInput {
   return dict({
     "file tree": fileTreeOf(files),
-    files: files.flatMap((file, i) => v1EntriesOf(file, i === files.length - 1 ? 1 : pieceLength)),
+    files: files.flatMap((file) => v1EntriesOf(file, isPadded(files) ? pieceLength : 1)),
     "meta version": 2,
     name,
     "piece length": pieceLength,
@@ -244,16 +245,19 @@ function fileTreeOf(files: readonly InfoFile[]): TreeNode {
   return root;
 }
 
-/** The v1 hashes of all files. After the last one there is no padding, so its last piece counts without zeros. */
+/**
+ * Whether every file is followed by padding up to a whole piece, the last one too: libtorrent does so by default (what it
+ * calls canonical), but for a lone file. Without tail padding it would be a different info hash.
+ */
+function isPadded(files: readonly unknown[]): boolean {
+  return files.length !== 1;
+}
+
+/** The v1 hashes of all files, each over its padding. */
 function piecesOf(files: readonly TorrentFile[]): Uint8Array {
-  const pieces = new Uint8Array(files.reduce((sum, file) => sum + file.sha1.length, 0));
-  let at = 0;
-  for (const file of files) {
-    pieces.set(file.sha1, at);
-    at += file.sha1.length;
-  }
-  const tail = files.at(-1)?.sha1Tail;
-  if (tail !== undefined) pieces.set(tail, at - tail.length);
+  const pieces = concatBytes(files.map((file) => file.sha1));
+  const lone = isPadded(files) ? undefined : files[0];
+  if (lone !== undefined) pieces.set(lone.sha1Tail, pieces.length - lone.sha1Tail.length);
   return pieces;
 }
 

@@ -106,7 +106,7 @@ function parseLine(bytes: Uint8Array, line: number): TreeFile {
   const file: TreeFile = {
     path: parseSafePath(typeof fields["path"] === "string" ? fields["path"] : ""),
     size: parseCount(fields["size"], "size", line),
-    root: parseRoot(fields["root"], line),
+    root: parseName(fields["root"], parsePiecesRoot, "root", line),
     exec: fields["exec"] === true,
     recipe: parseRecipeRef(fields, line),
     ...parseParts(fields["parts"], line),
@@ -135,9 +135,13 @@ function parseCount(value: unknown, field: string, line: number): number {
   return value;
 }
 
-function parseRoot(value: unknown, line: number): PiecesRoot {
-  if (typeof value !== "string") throw malformed("no root", line);
-  return parsePiecesRoot(value);
+/** A name made of a hash, read by `parse`. */
+function parseName<Name>(value: unknown, parse: (text: string) => Name, field: string, line: number): Name {
+  try {
+    return parse(typeof value === "string" ? value : "");
+  } catch (cause) {
+    throw malformed(`${field} is not 64 lowercase hex digits`, line, cause);
+  }
 }
 
 function parseRecipeRef(fields: Readonly<Record<string, unknown>>, line: number): RecipeRef | null {
@@ -148,7 +152,7 @@ function parseRecipeRef(fields: Readonly<Record<string, unknown>>, line: number)
   const offset = parseCount(at[0], "recipe offset", line);
   const bytes = parseCount(at[1], "recipe length", line);
   if (bytes === 0 || offset + bytes > OBJECT_BYTES_MAX) throw malformed("recipe outside its object", line);
-  return { object: parseObjectId(recipe), offset, bytes };
+  return { object: parseName(recipe, parseObjectId, "recipe", line), offset, bytes };
 }
 
 function parseParts(value: unknown, line: number): { parts?: readonly string[] } {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   bytesOfKey,
@@ -41,7 +41,7 @@ test("reads back what it wrote, and writes again what it read", () => {
 
 test("a value has one encoding: whatever parses is written back as the same bytes", () => {
   const soup = fc
-    .array(fc.constantFrom(..."ilde-:0123456789ab"), { maxLength: 16 })
+    .array(fc.constantFrom(...Array.from("ilde-:0123456789ab")), { maxLength: 16 })
     .map((chars) => bytes(chars.join("")));
   const flipped = fc.tuple(values, fc.nat(), fc.nat({ max: 7 })).map(([value, where, bit]) => {
     const written = encodeBencode(value);
@@ -79,11 +79,7 @@ test("keys may be any bytes and are written in byte order", () => {
   const entries = new Map(
     [keyOfBytes(new Uint8Array([0xff])), keyOfText("é"), "b", ""].map((key) => [key, 1] as const),
   );
-  expect([...encodeBencode(entries)]).toEqual(
-    [..."d0:i1e1:bi1e2:", 0xc3, 0xa9, ..."i1e1:", 0xff, ..."i1ee"].map((c) =>
-      typeof c === "string" ? c.charCodeAt(0) : c,
-    ),
-  );
+  expect(keyOfBytes(encodeBencode(entries))).toBe("d0:i1e1:bi1e2:\xc3\xa9i1e1:\xffi1ee");
   fc.assert(
     fc.property(fc.uint8Array(), (key) => {
       expect([...bytesOfKey(keyOfBytes(key))]).toEqual([...key]);

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Chunker, chunkSizesFor, type ChunkSizes } from "../../manifests/chunker.ts";
 import { CHUNK_BYTES, CHUNK_BYTES_LARGE, CHUNK_BYTES_MAX, CHUNK_LARGE_TITLE_BYTES } from "../../manifests/limits.ts";
@@ -79,20 +79,19 @@ describe("laws", () => {
   });
 });
 
+/** Lengths -> where each chunk ends. */
+function endsOf(lengths: readonly number[]): number[] {
+  let end = 0;
+  return lengths.map((length) => (end += length));
+}
+
 test("an insertion moves only the cuts beside it", () => {
   const before = pseudoRandomBytes(21, 4_000_000);
   const after = new Uint8Array(before.length + 100);
   after.set(before.subarray(0, 2_000_000));
   after.set(before.subarray(2_000_000), 2_000_100);
-  const ends = (lengths: readonly number[]) =>
-    lengths.map(
-      (
-        (end) => (length: number) =>
-          (end += length)
-      )(0),
-    );
   const distanceFromEnd = (content: Uint8Array) =>
-    new Set(ends(chunksOf(content, CHUNK_BYTES)).map((end) => content.length - end));
+    new Set(endsOf(chunksOf(content, CHUNK_BYTES)).map((end) => content.length - end));
   const again = distanceFromEnd(after);
   const shared = [...distanceFromEnd(before)].filter((distance) => again.has(distance));
   // Half the file lies behind the insertion: all of its cuts but a few are found again.

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { EMPTY_ROOT, equalBytes, fromHex, toHex, type PiecesRoot } from "../../manifests/digest.ts";
 import { BLOCK_BYTES } from "../../manifests/limits.ts";
@@ -29,6 +29,12 @@ function hashOf(content: Uint8Array, pieceLength: number, splits: readonly numbe
   hasher.update(content.subarray(at));
   return hasher.finish();
 }
+
+const proofOf = (content: Uint8Array, block: number) => ({
+  bytes: content.slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES),
+  proof: proveBlock(leafHashes(content, sha256), block, sha256),
+  root: hashOf(content, PIECE).root,
+});
 
 describe("golden vectors", () => {
   test.each(vectors)("$size bytes in pieces of $pieceLength", ({ size, pieceLength, root, layer, sha1, sha1Tail }) => {
@@ -142,11 +148,6 @@ describe("the proof of a block", () => {
   const cases = sizes.chain((size) =>
     fc.record({ size: fc.constant(size), block: fc.nat({ max: Math.ceil(size / BLOCK_BYTES) - 1 }) }),
   );
-  const proofOf = (content: Uint8Array, block: number) => ({
-    bytes: content.slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES),
-    proof: proveBlock(leafHashes(content, sha256), block, sha256),
-    root: hashOf(content, PIECE).root,
-  });
 
   test("verifies for every block of every file", () => {
     fc.assert(

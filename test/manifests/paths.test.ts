@@ -1,10 +1,12 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkPathSet, comparePaths, parseSafePath } from "../../manifests/paths.ts";
 import { PATH_BYTES_MAX, PATH_DEPTH_MAX, PATH_SEGMENT_BYTES_MAX } from "../../manifests/limits.ts";
 
 const unsafe = expect.objectContaining({ code: "path.unsafe" });
 const set = (...paths: string[]): void => checkPathSet(paths.map(parseSafePath));
+/** UTF-8 as text of one unit a byte, so that `<` compares bytes. */
+const bytes = (text: string) => [...new TextEncoder().encode(text)].map((b) => String.fromCharCode(b)).join("");
 
 describe("one path", () => {
   test.each([
@@ -59,7 +61,7 @@ describe("one path", () => {
     ["a control character", "a\nb"],
     ["DEL", "a\x7fb"],
     ["C1", "a\x9bb"],
-    ...[...'<>:"|?*'].map((char) => [`the character ${char}`, `a${char}b`]),
+    ...Array.from('<>:"|?*').map((char) => [`the character ${char}`, `a${char}b`]),
     ["an alternate stream", "file.txt:stream"],
     ...["CON", "con", "Prn", "AUX", "nul", "COM1", "com9", "COM¹", "lpt²", "LPT1", "CONIN$", "conout$"].map((name) => [
       "a device",
@@ -212,7 +214,6 @@ describe("order", () => {
   test("is the order of UTF-8 bytes", () => {
     const units = fc.constantFrom("a", "/", ".", "é", "\ud7ff", "\ue000", "\uffff", "\u{10000}", "\u{10ffff}");
     const paths = fc.array(units, { maxLength: 6 }).map((parts) => parts.join(""));
-    const bytes = (text: string) => [...new TextEncoder().encode(text)].map((b) => String.fromCharCode(b)).join("");
     fc.assert(
       fc.property(paths, paths, (a, b) => {
         const expected = bytes(a) < bytes(b) ? -1 : bytes(a) > bytes(b) ? 1 : 0;

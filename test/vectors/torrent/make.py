@@ -30,11 +30,13 @@ CASES = [
     ("empty files first, in the middle and last", "title-1.0.0", 32 * KIB, [
         ("a", 0, 1, False), ("b", 40 * KIB, 2, False), ("c", 0, 3, False), ("d", 100, 4, False), ("e", 0, 5, False)]),
     ("the last file ends on a piece", "title-1.0.0", 32 * KIB, [("a", 9, 1, False), ("b", 32 * KIB, 2, False)]),
+    ("one file and an empty one", "title-1.0.0", 16 * KIB, [("a", 5, 1, False), ("b", 0, 2, False)]),
+    ("an empty file and one file", "title-1.0.0", 16 * KIB, [("a", 0, 1, False), ("b", 20 * KIB, 2, False)]),
     ("executables", "title-1.0.0", 32 * KIB, [
         ("bin/run", 20 * KIB, 1, True), ("bin/empty", 0, 2, True), ("readme.txt", 70 * KIB, 3, False)]),
     ("order goes by segments, not by characters", "title-1.0.0", 16 * KIB, [
         ("a/z", 1, 1, False), ("a b", 2, 2, False), ("a!", 3, 3, False), ("a-b/c", 4, 4, False), ("a.b", 5, 5, False),
-        ("a0", 6, 6, False), ("A", 7, 7, False), ("a/b/c", 8, 8, False), ("a/b.c", 9, 9, False)]),
+        ("a0", 6, 6, False), ("B", 7, 7, False), ("a/b/c", 8, 8, False), ("a/b.c", 9, 9, False)]),
     ("order goes by bytes, not by UTF-16", "title-1.0.0", 16 * KIB, [
         ("\U0001f3ae.png", 1, 1, False), ("\uff5e.png", 2, 2, False), ("\ufb10\u4e2d", 3, 3, False),
         ("z", 4, 4, False), ("\u00e9", 5, 5, False)]),
