@@ -4,7 +4,7 @@
  *
  * A hybrid torrent has two info hashes, and a swarm has a door for each. Players, completions and bytes are counted over
  * both; peers are handed out by door, because libtorrent greets every peer it was told of for the v2 hash with that hash,
- * and a v1 client (webtorrent) hangs up on it (docs/decisions).
+ * and a v1 client (webtorrent, aria2) hangs up on it (docs/decisions/0007).
  */
 import { OFFERS_MAX, OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import { portBytes } from "../../manifests/wire/address.ts";
