@@ -6,12 +6,19 @@ import { type ObjectId, objectIdOf, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { RELEASE_BYTES_MAX } from "../../manifests/limits.ts";
 import { type Choice, type LiveChannel, chooseRelease, liveOf } from "../../manifests/trust/live.ts";
-import { type SignedRelease, type TargetsRole, type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts";
+import {
+  type RoleHolders,
+  type SignedRelease,
+  type TargetsRole,
+  type UnixSeconds,
+  toUnixSeconds,
+} from "../../manifests/trust/roles.ts";
 import { type TitleFile, pinnedRoot } from "../../manifests/trust/title-file.ts";
 import {
   type VerifiedRelease,
   checkNotExpired,
   checkVersion,
+  delegateOf,
   releasesOf,
   verifyRelease,
 } from "../../manifests/trust/verify.ts";
@@ -41,6 +48,15 @@ export type ReleaseStatus = "live" | "held" | "superseded";
 
 export interface ListedRelease extends SignedRelease {
   readonly status: ReleaseStatus;
+}
+
+/** A channel as its publisher finds it. */
+export interface ChannelState {
+  /** Of the role; the next one has to be above. */
+  readonly version: number;
+  /** Who signs it. */
+  readonly holders: RoleHolders;
+  readonly releases: readonly SignedRelease[];
 }
 
 export interface Freshness {
@@ -160,6 +176,16 @@ export class TrustedTitle {
       .filter((name) => !refused.has(name))
       .flatMap((name) => this.#listed(name))
       .toSorted((a, b) => a.seq - b.seq);
+  }
+
+  /**
+   * For a publisher: what the next version of a channel's role builds upon, whether or not the last one has expired.
+   * Throws: release.not-found for an unknown channel, metadata.* when the role is not sound.
+   */
+  channelState(channel: string): ChannelState {
+    const role = this.#soundRole(channel);
+    const { keyids, threshold } = delegateOf(this.#verified().targets, channel);
+    return { version: role.version, holders: { keyids, threshold }, releases: releasesOf(role, channel) };
   }
 
   /** What the edge says of a channel; undefined when nothing has been made current there. Throws: metadata.invalid. */
@@ -311,10 +337,15 @@ export class TrustedTitle {
   }
 
   #role(channel: string): TargetsRole {
+    const role = this.#soundRole(channel);
+    checkNotExpired(channel, role, this.#time);
+    return role;
+  }
+
+  #soundRole(channel: string): TargetsRole {
     const role = this.#verified().channels.get(channel);
     if (role === undefined) throw new Failure("release.not-found", { channel, expected: this.channels() });
     if (role instanceof Failure) throw role;
-    checkNotExpired(channel, role, this.#time);
     return role;
   }
 

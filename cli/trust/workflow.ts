@@ -3,7 +3,7 @@
  * and when to remember it. tuf-js decides whether it is believed; then our own stricter reading must agree.
  *
  * Why the set and not tuf-js's `Updater`: that one writes its cache in place (a crash bricks it), turns every error after
- * the timestamp into a text, has no clock option and cannot list what a role holds. docs/decisions has the entry.
+ * the timestamp into a text, has no clock option and cannot list what a role holds: docs/decisions/0006.
  */
 import { BadVersionError, EqualVersionError, ExpiredMetadataError } from "tuf-js/dist/error.js";
 import { TrustedMetadataStore } from "tuf-js/dist/store.js";
@@ -52,7 +52,10 @@ export interface TrustedRoles {
   readonly snapshot: SnapshotRole;
   readonly targets: TargetsRole;
   readonly live: TargetsRole;
-  /** Channel -> its role, or why that channel alone cannot be trusted: a neglected beta must not stop stable. */
+  /**
+   * Channel -> its role, or why that channel alone cannot be trusted: a neglected beta must not stop stable. A role here
+   * may have expired: that is for the caller to judge, because its publisher must still be able to build upon it.
+   */
   readonly channels: ReadonlyMap<string, TargetsRole | Failure>;
 }
 
@@ -65,14 +68,18 @@ export async function followWorkflow(input: WorkflowInput): Promise<TrustedRoles
   checkNotExpired("timestamp", timestamp, input.now);
   const snapshotBytes = await takeSnapshot(set, input, timestamp); //    §5.5
   const snapshot = await openSnapshot(snapshotBytes, root, machineCrypto);
+  checkNotExpired("snapshot", snapshot, input.now);
   const targetsBytes = await takeTargets(set, input, snapshot, "targets", "root"); // §5.6
   const targets = await openTargets(targetsBytes, root, machineCrypto);
+  checkNotExpired("targets", targets, input.now);
 
   const take = async (name: string): Promise<TargetsRole> =>
     openDelegated(await takeTargets(set, input, snapshot, name, "targets"), name, targets, machineCrypto);
   const live = await take(LIVE_ROLE);
+  checkNotExpired(LIVE_ROLE, live, input.now);
   const channels = new Map<string, TargetsRole | Failure>();
-  for (const name of channelsOf(targets)) channels.set(name, await take(name).catch(untrustedOnly));
+  for (const name of channelsOf(targets))
+    channels.set(name, await take(name).catch((error: unknown) => setAside(error, input.source)));
   return { root, timestamp, timestampBytes, snapshot, targets, live, channels };
 }
 
@@ -147,7 +154,7 @@ async function takeSnapshot(
   return fetched;
 }
 
-/** `targets` under root, or a role that `targets` delegates. */
+/** `targets` under root, or a role that `targets` delegates; sound, but perhaps expired: the caller checks that. */
 async function takeTargets(
   set: TrustedMetadataStore,
   { store, source }: WorkflowInput,
@@ -156,16 +163,24 @@ async function takeTargets(
   parent: string,
 ): Promise<Buffer> {
   const remembered = await store.read(name);
-  if (remembered !== undefined && believe(() => set.updateDelegatedTargets(remembered, name, parent)))
-    return remembered;
+  if (remembered !== undefined && believe(() => takeUnlessUnsound(set, remembered, name, parent))) return remembered;
   const fileName = `${name}.json`;
   // tuf-js's Updater meets a role that is missing here with a TypeError (FACTS section 3, trap 7)
   const meta = Object.hasOwn(snapshot.meta, fileName) ? snapshot.meta[fileName] : undefined;
   if (meta === undefined) throw new Failure("metadata.invalid", { role: name, reason: "not in the snapshot" });
   const fetched = await fetchListed(name, meta, source);
-  accept(name, () => set.updateDelegatedTargets(fetched, name, parent));
+  accept(name, () => takeUnlessUnsound(set, fetched, name, parent));
   await store.write(name, fetched);
   return fetched;
+}
+
+/** The snapshot is not expired, and a role's own expiry is looked at last (§5.6.6): expired, it is otherwise in order. */
+function takeUnlessUnsound(set: TrustedMetadataStore, bytes: Buffer, name: string, parent: string): void {
+  try {
+    set.updateDelegatedTargets(bytes, name, parent);
+  } catch (error) {
+    if (!(error instanceof ExpiredMetadataError)) throw error;
+  }
 }
 
 async function fetchListed(role: string, meta: MetaFile, source: MetadataSource | undefined): Promise<Buffer> {
@@ -209,7 +224,8 @@ function refusal(role: string, cause: unknown): Failure {
   return new Failure("metadata.invalid", { role, reason }, { cause });
 }
 
-function untrustedOnly(error: unknown): Failure {
-  if (error instanceof Failure && error.family === "untrusted") return error;
+/** A refused channel, or without a network one that is not remembered, concerns nobody but its own players. */
+function setAside(error: unknown, source: MetadataSource | undefined): Failure {
+  if (error instanceof Failure && (error.family === "untrusted" || source === undefined)) return error;
   throw error;
 }

@@ -103,7 +103,6 @@ export type KeyTable = Readonly<Record<string, Key>>;
 export type RoleHolders = v.InferOutput<typeof Holders>;
 /** Version, length and hash of a metadata file, as snapshot and timestamp list it. */
 export type MetaFile = v.InferOutput<typeof MetaFileShape>;
-export type TargetFile = v.InferOutput<typeof TargetFileShape>;
 export type RootRole = v.InferOutput<typeof RootShape>;
 /** `targets`, every channel and `live` share this shape. */
 export type TargetsRole = v.InferOutput<typeof TargetsShape>;

@@ -176,6 +176,12 @@ test("a beta that nobody signs any more does not stop stable", async () => {
     expect([...title.problems()]).toMatchObject([["beta", { code: "metadata.expired" }]]);
     expect(title.releases().map(({ channel }) => channel)).toEqual(["stable"]);
     expect(() => title.releases("beta")).toThrow(expect.objectContaining({ code: "metadata.expired" }));
+    // its publisher can still build upon it
+    expect(title.channelState("beta")).toEqual({
+      version: 1,
+      holders: { keyids: [repository.keys.channels["beta"]?.keyid], threshold: 1 },
+      releases: [],
+    });
   });
 });
 
@@ -207,6 +213,18 @@ test("without a network, remembered metadata that was tampered with is refused",
     await writeFile(file, (await readFile(file, "utf8")).replace("1.0.0", "6.6.6"));
     const title = await player.open();
     await expect(title.loadCached()).rejects.toMatchObject({ code: "edge.unreachable" });
+  });
+});
+
+test("without a network, a channel that was refused before does not hide the others", async () => {
+  await onStage(async ({ repository, player }) => {
+    await repository.signChannel("beta", repository.keys.online);
+    await repository.signOnline();
+    await player.refreshed();
+    const title = await player.open();
+    await title.loadCached();
+    expect(title.releases().map(({ seq }) => seq)).toEqual([1]);
+    expect([...title.problems().keys()]).toEqual(["beta"]);
   });
 });
 
