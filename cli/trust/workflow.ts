@@ -78,8 +78,9 @@ export async function followWorkflow(input: WorkflowInput): Promise<TrustedRoles
   const live = await take(LIVE_ROLE);
   checkNotExpired(LIVE_ROLE, live, input.now);
   const channels = new Map<string, TargetsRole | Failure>();
-  for (const name of channelsOf(targets))
+  for (const name of channelsOf(targets)) {
     channels.set(name, await take(name).catch((error: unknown) => setAside(error, input.source)));
+  }
   return { root, timestamp, timestampBytes, snapshot, targets, live, channels };
 }
 
