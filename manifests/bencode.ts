@@ -32,6 +32,7 @@ const ZERO = 0x30;
 const NINE = 0x39;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** A dictionary with ASCII keys; entries that are undefined are left out. */
 export function dict(entries: Readonly<Record<string, BencodeInput | undefined>>): ReadonlyMap<string, BencodeInput> {
@@ -42,7 +43,21 @@ export function dict(entries: Readonly<Record<string, BencodeInput | undefined>>
 
 /** Text -> the dictionary key that is its UTF-8. */
 export function keyOfText(text: string): string {
-  return keyOfBytes(encoder.encode(text));
+  return isAscii(text) ? text : keyOfBytes(encoder.encode(text));
+}
+
+/** The other way. Throws: object.malformed when the key is not UTF-8. */
+export function textOfKey(key: string): string {
+  return isAscii(key) ? key : decodeUtf8(bytesOfKey(key));
+}
+
+/** A byte string that is text. Throws: object.malformed when it is not UTF-8. */
+export function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw new Failure("object.malformed", { kind: "bencode", reason: "text that is not UTF-8" }, { cause });
+  }
 }
 
 /** Bytes -> the dictionary key that is those bytes. */
@@ -88,7 +103,7 @@ class Writer {
 
   value(value: BencodeInput): void {
     if (typeof value === "number") this.#integer(value);
-    else if (typeof value === "string") this.#string(encoder.encode(value));
+    else if (typeof value === "string") this.#key(keyOfText(value));
     else if (value instanceof Uint8Array) this.#string(value);
     else if (value instanceof Map) this.#dict(value as ReadonlyMap<string, BencodeInput>);
     else this.#list(value as readonly BencodeInput[]);
@@ -100,32 +115,39 @@ class Writer {
 
   #integer(value: number): void {
     if (!Number.isSafeInteger(value)) throw new RangeError(`bencode has no number ${value}`);
-    this.#ascii(`i${value === 0 ? 0 : value}e`);
+    this.#units(`i${value === 0 ? 0 : value}e`);
   }
 
   #string(value: Uint8Array): void {
-    this.#ascii(`${value.length}:`);
+    this.#units(`${value.length}:`);
     this.#reserve(value.length);
     this.#bytes.set(value, this.#length);
     this.#length += value.length;
   }
 
+  /** A byte string that comes as a key: one UTF-16 unit a byte. */
+  #key(key: string): void {
+    this.#units(`${key.length}:`);
+    this.#units(key);
+  }
+
   #list(values: readonly BencodeInput[]): void {
-    this.#ascii("l");
+    this.#units("l");
     for (const value of values) this.value(value);
-    this.#ascii("e");
+    this.#units("e");
   }
 
   #dict(values: ReadonlyMap<string, BencodeInput>): void {
-    this.#ascii("d");
-    for (const [key, value] of [...values].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-      this.#string(bytesOfKey(key));
-      this.value(value);
+    this.#units("d");
+    // toSorted without a comparison orders by UTF-16 unit, which for these keys is byte
+    for (const key of [...values.keys()].toSorted()) {
+      this.#key(key);
+      this.value(values.get(key) ?? "");
     }
-    this.#ascii("e");
+    this.#units("e");
   }
 
-  #ascii(text: string): void {
+  #units(text: string): void {
     this.#reserve(text.length);
     for (let i = 0; i < text.length; i++) this.#bytes[this.#length++] = text.charCodeAt(i);
   }
@@ -232,4 +254,8 @@ class Reader {
   #malformed(reason: string): Failure {
     return new Failure("object.malformed", { kind: "bencode", reason, offset: this.#at });
   }
+}
+
+function isAscii(text: string): boolean {
+  return /^[\0-\x7f]*$/.test(text);
 }

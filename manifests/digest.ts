@@ -58,7 +58,7 @@ export function fromHex(text: string): Uint8Array<ArrayBuffer> {
     throw new Failure("object.bad-name", { found: text.slice(0, 80), expected: "hex digits" });
   }
   const bytes = new Uint8Array(text.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = nibble(text, 2 * i) * 16 + nibble(text, 2 * i + 1);
   return bytes;
 }
 
@@ -82,6 +82,12 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffe
 }
 
 const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Value of the hex digit at `at`: "0" is 0x30, "A" 0x41, "a" 0x61. Roots are read by the ten thousand. */
+function nibble(text: string, at: number): number {
+  const unit = text.charCodeAt(at);
+  return (unit & 0xf) + (unit > 0x39 ? 9 : 0);
+}
 
 function parseHex256(text: string): string {
   if (!HEX_256.test(text)) {

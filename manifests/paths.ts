@@ -41,7 +41,7 @@ const PATH_CHECKS: readonly Check[] = [
   { reason: "absolute", refuses: (path) => path.startsWith("/") },
   { reason: "a drive of Windows", refuses: (path) => /^[A-Za-z]:/.test(path) },
   { reason: 'a character that Windows refuses (< > : " | ? *)', refuses: (path) => /[<>:"|?*]/.test(path) },
-  { reason: `over ${PATH_BYTES_MAX} bytes`, refuses: (path) => utf8Length(path) > PATH_BYTES_MAX },
+  { reason: `over ${PATH_BYTES_MAX} bytes`, refuses: (path) => isLonger(path, PATH_BYTES_MAX) },
   { reason: `deeper than ${PATH_DEPTH_MAX} segments`, refuses: (path) => path.split("/").length > PATH_DEPTH_MAX },
   {
     reason: `under ${PADDING_FOLDER}, which torrents use for padding (BEP 47)`,
@@ -65,7 +65,7 @@ const SEGMENT_CHECKS: readonly Check[] = [
   },
   {
     reason: `a segment over ${PATH_SEGMENT_BYTES_MAX} bytes`,
-    refuses: (segment) => utf8Length(segment) > PATH_SEGMENT_BYTES_MAX,
+    refuses: (segment) => isLonger(segment, PATH_SEGMENT_BYTES_MAX),
   },
   {
     reason: `${STATE_FOLDER}, the patcher's own folder`,
@@ -75,10 +75,11 @@ const SEGMENT_CHECKS: readonly Check[] = [
 
 /** Untrusted text -> a path that may be joined to an install's folder. Throws: path.unsafe {path, reason}. */
 export function parseSafePath(text: string): SafePath {
-  const reason =
-    PATH_CHECKS.find((check) => check.refuses(text))?.reason ??
-    SEGMENT_CHECKS.find((check) => text.split("/").some((segment) => check.refuses(segment)))?.reason;
-  if (reason !== undefined) throw unsafe(text, reason);
+  const segments = text.split("/");
+  const refusal =
+    PATH_CHECKS.find((check) => check.refuses(text)) ??
+    SEGMENT_CHECKS.find((check) => segments.some((segment) => check.refuses(segment)));
+  if (refusal !== undefined) throw unsafe(text, refusal.reason);
   return text as SafePath;
 }
 
@@ -140,8 +141,9 @@ const STATE_FOLDER_FOLDED = foldPath(STATE_FOLDER);
 
 const encoder = new TextEncoder();
 
-function utf8Length(text: string): number {
-  return encoder.encode(text).length;
+/** Whether the text is longer than this in UTF-8, where a UTF-16 unit is 1 to 3 bytes: short paths are not encoded. */
+function isLonger(text: string, bytesMax: number): boolean {
+  return 3 * text.length > bytesMax && encoder.encode(text).length > bytesMax;
 }
 
 /** Surrogates stand for code points above every other UTF-16 unit; shift U+E000..U+FFFF below them. */

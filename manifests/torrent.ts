@@ -7,12 +7,13 @@
  * are golden vectors. Always the multi-file layout: a release of one file is a folder with one file.
  */
 import {
-  bytesOfKey,
   decodeBencodeEntries,
+  decodeUtf8,
   dict,
   encodeBencode,
   keyOfBytes,
   keyOfText,
+  textOfKey,
   type Bencode,
   type BencodeDict,
   type BencodeInput,
@@ -278,7 +279,7 @@ function paddingOf(sizes: readonly number[], pieceLength: number): number {
 function* filesOf(node: BencodeDict, folders: readonly string[]): Generator<{ path: SafePath; entry: BencodeDict }> {
   for (const [key, value] of node) {
     const child = dictOf(value, "file tree");
-    const segments = [...folders, utf8Of(bytesOfKey(key), "file tree")];
+    const segments = [...folders, textOfKey(key)];
     if (child.has("")) yield { path: parseSafePath(segments.join("/")), entry: dictOf(child.get(""), "file tree") };
     else yield* filesOf(child, segments);
   }
@@ -342,19 +343,9 @@ function bytesOf(value: Bencode | undefined, field: string): Uint8Array {
 }
 
 function textOf(value: Bencode | undefined, field: string): string {
-  return utf8Of(bytesOf(value, field), field);
+  return decodeUtf8(bytesOf(value, field));
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function utf8Of(bytes: Uint8Array, field: string): string {
-  try {
-    return decoder.decode(bytes);
-  } catch (cause) {
-    throw malformed(`${field} is not UTF-8`, undefined, cause);
-  }
-}
-
-function malformed(reason: string, path?: SafePath, cause?: unknown): Failure {
-  return new Failure("object.malformed", { kind: "torrent", reason, path }, { cause });
+function malformed(reason: string, path?: SafePath): Failure {
+  return new Failure("object.malformed", { kind: "torrent", reason, path });
 }

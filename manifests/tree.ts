@@ -7,15 +7,7 @@
  * A tree has exactly one spelling, and a field this version does not know is refused: it could change what has to be
  * installed.
  */
-import {
-  concatBytes,
-  EMPTY_ROOT,
-  equalBytes,
-  parseObjectId,
-  parsePiecesRoot,
-  type ObjectId,
-  type PiecesRoot,
-} from "./digest.ts";
+import { concatBytes, EMPTY_ROOT, parseObjectId, parsePiecesRoot, type ObjectId, type PiecesRoot } from "./digest.ts";
 import { Failure } from "./failures.ts";
 import { OBJECT_BYTES_MAX, TREE_FILES_MAX, TREE_PLAIN_BYTES_MAX } from "./limits.ts";
 import { checkPathSet, comparePaths, parseSafePath, type SafePath } from "./paths.ts";
@@ -57,7 +49,7 @@ const PART_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 export function writeTree(tree: Tree): Uint8Array<ArrayBuffer> {
   const files = [...tree.files].toSorted((a, b) => comparePaths(a.path, b.path));
   checkPathSet(files.map((file) => file.path));
-  return concatBytes(files.map(writeLine));
+  return concatBytes(files.map((file) => encoder.encode(writeLine(file))));
 }
 
 /** Plain bytes, at most TREE_PLAIN_BYTES_MAX -> tree. Throws: object.malformed, object.too-large, path.unsafe. */
@@ -87,7 +79,7 @@ export function parseTree(plain: Uint8Array): Tree {
   return { files };
 }
 
-function writeLine(file: TreeFile): Uint8Array<ArrayBuffer> {
+function writeLine(file: TreeFile): string {
   // The order of keys is part of the format.
   const line = {
     path: file.path,
@@ -97,12 +89,13 @@ function writeLine(file: TreeFile): Uint8Array<ArrayBuffer> {
     ...(file.recipe === null ? {} : { recipe: file.recipe.object, at: [file.recipe.offset, file.recipe.bytes] }),
     ...(file.parts === undefined ? {} : { parts: file.parts }),
   };
-  return encoder.encode(`${JSON.stringify(line)}\n`);
+  return `${JSON.stringify(line)}\n`;
 }
 
-/** One line, newline included -> file. Writing it again must give the very bytes: no second spelling, no unknown field. */
+/** One line, newline included -> file. Writing it again must give the very text: no second spelling, no unknown field. */
 function parseLine(bytes: Uint8Array, line: number): TreeFile {
-  const fields = parseObject(bytes, line);
+  const text = decodeLine(bytes, line);
+  const fields = parseObject(text, line);
   const file: TreeFile = {
     path: parseSafePath(typeof fields["path"] === "string" ? fields["path"] : ""),
     size: parseCount(fields["size"], "size", line),
@@ -113,16 +106,24 @@ function parseLine(bytes: Uint8Array, line: number): TreeFile {
   };
   if ((file.size === 0) !== (file.root === EMPTY_ROOT)) throw malformed("size and root disagree", line);
   if ((file.size === 0) !== (file.recipe === null)) throw malformed("size and recipe disagree", line);
-  if (!equalBytes(writeLine(file), bytes)) throw malformed("not in canonical form, or a field is unknown", line);
+  if (writeLine(file) !== text) throw malformed("not in canonical form, or a field is unknown", line);
   return file;
 }
 
-function parseObject(bytes: Uint8Array, line: number): Readonly<Record<string, unknown>> {
+function decodeLine(bytes: Uint8Array, line: number): string {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw malformed("not UTF-8", line, cause);
+  }
+}
+
+function parseObject(text: string, line: number): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(decoder.decode(bytes));
+    value = JSON.parse(text);
   } catch (cause) {
-    throw malformed("not JSON in UTF-8", line, cause);
+    throw malformed("not JSON", line, cause);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw malformed("not an object", line);
   return value as Readonly<Record<string, unknown>>;

@@ -4,10 +4,12 @@ import {
   bytesOfKey,
   decodeBencode,
   decodeBencodeEntries,
+  decodeUtf8,
   dict,
   encodeBencode,
   keyOfBytes,
   keyOfText,
+  textOfKey,
   type Bencode,
 } from "../../manifests/bencode.ts";
 import { BENCODE_DEPTH_MAX } from "../../manifests/limits.ts";
@@ -85,6 +87,17 @@ test("keys may be any bytes and are written in byte order", () => {
       expect([...bytesOfKey(keyOfBytes(key))]).toEqual([...key]);
     }),
   );
+});
+
+test("a key that is text reads back as that text, and bytes that are not UTF-8 are not text", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "grapheme" }), (text) => {
+      expect(textOfKey(keyOfText(text))).toBe(text);
+      expect(keyOfText(text)).toBe(keyOfBytes(bytes(text)));
+    }),
+  );
+  expect(() => textOfKey("\xff")).toThrow(malformed);
+  expect(() => decodeUtf8(new Uint8Array([0xc3]))).toThrow(malformed);
 });
 
 test("a dictionary's entries come with the very bytes they were read from", () => {
