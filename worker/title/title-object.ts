@@ -30,7 +30,7 @@ import {
   verifyRelease,
 } from "../../manifests/trust/verify.ts";
 import { parseChannelName } from "../../manifests/release.ts";
-import { nonceExpiry } from "../../manifests/wire/signed-request.ts";
+import { type SignedRequestParameters, nonceExpiry } from "../../manifests/wire/signed-request.ts";
 import { CRYPTO, sha256 } from "../crypto.ts";
 import { type Env } from "../env.ts";
 import { metadataKey, objectKey } from "../origin/keys.ts";
@@ -42,7 +42,7 @@ import { makeOnlineKey, onlineKeyName, openSigner } from "./signer.ts";
 import { type Registration, type ReleaseRow, type RoleFile, TitleStore } from "./store.ts";
 
 /** Who sent a request: the operator with the admin token, or a publisher whose signature the worker has checked. */
-export type Sender = "admin" | { readonly keyid: string; readonly nonce: string; readonly created: number };
+export type Sender = "admin" | SignedRequestParameters;
 
 /** What isolates keep of a title for a few seconds (known-titles.ts). */
 export interface TitleFacts {
@@ -115,21 +115,27 @@ export class TitleObject extends DurableObject<Env> {
   async acceptRole(name: string, bytes: Uint8Array, sender: Sender): Promise<Answer<MetaFile>> {
     return await this.#exclusively(async () => {
       const { onlineKey } = this.#registered();
-      this.#admit(sender, name);
       const held = this.#store.role(name);
-      if (held?.meta.hashes.sha256 !== toHex(sha256(bytes))) {
-        await this.#keepRole(name, bytes, held?.meta.version ?? 0, onlineKeyName(onlineKey.publicKey).keyid);
+      const again = held?.meta.hashes.sha256 === toHex(sha256(bytes));
+      // the first root is what the admin token is for; sending it again is a retry
+      if (sender !== "admin") this.#admit(sender);
+      else if (name !== "root" || (held !== undefined && !again)) {
+        throw new Failure("request.unauthorized", { reason: "the admin token sets the first root only" });
       }
+      if (!again) await this.#keepRole(name, bytes, held?.meta.version ?? 0, onlineKeyName(onlineKey.publicKey).keyid);
       await this.#sign();
       return this.#roleMeta(name);
     });
   }
 
   /** Makes a signed release the current one of its channel. Repeatable. */
-  async publish(order: PublishOrder, sender: Sender): Promise<Answer<{ seq: number; live: LiveChannel }>> {
+  async publish(
+    order: PublishOrder,
+    sender: SignedRequestParameters,
+  ): Promise<Answer<{ seq: number; live: LiveChannel }>> {
     return await this.#exclusively(async () => {
       const registration = this.#registered();
-      this.#admit(sender, order.channel);
+      this.#admit(sender);
       const live = await this.#makeLive(registration.name, order);
       // the tracker knows the release before any player can
       await this.#tellSwarm(registration);
@@ -193,13 +199,8 @@ export class TitleObject extends DurableObject<Env> {
   }
 
   /** The worker has checked the signature; here is the current word on whose key it is, and whether it is a replay. */
-  #admit(sender: Sender, role: string): void {
+  #admit(sender: SignedRequestParameters): void {
     const root = this.#root();
-    if (sender === "admin") {
-      // the first root is what the admin token is for; sending it again is a retry
-      if (role === "root" && (root === undefined || root.version === 1)) return;
-      throw new Failure("request.unauthorized", { reason: "the admin token sets the first root only" });
-    }
     if (root === undefined || !publisherKeys(root, this.#targets()).has(sender.keyid)) {
       throw new Failure("request.unauthorized", { reason: "not a key of this title", keyid: sender.keyid });
     }

@@ -1,0 +1,442 @@
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { toHex } from "../../manifests/digest.ts";
+import { ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
+import { openFresh } from "../../manifests/trust/fresh.ts";
+import { liveOf } from "../../manifests/trust/live.ts";
+import {
+  type RootRole,
+  type SnapshotRole,
+  type TargetsRole,
+  type TimestampRole,
+  metadataFileName,
+} from "../../manifests/trust/roles.ts";
+import {
+  authorityOf,
+  openDelegated,
+  openRoot,
+  openSnapshot,
+  openTargets,
+  openTimestamp,
+} from "../../manifests/trust/verify.ts";
+import type { TitleObject } from "../../worker/title/title-object.ts";
+import { sha256 } from "../support/hashes.ts";
+import { testCrypto, testKey, verifyEd25519 } from "../support/role-keys.ts";
+import { ADMIN_TOKEN, Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
+
+const FILES = { "a.txt": noise(10, 1) };
+const NONCE = "0123456789abcdef".repeat(2);
+
+afterEach(() => vi.useRealTimers());
+
+const titleObject = (title: string): DurableObjectStub<TitleObject> => env.TITLES.getByName(title);
+
+async function file(title: string, name: string): Promise<Uint8Array> {
+  const response = await ask(`/t/${title}/metadata/${name}`);
+  await expectOk(response);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** The published repository, opened from the root down as a player opens it; every hash and signature checked. */
+async function openRepository(
+  title: string,
+  rootVersion = 1,
+): Promise<{
+  root: RootRole;
+  timestamp: TimestampRole;
+  snapshot: SnapshotRole;
+  targets: TargetsRole;
+  live: TargetsRole;
+}> {
+  const root = await openRoot(await file(title, `${rootVersion}.root.json`), undefined, testCrypto);
+  const timestamp = await openTimestamp(await file(title, "timestamp.json"), root, testCrypto);
+  const listed = async (name: string, meta: { version: number; length: number; hashes: { sha256: string } }) => {
+    const bytes = await file(title, metadataFileName(name, meta.version));
+    expect([bytes.length, toHex(sha256(bytes))]).toEqual([meta.length, meta.hashes.sha256]);
+    return bytes;
+  };
+  const snapshot = await openSnapshot(await listed("snapshot", timestamp.meta["snapshot.json"]), root, testCrypto);
+  const roleBytes = async (name: string): Promise<Uint8Array> => {
+    const meta = snapshot.meta[`${name}.json`];
+    if (meta === undefined) throw new Error(`snapshot does not list ${name}`);
+    return await listed(name, meta);
+  };
+  const targets = await openTargets(await roleBytes("targets"), root, testCrypto);
+  const live = await openDelegated(await roleBytes("live"), "live", targets, testCrypto);
+  return { root, timestamp, snapshot, targets, live };
+}
+
+describe("registration", () => {
+  test("only the admin token registers a title", async () => {
+    const publisher = await Publisher.make("reg-admin");
+    const body = new TextEncoder().encode("{}");
+    for (const token of ["wrong", "", `${ADMIN_TOKEN}x`]) {
+      const response = await publisher.postAsAdmin("", body, token);
+      expect(response.headers.get("www-authenticate")).not.toBeNull();
+      expect(await problemCode(response)).toBe("request.unauthorized");
+    }
+    expect(await problemCode(await ask("/t/reg-admin", { method: "POST" }))).toBe("request.unauthorized");
+    expect((await publisher.postAsAdmin("", body)).status).toBe(201);
+  });
+
+  test("until a root is set it gives the same key again; then the title exists", async () => {
+    const publisher = await Publisher.make("reg-again");
+    await publisher.openRegistration();
+    const first = publisher.online.keyid;
+    await publisher.openRegistration();
+    expect(publisher.online.keyid).toBe(first);
+    await expectOk(await publisher.postAsAdmin("/roles/root", await publisher.signedRoot(1)));
+    expect(await problemCode(await publisher.postAsAdmin("", new Uint8Array()))).toBe("title.exists");
+  });
+
+  test("each title has a key of its own, and at rest it is wrapped", async () => {
+    const [one, two] = [await Publisher.make("reg-key-1"), await Publisher.make("reg-key-2")];
+    await one.openRegistration();
+    await two.openRegistration();
+    expect(one.online.keyid).not.toBe(two.online.keyid);
+    await runInDurableObject(titleObject("reg-key-1"), (_, { storage }) => {
+      const row = storage.sql.exec<{ wrapped: ArrayBuffer }>("SELECT online_wrapped AS wrapped FROM title").one();
+      // PKCS #8 of Ed25519 begins with these bytes (RFC 8410)
+      expect(toHex(new Uint8Array(row.wrapped))).not.toContain("302e0201");
+    });
+  });
+
+  test("asking about a title that nobody registered writes nothing", async () => {
+    expect(await problemCode(await ask("/t/reg-nobody/stats"))).toBe("title.not-found");
+    expect(await problemCode(await ask("/t/reg-nobody/join", { method: "POST" }))).toBe("title.not-found");
+    expect(await problemCode(await ask("/t/reg-nobody/metadata/timestamp.json"))).toBe("title.not-found");
+    await runInDurableObject(titleObject("reg-nobody"), (_, { storage }) => {
+      expect(
+        storage.sql.exec("SELECT name FROM sqlite_master WHERE name NOT LIKE '\\_%' ESCAPE '\\'").toArray(),
+      ).toEqual([]);
+    });
+  });
+
+  test.each(["UPPER", "a_b", "-a", "a".repeat(64), "ä"])("%s is not a title's name", async (name) => {
+    expect(await problemCode(await ask(`/t/${name}/stats`))).toBe("name.invalid");
+  });
+
+  test("once complete, the repository opens from its root down", async () => {
+    await Publisher.register("reg-complete", ["stable", "beta"]);
+    const { snapshot, live } = await openRepository("reg-complete");
+    expect(Object.keys(snapshot.meta).toSorted()).toEqual(["beta.json", "live.json", "stable.json", "targets.json"]);
+    expect(live.targets).toEqual({});
+  });
+
+  test("nothing is current before every channel has its role", async () => {
+    const publisher = await Publisher.make("reg-partial", ["stable", "beta"]);
+    await publisher.openRegistration();
+    await expectOk(await publisher.postAsAdmin("/roles/root", await publisher.signedRoot(1)));
+    await expectOk(await publisher.postRole("targets", await publisher.signedTargets(1)));
+    await expectOk(await publisher.postRole("stable", await publisher.signedChannel("stable", [])));
+    expect((await ask("/t/reg-partial/metadata/timestamp.json")).status).toBe(404);
+    await expectOk(await publisher.postRole("beta", await publisher.signedChannel("beta", [])));
+    expect((await ask("/t/reg-partial/metadata/timestamp.json")).status).toBe(200);
+  });
+});
+
+describe("roles", () => {
+  test("a role that is not signed by its threshold is refused", async () => {
+    const publisher = await Publisher.make("role-threshold");
+    await publisher.openRegistration();
+    const [one, two] = publisher.root;
+    if (one === undefined || two === undefined) throw new Error("no keys");
+    const stranger = await testKey("a stranger");
+    for (const signers of [[one], [one, one], [one, stranger], [stranger, stranger]]) {
+      const root = await publisher.signedRoot(1, { signers });
+      expect(await problemCode(await publisher.postAsAdmin("/roles/root", root))).toBe("metadata.invalid");
+    }
+    expect((await publisher.postAsAdmin("/roles/root", await publisher.signedRoot(1))).status).toBe(200);
+  });
+
+  test("a root or targets that takes the online roles from the edge is refused", async () => {
+    const publisher = await Publisher.make("role-online");
+    await publisher.openRegistration();
+    const root = await publisher.signedRoot(1, { online: [publisher.targets] });
+    expect(await problemCode(await publisher.postAsAdmin("/roles/root", root))).toBe("metadata.invalid");
+  });
+
+  test("the admin token sets the first root and no other role", async () => {
+    const publisher = await Publisher.register("role-admin");
+    const second = await publisher.signedRoot(2);
+    expect(await problemCode(await publisher.postAsAdmin("/roles/root", second))).toBe("request.unauthorized");
+    const targets = await publisher.signedTargets(2);
+    expect(await problemCode(await publisher.postAsAdmin("/roles/targets", targets))).toBe("request.unauthorized");
+  });
+
+  test.each(["snapshot", "timestamp", "live"])("%s is the edge's to sign", async (role) => {
+    const publisher = await Publisher.register(`role-own-${role}`);
+    const response = await publisher.postRole(role, await publisher.signedChannel("stable", []));
+    expect(response.status).toBe(400);
+  });
+
+  test("a version that is not above the last is refused; the same file again is a retry", async () => {
+    const publisher = await Publisher.register("role-version");
+    const second = await publisher.signedChannel("stable", []);
+    expect((await publisher.postRole("stable", second)).status).toBe(200);
+    expect((await publisher.postRole("stable", second)).status).toBe(200);
+    const other = await publisher.signedChannel("stable", [], { version: 2, lifetime: 5000 });
+    expect(await problemCode(await publisher.postRole("stable", other))).toBe("metadata.rollback");
+    const first = await publisher.signedChannel("stable", [], { version: 1, lifetime: 5000 });
+    expect(await problemCode(await publisher.postRole("stable", first))).toBe("metadata.rollback");
+  });
+
+  test("an expired role is refused", async () => {
+    const publisher = await Publisher.register("role-expired");
+    const expired = await publisher.signedChannel("stable", [], { lifetime: -1 });
+    expect(await problemCode(await publisher.postRole("stable", expired))).toBe("metadata.expired");
+  });
+
+  test("a request sent twice is a replay", async () => {
+    const publisher = await Publisher.register("role-replay");
+    const body = await publisher.signedChannel("stable", []);
+    const url = "/t/role-replay/roles/stable";
+    const headers = await publisher.signedHeaders("POST", url, body);
+    expect((await ask(url, { method: "POST", headers, body })).status).toBe(200);
+    const again = await ask(url, { method: "POST", headers, body });
+    expect([again.status, await problemCode(again)]).toEqual([401, "request.unauthorized"]);
+  });
+
+  test("a body that is not the one that was signed is refused", async () => {
+    const publisher = await Publisher.register("role-swapped");
+    const url = "/t/role-swapped/roles/stable";
+    const signed = await publisher.signedChannel("stable", []);
+    const headers = await publisher.signedHeaders("POST", url, signed);
+    const body = await publisher.signedChannel("stable", []);
+    expect(await problemCode(await ask(url, { method: "POST", headers, body }))).toBe("object.mismatch");
+  });
+
+  test("a release's number never goes down, and never becomes another release's", async () => {
+    const publisher = await Publisher.register("role-seq", ["stable", "beta"]);
+    const five = await buildRelease("role-seq", FILES, 5);
+    await publisher.list(five.signed);
+    const below = await buildRelease("role-seq", FILES, 4, "beta");
+    const lower = await publisher.postRole("beta", await publisher.signedChannel("beta", [below.signed]));
+    expect(await problemCode(lower)).toBe("release.not-newest");
+    const twin = await buildRelease("role-seq", { "b.txt": noise(5, 2) }, 5);
+    const changed = await publisher.postRole("stable", await publisher.signedChannel("stable", [twin.signed]));
+    expect(await problemCode(changed)).toBe("release.not-newest");
+  });
+
+  test("a rotated root is followed; targets signed by a key it dropped wait for a new signature", async () => {
+    const publisher = await Publisher.register("role-rotation");
+    const before = await openRepository("role-rotation");
+    const newTargets = await testKey("role-rotation/targets-2");
+    await expectOk(await publisher.postRole("root", await publisher.signedRoot(2, { targets: newTargets })));
+
+    // players keep the last complete set meanwhile, and the dropped key may sign nothing
+    expect(await file("role-rotation", "timestamp.json")).not.toHaveLength(0);
+    const late = await publisher.signedTargets(2);
+    expect(await problemCode(await publisher.postRole("targets", late))).toBe("request.unauthorized");
+
+    const rotated = await publisher.signedTargets(2, { signer: newTargets });
+    await expectOk(await publisher.postRole("targets", rotated, newTargets));
+    const after = await openRepository("role-rotation", 2);
+    expect(after.targets.version).toBe(2);
+    expect(after.timestamp.version).toBeGreaterThan(before.timestamp.version);
+  });
+
+  test("a channel taken from its key waits for the new key's signature", async () => {
+    const publisher = await Publisher.register("role-channel-key");
+    const newKey = await testKey("role-channel-key/stable-2");
+    await expectOk(
+      await publisher.postRole("targets", await publisher.signedTargets(2, { channels: { stable: newKey } })),
+    );
+    expect((await openRepository("role-channel-key")).targets.version).toBe(1);
+    const old = await publisher.signedChannel("stable", [], { version: 2 });
+    expect(await problemCode(await publisher.postRole("stable", old))).toBe("metadata.invalid");
+    await expectOk(
+      await publisher.postRole("stable", await publisher.signedChannel("stable", [], { signer: newKey, version: 2 })),
+    );
+    expect((await openRepository("role-channel-key")).targets.version).toBe(2);
+  });
+});
+
+describe("publishing", () => {
+  test("a published release is live, tracked and listed", async () => {
+    const publisher = await Publisher.register("pub");
+    const { signed } = await publisher.release(FILES, 1);
+    const { live, snapshot } = await openRepository("pub");
+    expect(liveOf(live, "stable")).toEqual({ seq: 1, rollout: 100, hold: false, previous: null, deltas: [] });
+    expect(snapshot.meta["stable.json"]?.version).toBe(2);
+    const stats = (await (await ask("/t/pub/stats")).json()) as { releases: unknown[]; swarms: unknown[] };
+    expect(stats.releases).toEqual([expect.objectContaining({ seq: 1, status: "live", infohash: signed.infohash })]);
+    expect(stats.swarms).toEqual([expect.objectContaining({ seq: 1, infohash: signed.infohash })]);
+  });
+
+  test("the one before is what a partial rollout falls back to", async () => {
+    const publisher = await Publisher.register("pub-rollout");
+    await publisher.release(FILES, 1);
+    await publisher.release({ "a.txt": noise(10, 2) }, 2, { rollout: 10 });
+    const live = async () => liveOf((await openRepository("pub-rollout")).live, "stable");
+    expect(await live()).toMatchObject({ seq: 2, rollout: 10, previous: 1 });
+    // again, with another share: the same release, rolled out further
+    await expectOk(await publisher.publish({ channel: "stable", seq: 2, rollout: 50 }));
+    expect(await live()).toMatchObject({ seq: 2, rollout: 50, previous: 1 });
+    const back = await publisher.publish({ channel: "stable", seq: 1, rollout: 100 });
+    expect(await problemCode(back)).toBe("release.not-newest");
+  });
+
+  test("a release whose objects are not all there does not become current", async () => {
+    const publisher = await Publisher.register("pub-missing");
+    const built = await buildRelease("pub-missing", FILES, 1);
+    await publisher.list(built.signed);
+    // tree, torrent, document: the last three; each is missed in turn
+    for (const object of built.objects) {
+      expect(await problemCode(await publisher.publish({ channel: "stable", seq: 1 }))).toBe("object.not-found");
+      await expectOk(await publisher.putObject(object));
+    }
+    expect((await publisher.publish({ channel: "stable", seq: 1 })).status).toBe(200);
+  });
+
+  test("only what the channel's role lists can be published", async () => {
+    const publisher = await Publisher.register("pub-unlisted", ["stable", "beta"]);
+    await publisher.release(FILES, 1, { channel: "beta" });
+    for (const order of [
+      { channel: "stable", seq: 1 },
+      { channel: "beta", seq: 2 },
+    ]) {
+      expect(await problemCode(await publisher.publish(order))).toBe("release.not-found");
+    }
+    for (const order of [
+      { channel: "beta" },
+      { channel: "beta", seq: "1" },
+      { channel: "beta", seq: 1, rollout: 101 },
+    ]) {
+      expect(await problemCode(await publisher.publish(order))).toBe("request.malformed");
+    }
+  });
+
+  test("a role that drops the live release is refused", async () => {
+    const publisher = await Publisher.register("pub-drop");
+    await publisher.release(FILES, 1);
+    const empty = await publisher.signedChannel("stable", []);
+    expect(await problemCode(await publisher.postRole("stable", empty))).toBe("metadata.invalid");
+  });
+
+  test("two titles do not see each other", async () => {
+    const [one, two] = [await Publisher.register("twin-1"), await Publisher.register("twin-2")];
+    await one.release(FILES, 1);
+    expect(liveOf((await openRepository("twin-2")).live, "stable")).toBeUndefined();
+    expect(await problemCode(await two.publish({ channel: "stable", seq: 1 }, one.targets))).toBe(
+      "request.unauthorized",
+    );
+    const stats = (await (await ask("/t/twin-2/stats")).json()) as { releases: unknown[] };
+    expect(stats.releases).toEqual([]);
+  });
+});
+
+describe("staying current", () => {
+  test("the freshness statement answers this nonce, about this timestamp", async () => {
+    await Publisher.register("fresh");
+    const response = await ask("/t/fresh/fresh", { method: "POST", body: JSON.stringify({ nonce: NONCE }) });
+    const { root } = await openRepository("fresh");
+    const statement = await openFresh(
+      new Uint8Array(await response.arrayBuffer()),
+      { title: "fresh", nonce: NONCE },
+      authorityOf(root, "timestamp"),
+      verifyEd25519,
+    );
+    expect(statement.timestamp).toBe(toHex(sha256(await file("fresh", "timestamp.json"))));
+    expect(Math.abs(statement.now - now())).toBeLessThan(60);
+    for (const body of [{}, { nonce: "short" }, { nonce: "X".repeat(32) }]) {
+      const refused = await ask("/t/fresh/fresh", { method: "POST", body: JSON.stringify(body) });
+      expect(await problemCode(refused)).toBe("request.malformed");
+    }
+  });
+
+  test("the alarm signs a timestamp before it runs out, leaves what lasts, and arms itself again", async () => {
+    await Publisher.register("alarm");
+    const before = await openRepository("alarm");
+    setClock((ROLE_LIFETIME_S.timestamp - TIMESTAMP_RESIGN_BEFORE_S + 60) * 1000);
+    expect(await runDurableObjectAlarm(titleObject("alarm"))).toBe(true);
+    const after = await openRepository("alarm");
+    expect(after.timestamp.version).toBe(before.timestamp.version + 1);
+    expect(after.snapshot.version).toBe(before.snapshot.version);
+    expect(Date.parse(after.timestamp.expires)).toBeGreaterThan(Date.parse(before.timestamp.expires));
+    await runInDurableObject(titleObject("alarm"), async (_, { storage }) => {
+      expect(await storage.getAlarm()).toBeGreaterThan(Date.now());
+    });
+  });
+
+  test("the alarm also signs snapshot and live, days before they run out", async () => {
+    await Publisher.register("alarm-week");
+    const before = await openRepository("alarm-week");
+    setClock(5 * 86_400_000);
+    await runDurableObjectAlarm(titleObject("alarm-week"));
+    const after = await openRepository("alarm-week");
+    expect(after.snapshot.version).toBeGreaterThan(before.snapshot.version);
+    expect(after.live.version).toBeGreaterThan(before.live.version);
+  });
+
+  test("an alarm that finds nothing due signs nothing", async () => {
+    await Publisher.register("alarm-early");
+    const before = await file("alarm-early", "timestamp.json");
+    await runDurableObjectAlarm(titleObject("alarm-early"));
+    expect(await file("alarm-early", "timestamp.json")).toEqual(before);
+  });
+
+  test("a timestamp that never reached the bucket is put there by the alarm", async () => {
+    await Publisher.register("alarm-repair");
+    const current = await file("alarm-repair", "timestamp.json");
+    await env.ORIGIN.put("alarm-repair/metadata/timestamp.json", "lost");
+    // as after a crash between the database and the bucket
+    await evictDurableObject(titleObject("alarm-repair"));
+    await runDurableObjectAlarm(titleObject("alarm-repair"));
+    expect(await file("alarm-repair", "timestamp.json")).toEqual(current);
+  });
+
+  test("an evicted object goes on with the same key and state", async () => {
+    const publisher = await Publisher.register("evicted");
+    await publisher.release(FILES, 1);
+    await evictDurableObject(titleObject("evicted"));
+    await publisher.release({ "a.txt": noise(10, 3) }, 2);
+    const { live, root } = await openRepository("evicted");
+    expect(liveOf(live, "stable")).toMatchObject({ seq: 2, previous: 1 });
+    expect(root.roles.timestamp.keyids).toEqual([publisher.online.keyid]);
+  });
+
+  test("publishers that come at once are served one after another", async () => {
+    const publisher = await Publisher.register("crowd", ["stable", "beta"]);
+    const roles = await Promise.all(
+      ["stable", "beta"].map(async (channel) => [channel, await publisher.signedChannel(channel, [])] as const),
+    );
+    const answers = await Promise.all(roles.map(([channel, role]) => publisher.postRole(channel, role)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    const { snapshot } = await openRepository("crowd");
+    expect([snapshot.meta["stable.json"]?.version, snapshot.meta["beta.json"]?.version]).toEqual([2, 2]);
+  });
+
+  test("nonces that ran out are forgotten", async () => {
+    const publisher = await Publisher.register("nonces");
+    const count = () =>
+      runInDurableObject(titleObject("nonces"), (_, { storage }) =>
+        Number(storage.sql.exec("SELECT count(*) AS count FROM nonces").one()["count"]),
+      );
+    expect(await count()).toBe(2);
+    setClock(3600_000);
+    await expectOk(await publisher.postRole("stable", await publisher.signedChannel("stable", [])));
+    expect(await count()).toBe(1);
+  });
+});
+
+describe("what caches may keep", () => {
+  test("versioned metadata for ever, the timestamp not at all", async () => {
+    await Publisher.register("caching");
+    const control = async (name: string) => (await ask(`/t/caching/metadata/${name}`)).headers.get("cache-control");
+    expect(await control("1.root.json")).toBe("public, max-age=31536000, immutable");
+    expect(await control("timestamp.json")).toBe("no-store");
+    for (const name of ["2.root.json", "9.snapshot.json"]) {
+      expect(await problemCode(await ask(`/t/caching/metadata/${name}`))).toBe("object.not-found");
+    }
+    for (const name of ["root.json", "0.root.json", "1.root", "..%2Fobjects", "1.ROOT.json"]) {
+      expect((await ask(`/t/caching/metadata/${name}`)).status).toBe(404);
+    }
+  });
+});
+
+/** Moves the clock that the worker reads; tests and worker share it. */
+function setClock(aheadMs: number): void {
+  vi.useFakeTimers({ now: Date.now() + aheadMs, toFake: ["Date"] });
+}
