@@ -267,7 +267,9 @@ export const LANDING_QUEUE = 16;
 /** Tries of one request before its source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
 export const ORIGIN_TRIES = 6;
 export const ORIGIN_RETRY_MS = 250;
-/** How long the origin rests at the start while peers are connected: a rate needs as long to show. Milliseconds. */
+/** How long the origin rests at the start while the tracker knows of players and none is connected yet, milliseconds. */
+export const PEERS_JOIN_GRACE_MS = 1000;
+/** How long the origin rests once peers are connected: a rate needs as long to show. Milliseconds. */
 export const PEERS_GRACE_MS = 500;
 /** Window over which the peers' rate is judged, milliseconds: long enough for one piece of 4 MiB at 25 MB/s. */
 export const PEERS_RATE_WINDOW_MS = 1000;

@@ -118,6 +118,14 @@ export function rootsToBuild(have: Have, want: Tree, reuse: boolean): PiecesRoot
   return [...contentsOf(have, want).keys()].filter((root) => root !== EMPTY_ROOT && !sources.has(root));
 }
 
+/** Whether the install is the wanted release already: every file is there and right, and nothing has to go. */
+export function isInPlace(have: Have, want: Tree): boolean {
+  const isRight = (file: TreeFile): boolean => hasContent(have, file) && have.files.get(file.path)?.exec === file.exec;
+  if (!want.files.every(isRight)) return false;
+  const wanted = new Set(want.files.map(({ path }) => path));
+  return [...have.files.values()].every(({ path, owned }) => wanted.has(path) || !owned);
+}
+
 /** What has to happen so that the install of `have` becomes `want`. */
 export function plan(have: Have, want: Tree, offers: Offers): Plan {
   const wanted = new Map(want.files.map((file) => [file.path, file]));

@@ -61,6 +61,7 @@ export class Assembly {
    */
   readonly #landings = new Map<number, Promise<unknown>[]>();
   readonly #provings = new Map<number, Promise<unknown>>();
+  #busy = 0;
   /** Plain bytes that landed so far. */
   readonly landed = { install: 0, origin: 0, peers: 0, earlier: 0 };
 
@@ -70,6 +71,11 @@ export class Assembly {
     this.#staging = options.staging;
     this.#isExec = options.isExec;
     this.#onBad = options.onBad;
+  }
+
+  /** Whether something is being copied, written or hashed: what is missing then may not be for long. */
+  get isBusy(): boolean {
+    return this.#busy > 0;
   }
 
   /** Takes over what an earlier run left, as far as it still hashes to what it should. */
@@ -107,13 +113,17 @@ export class Assembly {
 
   /** Copies every chunk that the install holds. What cannot be read is left to others. */
   async copyFromInstall(signal: AbortSignal): Promise<void> {
+    await this.#whileBusy(() => this.#copyAll(signal));
+  }
+
+  async #copyAll(signal: AbortSignal): Promise<void> {
     const limit = pLimit(2 * threadCount());
     const chunks = this.#ledger.local().toSorted(bySource);
     const jobs: Promise<void>[] = [];
     for (const batch of inBatches(chunks, ({ chunk }) => chunk.size, COPY_JOB_BYTES)) {
       jobs.push(
         limit(async () => {
-          signal.throwIfAborted();
+          if (signal.aborted) throw new Failure("source.interrupted");
           await this.#copy(batch);
         }),
       );
@@ -122,17 +132,26 @@ export class Assembly {
   }
 
   /**
-   * Lands chunks that came from the origin. False when some of them are no chunks at all; they are needed again.
+   * Lands chunks that came from the origin. When some of them are no chunks at all, all of them are needed again.
    * @param stored  a slice of a pack; it moves to a thread
    */
   async landSlice(stored: ArrayBuffer, slice: readonly SliceChunk[]): Promise<void> {
+    await this.#whileBusy(() => this.#landSlice(stored, slice));
+  }
+
+  async #landSlice(stored: ArrayBuffer, slice: readonly SliceChunk[]): Promise<void> {
     const wanted = slice.filter(({ chunk }) => this.#ledger.isWanted(chunk));
     if (wanted.length === 0) return;
     const chunks = wanted.map(({ chunk }) => chunk);
     const bad = await this.#landing(chunks, "origin", async (placing) => {
       const input = {
         stored,
-        chunks: wanted.map(({ chunk: { chunk }, at }) => ({ at, stored: chunk.stored, size: chunk.size, raw: chunk.raw })),
+        chunks: wanted.map(({ chunk: { chunk }, at }) => ({
+          at,
+          stored: chunk.stored,
+          size: chunk.size,
+          raw: chunk.raw,
+        })),
         placing,
       };
       const { bad, hashes } = written(await runJob("landChunks", input, { transfer: [stored] }));
@@ -149,6 +168,10 @@ export class Assembly {
    * @param piece  of the ledger, claimed
    */
   async landPiece(piece: number, blocks: readonly number[], bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    return await this.#whileBusy(() => this.#landPiece(piece, blocks, bytes));
+  }
+
+  async #landPiece(piece: number, blocks: readonly number[], bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
     for (;;) {
       const landings = this.#landings.get(piece);
       if (landings === undefined) break;
@@ -187,6 +210,15 @@ export class Assembly {
   }
 
   // --- Inside ------------------------------------------------------------------------------------------------------
+
+  async #whileBusy<Value>(act: () => Promise<Value>): Promise<Value> {
+    this.#busy += 1;
+    try {
+      return await act();
+    } finally {
+      this.#busy -= 1;
+    }
+  }
 
   /** Chunks of a proven piece that other contents, or other places of this one, need too. */
   async #spread(piece: number): Promise<void> {
@@ -240,7 +272,9 @@ export class Assembly {
       complete.push(...this.#ledger.land(chunk, from));
     }
     const unhashed = complete.filter(({ piece }) => !onTheWay.has(piece));
-    await this.#judge(complete.filter(({ piece }) => onTheWay.has(piece)).map((each) => [each, onTheWay.get(each.piece)]));
+    await this.#judge(
+      complete.filter(({ piece }) => onTheWay.has(piece)).map((each) => [each, onTheWay.get(each.piece)]),
+    );
     await this.#hashComplete(unhashed);
     return undefined;
   }
@@ -387,7 +421,8 @@ function joinedReads(reads: readonly Read[]): Read[] {
   const joined: { path: string; offset: number; bytes: number }[] = [];
   for (const read of reads) {
     const last = joined.at(-1);
-    if (last !== undefined && last.path === read.path && last.offset + last.bytes === read.offset) last.bytes += read.bytes;
+    if (last !== undefined && last.path === read.path && last.offset + last.bytes === read.offset)
+      last.bytes += read.bytes;
     else joined.push({ ...read });
   }
   return joined;

@@ -8,12 +8,12 @@
  *   4  old files that go: removed; folders they leave empty too
  *   5  what is not ours and is in the way: moved aside
  *   6  journal "place", flush
- *   7  exec bits of files that stay
- *   8  staged files: into place
+ *   7  staged files: into place
+ *   8  exec bits of files that stay or moved
  *   9  flush; the new state: into place
  *  10  journal removed, flush
  *
- * Two journal phases, because only before 6 an old name still means the old file: repeated after 8, step 3 or 5 would
+ * Two journal phases, because only before 6 an old name still means the old file: repeated after 7, step 3 or 5 would
  * take a new file away.
  */
 import path from "node:path";
@@ -80,7 +80,8 @@ export async function recover(disk: Disk, install: Install): Promise<boolean> {
 async function clear(disk: Disk, install: Install, { moves, removes, asides }: CommitPlan): Promise<void> {
   for (const [from, name] of moves) {
     const staged = install.own("staging", name);
-    if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file") disk.rename(install.file(from), staged);
+    if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file")
+      disk.rename(install.file(from), staged);
   }
   for (const removed of removes) disk.remove(install.file(removed));
   removeEmptyFolders(disk, install, [...removes, ...moves.map(([from]) => from)]);
@@ -88,11 +89,14 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: C
     if (disk.look(install.file(from)) !== undefined) disk.rename(install.file(from), install.file(to));
   }
   const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
-  await disk.flush(install.folder, [], [...folders.map((folder) => path.join(install.folder, folder)), install.own("staging")]);
+  await disk.flush(
+    install.folder,
+    [],
+    [...folders.map((folder) => path.join(install.folder, folder)), install.own("staging")],
+  );
 }
 
 async function place(disk: Disk, install: Install, { execs, places }: CommitPlan): Promise<void> {
-  for (const [file, exec] of execs) if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
   const folders = foldersOf(places.map(([, to]) => to)).map((folder) => path.join(install.folder, folder));
   for (const folder of folders) disk.makeFolder(folder);
   for (const [name, to] of places) {
@@ -100,6 +104,8 @@ async function place(disk: Disk, install: Install, { execs, places }: CommitPlan
     // gone: it was placed before the last run was cut short
     if (disk.look(staged) !== undefined) disk.rename(staged, install.file(to));
   }
+  for (const [file, exec] of execs)
+    if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
   await disk.flush(install.folder, [], [...folders, install.folder, install.own("staging")]);
   if (disk.look(install.own(NEXT_STATE)) !== undefined) disk.rename(install.own(NEXT_STATE), install.own(STATE));
   await disk.flush(install.folder, [], [install.own()]);

@@ -84,7 +84,8 @@ export const realDisk: Disk = {
     chmodSync(path, exec ? mode | ((mode & READ_BITS) >> 2) : mode & ~EXEC_BITS);
   },
   async flush(root, files, folders) {
-    if (process.platform === "linux" && files.length + folders.length >= SYNCFS_FILES_MIN && (await syncfs(root))) return;
+    if (process.platform === "linux" && files.length + folders.length >= SYNCFS_FILES_MIN && (await syncfs(root)))
+      return;
     for (const path of files) syncPath(path, "r+");
     // Windows cannot open a folder for this and does not need it
     if (process.platform !== "win32") for (const path of folders) syncPath(path, "r");

@@ -28,6 +28,8 @@ export interface FetchOptions {
   readonly origin: Origin | undefined;
   /** The swarm, once it is joined; undefined when it is forbidden or could not be joined. */
   readonly swarm: () => Membership | undefined;
+  /** How many others the tracker knows of. */
+  readonly expectedPeers: () => number;
   /** Whether the swarm may still be joined. */
   readonly joining: () => boolean;
   /** The origin rests while peers deliver this, bytes a second. */
@@ -56,6 +58,7 @@ class Fetching {
   /** Ends requests that nobody needs any more. */
   readonly #halt = new AbortController();
   #peerBytes = 0;
+  #connectedAt: number | undefined;
   #lastProgress: number;
   /** Requests that failed one after another. */
   #failures = 0;
@@ -69,6 +72,7 @@ class Fetching {
     this.#started = options.now();
     this.#lastProgress = this.#started;
     this.#peerBytes = options.swarm()?.downloaded() ?? 0;
+    options.ledger.listen({ onBuilt: () => this.#bell.ring() });
   }
 
   async run(): Promise<void> {
@@ -116,13 +120,15 @@ class Fetching {
     const now = this.#options.now();
     if (bytes > this.#peerBytes) this.#lastProgress = now;
     this.#peerRate.add(bytes - this.#peerBytes, now);
+    // one limit for both: what peers took, the origin does not get
+    this.#options.origin?.limit.spend(bytes - this.#peerBytes);
     this.#peerBytes = bytes;
   }
 
   /** Gives up when neither side can give anything any more. */
   #checkHope(): void {
-    const { ledger, joining, swarm, now } = this.#options;
-    if (this.#originAlive && ledger.originCanHelp) return;
+    const { ledger, assembly, joining, swarm, now } = this.#options;
+    if (assembly.isBusy || (this.#originAlive && ledger.originCanHelp)) return;
     const patience = this.#options.patienceMs ?? PEERS_PATIENCE_MS;
     const peersMayCome = joining() || swarm() !== undefined;
     if (peersMayCome && now() - this.#lastProgress < patience) return;
@@ -139,16 +145,22 @@ class Fetching {
     return this.#options.origin !== undefined && this.#failures < ORIGIN_TRIES;
   }
 
+  /** Undefined when there is no swarm and none is being joined. */
   #swarmSeen(): SwarmSeen | undefined {
-    const swarm = this.#options.swarm();
-    if (swarm === undefined) return undefined;
+    const { swarm, joining, expectedPeers } = this.#options;
+    const membership = swarm();
+    if (membership === undefined && !joining()) return undefined;
     const now = this.#options.now();
-    const sinceStart = now - this.#started;
+    const connected = membership?.peers().connected ?? 0;
+    if (connected > 0) this.#connectedAt ??= now;
+    const sinceConnected = now - (this.#connectedAt ?? now);
     return {
-      connected: swarm.peers().connected,
+      expected: expectedPeers(),
+      connected,
       // the meter needs its window to climb; this is what it is climbing to
-      bytesPerSecond: this.#peerRate.rate(now) / (1 - Math.exp(-sinceStart / PEERS_RATE_WINDOW_MS)),
-      sinceStart,
+      bytesPerSecond: this.#peerRate.rate(now) / (1 - Math.exp(-Math.max(sinceConnected, 1) / PEERS_RATE_WINDOW_MS)),
+      sinceStart: now - this.#started,
+      sinceConnected,
     };
   }
 

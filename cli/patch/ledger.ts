@@ -14,13 +14,16 @@
  *   open ──last byte landed──> hashing ──right, or nobody knows yet──> hashed ──file's root right──> proven
  *     └──── peers delivered it, and its hash is right ─────────────────────────────────────────────────┘
  */
-import { equalBytes, SHA256_BYTES, toHex, type ChunkId, type ObjectId, type PiecesRoot, type Sha256 } from "../../manifests/digest.ts";
 import {
-  BLOCK_BYTES,
-  ORIGIN_BAD_MAX,
-  ORIGIN_GAP_BYTES,
-  ORIGIN_RANGE_BYTES,
-} from "../../manifests/limits.ts";
+  equalBytes,
+  SHA256_BYTES,
+  toHex,
+  type ChunkId,
+  type ObjectId,
+  type PiecesRoot,
+  type Sha256,
+} from "../../manifests/digest.ts";
+import { BLOCK_BYTES, ORIGIN_BAD_MAX, ORIGIN_GAP_BYTES, ORIGIN_RANGE_BYTES } from "../../manifests/limits.ts";
 import { rootOfLayer } from "../../manifests/merkle.ts";
 import type { LocalChunk, Part } from "../../manifests/plan.ts";
 import type { RecipeChunk } from "../../manifests/recipe.ts";
@@ -130,7 +133,7 @@ export class Ledger {
   #cursor = 0;
   #peerClaims = 0;
   #unbuilt: number;
-  #listener: LedgerListener | undefined;
+  readonly #listeners: Partial<LedgerListener>[] = [];
 
   constructor(builds: readonly Build[], pieceLength: number, sha256: Sha256) {
     this.pieceLength = pieceLength;
@@ -170,8 +173,8 @@ export class Ledger {
     }
   }
 
-  listen(listener: LedgerListener): void {
-    this.#listener = listener;
+  listen(listener: Partial<LedgerListener>): void {
+    this.#listeners.push(listener);
   }
 
   // --- Looking -----------------------------------------------------------------------------------------------------
@@ -238,7 +241,10 @@ export class Ledger {
   }
 
   /** The chunks a build is made of, each with its place; for finding the bad one. */
-  partsIn(build: number, pieces: readonly number[]): { readonly part: number; readonly offset: number; readonly chunk: RecipeChunk }[] {
+  partsIn(
+    build: number,
+    pieces: readonly number[],
+  ): { readonly part: number; readonly offset: number; readonly chunk: RecipeChunk }[] {
     const entry = this.#build(build);
     const found = new Map<number, { part: number; offset: number; chunk: RecipeChunk }>();
     for (const piece of pieces) {
@@ -431,7 +437,7 @@ export class Ledger {
       this.#reopen(piece, 0);
       this.#remaining[piece] = this.rangeOf(piece).bytes;
       this.#suspect[piece] = 1;
-      this.#listener?.onMissing(piece);
+      this.#tellMissing(piece);
     }
   }
 
@@ -457,7 +463,7 @@ export class Ledger {
       const entry = build.chunks[part];
       if (entry?.state === "needed") this.#cursor = Math.min(this.#cursor, entry.index);
     });
-    if (this.#blocksFor(piece) !== undefined) this.#listener?.onMissing(piece);
+    if (this.#blocksFor(piece) !== undefined) this.#tellMissing(piece);
   }
 
   /** A claimed piece is on disk and its hash is the one of the layer. */
@@ -522,7 +528,7 @@ export class Ledger {
   #eachPiece(target: Target, size: number, visit: (piece: number, bytes: number) => void): void {
     const { firstPiece } = this.#build(target.build);
     const end = target.offset + size;
-    for (let at = target.offset; at < end; ) {
+    for (let at = target.offset; at < end;) {
       const index = Math.floor(at / this.pieceLength);
       const next = Math.min(end, (index + 1) * this.pieceLength);
       visit(firstPiece + index, next - at);
@@ -548,7 +554,8 @@ export class Ledger {
 
   /** The blocks peers would have to fetch, or undefined: the piece is there, taken, or on its way. */
   #blocksFor(piece: number): number[] | undefined {
-    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || this.#expected(piece) === undefined) return undefined;
+    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || this.#expected(piece) === undefined)
+      return undefined;
     const { offset, bytes } = this.rangeOf(piece);
     const blocks = new Uint8Array(Math.ceil(bytes / BLOCK_BYTES));
     let others = false;
@@ -589,7 +596,7 @@ export class Ledger {
   #announceMissing(entry: ChunkEntry): void {
     for (const target of entry.targets) {
       this.#eachPiece(target, entry.chunk.size, (piece) => {
-        if (this.#blocksFor(piece) !== undefined) this.#listener?.onMissing(piece);
+        if (this.#blocksFor(piece) !== undefined) this.#tellMissing(piece);
       });
     }
   }
@@ -636,14 +643,18 @@ export class Ledger {
     for (const each of this.piecesOf(index)) this.#prove(each);
     build.built = true;
     this.#unbuilt -= 1;
-    this.#listener?.onBuilt(index);
+    for (const listener of this.#listeners) listener.onBuilt?.(index);
     return true;
+  }
+
+  #tellMissing(piece: number): void {
+    for (const listener of this.#listeners) listener.onMissing?.(piece);
   }
 
   #prove(piece: number): void {
     if (this.#state[piece] === PROVEN) return;
     this.#state[piece] = PROVEN;
-    this.#listener?.onProven(piece);
+    for (const listener of this.#listeners) listener.onProven?.(piece);
   }
 }
 

@@ -29,7 +29,8 @@ async function take(install: Install): Promise<() => Promise<void>> {
   } catch (error) {
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
-    if (owner === undefined || owner.host !== hostname() || isRunning(owner.pid)) throw busy(install, owner?.pid, error);
+    if (owner === undefined || owner.host !== hostname() || isRunning(owner.pid))
+      throw busy(install, owner?.pid, error);
     await utimes(install.own("lock"), 0, 0);
     return await tryTake(install).catch((cause: unknown) => {
       throw isHeld(cause) ? busy(install, undefined, cause) : cause;
@@ -38,7 +39,11 @@ async function take(install: Install): Promise<() => Promise<void>> {
 }
 
 async function tryTake(install: Install): Promise<() => Promise<void>> {
-  return await lockfile.lock(install.folder, { lockfilePath: install.own("lock"), stale: LOCK_STALE_MS, realpath: false });
+  return await lockfile.lock(install.folder, {
+    lockfilePath: install.own("lock"),
+    stale: LOCK_STALE_MS,
+    realpath: false,
+  });
 }
 
 function busy(install: Install, process: number | undefined, cause: unknown): Failure {

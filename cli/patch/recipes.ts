@@ -18,6 +18,7 @@ import {
   ORIGIN_REQUESTS,
   RECIPE_INDEX_BYTES_MAX,
   RECIPE_PLAIN_BYTES_MAX,
+  ZSTD_WINDOW_LOG_MAX,
 } from "../../manifests/limits.ts";
 import { parseRecipe, type Recipe } from "../../manifests/recipe.ts";
 import type { RecipeRef, TreeFile } from "../../manifests/tree.ts";
@@ -35,7 +36,7 @@ const LENGTH_BYTES = 8;
 export class Recipes {
   readonly #install: Install;
   readonly #fetched = new Map<PiecesRoot, Uint8Array>();
-  readonly #sizes = new Map<PiecesRoot, number>();
+  readonly #parsed = new Map<PiecesRoot, Recipe>();
   /** Number of the kept file; 0 when there is none. */
   #number = 0;
   #index: ReadonlyMap<string, Kept> = new Map();
@@ -63,6 +64,8 @@ export class Recipes {
 
   /** Undefined when it is not at hand. Throws: object.malformed. */
   get(root: PiecesRoot, size: number): Recipe | undefined {
+    const parsed = this.#parsed.get(root);
+    if (parsed !== undefined) return parsed;
     const stored = this.#stored(root);
     return stored === undefined ? undefined : openRecipe(stored, size);
   }
@@ -95,6 +98,11 @@ export class Recipes {
       ),
     );
     return origin.received - before;
+  }
+
+  /** The plan is made: only the compressed recipes are needed from here on. */
+  forgetParsed(): void {
+    this.#parsed.clear();
   }
 
   /** Keeps the recipes of these contents, and only these, for the next update. The old file stays until `prune`. */
@@ -138,7 +146,8 @@ export class Recipes {
     const names = (await readdir(this.#install.own("objects"))).filter((name) => NAME.test(name));
     const numberOf = (name: string): number => Number(NAME.exec(name)?.[1]);
     const newest = Math.max(...names.map(numberOf));
-    for (const name of names) if (numberOf(name) !== newest) await rm(this.#install.own("objects", name), { force: true });
+    for (const name of names)
+      if (numberOf(name) !== newest) await rm(this.#install.own("objects", name), { force: true });
   }
 
   close(): void {
@@ -182,9 +191,8 @@ export class Recipes {
     for (const { root, recipe, size } of files) {
       const at = recipe.offset - offset;
       const stored = range.slice(at, at + recipe.bytes);
-      openRecipe(stored, size);
+      this.#parsed.set(root, openRecipe(stored, size));
       this.#fetched.set(root, stored);
-      this.#sizes.set(root, size);
     }
   }
 }
@@ -232,7 +240,11 @@ function openRecipe(stored: Uint8Array, fileSize: number): Recipe {
   try {
     const maxOutputLength = plainBytesMax(fileSize);
     const chunkSize = Math.min(maxOutputLength + 64, Math.max(1024, 4 * stored.length));
-    plain = zstdDecompressSync(stored, { maxOutputLength, chunkSize, params: { [constants.ZSTD_d_windowLogMax]: 27 } });
+    plain = zstdDecompressSync(stored, {
+      maxOutputLength,
+      chunkSize,
+      params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+    });
   } catch (cause) {
     throw new Failure("object.malformed", { kind: "recipe", reason: "no zstd frame of that size" }, { cause });
   }

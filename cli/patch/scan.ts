@@ -58,7 +58,7 @@ export async function scan(options: ScanOptions): Promise<Scan> {
   const paths = [...new Set([...owned.keys(), ...wanted.keys()])];
   const files = new Map<SafePath, HaveFile>();
   const seen = new Map<SafePath, Seen>();
-  const doubtful: { path: SafePath; size: number }[] = [];
+  const doubtful: { path: SafePath; at: string; size: number }[] = [];
 
   const folders = lookAtFolders(install, paths);
   for (const blocking of folders.blocking) {
@@ -87,7 +87,9 @@ export async function scan(options: ScanOptions): Promise<Scan> {
     files.set(file, { ...base, exec, root: unchanged && !force ? known.root : null });
     // of any other size it is neither what it was nor what it should be
     if (unchanged && !force) continue;
-    if (base.size === known?.size || base.size === wish?.size) doubtful.push({ path: file, size: base.size });
+    if (base.size === known?.size || base.size === wish?.size) {
+      doubtful.push({ path: file, at: install.file(file), size: base.size });
+    }
   }
   const roots = await hashFiles(options, doubtful);
   for (const [file, root] of roots) {
@@ -97,15 +99,22 @@ export async function scan(options: ScanOptions): Promise<Scan> {
   return { have: { files }, seen, hashed: doubtful.length };
 }
 
-/** The roots of files, as far as they can be read, all threads busy. Throws: source.interrupted. */
-export async function hashFiles(
-  { install, pieceLength, signal, onProgress }: Pick<ScanOptions, "install" | "pieceLength" | "signal" | "onProgress">,
-  files: readonly { readonly path: SafePath; readonly size: number }[],
-): Promise<Map<SafePath, PiecesRoot>> {
-  const total = files.reduce((sum, { size }) => sum + size, 0);
-  const layers = new Map<SafePath, Uint8Array | undefined>();
-  for (const { path: file, size } of files) layers.set(file, new Uint8Array(Math.ceil(size / pieceLength) * SHA256_BYTES));
+/** A file to hash. */
+interface ToHash<Name> {
+  /** What its root is to be found under. */
+  readonly path: Name;
+  /** Absolute. */
+  readonly at: string;
+  readonly size: number;
+}
 
+/** The roots of files, as far as they can be read, all threads busy. Throws: source.interrupted. */
+export async function hashFiles<Name extends string>(
+  { pieceLength, signal, onProgress }: Pick<ScanOptions, "pieceLength" | "signal" | "onProgress">,
+  files: readonly ToHash<Name>[],
+): Promise<Map<Name, PiecesRoot>> {
+  const total = files.reduce((sum, { size }) => sum + size, 0);
+  const layers = files.map(({ size }): Uint8Array | undefined => new Uint8Array(layerBytes(size, pieceLength)));
   let done = 0;
   const limit = pLimit(2 * threadCount());
   const hashJob = async (job: readonly FileSpan[]): Promise<void> => {
@@ -114,43 +123,43 @@ export async function hashFiles(
     const unread = new Set(failed);
     let at = 0;
     for (const [index, { file, span }] of job.entries()) {
-      const bytes = Math.ceil(span.bytes / pieceLength) * SHA256_BYTES;
-      if (unread.has(index)) layers.set(file, undefined);
-      layers.get(file)?.set(hashes.subarray(at, at + bytes), (span.offset / pieceLength) * SHA256_BYTES);
+      const bytes = layerBytes(span.bytes, pieceLength);
+      if (unread.has(index)) layers[file] = undefined;
+      layers[file]?.set(hashes.subarray(at, at + bytes), layerBytes(span.offset, pieceLength));
       at += bytes;
       done += span.bytes;
     }
     onProgress(done, total);
   };
-  await Promise.all([...hashJobs(install, files, pieceLength)].map((job) => limit(() => hashJob(job))));
+  await Promise.all([...hashJobs(files, pieceLength)].map((job) => limit(() => hashJob(job))));
 
-  const roots = new Map<SafePath, PiecesRoot>();
-  for (const { path: file, size } of files) {
-    const layer = layers.get(file);
+  const roots = new Map<Name, PiecesRoot>();
+  for (const [index, { path, size }] of files.entries()) {
+    const layer = layers[index];
     if (layer === undefined) continue;
-    const root = size === 0 ? EMPTY_ROOT : (toHex(rootOfLayer(layer, pieceLength, size, sha256)) as PiecesRoot);
-    roots.set(file, root);
+    roots.set(path, size === 0 ? EMPTY_ROOT : (toHex(rootOfLayer(layer, pieceLength, size, sha256)) as PiecesRoot));
   }
   return roots;
 }
 
+function layerBytes(bytes: number, pieceLength: number): number {
+  return Math.ceil(bytes / pieceLength) * SHA256_BYTES;
+}
+
 interface FileSpan {
-  readonly file: SafePath;
+  /** Index of the file. */
+  readonly file: number;
   readonly span: Span;
 }
 
 /** Large files in spans of HASH_JOB_BYTES, small ones together. */
-function* hashJobs(
-  install: Install,
-  files: readonly { readonly path: SafePath; readonly size: number }[],
-  pieceLength: number,
-): Generator<FileSpan[]> {
+function* hashJobs(files: readonly ToHash<string>[], pieceLength: number): Generator<FileSpan[]> {
   let job: FileSpan[] = [];
   let bytes = 0;
-  for (const { path: file, size } of files) {
+  for (const [file, { at, size }] of files.entries()) {
     for (let offset = 0; offset < size; offset += HASH_JOB_BYTES) {
       const length = Math.min(HASH_JOB_BYTES, size - offset);
-      job.push({ file, span: { path: install.file(file), offset, bytes: length, whole: size <= pieceLength } });
+      job.push({ file, span: { path: at, offset, bytes: length, whole: size <= pieceLength } });
       bytes += length;
       if (bytes < HASH_JOB_BYTES && job.length < HASH_JOB_FILES) continue;
       yield job;
@@ -193,7 +202,10 @@ function lookAtFolders(install: Install, paths: readonly SafePath[]): { there: S
       if (!there.has(path.posix.dirname(folder))) continue;
       const stats = lstatSync(install.file(folder), { throwIfNoEntry: false });
       if (stats?.isSymbolicLink() === true) {
-        throw new Failure("path.unsafe", { path: folder, reason: "a folder of the release is a symbolic link on this disk" });
+        throw new Failure("path.unsafe", {
+          path: folder,
+          reason: "a folder of the release is a symbolic link on this disk",
+        });
       }
       if (stats?.isDirectory() === true) there.add(folder);
       else if (stats !== undefined) blocking.push(folder);

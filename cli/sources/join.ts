@@ -20,16 +20,20 @@ export interface JoinTerms {
   readonly origin: { readonly fastEnough: number };
 }
 
-/** Undefined when the edge has no tracker for us. Throws: edge.unreachable, edge.busy, source.interrupted. */
+/**
+ * Undefined when the edge has no tracker for us. Throws: edge.unreachable, edge.busy, source.interrupted.
+ * @param peer  our peer id, 40 hex digits; the announce token is good for no other
+ */
 export async function joinTitle(
   edge: string,
   title: string,
+  peer: string,
   world: { readonly fetch: Fetch; readonly signal: AbortSignal },
 ): Promise<JoinTerms | undefined> {
   const body = await fetchCapped(`${edge}/t/${title}/join`, {
     ...world,
     bytesMax: JOIN_BYTES_MAX,
-    init: { method: "POST", headers: { "content-type": "application/json" }, body: "{}" },
+    init: { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ peer }) },
   });
   if (body === undefined) return undefined;
   const parsed = v.safeParse(Shape, parseJson(body.toString()));

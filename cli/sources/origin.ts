@@ -50,6 +50,10 @@ export class Origin {
     this.#agents = { http: new http.Agent(settings), https: new https.Agent(settings) };
   }
 
+  get limit(): RateLimit {
+    return this.#options.limit;
+  }
+
   /** Bytes of bodies that arrived so far, useful or not. */
   get received(): number {
     return this.#received;
@@ -69,7 +73,7 @@ export class Origin {
       for await (const part of this.#body(response)) {
         this.#received += part.length;
         limit.spend(part.length);
-        for (let at = 0; at < part.length; ) {
+        for (let at = 0; at < part.length;) {
           if (slice === request.slices.length) throw this.#broken("more bytes than were asked for");
           const taken = Math.min(buffer.length - filled, part.length - at);
           buffer.set(part.subarray(at, at + taken), filled);
@@ -134,7 +138,8 @@ export class Origin {
     const status = response.statusCode ?? 0;
     if (status === HTTP_PARTIAL && response.headers["content-range"]?.startsWith(range) === true) return response;
     response.destroy();
-    if (status === 404 || status === 403 || status === 416) throw new Failure("object.not-found", { object, url: this.#base });
+    if (status === 404 || status === 403 || status === 416)
+      throw new Failure("object.not-found", { object, url: this.#base });
     if (status === 429 || status === 503) throw new Failure("edge.busy", { url: this.#base, status });
     if (status === HTTP_PARTIAL) throw this.#broken(`another range: ${response.headers["content-range"] ?? "none"}`);
     throw new Failure("edge.unreachable", { url: this.#base, status });

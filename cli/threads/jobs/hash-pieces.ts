@@ -53,7 +53,7 @@ function hashSpan(span: Span, pieceLength: number, out: Uint8Array): boolean {
   }
   try {
     let piece = 0;
-    for (let done = 0; done < span.bytes; ) {
+    for (let done = 0; done < span.bytes;) {
       const wanted = Math.min(buffer.length, span.bytes - done);
       if (readSync(fd, buffer, 0, wanted, span.offset + done) !== wanted) return false;
       for (let from = 0; from < wanted; from += pieceLength) {

@@ -1,6 +1,6 @@
 /** Job: stored chunks from the origin -> plain bytes at their places in staged files. */
 import { constants, zstdDecompressSync } from "node:zlib";
-import { CHUNK_BYTES_MAX } from "../../../manifests/limits.ts";
+import { ZSTD_WINDOW_LOG_MAX } from "../../../manifests/limits.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { scratch } from "../scratch.ts";
 import { type Placing, placeBytes } from "./place.ts";
@@ -21,8 +21,6 @@ export interface LandedChunks {
 
 /** Room for the decoder to see the frame's end in the same call. Smaller buffers cost a second round (measured). */
 const SLACK_BYTES = 64;
-/** A frame may ask for a window; chunks are at most this large, and a larger window is an attack on memory. */
-const WINDOW_LOG_MAX = Math.ceil(Math.log2(CHUNK_BYTES_MAX)) + 1;
 
 export function landChunks({
   stored,
@@ -53,7 +51,7 @@ function inflate(frame: Uint8Array, size: number): Buffer | undefined {
     return zstdDecompressSync(frame, {
       chunkSize: size + SLACK_BYTES,
       maxOutputLength: size,
-      params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG_MAX },
+      params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
     });
   } catch {
     return undefined; // every error here means the same: not the chunk

@@ -76,7 +76,7 @@ export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { 
 
 /** write() may take less than it was given, near a full disk for one; then the next call says why. */
 export function writeFully(fd: number, bytes: Uint8Array, offset: number): void {
-  for (let done = 0; done < bytes.length; ) {
+  for (let done = 0; done < bytes.length;) {
     done += writeSync(fd, bytes, done, bytes.length - done, offset + done);
   }
 }

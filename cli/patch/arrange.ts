@@ -1,0 +1,79 @@
+/** What a commit has to do for a plan whose contents are all staged, and the state it leads to. */
+import { lstatSync } from "node:fs";
+import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import type { Plan } from "../../manifests/plan.ts";
+import type { Tree } from "../../manifests/tree.ts";
+import type { CommitPlan } from "./commit.ts";
+import type { Disk } from "./disk.ts";
+import type { Install } from "./install.ts";
+import type { Seen } from "./scan.ts";
+import type { StateFile } from "./state.ts";
+
+/** Names of the staged files of a content: itself and its copies. */
+export function stagedNames(root: string, places: number): string[] {
+  return Array.from({ length: places }, (_, copy) => (copy === 0 ? root : `${root}.${copy}`));
+}
+
+export function arrange(disk: Disk, install: Install, { contents, remove, aside, chmod }: Plan): CommitPlan {
+  const moves: [SafePath, string][] = [];
+  const execs: [SafePath, boolean][] = chmod.map(({ path, exec }) => [path, exec]);
+  const places: [string, SafePath][] = [];
+  for (const { root, places: of, source } of contents) {
+    if (source.how === "move") {
+      moves.push([source.from, root]);
+      execs.push([of[0].path, of[0].exec]);
+    }
+    for (const [copy, name] of stagedNames(root, of.length).entries()) {
+      const place = of[copy];
+      if (place !== undefined) places.push([name, place.path]);
+    }
+  }
+  const taken = new Set<string>(places.map(([, path]) => path));
+  return {
+    moves,
+    removes: remove,
+    asides: aside.map((path) => [path, freeName(disk, install, path, taken)]),
+    execs,
+    places,
+  };
+}
+
+/**
+ * Every file of the release as it will look after the commit: renaming changes neither size nor time.
+ * @param seen  how files that stay or move look now
+ */
+export function nextFiles(
+  install: Install,
+  want: Tree,
+  { contents }: Plan,
+  seen: ReadonlyMap<SafePath, Seen>,
+): Map<SafePath, StateFile> {
+  const looks = new Map(seen);
+  for (const { root, places, source } of contents) {
+    for (const [copy, { path }] of places.entries()) {
+      const moved = copy === 0 && source.how === "move" ? seen.get(source.from) : undefined;
+      looks.set(path, moved ?? lookAt(install.staged(root, copy)));
+    }
+  }
+  const files = new Map<SafePath, StateFile>();
+  for (const { path, root, exec } of want.files) {
+    const look = looks.get(path);
+    if (look !== undefined) files.set(path, { path, root, exec, ...look });
+  }
+  return files;
+}
+
+function lookAt(staged: string): Seen {
+  const { size, mtimeNs } = lstatSync(staged, { bigint: true });
+  return { size: Number(size), mtimeNs };
+}
+
+/** "mods/a.txt" -> "mods/a.txt.local-1", or the first number that is free. */
+function freeName(disk: Disk, install: Install, path: SafePath, taken: Set<string>): SafePath {
+  for (let number = 1; ; number++) {
+    const name = parseSafePath(`${path}.local-${number}`);
+    if (taken.has(name) || disk.look(install.file(name)) !== undefined) continue;
+    taken.add(name);
+    return name;
+  }
+}

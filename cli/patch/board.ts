@@ -1,0 +1,190 @@
+/**
+ * The ledger as the swarm sees it: pieces of the torrent. Joined before anything is known of the install, so it starts
+ * with nothing there and nothing to be had, and fills up as the session learns: files that stay, contents under way.
+ */
+import { Failure } from "../../manifests/failures.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import { pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
+import type { Tree } from "../../manifests/tree.ts";
+import type { BoardChange, PieceBoard, PieceClaim } from "../peers/board.ts";
+import { FileStore } from "../peers/file-store.ts";
+import type { Assembly } from "./assembly.ts";
+import type { Ledger, LedgerListener } from "./ledger.ts";
+
+/** Where a file's bytes lie: the first of these paths that is there. A commit moves files from one to the next. */
+type Whereabouts = readonly string[];
+
+interface Work {
+  readonly ledger: Ledger;
+  readonly assembly: Assembly;
+  /** Build -> the torrent file it is fetched as, and the other files with the same content. */
+  readonly files: readonly (readonly LayoutFile[])[];
+}
+
+export class ReleaseBoard implements PieceBoard {
+  readonly layout: TorrentLayout;
+  readonly #files: ReadonlyMap<SafePath, LayoutFile>;
+  readonly #where = new Map<LayoutFile, Whereabouts>();
+  readonly #verified: Uint8Array;
+  /** Layout file -> build, for files that are being built. */
+  readonly #builds = new Map<LayoutFile, number>();
+  readonly #listeners = new Set<(change: BoardChange) => void>();
+  readonly #store = new FileStore("read");
+  #work: Work | undefined;
+
+  constructor(layout: TorrentLayout) {
+    this.layout = layout;
+    this.#files = new Map(layout.files.map((file) => [file.path, file]));
+    this.#verified = new Uint8Array(layout.pieceCount);
+  }
+
+  /** The torrent must be of the very files the signed tree lists. Throws: object.malformed. */
+  checkAgainst(tree: Tree, pieceLength: number): void {
+    const agrees =
+      this.layout.pieceLength === pieceLength &&
+      this.layout.files.length === tree.files.length &&
+      tree.files.every(({ path, root, size }) => {
+        const file = this.#files.get(path);
+        return file?.root === root && file.size === size;
+      });
+    if (!agrees) throw new Failure("object.malformed", { kind: "torrent", reason: "not of the release's files" });
+  }
+
+  /** The piece layer of a content, 32 B a piece; of which file of the release makes no difference. */
+  layerOf(path: SafePath): Uint8Array | undefined {
+    return this.#files.get(path)?.layer;
+  }
+
+  /** A file of the release is there as a whole and proven. `where`: absolute, in the order it may be found. */
+  addProven(path: SafePath, where: Whereabouts): void {
+    const file = this.#files.get(path);
+    if (file === undefined) return;
+    this.#where.set(file, where);
+    for (let piece = file.firstPiece; piece < file.firstPiece + file.pieceCount; piece++) this.#setVerified(piece);
+  }
+
+  /**
+   * Contents are under way: from here on peers may help.
+   * @param places  of each build: the files that will hold it, the first one being built
+   * @param staged  of each build: where it is built
+   */
+  attach(
+    { ledger, assembly }: Pick<Work, "ledger" | "assembly">,
+    places: readonly (readonly SafePath[])[],
+    where: (build: number, place: SafePath) => Whereabouts,
+  ): LedgerListener {
+    const files = places.map((paths, build) => {
+      const known = paths.map((path) => this.#files.get(path)).filter((file) => file !== undefined);
+      for (const [index, path] of paths.entries()) {
+        const file = known[index];
+        if (file !== undefined) this.#where.set(file, where(build, path));
+      }
+      const [first] = known;
+      if (first !== undefined) this.#builds.set(first, build);
+      return known;
+    });
+    const work = { ledger, assembly, files };
+    this.#work = work;
+    for (let piece = 0; piece < ledger.pieceCount; piece++) {
+      if (ledger.isProven(piece)) this.#setVerified(this.#layoutPiece(work, piece));
+    }
+    for (const piece of ledger.claimable()) this.#tell({ piece: this.#layoutPiece(work, piece), now: "missing" });
+    return {
+      onMissing: (piece) => this.#tell({ piece: this.#layoutPiece(work, piece), now: "missing" }),
+      onProven: (piece) => this.#setVerified(this.#layoutPiece(work, piece)),
+      onBuilt: (build) => this.#addCopies(files[build] ?? []),
+    };
+  }
+
+  has(piece: number): boolean {
+    return this.#verified[piece] === 1;
+  }
+
+  *verified(): Generator<number> {
+    for (let piece = 0; piece < this.layout.pieceCount; piece++) if (this.has(piece)) yield piece;
+  }
+
+  readVerified(piece: number, offset: number, bytes: number): Promise<Uint8Array> | undefined {
+    if (!this.has(piece)) return undefined;
+    const span = pieceOf(this.layout, piece);
+    return this.#read(this.#where.get(span.file) ?? [], span.offset + offset, bytes);
+  }
+
+  onChange(listener: (change: BoardChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  *missing(): Generator<number> {
+    const work = this.#work;
+    if (work === undefined) return;
+    for (const piece of work.ledger.claimable()) yield this.#layoutPiece(work, piece);
+  }
+
+  claim(piece: number): PieceClaim | undefined {
+    const work = this.#work;
+    const span = pieceOf(this.layout, piece);
+    const build = this.#builds.get(span.file);
+    if (work === undefined || build === undefined) return undefined;
+    const { ledger, assembly } = work;
+    const own = ledger.buildAt(build).firstPiece + piece - span.file.firstPiece;
+    const blocks = ledger.claimPiece(own);
+    if (blocks === undefined) return undefined;
+    let ended = false;
+    return {
+      piece,
+      bytes: span.bytes,
+      blocks,
+      async complete(bytes) {
+        ended = true;
+        return await assembly.landPiece(own, blocks, bytes);
+      },
+      release() {
+        if (!ended) ledger.releasePiece(own, false);
+        ended = true;
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#store.close();
+  }
+
+  /** Other files of the same content can be served from it too. */
+  #addCopies([built, ...copies]: readonly LayoutFile[]): void {
+    if (built === undefined) return;
+    for (const file of copies) {
+      for (let i = 0; i < file.pieceCount; i++) this.#setVerified(file.firstPiece + i);
+    }
+  }
+
+  #layoutPiece({ ledger, files }: Work, piece: number): number {
+    const { build } = ledger.rangeOf(piece);
+    // a build without a file of the torrent cannot be: the torrent was checked against the tree
+    return (files[build]?.[0]?.firstPiece ?? 0) + piece - ledger.buildAt(build).firstPiece;
+  }
+
+  #setVerified(piece: number): void {
+    if (this.#verified[piece] === 1) return;
+    this.#verified[piece] = 1;
+    this.#tell({ piece, now: "verified" });
+  }
+
+  #tell(change: BoardChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  /** Throws: install.damaged when the file is nowhere, or shorter than it was. */
+  async #read(where: Whereabouts, offset: number, bytes: number): Promise<Uint8Array> {
+    let last: unknown = new Failure("install.damaged", { reason: "nowhere to be found" });
+    for (const path of where) {
+      try {
+        return await this.#store.read(path, offset, bytes);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+        last = error; // the commit has moved it to its next place
+      }
+    }
+    throw last;
+  }
+}

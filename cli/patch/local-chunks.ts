@@ -1,0 +1,34 @@
+/** Where the install holds wanted chunks: in files whose recipes are known, and in files that were cut up to see. */
+import type { ChunkId } from "../../manifests/digest.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Have, LocalChunk } from "../../manifests/plan.ts";
+import type { RecipeChunk } from "../../manifests/recipe.ts";
+import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
+import type { Recipes } from "./recipes.ts";
+
+/**
+ * Looks the chunks up. Memory is for what is wanted, not for what is there.
+ * @param cut  files of unknown content, cut into chunks
+ */
+export function findLocalChunks(
+  wanted: Iterable<RecipeChunk>,
+  have: Have,
+  recipes: Recipes,
+  cut: ReadonlyMap<SafePath, readonly FoundChunk[]>,
+): Map<ChunkId, LocalChunk> {
+  const missing = new Set([...wanted].map(({ id }) => id));
+  const found = new Map<ChunkId, LocalChunk>();
+  const look = (path: SafePath, chunks: readonly FoundChunk[]): void => {
+    let offset = 0;
+    for (const { id, size } of chunks) {
+      if (missing.delete(id)) found.set(id, { path, offset });
+      offset += size;
+    }
+  };
+  for (const [path, chunks] of cut) look(path, chunks);
+  for (const { path, root, size } of have.files.values()) {
+    if (missing.size === 0) break;
+    if (root !== null) look(path, recipes.getKept(root, size)?.chunks ?? []);
+  }
+  return found;
+}

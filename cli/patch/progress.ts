@@ -1,0 +1,54 @@
+/** What people are told while a patch runs: phase, how much of it is done, speed, time left, bytes by source. */
+import type { Plan } from "../../manifests/plan.ts";
+import type { Output } from "../output.ts";
+import { RateMeter } from "../peers/rates.ts";
+
+/** Plain content bytes that are there, by where they came from. */
+export interface Arrived {
+  /** From the install, holes and copies included. */
+  readonly reused: number;
+  readonly origin: number;
+  readonly peers: number;
+  /** From an earlier run that was cut short, whatever it took them from. */
+  readonly earlier: number;
+}
+
+/** Speed is averaged over this long, milliseconds. */
+const SPEED_WINDOW_MS = 3000;
+
+export class PatchProgress {
+  readonly #output: Pick<Output, "progress">;
+  readonly #now: () => number;
+  readonly #speed = new RateMeter(SPEED_WINDOW_MS);
+  #arrived = 0;
+
+  constructor(output: Pick<Output, "progress">, now: () => number) {
+    this.#output = output;
+    this.#now = now;
+  }
+
+  checking(done: number, total: number): void {
+    this.#output.progress({ phase: "checking", done, total });
+  }
+
+  staging({ cost }: Plan, { reused, origin, peers, earlier }: Arrived): void {
+    const fetched = origin + peers;
+    const now = this.#now();
+    this.#speed.add(fetched - this.#arrived, now);
+    this.#arrived = fetched;
+    const bytesPerSecond = this.#speed.rate(now);
+    const left = cost.fetch.plain - fetched - earlier;
+    this.#output.progress({
+      phase: cost.fetch.plain > 0 ? "downloading" : "assembling",
+      done: Math.min(cost.total, cost.kept + reused + fetched + earlier),
+      total: cost.total,
+      bytesPerSecond,
+      ...(bytesPerSecond > 0 && left > 0 ? { secondsLeft: left / bytesPerSecond } : {}),
+      sources: { kept: cost.kept, reused: reused + earlier, peers, origin },
+    });
+  }
+
+  committing({ cost }: Plan): void {
+    this.#output.progress({ phase: "committing", done: cost.total, total: cost.total });
+  }
+}

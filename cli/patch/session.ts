@@ -1,0 +1,414 @@
+/**
+ * A patch, from top to bottom: lock, finish what was cut short, ask what is current and verify it, look at what is there,
+ * plan, check the disk, stage (local bytes, peers and origin at once), commit. Whatever happens before the commit, the
+ * install is the old release; whatever happens once its journal is written, it will be the new one.
+ */
+import { chunkSizesFor } from "../../manifests/chunker.ts";
+import { toHex, type ChunkId, type PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { CHUNK_BYTES, CHUNK_BYTES_LARGE, TREE_BYTES_MAX } from "../../manifests/limits.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import {
+  isInPlace,
+  plan,
+  rootsToBuild,
+  type Have,
+  type LocalChunk,
+  type Offers,
+  type Plan,
+} from "../../manifests/plan.ts";
+import type { Recipe, RecipeChunk } from "../../manifests/recipe.ts";
+import type { Tree, TreeFile } from "../../manifests/tree.ts";
+import type { TitleFile } from "../../manifests/trust/title-file.ts";
+import type { Output } from "../output.ts";
+import type { Swarm } from "../peers/board.ts";
+import { RateLimit } from "../peers/rates.ts";
+import { Origin } from "../sources/origin.ts";
+import { sha256 } from "../threads/digests.ts";
+import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
+import type { Fetch } from "../trust/fetch-capped.ts";
+import { rememberTitle } from "../trust/title.ts";
+import { arrange, nextFiles } from "./arrange.ts";
+import { commit, NEXT_STATE, recover } from "./commit.ts";
+import type { Disk } from "./disk.ts";
+import { Install } from "./install.ts";
+import { findLocalChunks } from "./local-chunks.ts";
+import { lockInstall } from "./lock.ts";
+import { Objects, openTree } from "./objects.ts";
+import { Peers } from "./peers.ts";
+import { PatchProgress } from "./progress.ts";
+import { Recipes } from "./recipes.ts";
+import { chunkFiles, scan, type Scan } from "./scan.ts";
+import { stage } from "./stage.ts";
+import { Staging } from "./staging.ts";
+import { readState, saveState, writeState, type InstallState } from "./state.ts";
+import { chooseTarget, type Target, type Wish } from "./target.ts";
+
+/** Where content may come from; `delta` has no effect before there are deltas. */
+export const SOURCES = ["local", "delta", "peers", "origin"] as const;
+export type Source = (typeof SOURCES)[number];
+
+export interface PatchRequest {
+  readonly folder: string;
+  readonly titleFile: TitleFile;
+  readonly wish: Wish;
+  /** Undefined: the install's, or the title's default. */
+  readonly channel: string | undefined;
+  /** Plan, and leave it at that. */
+  readonly dryRun: boolean;
+  readonly sources: ReadonlySet<Source>;
+  /** Bytes a second; null without a limit. */
+  readonly uploadLimit: number | null;
+  readonly downloadLimit: number | null;
+  /** Hash every file, whatever the state says. */
+  readonly force: boolean;
+}
+
+/** The part of a verified title that a session asks. */
+export type Title = Pick<
+  TrustedTitle,
+  "title" | "file" | "edge" | "bytesFetched" | "refresh" | "current" | "release" | "releases" | "object"
+>;
+
+/** What a session touches beyond the install. */
+export interface PatchWorld {
+  readonly output: Pick<Output, "log" | "progress">;
+  readonly signal: AbortSignal;
+  readonly fetch: Fetch;
+  readonly now: Date;
+  /** Milliseconds, monotonic. */
+  readonly clock: () => number;
+  readonly disk: Disk;
+  /** Free bytes on the file system of a folder. */
+  readonly freeBytes: (folder: string) => Promise<number>;
+  readonly openTitle: (options: TitleOptions) => Promise<Title>;
+  readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
+}
+
+export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
+  readonly title: string;
+  /** The version that was there before; null for a first install. */
+  readonly from: string | null;
+  readonly to: string;
+  readonly plan: Plan;
+  /** Bytes that crossed the wire. */
+  readonly metadata: number;
+  readonly fetched: { readonly origin: number; readonly peers: number };
+}
+
+/** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
+export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
+  const install = new Install(request.folder);
+  const unlock = await lockInstall(install);
+  try {
+    if (await recover(world.disk, install)) world.output.log("Finished an update that had been cut short.");
+    const session = await Session.open(install, request, world);
+    try {
+      return await session.run();
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await unlock();
+  }
+}
+
+class Session {
+  readonly #install: Install;
+  readonly #request: PatchRequest;
+  readonly #world: PatchWorld;
+  readonly #objects: Objects;
+  readonly #installed: InstallState | undefined;
+  readonly #title: Title;
+  readonly #target: Target;
+  readonly #recipes: Recipes;
+  readonly #peers: Peers;
+  readonly #progress: PatchProgress;
+  /** For content. Undefined when it is forbidden. */
+  readonly #origin: Origin | undefined;
+  /** For recipes: metadata comes from the edge, whatever content may come from. */
+  readonly #edge: Origin;
+  #fetchedTree: Promise<Tree> | undefined;
+  #treeObject: Uint8Array | undefined;
+
+  /** Asks what is current and verifies it. */
+  static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
+    const objects = new Objects(install);
+    const title = await world.openTitle({
+      titleFile: request.titleFile,
+      metadataDir: install.own("metadata"),
+      readObject: (id) => objects.read(id),
+      ...{ now: world.now, fetch: world.fetch, signal: world.signal },
+    });
+    await title.refresh();
+    await rememberTitle(install.folder, request.titleFile);
+    const installed = await readState(install);
+    const target = await chooseTarget(title, request.wish, request.channel, installed);
+    return new Session({
+      install,
+      request,
+      world,
+      objects,
+      installed,
+      title,
+      target,
+      recipes: await Recipes.open(install),
+    });
+  }
+
+  private constructor(parts: {
+    install: Install;
+    request: PatchRequest;
+    world: PatchWorld;
+    objects: Objects;
+    installed: InstallState | undefined;
+    title: Title;
+    target: Target;
+    recipes: Recipes;
+  }) {
+    const { request, world, title, target } = parts;
+    this.#install = parts.install;
+    this.#request = request;
+    this.#world = world;
+    this.#objects = parts.objects;
+    this.#installed = parts.installed;
+    this.#title = title;
+    this.#target = target;
+    this.#recipes = parts.recipes;
+    this.#progress = new PatchProgress(world.output, world.clock);
+    this.#origin = request.sources.has("origin") ? this.#openOrigin(request.downloadLimit) : undefined;
+    this.#edge = this.#openOrigin(null);
+    this.#peers = new Peers({
+      ...{ title, release: target.release, fetch: world.fetch, signal: world.signal, createSwarm: world.createSwarm },
+      ...{ uploadLimit: request.uploadLimit, downloadLimit: request.downloadLimit },
+      evenIfAlone: this.#origin === undefined,
+      log: (text) => world.output.log(text),
+    });
+  }
+
+  async run(): Promise<PatchOutcome> {
+    // the tree that is installed need not be read again to see whether it is all there
+    const same = this.#installedTree();
+    if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
+      this.#peers.start(this.#tree());
+    const scanned = await this.#scan(same ?? (await this.#tree()));
+    if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
+
+    const want = await this.#tree();
+    const staging = await Staging.open(this.#install);
+    let { have } = scanned;
+    let planned = await this.#plan(have, want, staging);
+    if (this.#request.dryRun) return this.#outcome(planned);
+    await this.#checkDisk(planned);
+    for (;;) {
+      const { stale } = await this.#stage(planned, staging);
+      if (stale.length === 0) break;
+      // an old file is not what it seemed: plan again without it
+      have = withoutRoots(have, stale);
+      planned = await this.#plan(have, want, staging);
+    }
+    await this.#commit(planned, want, scanned);
+    await staging.clear();
+    return this.#outcome(planned);
+  }
+
+  async close(): Promise<void> {
+    this.#recipes.close();
+    this.#origin?.close();
+    this.#edge.close();
+    await this.#peers.close();
+  }
+
+  // --- Looking -----------------------------------------------------------------------------------------------------
+
+  /** The installed release's files, when it is the wanted one. */
+  #installedTree(): Tree | undefined {
+    const { release, files } = this.#installed ?? {};
+    if (release?.tree !== this.#target.release.tree.sha256 || files === undefined) return undefined;
+    return {
+      files: [...files.values()].map(({ path, size, root, exec }) => ({ path, size, root, exec, recipe: null })),
+    };
+  }
+
+  /** The wanted release's files, fetched once. */
+  #tree(): Promise<Tree> {
+    this.#fetchedTree ??= this.#title
+      .object(this.#target.release.tree.sha256, Math.min(TREE_BYTES_MAX, this.#target.release.tree.bytes))
+      .then((object) => {
+        this.#treeObject = object;
+        return openTree(object, this.#target.release);
+      });
+    return this.#fetchedTree;
+  }
+
+  async #scan(want: Tree): Promise<Scan> {
+    const { pieceLength } = this.#target.release.torrent;
+    return await scan({
+      ...{ install: this.#install, want, pieceLength, signal: this.#world.signal },
+      owned: this.#installed?.files ?? new Map(),
+      force: this.#request.force,
+      onProgress: (done, total) => this.#progress.checking(done, total),
+    });
+  }
+
+  // --- Planning ----------------------------------------------------------------------------------------------------
+
+  async #plan(have: Have, want: Tree, staging: Staging): Promise<Plan> {
+    const reuse = this.#request.sources.has("local");
+    const roots = new Set(rootsToBuild(have, want, reuse));
+    const toBuild = want.files.filter(({ root }) => roots.has(root));
+    await this.#recipes.fetch(toBuild, this.#edge, { signal: this.#world.signal });
+    const sizes = new Map(toBuild.map(({ root, size }) => [root, size]));
+    const recipeOf = (root: PiecesRoot): Recipe | undefined => this.#recipes.get(root, sizes.get(root) ?? 0);
+    const chunks = reuse ? await this.#localChunks(have, toBuild, recipeOf) : new Map<ChunkId, LocalChunk>();
+    const planned = plan(have, want, {
+      ...{ reuse, recipeOf, isZeros },
+      localChunk: (id) => chunks.get(id),
+      staged: (root) => staging.bytes(root),
+    });
+    this.#recipes.forgetParsed();
+    return planned;
+  }
+
+  /** Where the install holds chunks of the contents to build. */
+  async #localChunks(
+    have: Have,
+    toBuild: readonly TreeFile[],
+    recipeOf: (root: PiecesRoot) => Recipe | undefined,
+  ): Promise<Map<ChunkId, LocalChunk>> {
+    if (toBuild.length === 0) return new Map();
+    const unknown = [...have.files.values()]
+      .filter(({ root, size }) => size > 0 && (root === null || !this.#recipes.has(root)))
+      .map(({ path }) => path);
+    const sizes = chunkSizesFor(this.#target.release.bytes);
+    const cut = await chunkFiles({ install: this.#install, signal: this.#world.signal }, unknown, sizes);
+    return findLocalChunks(
+      toBuild.flatMap(({ root }) => recipeOf(root)?.chunks ?? []),
+      have,
+      this.#recipes,
+      cut,
+    );
+  }
+
+  /** Throws: install.no-space, before the first byte is written. */
+  async #checkDisk({ cost }: Plan): Promise<void> {
+    const free = await this.#world.freeBytes(this.#install.own());
+    if (cost.disk > free) {
+      throw new Failure("install.no-space", {
+        needed: cost.disk,
+        free,
+        missing: cost.disk - free,
+        folder: this.#install.folder,
+      });
+    }
+  }
+
+  // --- Acting ------------------------------------------------------------------------------------------------------
+
+  async #stage(planned: Plan, staging: Staging): Promise<{ readonly stale: readonly SafePath[] }> {
+    // found damaged, or worth fetching for: others may help
+    if (planned.cost.fetch.stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree());
+    try {
+      return await stage({
+        ...{ install: this.#install, plan: planned, staging, origin: this.#origin, peers: this.#peers },
+        ...{ progress: this.#progress, output: this.#world.output, signal: this.#world.signal, now: this.#world.clock },
+        pieceLength: this.#target.release.torrent.pieceLength,
+      });
+    } catch (cause) {
+      if (!(cause instanceof Failure && cause.code === "install.no-space")) throw cause;
+      // somebody else filled the disk meanwhile
+      const free = await this.#world.freeBytes(this.#install.own());
+      throw new Failure(
+        "install.no-space",
+        { needed: planned.cost.disk, free, folder: this.#install.folder },
+        { cause },
+      );
+    }
+  }
+
+  async #commit(planned: Plan, want: Tree, { seen }: Scan): Promise<void> {
+    const { disk } = this.#world;
+    const { release } = this.#target;
+    this.#progress.committing(planned);
+    if (this.#treeObject !== undefined) await this.#objects.keep(release.tree.sha256, this.#treeObject);
+    const { torrent } = this.#peers;
+    if (torrent !== undefined) await this.#objects.keep(release.torrent.sha256, torrent);
+    await this.#recipes.save(want.files);
+    const state = this.#stateWith(nextFiles(this.#install, want, planned, seen));
+    disk.write(this.#install.own(NEXT_STATE), writeState(state));
+    await commit(disk, this.#install, arrange(disk, this.#install, planned));
+    await this.#objects.prune([release.tree.sha256, release.torrent.sha256]);
+    await this.#recipes.prune();
+  }
+
+  /** Nothing has to change; what was learned about release and files is remembered. */
+  async #finishUpToDate(want: Tree, { seen, have, hashed }: Scan): Promise<PatchOutcome> {
+    const planned = plan(have, want, NO_OFFERS);
+    const moved = this.#installed?.release.seq !== this.#target.release.seq;
+    if (!this.#request.dryRun && (moved || hashed > 0)) {
+      await saveState(this.#install, this.#stateWith(nextFiles(this.#install, want, planned, seen)));
+    }
+    return this.#outcome(planned);
+  }
+
+  #stateWith(files: InstallState["files"]): InstallState {
+    const { release, channel } = this.#target;
+    return {
+      title: this.#title.title,
+      release: {
+        ...{ seq: release.seq, version: release.version, channel },
+        ...{ tree: release.tree.sha256, torrent: release.torrent.sha256, pieceLength: release.torrent.pieceLength },
+      },
+      files,
+    };
+  }
+
+  #outcome(planned: Plan): PatchOutcome {
+    const { release, channel, because } = this.#target;
+    return {
+      ...{ title: this.#title.title, channel, because, to: release.version, plan: planned },
+      from: this.#installed?.release.version ?? null,
+      metadata: this.#title.bytesFetched + this.#edge.received,
+      fetched: { origin: this.#origin?.received ?? 0, peers: this.#peers.downloaded },
+    };
+  }
+
+  #openOrigin(downloadLimit: number | null): Origin {
+    const { edge, file, title } = this.#title;
+    const { clock, signal } = this.#world;
+    const edges = [edge, ...file.edges.filter((other) => other !== edge)];
+    return new Origin({ edges, title, signal, limit: new RateLimit(downloadLimit, clock()), now: clock });
+  }
+}
+
+/** For a plan that fetches nothing. */
+const NO_OFFERS: Offers = {
+  reuse: false,
+  recipeOf: () => undefined,
+  localChunk: () => undefined,
+  isZeros: () => false,
+  staged: () => 0,
+};
+
+/** Runs of zeros are cut at the largest size, so only those two can repeat; a file's last few zeros may as well travel. */
+function isZeros({ id, size }: RecipeChunk): boolean {
+  if (size !== CHUNK_BYTES.max && size !== CHUNK_BYTES_LARGE.max) return false;
+  let known = ZERO_CHUNKS.get(size);
+  if (known === undefined) {
+    known = toHex(sha256(new Uint8Array(size))) as ChunkId;
+    ZERO_CHUNKS.set(size, known);
+  }
+  return known === id;
+}
+
+const ZERO_CHUNKS = new Map<number, ChunkId>();
+
+/** The same, but nobody knows what these files hold. */
+function withoutRoots(have: Have, paths: readonly SafePath[]): Have {
+  const files = new Map(have.files);
+  for (const path of paths) {
+    const file = files.get(path);
+    if (file !== undefined) files.set(path, { ...file, root: null });
+  }
+  return { files };
+}

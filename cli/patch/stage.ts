@@ -1,0 +1,173 @@
+/**
+ * The first phase: every new content is put together beside the install and proven there. What the install holds is
+ * copied while the rest is fetched. Nothing of the old release is touched.
+ */
+import { constants } from "node:fs";
+import { chmod, copyFile, lstat, writeFile } from "node:fs/promises";
+import pLimit from "p-limit";
+import type { PiecesRoot } from "../../manifests/digest.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Content, Plan } from "../../manifests/plan.ts";
+import type { Output } from "../output.ts";
+import type { Origin } from "../sources/origin.ts";
+import { sha256 } from "../threads/digests.ts";
+import { diskFailure, Assembly } from "./assembly.ts";
+import { fetchMissing } from "./fetch.ts";
+import type { Install } from "./install.ts";
+import { Ledger, type Build } from "./ledger.ts";
+import type { Peers } from "./peers.ts";
+import type { PatchProgress } from "./progress.ts";
+import { hashFiles } from "./scan.ts";
+import type { Staging } from "./staging.ts";
+
+export interface StageOptions {
+  readonly install: Install;
+  readonly plan: Plan;
+  readonly staging: Staging;
+  readonly pieceLength: number;
+  /** Undefined when it is forbidden. */
+  readonly origin: Origin | undefined;
+  readonly peers: Peers;
+  readonly progress: PatchProgress;
+  readonly output: Pick<Output, "log">;
+  readonly signal: AbortSignal;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+}
+
+/** File operations at once; libuv has four threads for them. */
+const FILES_AT_ONCE = 8;
+const PLAIN_MODE = 0o666;
+const EXEC_MODE = 0o777;
+
+/**
+ * Puts every content of the plan in place in staging. Returns the old files that were not what they seemed; then the
+ * plan has to be made again without them. Throws: sources.exhausted, chunk.corrupt, object.malformed, install.no-space,
+ * source.interrupted. What was fetched is kept for the next run.
+ */
+export async function stage(options: StageOptions): Promise<{ readonly stale: readonly SafePath[] }> {
+  const { plan, staging, install } = options;
+  await staging.prune(new Set(plan.contents.map(({ root }) => root)));
+  const builds = plan.contents.filter(({ source }) => source.how === "build");
+  try {
+    await writeEmpty(install, plan.contents);
+    const stale = await copyWhole(options);
+    if (stale.length > 0) return { stale };
+    if (builds.length > 0) await build(options, builds);
+    await copyToOtherPlaces(install, plan.contents);
+    return { stale };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw code === "ENOSPC" || code === "EDQUOT" ? diskFailure({ code, message }) : error;
+  } finally {
+    staging.close();
+  }
+}
+
+async function writeEmpty(install: Install, contents: readonly Content[]): Promise<void> {
+  for (const { root, places, source } of contents) {
+    if (source.how === "empty") await writeFile(install.staged(root), "", { mode: modeOf(places[0].exec) });
+  }
+}
+
+/** Old files that the new release has elsewhere too. They are hashed after copying: the copy is what counts. */
+async function copyWhole({ install, plan, pieceLength, signal }: StageOptions): Promise<SafePath[]> {
+  const copies: { from: SafePath; root: PiecesRoot; size: number; exec: boolean }[] = [];
+  for (const { root, size, places, source } of plan.contents) {
+    if (source.how === "copy") copies.push({ from: source.from, root, size, exec: places[0].exec });
+  }
+  const limit = pLimit(FILES_AT_ONCE);
+  await Promise.all(
+    copies.map(({ from, root, exec }) => limit(() => copyAs(install.file(from), install.staged(root), exec))),
+  );
+  const staged = copies.map(({ root, size }) => ({ path: root, at: install.staged(root), size }));
+  const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, staged);
+  return copies.filter(({ root }) => roots.get(root) !== root).map(({ from }) => from);
+}
+
+async function build(options: StageOptions, contents: readonly Content[]): Promise<void> {
+  const { install, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
+  const board = await peers.board();
+  const builds = contents.map(({ root, size, places, source }): Build => {
+    const parts = source.how === "build" ? source.parts : [];
+    return { root, size, parts, layer: board?.layerOf(places[0].path) };
+  });
+  const ledger = new Ledger(builds, pieceLength, sha256);
+  const assembly = new Assembly({
+    ...{ install, ledger, staging },
+    isExec: (build) => contents[build]?.places[0].exec === true,
+    onBad: (text) => output.log(text),
+  });
+  await assembly.resume();
+  if (board !== undefined) {
+    for (const path of plan.keep) board.addProven(path, [install.file(path)]);
+    const placesOf = contents.map(({ places }) => places.map(({ path }) => path));
+    const where = (build: number, place: SafePath): string[] => [
+      install.staged(contents[build]?.root ?? ("" as PiecesRoot)),
+      install.file(place),
+    ];
+    ledger.listen(board.attach({ ledger, assembly }, placesOf, where));
+  }
+  await assembly.start();
+  const { landed } = assembly;
+  // holes and whole files are there from the start
+  const atOnce = plan.cost.reused - localBytes(contents);
+  const report = (): void => progress.staging(plan, { ...landed, reused: atOnce + landed.install });
+  report();
+  await together(signal, (signal) => [
+    assembly.copyFromInstall(signal),
+    fetchMissing({
+      ...{ ledger, assembly, origin, signal, now },
+      swarm: () => peers.membership,
+      expectedPeers: () => peers.expected,
+      joining: () => peers.isJoining,
+      fastEnough: () => peers.fastEnough,
+      onTick: report,
+    }),
+  ]);
+  report();
+}
+
+/** Runs things at once; when one fails, the others are stopped and waited for. */
+async function together(signal: AbortSignal, start: (signal: AbortSignal) => readonly Promise<void>[]): Promise<void> {
+  const halt = new AbortController();
+  const running = start(AbortSignal.any([signal, halt.signal]));
+  try {
+    await Promise.all(running);
+  } finally {
+    halt.abort();
+    await Promise.allSettled(running);
+  }
+}
+
+/** Bytes of the contents that are copied from the install chunk by chunk, each chunk counted once. */
+function localBytes(contents: readonly Content[]): number {
+  const chunks = new Map<string, number>();
+  for (const { source } of contents) {
+    if (source.how !== "build") continue;
+    for (const { from, chunk } of source.parts) if (typeof from !== "string") chunks.set(chunk.id, chunk.size);
+  }
+  return [...chunks.values()].reduce((sum, size) => sum + size, 0);
+}
+
+/** A content with several places gets a file for each; the disk shares the blocks where it can. */
+async function copyToOtherPlaces(install: Install, contents: readonly Content[]): Promise<void> {
+  const limit = pLimit(FILES_AT_ONCE);
+  const copies = contents.flatMap(({ root, places, source }) =>
+    places.slice(1).map(({ exec }, index) => {
+      const from = source.how === "move" ? install.file(source.from) : install.staged(root);
+      return limit(() => copyAs(from, install.staged(root, index + 1), exec));
+    }),
+  );
+  await Promise.all(copies);
+}
+
+async function copyAs(from: string, to: string, exec: boolean): Promise<void> {
+  await copyFile(from, to, constants.COPYFILE_FICLONE);
+  const { mode } = await lstat(to);
+  if (((mode & 0o100) !== 0) !== exec) await chmod(to, modeOf(exec) & ~process.umask());
+}
+
+function modeOf(exec: boolean): number {
+  return exec ? EXEC_MODE : PLAIN_MODE;
+}

@@ -1,0 +1,61 @@
+/** Whether an install is what its release says, byte for byte. Works without a network: the tree is kept, named by the state. */
+import { Failure } from "../../manifests/failures.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Tree } from "../../manifests/tree.ts";
+import type { Output } from "../output.ts";
+import type { Install } from "./install.ts";
+import { lockInstall } from "./lock.ts";
+import { Objects, openTree } from "./objects.ts";
+import { scan } from "./scan.ts";
+import { requireState, type InstallState } from "./state.ts";
+
+export interface Verdict {
+  readonly title: string;
+  readonly version: string;
+  readonly files: number;
+  readonly bytes: number;
+  /** Files that are not there. */
+  readonly missing: readonly SafePath[];
+  /** Files whose content or exec bit is not the release's. */
+  readonly damaged: readonly SafePath[];
+}
+
+/** Reads everything. Throws: install.not-found, install.busy, install.damaged when the kept tree is, source.interrupted. */
+export async function verifyInstall(
+  install: Install,
+  { output, signal }: { readonly output: Pick<Output, "progress">; readonly signal: AbortSignal },
+): Promise<Verdict> {
+  const state = await requireState(install);
+  const unlock = await lockInstall(install);
+  try {
+    const want = await readKeptTree(install, state);
+    const { have } = await scan({
+      ...{ install, want, signal, force: true },
+      owned: state.files,
+      pieceLength: state.release.pieceLength,
+      onProgress: (done, total) => output.progress({ phase: "verifying", done, total }),
+    });
+    const missing = want.files.filter(({ path }) => !have.files.has(path));
+    const damaged = want.files.filter(({ path, root, exec }) => {
+      const found = have.files.get(path);
+      return found !== undefined && (found.root !== root || found.exec !== exec);
+    });
+    return {
+      ...{ title: state.title, version: state.release.version },
+      files: want.files.length,
+      bytes: want.files.reduce((sum, { size }) => sum + size, 0),
+      missing: missing.map(({ path }) => path),
+      damaged: damaged.map(({ path }) => path),
+    };
+  } finally {
+    await unlock();
+  }
+}
+
+async function readKeptTree(install: Install, state: InstallState): Promise<Tree> {
+  const object = await new Objects(install).read(state.release.tree);
+  if (object === undefined) {
+    throw new Failure("install.damaged", { file: "the list of the release's files", object: state.release.tree });
+  }
+  return openTree(object);
+}

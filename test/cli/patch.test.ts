@@ -1,0 +1,180 @@
+/** Sessions from end to end in this process, over HTTP, without peers. */
+import { readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { afterAll, expect, test } from "vitest";
+import { closePool } from "../../cli/threads/pool.ts";
+import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
+import { Publisher } from "../support/publish-fixture.ts";
+
+afterAll(closePool);
+
+const KIB = 1024;
+const V1 = {
+  "game.bin": noisy(700 * KIB, "game"),
+  "data/a.txt": "one",
+  "data/empty": "",
+  "data/b.pak": noisy(90 * KIB, "b"),
+};
+
+test("a first install equals the build, and a second run has nothing to do", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1, exec: ["game.bin"] });
+  await using player = await newPlayer(publisher);
+  const first = await player.patch();
+  expect(first).toMatchObject({ from: null, to: "1.0.0" });
+  expect(first.plan.files).toEqual({ added: 4, changed: 0, removed: 0, kept: 0 });
+  expect(await player.contents()).toEqual(contentsOfBuild(V1, ["game.bin"]));
+  publisher.requests.length = 0;
+  const again = await player.patch();
+  expect(again.plan.files).toEqual({ added: 0, changed: 0, removed: 0, kept: 4 });
+  expect(publisher.requests).toEqual([]);
+});
+
+test("an update fetches only what changed", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const files = {
+    "game.bin": noisy(700 * KIB, "game", [300 * KIB, 1000]),
+    "data/moved.pak": V1["data/b.pak"],
+    "data/a.txt": "two",
+  };
+  publisher.publish("1.1.0", { files });
+  const { from, plan, fetched } = await player.patch();
+  expect(from).toBe("1.0.0");
+  expect(plan.files).toEqual({ added: 1, changed: 2, removed: 2, kept: 0 });
+  expect(fetched.origin).toBeLessThan(400 * KIB);
+  expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
+test("files that were changed or deleted by hand are healed; files of the player's own stay", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const damaged = Buffer.from(V1["game.bin"]);
+  damaged.fill(0, 100 * KIB, 110 * KIB);
+  await put(player.folder, { "game.bin": damaged, "mods/mine.txt": "mine" });
+  await rm(player.at("data/a.txt"));
+  const { fetched } = await player.patch();
+  expect(fetched.origin).toBeLessThan(400 * KIB);
+  expect(await player.contents()).toEqual({ ...contentsOfBuild(V1), "mods/mine.txt": "mine" });
+});
+
+test("damage behind an unchanged time and size is found when everything is hashed", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  await utimes(player.folder, 1, 1);
+  await player.patch();
+  const then = new Date(1_700_000_000_000);
+  await utimes(player.at("a.txt"), then, then);
+  await player.patch();
+  await writeFile(player.at("a.txt"), "two");
+  await utimes(player.at("a.txt"), then, then);
+  expect((await player.patch()).plan.files.kept).toBe(1);
+  await player.patch({ force: true, wish: { what: "installed" } });
+  expect(await readFile(player.at("a.txt"), "utf8")).toBe("one");
+});
+
+test("a corrupt pack is named, and nothing of it is kept", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1 });
+  publisher.mishap = (_, isPack) => (isPack ? "corrupt" : undefined);
+  await using player = await newPlayer(publisher);
+  await expect(player.patch()).rejects.toMatchObject({ code: "chunk.corrupt", family: "damaged" });
+  expect(await player.contents()).toEqual({});
+  expect(player.logs.join("\n")).toContain("origin");
+  publisher.mishap = () => undefined;
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(V1));
+});
+
+test("a chunk that a cache had corrupted is asked for again past the caches", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1 });
+  let corrupted = 0;
+  publisher.mishap = (_, isPack) => (isPack && corrupted++ === 0 ? "corrupt" : undefined);
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(V1));
+  expect(publisher.requests.filter(({ fresh }) => fresh)).toHaveLength(1);
+});
+
+test("an origin that cuts answers off, or is busy, is asked again", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1 });
+  const mishaps = ["cut", "busy", "cut"] as const;
+  let at = 0;
+  publisher.mishap = (_, isPack) => (isPack ? mishaps[at++] : undefined);
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(V1));
+});
+
+test("a folder of the release that is a symbolic link is refused", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  await using elsewhere = await newPlayer(publisher);
+  await symlink(elsewhere.folder, player.at("data"));
+  await expect(player.patch()).rejects.toMatchObject({ code: "path.unsafe" });
+  expect(await elsewhere.contents()).toEqual({});
+});
+
+test("what is not ours and is in the way is kept beside", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one", "folder/b.txt": "b", c: "c" } });
+  await using player = await newPlayer(publisher);
+  await put(player.folder, { "a.txt": "mine", folder: "a file", "c/mine.txt": "c" });
+  await player.patch();
+  expect(await player.contents()).toEqual({
+    ...{ "a.txt": "one", "folder/b.txt": "b", c: "c" },
+    ...{ "a.txt.local-1": "mine", "folder.local-1": "a file", "c.local-1/mine.txt": "c" },
+  });
+});
+
+test("without room on the disk nothing is fetched, and the bytes are named", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  const refused = player.patch({}, { freeBytes: () => Promise.resolve(1000) });
+  await expect(refused).rejects.toMatchObject({ code: "install.no-space", facts: { free: 1000 } });
+  expect(publisher.requests.some(({ object }) => publisher.packs.has(object as never))).toBe(false);
+});
+
+test("a dry run says what it would do and does not do it", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  const { plan } = await player.patch({ dryRun: true });
+  expect(plan.files.added).toBe(4);
+  expect(plan.cost.fetch.plain).toBe(790 * KIB + 3);
+  expect(await player.contents()).toEqual({});
+});
+
+test("content is taken only from the sources that are allowed", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  const alone = player.patch({ sources: new Set(["local"] as const) });
+  await expect(alone).rejects.toMatchObject({ code: "sources.exhausted", family: "unavailable" });
+  await player.patch();
+  publisher.publish("1.1.0", { files: { ...V1, "copy.bin": V1["game.bin"] } });
+  const { fetched } = await player.patch({ sources: new Set(["local"] as const) });
+  expect(fetched.origin).toBe(0);
+  expect((await player.contents())["copy.bin"]).toBe(Buffer.from(V1["game.bin"]).toString("latin1"));
+});
+
+test("an older release can be asked for, and content that is there many times is fetched once", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  const twice = { a: noisy(200 * KIB, "x"), b: noisy(200 * KIB, "x"), c: new Uint8Array(600 * KIB), d: "", e: "" };
+  publisher.publish("1.0.0", { files: twice });
+  publisher.publish("2.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const back = await player.patch({ wish: { what: "version", version: "1.0.0" } });
+  expect(back).toMatchObject({ from: "2.0.0", to: "1.0.0" });
+  expect(back.fetched.origin).toBeLessThan(260 * KIB);
+  expect(await player.contents()).toEqual(contentsOfBuild(twice));
+});
