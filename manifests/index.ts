@@ -1,5 +1,6 @@
-/** The public door of the core. */
-export * from "./bencode.ts";
+/**
+ * The public door of the core. What is only a part of a format (bencode, canonical JSON, query strings) stays behind it.
+ */
 export * from "./chunker.ts";
 export * from "./digest.ts";
 export * from "./failures.ts";
@@ -7,7 +8,18 @@ export * from "./limits.ts";
 export * from "./merkle.ts";
 export * from "./pack.ts";
 export * from "./paths.ts";
+export * from "./plan.ts";
 export * from "./recipe.ts";
 export * from "./release.ts";
 export * from "./torrent.ts";
 export * from "./tree.ts";
+export * from "./trust/fresh.ts";
+export * from "./trust/live.ts";
+export * from "./trust/roles.ts";
+export * from "./trust/title-file.ts";
+export * from "./trust/verify.ts";
+export * from "./wire/announce.ts";
+export * from "./wire/names.ts";
+export * from "./wire/scrape.ts";
+export * from "./wire/signed-request.ts";
+export * from "./wire/websocket.ts";
