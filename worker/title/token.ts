@@ -68,10 +68,10 @@ function keyIdAt(seconds: number): number {
 
 async function keyFor(secret: string, title: string, keyId: number): Promise<CryptoKey> {
   const name = `${title}/${keyId}`;
-  const kept = keys.get(name);
+  const kept = keys.get(`${secret}/${name}`);
   if (kept !== undefined) return kept;
   const algorithm = { name: "HMAC", hash: "SHA-256", length: 256 };
   const derived = await deriveKey(secret, "patchswarm announce token", name, algorithm, ["sign", "verify"]);
-  keys.set(name, derived);
+  keys.set(`${secret}/${name}`, derived);
   return derived;
 }
