@@ -31,6 +31,8 @@ export interface Progress {
   readonly bytesPerSecond?: number;
   readonly secondsLeft?: number;
   readonly sources?: BytesBySource;
+  /** Bytes that went up so far, where something is sent. */
+  readonly sent?: number;
 }
 
 export interface Output {
@@ -169,11 +171,12 @@ function terminalOutput({ stdout, stderr }: Streams): Output {
 const BAR_CELLS = 24;
 
 /** "downloading 45 % of 147 MB, 31 MB/s, 3 s left (kept 48 MB, reused 12 MB, peers 20 MB, origin 1 MB)". */
-function describeProgress({ phase, done, total, bytesPerSecond, secondsLeft, sources }: Progress): string {
+function describeProgress({ phase, done, total, bytesPerSecond, secondsLeft, sources, sent }: Progress): string {
   const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
   const parts = [`${phase} ${percent} % of ${formatBytes(total)}`];
   if (bytesPerSecond !== undefined) parts.push(`${formatBytes(bytesPerSecond)}/s`);
   if (secondsLeft !== undefined) parts.push(`${formatSeconds(secondsLeft)} left`);
+  if (sent !== undefined) parts.push(`${formatBytes(sent)} sent`);
   const from = sources === undefined ? "" : ` (${describeSources(sources)})`;
   return parts.join(", ") + from;
 }

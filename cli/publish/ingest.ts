@@ -9,7 +9,7 @@ import { INGEST_JOB_BYTES, INGEST_JOB_FILES, INGEST_THREADS_MAX } from "../../ma
 import { type FileHashes, rootOfLayer } from "../../manifests/merkle.ts";
 import { type FileSpan, type IngestedBatch, type IngestedSpan } from "../threads/jobs/ingest.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
-import { sha256 } from "../trust/crypto.ts";
+import { sha256 } from "../threads/digests.ts";
 import { type ChunkPlace, type ChunkTable } from "./chunk-table.ts";
 import { type SourceFile } from "./walk.ts";
 

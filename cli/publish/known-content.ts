@@ -9,14 +9,17 @@ import { Failure } from "../../manifests/failures.ts";
 import {
   OBJECT_BYTES_MAX,
   RECIPE_PLAIN_BYTES_MAX,
+  RELEASE_BYTES_MAX,
   TREE_BYTES_MAX,
   TREE_PLAIN_BYTES_MAX,
   UPLOADS_AT_ONCE,
 } from "../../manifests/limits.ts";
 import { parseRecipe } from "../../manifests/recipe.ts";
 import { type RecipeRef, type Tree, type TreeFile, parseTree } from "../../manifests/tree.ts";
-import { type VerifiedRelease } from "../../manifests/trust/verify.ts";
+import { type SignedRelease } from "../../manifests/trust/roles.ts";
+import { type VerifiedRelease, verifyRelease } from "../../manifests/trust/verify.ts";
 import { type TrustedTitle } from "../trust/client.ts";
+import { sha256 } from "../threads/digests.ts";
 import { type ObjectCache } from "./cache.ts";
 import { ChunkTable } from "./chunk-table.ts";
 import { PackNames } from "./pack-names.ts";
@@ -34,22 +37,17 @@ export interface ReleaseTree {
   readonly tree: Tree;
 }
 
-/** The files of a release. Throws: object.malformed and what the title's `object` throws. */
+/** The files of a release that the publisher signed. Throws: object.*, metadata.invalid, edge.unreachable, edge.busy. */
 export async function readReleaseTree(
   title: TrustedTitle,
   cache: ObjectCache,
-  channel: string,
-  seq: number,
+  signed: SignedRelease,
 ): Promise<ReleaseTree> {
-  const release = await title.release(channel, seq);
-  const bytes = await readObject(title, cache, release.tree.sha256, TREE_BYTES_MAX);
-  return { release, tree: parseTree(decompress(bytes, TREE_PLAIN_BYTES_MAX, "tree")) };
-}
-
-/** The trees of the newest release of each channel that has one. */
-export async function newestTrees(title: TrustedTitle, cache: ObjectCache): Promise<readonly ReleaseTree[]> {
-  const newest = new Map(title.releases().map((release) => [release.channel, release.seq]));
-  return await Promise.all([...newest].map(([channel, seq]) => readReleaseTree(title, cache, channel, seq)));
+  const { sha256: id, bytes } = signed.document;
+  const document = await readObject(title, cache, id, Math.min(bytes, RELEASE_BYTES_MAX));
+  const release = verifyRelease(document, title.title, signed, sha256);
+  const tree = await readObject(title, cache, release.tree.sha256, TREE_BYTES_MAX);
+  return { release, tree: parseTree(decompress(tree, TREE_PLAIN_BYTES_MAX, "tree")) };
 }
 
 /**

@@ -6,7 +6,7 @@
  *   packs   |------ a -----|------ b ------|      a part goes away with the last pack that needs it
  */
 import { openAsBlob } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { PACK_BYTES_MAX } from "../../manifests/limits.ts";
@@ -15,7 +15,7 @@ import { runJob } from "../threads/pool.ts";
 import { type ChunkPlace } from "./chunk-table.ts";
 import { type ChunkSink, type NewChunk, type Part } from "./ingest.ts";
 import { type PackNames } from "./pack-names.ts";
-import { type Upload } from "./upload.ts";
+import { type NamedObject, type Upload } from "./upload.ts";
 
 /** A part and how many still need it: the job that fills it, and packs. */
 interface SpooledPart extends Part {
@@ -44,6 +44,8 @@ export class PackWriter implements ChunkSink {
   readonly #signal: AbortSignal | undefined;
   #open: OpenPack | undefined;
   #parts = 0;
+  #chunks = 0;
+  #packs = 0;
 
   private constructor(spool: string, names: PackNames, upload: Upload, signal: AbortSignal | undefined) {
     this.#spool = spool;
@@ -54,6 +56,7 @@ export class PackWriter implements ChunkSink {
 
   /** @param folder  where parts may lie until they are sent: as many bytes as UPLOADS_AT_ONCE packs and a few jobs */
   static async create(folder: string, names: PackNames, upload: Upload, signal?: AbortSignal): Promise<PackWriter> {
+    await removeAbandoned(folder);
     return new PackWriter(await mkdtemp(join(folder, "parts-")), names, upload, signal);
   }
 
@@ -69,6 +72,7 @@ export class PackWriter implements ChunkSink {
     const place = { pack: pack.number, offset: pack.bytes, size, stored, raw };
     appendSlice(pack.slices, part as SpooledPart, offset, stored);
     pack.bytes += stored;
+    this.#chunks += 1;
     return place;
   }
 
@@ -83,19 +87,28 @@ export class PackWriter implements ChunkSink {
     await this.#upload.done();
   }
 
+  /** New chunks so far, and the packs they make. */
+  get counts(): { readonly chunks: number; readonly packs: number } {
+    return { chunks: this.#chunks, packs: this.#packs };
+  }
+
   /** Takes the parts off the disk, whatever became of them. */
-  async dispose(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#spool, { recursive: true, force: true });
   }
 
   #close(pack: OpenPack): void {
     this.#open = undefined;
-    this.#upload.start(async () => {
-      const ranges = pack.slices.map(({ part, offset, bytes }): FileRange => ({ path: part.path, offset, bytes }));
+    this.#packs += 1;
+    const ranges = pack.slices.map(({ part, offset, bytes }): FileRange => ({ path: part.path, offset, bytes }));
+    const name = async (): Promise<NamedObject> => {
       const id = (await runJob("hashRanges", ranges, this.#signal && { signal: this.#signal })) as ObjectId;
       this.#names.name(pack.number, id);
-      await this.#upload.put(id, await blobOf(ranges));
-      for (const part of new Set(pack.slices.map((slice) => slice.part))) await this.#release(part);
+      return { id, body: await blobOf(ranges) };
+    };
+    const parts = new Set(pack.slices.map(({ part }) => part));
+    this.#upload.start(pack.bytes, name, async () => {
+      for (const part of parts) await this.#release(part);
     });
   }
 
@@ -104,6 +117,18 @@ export class PackWriter implements ChunkSink {
     if (part.users === 0) await rm(part.path, { force: true });
   }
 }
+
+/** Parts of runs that were killed: nobody publishes for a whole day without touching theirs. */
+async function removeAbandoned(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    const found = await stat(path).catch(() => undefined); // another run removed it first
+    if (found !== undefined && Date.now() - found.mtimeMs > ABANDONED_MS)
+      await rm(path, { recursive: true, force: true });
+  }
+}
+
+const ABANDONED_MS = 24 * 3600 * 1000;
 
 /** Chunks that lie one after another make one slice. */
 function appendSlice(slices: Slice[], part: SpooledPart, offset: number, bytes: number): void {

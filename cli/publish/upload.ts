@@ -6,8 +6,8 @@ import pLimit from "p-limit";
 import { type ObjectId, fromHex, objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { UPLOADS_AT_ONCE } from "../../manifests/limits.ts";
-import { sha256 } from "../trust/crypto.ts";
-import { type SignedFetch } from "./signed-fetch.ts";
+import { sha256 } from "../threads/digests.ts";
+import { type Announcer } from "./announcer.ts";
 
 /** The title's objects at its edge. */
 export interface Origin {
@@ -15,7 +15,14 @@ export interface Origin {
   put(id: ObjectId, body: Uint8Array | Blob): Promise<void>;
 }
 
-export function originOf(edge: string, title: string, send: SignedFetch, signal?: AbortSignal): Origin {
+/** An object and its name. */
+export interface NamedObject {
+  readonly id: ObjectId;
+  readonly body: Uint8Array | Blob;
+}
+
+/** The origin behind the edge that the announcer speaks to. */
+export function originOf({ edge, title, send, signal }: Announcer): Origin {
   const urlOf = (id: ObjectId): string => `${edge}/t/${title}/objects/${id}`;
   return {
     async has(id) {
@@ -32,64 +39,85 @@ export function originOf(edge: string, title: string, send: SignedFetch, signal?
     },
     async put(id, body) {
       const contentType = "application/octet-stream";
-      await send({ method: "PUT", url: urlOf(id), body, digest: fromHex(id), contentType, signal });
+      const response = await send({ method: "PUT", url: urlOf(id), body, digest: fromHex(id), contentType, signal });
+      await response.body?.cancel();
     },
   };
 }
 
-/** For `--dry-run`: takes everything, sends nothing, and says that nothing is there. */
-export const nowhere: Origin = {
-  has: () => Promise.resolve(false),
-  put: () => Promise.resolve(),
-};
+/** Bytes of objects, so far. */
+export interface UploadBytes {
+  /** Known to have to reach the origin; what it turns out to have is taken off again. */
+  readonly planned: number;
+  /** Sent. */
+  readonly sent: number;
+}
 
 export class Upload {
   readonly #origin: Origin;
-  readonly #onSent: (bytes: number) => void;
+  readonly #onProgress: () => void;
   readonly #limit = pLimit(UPLOADS_AT_ONCE);
   readonly #running = new Set<Promise<void>>();
   #failure: { readonly error: unknown } | undefined;
+  #planned = 0;
+  #sent = 0;
 
-  /** @param onSent  called with the bytes of each object that had to be sent, once it has arrived */
-  constructor(origin: Origin, onSent: (bytes: number) => void) {
+  /** @param onProgress  called after each object */
+  constructor(origin: Origin, onProgress: () => void) {
     this.#origin = origin;
-    this.#onSent = onSent;
+    this.#onProgress = onProgress;
   }
 
-  /** Names the bytes and sends them in the background. */
+  get bytes(): UploadBytes {
+    return { planned: this.#planned, sent: this.#sent };
+  }
+
+  /** Names the bytes and sends them in the background, unless the origin has them. */
   send(bytes: Uint8Array): ObjectId {
     const id = objectIdOf(bytes, sha256);
-    this.start(() => this.put(id, bytes));
+    this.start(bytes.length, () => Promise.resolve({ id, body: bytes }));
     return id;
   }
 
-  /** Runs it in the background, as one of a few. What it throws comes out of `ready` and `done`. */
-  start(job: () => Promise<void>): void {
+  /**
+   * The same for an object that is not at hand yet.
+   * @param bytes  how long it will be
+   * @param make  run as one of a few; what it throws comes out of `ready` and `done`
+   * @param after  run once the origin has the object
+   */
+  start(bytes: number, make: () => Promise<NamedObject>, after: () => Promise<void> = () => Promise.resolve()): void {
+    this.#planned += bytes;
     const running = this.#limit(async () => {
-      if (this.#failure === undefined) await job();
+      if (this.#failure !== undefined) return;
+      const object = await make();
+      await this.#put(object, bytes);
+      await after();
+      this.#onProgress();
     })
       .catch((error: unknown) => void (this.#failure ??= { error }))
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
 
-  /** Sends one object, unless the origin has it. */
-  async put(id: ObjectId, body: Uint8Array | Blob): Promise<void> {
-    if (await this.#origin.has(id)) return;
-    await this.#origin.put(id, body);
-    this.#onSent(body instanceof Blob ? body.size : body.length);
-  }
-
-  /** Waits until another one could start at once. Throws: what any job threw. */
+  /** Waits until another one could start at once. Throws: what any of them threw. */
   async ready(): Promise<void> {
     while (this.#running.size >= UPLOADS_AT_ONCE && this.#failure === undefined) await Promise.race(this.#running);
     this.#check();
   }
 
-  /** Waits for everything. Throws: what any job threw. */
+  /** Waits for everything. Throws: what any of them threw. */
   async done(): Promise<void> {
     await Promise.all(this.#running);
     this.#check();
+  }
+
+  async #put({ id, body }: NamedObject, bytes: number): Promise<void> {
+    if (await this.#origin.has(id)) {
+      this.#planned -= bytes;
+      return;
+    }
+    await this.#origin.put(id, body);
+    this.#sent += bytes;
   }
 
   #check(): void {

@@ -1,0 +1,109 @@
+/** `publish`: a build folder becomes a release. */
+import { type Command, type OptionValues } from "commander";
+import { Failure } from "../../manifests/failures.ts";
+import { DELTAS_DEFAULT, DELTAS_MAX } from "../../manifests/limits.ts";
+import { parseChannelName, parseVersion } from "../../manifests/release.ts";
+import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
+import { act, verb } from "../command.ts";
+import { formatBytes, formatSeconds } from "../output.ts";
+import { cacheFolder } from "../publish/cache.ts";
+import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
+import { readTitleFile } from "../trust/title.ts";
+
+export function publishCommand(): Command {
+  const command = verb("publish <dir>", "Publish a build folder as a release", [
+    ["publish build --version 1.4.0", "to the default channel, for everyone"],
+    ["publish build --version 1.5.0-rc1 --channel beta", "to another channel"],
+    ["publish build --version 1.4.1 --rollout 10", "for one player in ten at first"],
+    ["publish build --version 1.4.0 --ignore '*.pdb' --ignore 'logs/**'", "without some files"],
+    ["publish build --version 1.4.0 --dry-run", "only say what would be sent"],
+  ])
+    .requiredOption("--version <name>", "what people call the release")
+    .option("--title <file>", "the title's title.json", "title.json")
+    .option("--keys <dir>", "folder with the signing keys", "keys")
+    .option("--channel <name>", "channel to publish to (default: the title's own)")
+    .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
+    .option("--rollout <percent>", "share of the players who get it", String(ROLLOUT_ALL))
+    .option("--deltas <count>", "earlier releases to make deltas from", String(DELTAS_DEFAULT))
+    .option("--dry-run", "send nothing, sign nothing");
+  return act(command, async ({ output, signal }, flags, [folder = ""]) => {
+    const began = performance.now();
+    const options = await parseOptions(folder, flags);
+    const result = await publish(options, {
+      fetch: globalThis.fetch,
+      now: new Date(),
+      clock: () => performance.now(),
+      cacheDir: cacheFolder(),
+      onProgress: (progress) => output.progress(progress),
+      signal,
+    });
+    const seconds = Math.round(performance.now() - began) / 1000;
+    output.result("publish", fieldsOf(options, result, seconds), describe(options, result, seconds));
+  });
+}
+
+async function parseOptions(folder: string, flags: OptionValues): Promise<PublishOptions> {
+  parseCount("--deltas", String(flags["deltas"]), DELTAS_MAX);
+  const titleFile = await readTitleFile(String(flags["title"]));
+  return {
+    folder,
+    titleFile,
+    keysDir: String(flags["keys"]),
+    version: parseVersion(String(flags["version"])),
+    channel: flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"])),
+    ignore: flags["ignore"] as string[],
+    rollout: parseCount("--rollout", String(flags["rollout"]), ROLLOUT_ALL),
+    dryRun: flags["dryRun"] === true,
+  };
+}
+
+function parseCount(option: string, text: string, most: number): number {
+  const count = Number(text);
+  if (/^\d{1,6}$/.test(text) && count <= most) return count;
+  throw new Failure("usage.bad-flag", { option, found: text, expected: `0 to ${most}` });
+}
+
+function collect(glob: string, globs: readonly string[]): string[] {
+  return [...globs, glob];
+}
+
+/** DESIGN section 4, and what only some runs have to say. */
+function fieldsOf(
+  { titleFile, channel, version }: PublishOptions,
+  { outcome, seq, bytes, added }: PublishResult,
+  seconds: number,
+): Record<string, unknown> {
+  return {
+    title: titleFile.title,
+    channel,
+    version,
+    seq,
+    bytes,
+    deltas: [],
+    seconds,
+    ...(outcome === "unchanged" ? { unchanged: true } : {}),
+    ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
+  };
+}
+
+function describe(
+  { titleFile: { title }, channel, version, rollout }: PublishOptions,
+  { outcome, seq, files, bytes, added }: PublishResult,
+  seconds: number,
+): string {
+  const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
+  if (outcome === "unchanged") {
+    return `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.`;
+  }
+  if (outcome === "dry-run") {
+    return (
+      `${build}. Would become release ${seq} on ${channel} and send ${formatBytes(bytes.uploaded)}: ` +
+      `${added.chunks} new chunks in ${added.packs} packs. Nothing was sent.`
+    );
+  }
+  const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
+  return (
+    `${build}. Published as release ${seq} on ${channel}${share}. ` +
+    `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.`
+  );
+}

@@ -1,0 +1,122 @@
+/**
+ * The last steps of a publish: torrent, release document, the channel's next role with the release in it, and the call
+ * that makes it current. In this order, each only when the edge has what it names.
+ */
+import { type ObjectId } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { ROLE_LIFETIME_S } from "../../manifests/limits.ts";
+import { releasePath, writeRelease } from "../../manifests/release.ts";
+import { type Torrent, type TorrentFile, makeTorrent, torrentName } from "../../manifests/torrent.ts";
+import {
+  type SignedRelease,
+  type UnixSeconds,
+  after,
+  buildChannel,
+  encodeRole,
+  formatTime,
+  signRole,
+} from "../../manifests/trust/roles.ts";
+import { sha1, sha256 } from "../threads/digests.ts";
+import { type Announcer } from "./announcer.ts";
+import { type ChannelRole } from "./channel-roles.ts";
+import { type Upload } from "./upload.ts";
+
+/** What is released, apart from its number. */
+export interface NewRelease {
+  readonly title: string;
+  readonly channel: string;
+  readonly version: string;
+  readonly created: UnixSeconds;
+  readonly tree: { readonly sha256: ObjectId; readonly bytes: number };
+  readonly files: readonly TorrentFile[];
+  readonly pieceLength: number;
+  /** Base URLs of the title's edges, for the torrent. */
+  readonly edges: readonly string[];
+}
+
+/** Sends torrent and release document, and has the channel's role name the release. */
+export async function signRelease(
+  release: NewRelease,
+  seq: number,
+  channelRole: ChannelRole,
+  announcer: Announcer,
+  upload: Upload,
+): Promise<void> {
+  const { title, channel } = release;
+  const signed = sendDocuments(release, seq, upload);
+  await upload.done();
+  const role = buildChannel({
+    version: channelRole.version + 1,
+    expires: after(release.created, ROLE_LIFETIME_S.channel),
+    releases: [...channelRole.releases, signed],
+  });
+  await post(announcer, `/t/${title}/roles/${channel}`, encodeRole(await signRole(role, announcer.signers)));
+}
+
+/** Makes a signed release the current one of its channel. Repeatable. */
+export async function makeCurrent(
+  title: string,
+  { channel, seq }: Pick<SignedRelease, "channel" | "seq">,
+  rollout: number,
+  announcer: Announcer,
+): Promise<void> {
+  await post(announcer, `/t/${title}/publish`, new TextEncoder().encode(JSON.stringify({ channel, seq, rollout })));
+}
+
+/** Whether the edge refused a number or a role's version because somebody else's publish came first. */
+export function isOvertaken(error: unknown): boolean {
+  return error instanceof Failure && (error.code === "metadata.rollback" || error.code === "release.not-newest");
+}
+
+function sendDocuments(release: NewRelease, seq: number, upload: Upload): SignedRelease {
+  const { title, channel, version, tree, files, pieceLength } = release;
+  const created = formatTime(release.created);
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const { metainfo, infohash, infohashV2 } = torrentOf(release, seq);
+  const torrent = upload.send(metainfo);
+  const document = writeRelease({
+    title,
+    seq,
+    version,
+    created,
+    tree,
+    bytes,
+    files: files.length,
+    torrent: { sha256: torrent, infohash, infohashV2, pieceLength },
+    rollbackOf: null,
+    notes: "",
+  });
+  return {
+    channel,
+    seq,
+    version,
+    created,
+    bytes,
+    files: files.length,
+    infohash,
+    torrent,
+    path: releasePath(channel, seq),
+    document: { sha256: upload.send(document), bytes: document.length },
+  };
+}
+
+function torrentOf({ title, version, files, pieceLength, edges }: NewRelease, seq: number): Torrent {
+  const announce = edges.map((edge) => `${edge}/t/${title}/announce`);
+  return makeTorrent(
+    {
+      name: torrentName(title, version),
+      pieceLength,
+      files,
+      // the same URL speaks HTTP and, upgraded, the WebTorrent protocol
+      announce: [...announce, ...announce.map((url) => url.replace(/^http/, "ws"))],
+      webSeeds: edges.map((edge) => `${edge}/t/${title}/seed/${seq}/`),
+    },
+    sha256,
+    sha1,
+  );
+}
+
+async function post({ edge, send, signal }: Announcer, path: string, body: Uint8Array): Promise<void> {
+  const response = await send({ method: "POST", url: edge + path, body, contentType: "application/json", signal });
+  await response.body?.cancel();
+}

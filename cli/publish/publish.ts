@@ -1,0 +1,209 @@
+/**
+ * A build folder -> a release that players get. Look at the folder and at what the origin has; read the build once and
+ * send what is new; then name it, sign it and make it current. Interrupted anywhere, the next run continues: what was
+ * sent is found by its hash, and a release that was signed but not made current yet is made so.
+ */
+import { Failure } from "../../manifests/failures.ts";
+import { toUnixSeconds } from "../../manifests/trust/roles.ts";
+import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { type Fetch } from "../trust/fetch-capped.ts";
+import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
+import { type Announcer, openAnnouncer } from "./announcer.ts";
+import { channelRoles, nextSeq } from "./channel-roles.ts";
+import { CountingSink } from "./counting-sink.ts";
+import { type Desk, openDesk, spoolFolder } from "./desk.ts";
+import { type IngestedFile } from "./ingest.ts";
+import { type OnProgress, PublishMeter } from "./meter.ts";
+import { PackWriter } from "./pack-writer.ts";
+import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
+import { writeRecipes } from "./recipe-writer.ts";
+import { hasSameContent, sendTree } from "./tree-writer.ts";
+import { Upload, originOf } from "./upload.ts";
+import { walk } from "./walk.ts";
+
+export interface PublishOptions {
+  readonly folder: string;
+  readonly titleFile: TitleFile;
+  readonly keysDir: string;
+  readonly version: string;
+  readonly channel: string;
+  /** Globs over paths relative to the folder. */
+  readonly ignore: readonly string[];
+  /** Percent of installs that get it. */
+  readonly rollout: number;
+  /** Only say what would be sent. */
+  readonly dryRun: boolean;
+}
+
+export interface PublishWorld {
+  readonly fetch: Fetch;
+  readonly now: Date;
+  /** Milliseconds of a clock that never goes back. */
+  readonly clock: () => number;
+  /** For cached objects, and for what waits to be sent. */
+  readonly cacheDir: string;
+  readonly onProgress: OnProgress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface PublishResult {
+  /** published: it is current now. unchanged: it was already. dry-run: nothing was touched. */
+  readonly outcome: "published" | "unchanged" | "dry-run";
+  /** Of the release; in a dry run, the number it would get. */
+  readonly seq: number;
+  readonly files: number;
+  readonly bytes: {
+    readonly total: number;
+    /** Sent; in a dry run, the chunks that would be. */
+    readonly uploaded: number;
+  };
+  /** What the origin did not have. */
+  readonly added: { readonly chunks: number; readonly packs: number };
+}
+
+/**
+ * Throws: build.* for the folder; usage.no-keys, usage.bad-key-file, usage.bad-flag (a channel that is not there);
+ * release.version-taken; metadata.*, object.*, edge.*, request.unauthorized from the edge; install.no-space;
+ * source.interrupted.
+ */
+export async function publish(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
+  const files = await walk(options.folder, options.ignore);
+  const desk = await openDesk(options, world);
+  const reading = planReading(files, desk.known);
+  if (options.dryRun) return await rehearse(reading, desk, options, world);
+  const announcer = await openAnnouncer(options, desk.title, world);
+  return desk.earlier === undefined
+    ? await publishNew(reading, desk, announcer, options, world)
+    : await publishAgain(reading, desk, announcer, options, world);
+}
+
+/** A version that the channel does not have yet. */
+async function publishNew(
+  reading: ReadingPlan,
+  desk: Desk,
+  announcer: Announcer,
+  options: PublishOptions,
+  world: PublishWorld,
+): Promise<PublishResult> {
+  const { title, known } = desk;
+  const { version, channel, rollout, folder } = options;
+  const upload = new Upload(originOf(announcer), () => meter.report());
+  const meter = new PublishMeter(reading.bytes, upload, world);
+  await using packs = await PackWriter.create(await spoolFolder(world.cacheDir), known.packs, upload, world.signal);
+  const read = await readBuild(reading, { folder, known, sink: packs, meter, signal: world.signal });
+  await packs.finish();
+  await writeRecipes(read, known, upload);
+  const release = {
+    title: title.title,
+    channel,
+    version,
+    edges: title.file.edges,
+    pieceLength: reading.pieceLength,
+    created: toUnixSeconds(world.now.getTime()),
+    tree: sendTree(read, desk, upload),
+    files: read.map(({ file: { path, exec }, hashes }) => ({ path, exec, ...hashes })),
+  };
+  await upload.done();
+  const seq = await untilNotOvertaken(desk, world, async (roles) => {
+    const number = nextSeq(roles);
+    await signRelease(release, number, roleOf(roles, channel), announcer, upload);
+    return number;
+  });
+  await makeCurrent(title.title, { channel, seq }, rollout, announcer);
+  await desk.cache.prune(world.now.getTime());
+  return resultOf("published", seq, read, upload.bytes.sent, packs.counts);
+}
+
+/**
+ * A version that the channel has: there is nothing to send, or it is not that version.
+ * Throws: release.version-taken.
+ */
+async function publishAgain(
+  reading: ReadingPlan,
+  desk: Desk,
+  announcer: Announcer,
+  options: PublishOptions,
+  world: PublishWorld,
+): Promise<PublishResult> {
+  const { title, earlier } = desk;
+  const { read, sink } = await readAndCount(reading, desk, options, world);
+  if (earlier === undefined || !hasSameContent(read, earlier.tree)) throw versionTaken(options, desk);
+  const { seq, channel } = earlier.release;
+  // signed by a run that was cut short before the edge made it current
+  const isWaiting = (title.live(channel)?.seq ?? 0) < seq;
+  if (isWaiting) await makeCurrent(title.title, { channel, seq }, options.rollout, announcer);
+  return resultOf(isWaiting ? "published" : "unchanged", seq, read, 0, sink.counts);
+}
+
+/** What a publish would send, without sending it. Throws: release.version-taken. */
+async function rehearse(
+  reading: ReadingPlan,
+  desk: Desk,
+  options: PublishOptions,
+  world: PublishWorld,
+): Promise<PublishResult> {
+  const { read, sink } = await readAndCount(reading, desk, options, world);
+  if (desk.earlier === undefined) {
+    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts);
+  }
+  if (!hasSameContent(read, desk.earlier.tree)) throw versionTaken(options, desk);
+  return resultOf("unchanged", desk.earlier.release.seq, read, 0, sink.counts);
+}
+
+async function readAndCount(
+  reading: ReadingPlan,
+  desk: Desk,
+  options: PublishOptions,
+  world: PublishWorld,
+): Promise<{ read: readonly IngestedFile[]; sink: CountingSink }> {
+  const { known, earlier } = desk;
+  const sink = new CountingSink(() => {
+    // all chunks of the earlier release are known: one that is not settles it, without reading on
+    if (earlier !== undefined) throw versionTaken(options, desk);
+  });
+  const meter = new PublishMeter(reading.bytes, undefined, world);
+  const read = await readBuild(reading, { folder: options.folder, known, sink, meter, signal: world.signal });
+  return { read, sink };
+}
+
+/** Runs it on the title's roles, and again on newer ones when another publish came in between. */
+async function untilNotOvertaken<T>(
+  { title, roles }: Desk,
+  { fetch, signal }: PublishWorld,
+  attempt: (roles: Desk["roles"]) => Promise<T>,
+): Promise<T> {
+  let current = roles;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await attempt(current);
+    } catch (error) {
+      if (!isOvertaken(error) || tries === SIGNING_TRIES) throw error;
+      await title.refresh();
+      current = await channelRoles(title, fetch, signal);
+    }
+  }
+}
+
+const SIGNING_TRIES = 3;
+
+function roleOf(roles: Desk["roles"], channel: string) {
+  const role = roles.get(channel);
+  if (role === undefined) throw new Failure("usage.bad-flag", { option: "--channel", found: channel });
+  return role;
+}
+
+function versionTaken({ version, channel }: PublishOptions, { earlier }: Desk): Failure {
+  return new Failure("release.version-taken", { version, channel, seq: earlier?.release.seq });
+}
+
+function resultOf(
+  outcome: PublishResult["outcome"],
+  seq: number,
+  read: readonly IngestedFile[],
+  uploaded: number,
+  added: PublishResult["added"],
+): PublishResult {
+  const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
+  const { chunks, packs } = added;
+  return { outcome, seq, files: read.length, bytes: { total, uploaded }, added: { chunks, packs } };
+}

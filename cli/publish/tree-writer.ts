@@ -1,0 +1,38 @@
+/** The files of a build as a tree: compared with an earlier release's, written and sent. */
+import { type ObjectId } from "../../manifests/digest.ts";
+import { type RecipeRef, type Tree, writeTree } from "../../manifests/tree.ts";
+import { type Desk } from "./desk.ts";
+import { type IngestedFile } from "./ingest.ts";
+import { compressMetadata } from "./recipe-writer.ts";
+import { type Upload } from "./upload.ts";
+
+/** Whether both install to the same folder. Recipes do not count: they say how, not what. */
+export function hasSameContent(read: readonly IngestedFile[], { files }: Tree): boolean {
+  return (
+    read.length === files.length &&
+    read.every(({ file, hashes }, i) => {
+      const other = files[i];
+      return other?.path === file.path && other.root === hashes.root && other.exec === file.exec && !other.parts;
+    })
+  );
+}
+
+/** The tree object of these files: that of a release with the same content, or a new one. Every recipe must be known. */
+export function sendTree(
+  read: readonly IngestedFile[],
+  { trees, known }: Desk,
+  upload: Upload,
+): { readonly sha256: ObjectId; readonly bytes: number } {
+  const same = trees.find(({ tree }) => hasSameContent(read, tree));
+  if (same !== undefined) return same.release.tree;
+  const files = read.map(({ file: { path, exec }, hashes: { size, root } }) => {
+    return { path, size, root, exec, recipe: size === 0 ? null : recipeOf(known.recipes.get(root), path) };
+  });
+  const bytes = compressMetadata(writeTree({ files }));
+  return { sha256: upload.send(bytes), bytes: bytes.length };
+}
+
+function recipeOf(recipe: RecipeRef | undefined, path: string): RecipeRef {
+  if (recipe === undefined) throw new Error(`${path} has no recipe`);
+  return recipe;
+}
