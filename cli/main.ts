@@ -33,6 +33,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("patchswarm")
     .description("Signed game and content updates, from peers and the edge.")
     .version(VERSION)
+    // so that `publish --version 1.4.0` is publish's own flag
+    .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError("(--help lists the options)");
   for (const verb of VERBS) program.addCommand(verb().exitOverride().showHelpAfterError("(--help lists the options)"));
