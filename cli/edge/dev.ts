@@ -3,7 +3,8 @@
  *
  * On loopback, requests reach the worker's own socket: Miniflare's entry worker, which rewrites each one, costs five
  * sixths of the rate (FACTS section 2). But that socket does not say who is calling, which a tracker must know: an edge
- * that listens to other machines gets the entry worker.
+ * that listens to other machines gets the entry worker. It keeps a CF-Connecting-IP header that a client wrote itself,
+ * so on such an edge a client may lie about its own address; on Cloudflare it cannot.
  */
 import { createServer } from "node:net";
 import { access } from "node:fs/promises";
@@ -85,36 +86,39 @@ async function run(
   const { host, port } = options;
   const loopback = LOOPBACK.has(host);
   process.env["MINIFLARE_WORKERD_AUTOGATES"] ??= AUTOGATES.join(" ");
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      host,
-      port: loopback ? 0 : port,
-      cf: false,
-      telemetry: { enabled: false },
-      log: new Log(LogLevel.NONE),
-      handleStructuredLogs: ({ message }) => options.onLog?.(message),
-      resourcePersistencePath: path.resolve(options.state, "storage"),
-      name: WORKER_SETTINGS.name,
-      modules: true,
-      scriptPath: worker,
-      modulesRoot: path.dirname(worker),
-      compatibilityDate: WORKER_SETTINGS.compatibilityDate,
-      compatibilityFlags: [...WORKER_SETTINGS.compatibilityFlags],
-      durableObjects: Object.fromEntries(
-        Object.entries(WORKER_SETTINGS.durableObjects).map(([binding, className]) => [
-          binding,
-          { className, useSQLite: true },
-        ]),
+  const miniflare = keepingSignals(
+    () =>
+      new Miniflare(
+        convertV4MiniflareOptions({
+          host,
+          port: loopback ? 0 : port,
+          cf: false,
+          telemetry: { enabled: false },
+          log: new Log(LogLevel.NONE),
+          handleStructuredLogs: ({ message }) => options.onLog?.(message),
+          resourcePersistencePath: path.resolve(options.state, "storage"),
+          name: WORKER_SETTINGS.name,
+          modules: true,
+          scriptPath: worker,
+          modulesRoot: path.dirname(worker),
+          compatibilityDate: WORKER_SETTINGS.compatibilityDate,
+          compatibilityFlags: [...WORKER_SETTINGS.compatibilityFlags],
+          durableObjects: Object.fromEntries(
+            Object.entries(WORKER_SETTINGS.durableObjects).map(([binding, className]) => [
+              binding,
+              { className, useSQLite: true },
+            ]),
+          ),
+          r2Buckets: { [WORKER_SETTINGS.bucketBinding]: WORKER_SETTINGS.bucketName },
+          bindings: {
+            ADMIN_TOKEN: secrets.adminToken,
+            KEY_WRAP_SECRET: secrets.keyWrapSecret,
+            ...(loopback ? { CLIENT_ADDRESS: host === "::1" ? host : "127.0.0.1" } : {}),
+          },
+          unsafeRegisterWorker: false,
+          unsafeDirectSockets: loopback ? [{ host, port }] : [],
+        }),
       ),
-      r2Buckets: { [WORKER_SETTINGS.bucketBinding]: WORKER_SETTINGS.bucketName },
-      bindings: {
-        ADMIN_TOKEN: secrets.adminToken,
-        KEY_WRAP_SECRET: secrets.keyWrapSecret,
-        ...(loopback ? { CLIENT_ADDRESS: host === "::1" ? host : "127.0.0.1" } : {}),
-      },
-      unsafeRegisterWorker: false,
-      unsafeDirectSockets: loopback ? [{ host, port }] : [],
-    }),
   );
   try {
     const entry = await miniflare.ready;
@@ -136,6 +140,17 @@ async function openTitle({ url, adminToken }: RunningEdge, title: string): Promi
   const { code } = (await response.json()) as { code?: string };
   if (response.ok || code === "title.exists") return;
   throw new Failure("usage.bad-flag", { option: "--open-title", found: title, reason: code });
+}
+
+/** Miniflare takes SIGINT and SIGTERM as a reason to exit at once; stopping in good order is our caller's business. */
+function keepingSignals<T>(make: () => T): T {
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const before = new Set(signals.flatMap((signal) => process.listeners(signal)));
+  const made = make();
+  for (const signal of signals) {
+    for (const listener of process.listeners(signal)) if (!before.has(listener)) process.off(signal, listener);
+  }
+  return made;
 }
 
 /** Miniflare is an optional dependency: 617 MB that a player's machine does not want. */

@@ -65,7 +65,7 @@ export async function ask(path: string, init?: RequestInit): Promise<Response> {
 export async function problemCode(response: Response): Promise<string> {
   const type = response.headers.get("content-type");
   if (type !== "application/problem+json") throw new Error(`not a problem: ${response.status} ${type}`);
-  return ((await response.json()) as { code: string }).code;
+  return (await response.json<{ code: string }>()).code;
 }
 
 export class Publisher {
@@ -112,7 +112,7 @@ export class Publisher {
   async openRegistration(): Promise<void> {
     const response = await this.postAsAdmin("", new TextEncoder().encode("{}"));
     await expectOk(response);
-    const { onlineKey: key } = (await response.json()) as { onlineKey: NamedKey["key"] };
+    const { onlineKey: key } = await response.json<{ onlineKey: NamedKey["key"] }>();
     this.#online = { key, keyid: keyIdOf(key, sha256) };
   }
 
@@ -142,18 +142,21 @@ export class Publisher {
   async signedTargets(
     version: number,
     {
-      signer = this.targets as RoleSigner,
-      channels = this.channels as Record<string, NamedKey>,
+      signer = this.targets,
+      channels = this.channels,
       lifetime = LIFETIME_S,
+    }: {
+      signer?: RoleSigner;
+      channels?: Readonly<Record<string, NamedKey>>;
+      lifetime?: number;
     } = {},
   ): Promise<Uint8Array> {
     const plan = Object.fromEntries(
       Object.entries(channels).map(([name, key]) => [name, { keys: [key], threshold: 1 }]),
     );
     const expires = after(now(), lifetime);
-    return encodeRole(
-      await signRole(buildTargets({ version, expires, channels: plan, online: [this.online] }), [signer]),
-    );
+    const targets = buildTargets({ version, expires, channels: plan, online: [this.online] });
+    return encodeRole(await signRole(targets, [signer]));
   }
 
   /** The next version of a channel's role, unless another is asked for. */

@@ -14,13 +14,14 @@ beforeAll(async () => {
   await Publisher.register("joined");
 });
 
-describe("joining", () => {
-  const join = async (body: object): Promise<Response> =>
-    await ask("/t/joined/join", { method: "POST", body: JSON.stringify(body) });
+async function join(body: object): Promise<Response> {
+  return await ask("/t/joined/join", { method: "POST", body: JSON.stringify(body) });
+}
 
+describe("joining", () => {
   test("a player that names its peer id gets a token bound to it, in both announce URLs", async () => {
     const peer = "0f".repeat(20);
-    const terms = (await (await join({ peer })).json()) as { announce: string[]; token: string };
+    const terms = await (await join({ peer })).json<{ announce: string[]; token: string }>();
     expect(terms).toMatchObject({ upload: { allowed: true, limit: null }, origin: { fastEnough: 25_000_000 } });
     const host = new URL(EDGE).host;
     expect(terms.announce).toEqual([
@@ -31,7 +32,7 @@ describe("joining", () => {
   });
 
   test("one that does not may share all the same, uncounted", async () => {
-    const terms = (await (await join({})).json()) as { announce: string[]; token: null };
+    const terms = await (await join({})).json<{ announce: string[]; token: null }>();
     expect(terms.token).toBeNull();
     expect(terms.announce[0]).toBe(`${EDGE}/t/joined/announce`);
   });
@@ -51,7 +52,7 @@ describe("counting", () => {
     await (await ask(url, { headers: { range: "bytes=0-99" } })).arrayBuffer();
     await ask(url, { method: "HEAD" });
     await ask(url, { headers: { range: "bytes=9999-" } });
-    const stats = (await (await ask("/t/counted/stats")).json()) as Stats;
+    const stats = await (await ask("/t/counted/stats")).json<Stats>();
     expect(stats.bytes).toEqual({ origin: 5100, peers: 0 });
   });
 
@@ -80,7 +81,7 @@ describe("answers for people and programs", () => {
 
   test("a problem document says the code, and its type leads to an explanation", async () => {
     const response = await ask("/t/nobody/stats");
-    const problem = (await response.json()) as { type: string; code: string; status: number };
+    const problem = await response.json<{ type: string; code: string; status: number }>();
     expect(problem).toMatchObject({
       code: "title.not-found",
       family: "usage",

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { toHex } from "../../manifests/digest.ts";
 import { ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
 import { openFresh } from "../../manifests/trust/fresh.ts";
-import { liveOf } from "../../manifests/trust/live.ts";
+import { type LiveChannel, liveOf } from "../../manifests/trust/live.ts";
 import {
   type RootRole,
   type SnapshotRole,
@@ -65,6 +65,18 @@ async function openRepository(
   const targets = await openTargets(await roleBytes("targets"), root, testCrypto);
   const live = await openDelegated(await roleBytes("live"), "live", targets, testCrypto);
   return { root, timestamp, snapshot, targets, live };
+}
+
+/** What the published live role says of the stable channel. */
+async function liveIn(title: string): Promise<LiveChannel | undefined> {
+  return liveOf((await openRepository(title)).live, "stable");
+}
+
+async function noncesOf(title: string): Promise<number> {
+  return await runInDurableObject(
+    titleObject(title),
+    (_, { storage }) => storage.sql.exec<{ count: number }>("SELECT count(*) AS count FROM nonces").one().count,
+  );
 }
 
 describe("registration", () => {
@@ -269,11 +281,10 @@ describe("publishing", () => {
     const publisher = await Publisher.register("pub-rollout");
     await publisher.release(FILES, 1);
     await publisher.release({ "a.txt": noise(10, 2) }, 2, { rollout: 10 });
-    const live = async () => liveOf((await openRepository("pub-rollout")).live, "stable");
-    expect(await live()).toMatchObject({ seq: 2, rollout: 10, previous: 1 });
+    expect(await liveIn("pub-rollout")).toMatchObject({ seq: 2, rollout: 10, previous: 1 });
     // again, with another share: the same release, rolled out further
     await expectOk(await publisher.publish({ channel: "stable", seq: 2, rollout: 50 }));
-    expect(await live()).toMatchObject({ seq: 2, rollout: 50, previous: 1 });
+    expect(await liveIn("pub-rollout")).toMatchObject({ seq: 2, rollout: 50, previous: 1 });
     const back = await publisher.publish({ channel: "stable", seq: 1, rollout: 100 });
     expect(await problemCode(back)).toBe("release.not-newest");
   });
@@ -318,11 +329,11 @@ describe("publishing", () => {
   test("two titles do not see each other", async () => {
     const [one, two] = [await Publisher.register("twin-1"), await Publisher.register("twin-2")];
     await one.release(FILES, 1);
-    expect(liveOf((await openRepository("twin-2")).live, "stable")).toBeUndefined();
+    expect(await liveIn("twin-2")).toBeUndefined();
     expect(await problemCode(await two.publish({ channel: "stable", seq: 1 }, one.targets))).toBe(
       "request.unauthorized",
     );
-    const stats = (await (await ask("/t/twin-2/stats")).json()) as { releases: unknown[] };
+    const stats = await (await ask("/t/twin-2/stats")).json<{ releases: unknown[] }>();
     expect(stats.releases).toEqual([]);
   });
 });
@@ -410,23 +421,20 @@ describe("staying current", () => {
 
   test("nonces that ran out are forgotten", async () => {
     const publisher = await Publisher.register("nonces");
-    const count = () =>
-      runInDurableObject(titleObject("nonces"), (_, { storage }) =>
-        Number(storage.sql.exec("SELECT count(*) AS count FROM nonces").one()["count"]),
-      );
-    expect(await count()).toBe(2);
+    expect(await noncesOf("nonces")).toBe(2);
     setClock(3600_000);
     await expectOk(await publisher.postRole("stable", await publisher.signedChannel("stable", [])));
-    expect(await count()).toBe(1);
+    expect(await noncesOf("nonces")).toBe(1);
   });
 });
 
 describe("what caches may keep", () => {
   test("versioned metadata for ever, the timestamp not at all", async () => {
     await Publisher.register("caching");
-    const control = async (name: string) => (await ask(`/t/caching/metadata/${name}`)).headers.get("cache-control");
-    expect(await control("1.root.json")).toBe("public, max-age=31536000, immutable");
-    expect(await control("timestamp.json")).toBe("no-store");
+    const root = await ask("/t/caching/metadata/1.root.json");
+    expect(root.headers.get("cache-control")).toBe("public, max-age=31536000, immutable");
+    const timestamp = await ask("/t/caching/metadata/timestamp.json");
+    expect(timestamp.headers.get("cache-control")).toBe("no-store");
     for (const name of ["2.root.json", "9.snapshot.json"]) {
       expect(await problemCode(await ask(`/t/caching/metadata/${name}`))).toBe("object.not-found");
     }

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import fc from "fast-check";
+import { assert, nat, property } from "fast-check";
 import { type SafePath } from "../../manifests/paths.ts";
 import { writeTree } from "../../manifests/tree.ts";
 import { findInTree } from "../../worker/origin/release-files.ts";
@@ -109,8 +109,8 @@ describe("what is not there", () => {
 
 describe("finding a file in a tree", () => {
   test("every file of a tree is found, and nothing else", () => {
-    fc.assert(
-      fc.property(treeFiles, fc.nat(), (files, pick) => {
+    assert(
+      property(treeFiles, nat(), (files, pick) => {
         const plain = writeTree({ files });
         for (const file of files) expect(findInTree(plain, file.path)).toEqual(file);
         const missing = files[pick % Math.max(files.length, 1)];
@@ -129,8 +129,8 @@ describe("finding a file in a tree", () => {
 
 describe("what is read for a range", () => {
   test("the cuts of a range are its bytes, once each and in order", () => {
-    fc.assert(
-      fc.property(recipeChunks, fc.nat(), fc.nat(), (chunks, a, b) => {
+    assert(
+      property(recipeChunks, nat(), nat(), (chunks, a, b) => {
         const size = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
         const offset = a % size;
         const length = 1 + (b % (size - offset));

@@ -1,0 +1,150 @@
+/** `patchswarm dev` as a process: what it prints, keeps, and leaves behind. */
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { unstable_readConfig as readConfig } from "wrangler";
+import { startEdge } from "../../cli/edge/dev.ts";
+import { WORKER_SETTINGS } from "../../cli/edge/worker-settings.ts";
+import { decodeBencode } from "../../manifests/bencode.ts";
+import { type RunningCli, runCli, startCli } from "../support/cli.ts";
+import { startTestEdge } from "../support/edge.ts";
+
+/** Of wrangler's configuration, what is looked at. */
+interface Binding {
+  readonly name: string;
+  readonly class_name: string;
+}
+interface Migration {
+  readonly new_sqlite_classes?: string[];
+}
+
+let folder = "";
+let running: RunningCli[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "patchswarm-dev-"));
+  running = [];
+});
+
+afterEach(async () => {
+  for (const process of running) process.kill("SIGKILL");
+  await Promise.all(running.map((process) => process.finished()));
+  await rm(folder, { recursive: true, force: true });
+});
+
+const state = (): string => path.join(folder, "state");
+
+async function dev(flags: readonly string[] = []): Promise<{ process: RunningCli; url: string }> {
+  const process = startCli(["dev", "--port", "0", "--state", state(), ...flags]);
+  running.push(process);
+  const ready = await process.line("ready");
+  expect(ready).toMatchObject({ v: 1, command: "dev", adminTokenFile: path.join(state(), "admin-token") });
+  return { process, url: String(ready["url"]) };
+}
+
+async function register(url: string, title: string): Promise<Response> {
+  const token = (await readFile(path.join(state(), "admin-token"), "utf8")).trim();
+  return await fetch(`${url}/t/${title}`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}` },
+    body: "{}",
+  });
+}
+
+async function listens(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  return await new Promise((resolve) => {
+    const socket = connect(Number(port), hostname, () => resolve(true)).on("error", () => resolve(false));
+    socket.on("close", () => socket.destroy());
+    socket.unref();
+  });
+}
+
+test("dev serves until it is stopped, and what was registered is there after a restart", async () => {
+  const first = await dev();
+  const { onlineKey } = (await (await register(first.url, "demo")).json()) as { onlineKey: unknown };
+  first.process.kill("SIGTERM");
+  expect((await first.process.finished()).code).toBe(0);
+  expect(await listens(first.url)).toBe(false);
+
+  const second = await dev();
+  const again = (await (await register(second.url, "demo")).json()) as { onlineKey: unknown };
+  expect(again.onlineKey).toEqual(onlineKey);
+});
+
+test("the secrets are its owner's alone", async () => {
+  await dev();
+  for (const name of ["admin-token", "key-wrap-secret"]) {
+    const { mode } = await stat(path.join(state(), name));
+    expect(mode & 0o777).toBe(0o600);
+    expect((await readFile(path.join(state(), name), "utf8")).trim()).toMatch(/^[0-9a-f]{64}$/);
+  }
+});
+
+test("a port in use is named, before anything is started", async () => {
+  const { url } = await dev();
+  const { port } = new URL(url);
+  const second = await runCli(["dev", "--port", port, "--state", path.join(folder, "other")]);
+  expect(second.code).toBe(2);
+  expect(second.lines.at(-1)).toMatchObject({
+    type: "error",
+    code: "edge.port-in-use",
+    facts: { found: `127.0.0.1:${port}` },
+  });
+});
+
+test.each(["0x50", "70000", "-1", "http"])("--port %s is a usage error", async (port) => {
+  const { code, lines } = await runCli(["dev", `--port=${port}`, "--state", state()]);
+  expect([code, lines.at(-1)?.["code"]]).toEqual([2, "usage.bad-flag"]);
+});
+
+test("killed without a chance to clean up, it leaves no edge behind", async () => {
+  const { process, url } = await dev();
+  process.kill("SIGKILL");
+  await process.finished();
+  while (await listens(url)) await delay(20);
+  expect(await listens(url)).toBe(false);
+});
+
+test("an open title's tracker answers for any info hash, at once", async () => {
+  const { url } = await dev(["--open-title", "scratch"]);
+  const query = `info_hash=${"%ff".repeat(20)}&peer_id=${"a".repeat(20)}&port=6881&uploaded=0&downloaded=0&left=0`;
+  const answer = new Uint8Array(await (await fetch(`${url}/t/scratch/announce?${query}`)).arrayBuffer());
+  expect((decodeBencode(answer) as ReadonlyMap<string, unknown>).get("complete")).toBe(1);
+});
+
+test("an edge whose worker was never built says so", async () => {
+  const options = { host: "127.0.0.1", port: 0, state: state(), worker: path.join(folder, "nothing.js") };
+  await expect(startEdge(options)).rejects.toMatchObject({ code: "edge.not-installed" });
+});
+
+test.runIf(process.platform === "linux")("an edge for other machines sees who announces", async () => {
+  // 127.0.0.2 is this machine too, but not an address that dev takes for loopback
+  await using edge = await startTestEdge({ host: "127.0.0.2", openTitle: "scratch" });
+  const query = `info_hash=${"%ff".repeat(20)}&peer_id=${"a".repeat(20)}&port=6881&uploaded=0&downloaded=0&left=0`;
+  const response = await fetch(`${edge.url}/t/scratch/announce?${query}`);
+  const answer = decodeBencode(new Uint8Array(await response.arrayBuffer())) as ReadonlyMap<string, unknown>;
+  // BEP 24: the address that the tracker saw
+  expect((answer.get("external ip") as Uint8Array)[0]).toBe(127);
+});
+
+test("what dev runs is what wrangler.toml describes", () => {
+  const config = readConfig({ config: fileURLToPath(new URL("../../wrangler.toml", import.meta.url)) });
+  expect(WORKER_SETTINGS).toEqual({
+    name: config.name,
+    compatibilityDate: config.compatibility_date,
+    compatibilityFlags: config.compatibility_flags,
+    durableObjects: Object.fromEntries(
+      config.durable_objects.bindings.map((binding: Binding) => [binding.name, binding.class_name]),
+    ),
+    bucketBinding: config.r2_buckets[0]?.binding,
+    bucketName: config.r2_buckets[0]?.bucket_name,
+  });
+  expect(config.migrations.flatMap((step: Migration) => step.new_sqlite_classes ?? [])).toEqual(
+    Object.values(WORKER_SETTINGS.durableObjects),
+  );
+});
