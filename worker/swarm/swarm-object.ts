@@ -41,7 +41,7 @@ import type { Attachment } from "./attachment.ts";
 import type { Moved } from "./players.ts";
 import { parseSnapshot, writeSnapshot } from "./snapshot.ts";
 import type { SwarmSnapshot } from "./snapshot.ts";
-import type { PeerRecord, SocketId, Swarm } from "./swarm.ts";
+import type { PeerRecord, SocketId } from "./swarm.ts";
 import { Tracker } from "./tracker.ts";
 import type { SwarmStats, TrackerSettings } from "./tracker.ts";
 
@@ -189,10 +189,16 @@ export class SwarmObject extends DurableObject<Env> {
   async #hearAnnounce(webSocket: WebSocket, message: AnnounceMessage): Promise<void> {
     const { infoHash, peerId, offers } = message;
     const swarm = this.#tracker.swarmToJoin(infoHash);
-    const tokened = await this.#isTokened(attachmentOf(webSocket), peerId, swarm);
-    const attachment = attachmentOf(webSocket); // again: another message may have been heard while we waited
-    const isNew = peerOf(attachment, peerId, swarm.infoHashes) === undefined;
-    if (isNew && attachment.peers.length >= SOCKET_SWARMS_MAX) {
+    let attachment = attachmentOf(webSocket);
+    let known = peerOf(attachment, peerId, swarm.infoHashes);
+    let tokened = known?.tokened ?? false;
+    if (known === undefined && attachment.token !== undefined) {
+      tokened = await this.#isGoodToken(attachment.token, peerId);
+      // another message may have been heard while we waited
+      attachment = attachmentOf(webSocket);
+      known = peerOf(attachment, peerId, swarm.infoHashes);
+    }
+    if (known === undefined && attachment.peers.length >= SOCKET_SWARMS_MAX) {
       throw new Failure("announce.malformed", { field: "info_hash", reason: "too many on one connection" });
     }
 
@@ -218,16 +224,11 @@ export class SwarmObject extends DurableObject<Env> {
     target.send(writeAnswer(infoHash, peerId, offerId, sdp));
   }
 
-  /** Checked when a peer first announces on a socket. Throws: announce.bad-token when there is one and it is not good. */
-  async #isTokened(attachment: Attachment, peerId: PeerId, swarm: Swarm): Promise<boolean> {
-    const { token } = attachment;
-    const title = this.#settings?.title;
-    if (token === undefined || title === undefined) return false;
-    const known = peerOf(attachment, peerId, swarm.infoHashes);
-    if (known !== undefined) return known.tokened;
-    const good = await verifyToken(this.env.KEY_WRAP_SECRET, token, { title, peer: hexOf(peerId) }, secondsNow());
-    if (!good) throw new Failure("announce.bad-token", { peer: hexOf(peerId) });
-    return true;
+  /** Asked when a peer first announces on a socket. Throws: announce.bad-token. */
+  async #isGoodToken(token: string, peerId: PeerId): Promise<true> {
+    const holder = { title: this.#settings?.title ?? "", peer: hexOf(peerId) };
+    if (await verifyToken(this.env.KEY_WRAP_SECRET, token, holder, secondsNow())) return true;
+    throw new Failure("announce.bad-token", { peer: holder.peer });
   }
 
   #forgetSocket(webSocket: WebSocket): void {

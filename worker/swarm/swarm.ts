@@ -156,13 +156,15 @@ export class Swarm {
     const pool = this.#doors.get(infoHash)?.socket;
     if (from === undefined || pool === undefined) return [];
     const deliveries: Delivery[] = [];
+    const pending: PendingOffer[] = [];
     for (const [index, peer] of choose(from, pool, offers.length, random).entries()) {
       const offer = offers[index];
       if (offer === undefined || peer.contact.kind !== "socket") continue;
-      const { socket } = peer.contact;
-      this.#remember(from, { offerId: offer.offerId, to: socket, expires: now + OFFER_LIFETIME_S });
-      deliveries.push({ to: socket, offer });
+      const { socket: to } = peer.contact;
+      pending.push({ offerId: offer.offerId, to, expires: now + OFFER_LIFETIME_S });
+      deliveries.push({ to, offer });
     }
+    this.#remember(from, pending);
     return deliveries;
   }
 
@@ -205,7 +207,7 @@ export class Swarm {
   restore(record: PeerRecord): void {
     const { offers, ...rest } = record;
     const peer = this.#enter(keyOf(record.contact, record.peerId), { ...rest, offers: [] });
-    for (const offer of offers) this.#remember(peer, offer);
+    this.#remember(peer, offers);
     if (record.tokened) this.#players.report(record.peerId, record);
   }
 
@@ -277,11 +279,11 @@ export class Swarm {
     this.#totals = { completed, uploaded: before.uploaded + uploaded, downloaded: before.downloaded + downloaded };
   }
 
-  #remember(from: Peer, offer: PendingOffer): void {
-    from.offers = [...from.offers, offer];
-    this.#offers.set(offerKey(offer.to, from.peerId, offer.offerId), { from, offer });
-    const oldest = from.offers[0];
-    if (oldest !== undefined && from.offers.length > OFFERS_MAX) this.#forget(from, oldest);
+  #remember(from: Peer, offers: readonly PendingOffer[]): void {
+    const all = [...from.offers, ...offers];
+    from.offers = all.slice(-OFFERS_MAX);
+    for (const offer of offers) this.#offers.set(offerKey(offer.to, from.peerId, offer.offerId), { from, offer });
+    for (const { to, offerId } of all.slice(0, -OFFERS_MAX)) this.#offers.delete(offerKey(to, from.peerId, offerId));
   }
 
   #forget(from: Peer, offer: PendingOffer): void {
