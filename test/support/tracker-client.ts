@@ -1,6 +1,5 @@
 /** bittorrent-tracker's client: what webtorrent and many others announce with. */
 import { EventEmitter, once } from "node:events";
-import * as wrtc from "webrtc-polyfill";
 import { gatherWithoutWaiting } from "../../cli/peers/webrtc.ts";
 
 /** What a tracker's reply becomes; `infoHash` is hex. */
@@ -32,7 +31,6 @@ interface ClientOptions {
   readonly peerId: string;
   readonly port: number;
   readonly announce: readonly string[];
-  readonly wrtc: unknown;
   /** Merged into every announce; `left` has no other way in. */
   getAnnounceOpts(): Progress;
 }
@@ -68,7 +66,6 @@ export class TrackerClient implements AsyncDisposable {
       peerId: Buffer.from(`-PS0001-${name}`.padEnd(20, "\u00ff"), "latin1").toString("hex"),
       port,
       announce: [url],
-      wrtc,
       getAnnounceOpts: () => ({ left: this.left }),
     });
     this.#client.on("peer", (peer: string | RtcPeer) => this.peers.push(peer));
