@@ -19,6 +19,8 @@ export const TORRENT_BYTES_MAX = 128 * MIB;
 export const PACK_BYTES_MAX = 32 * MIB;
 /** A chunk is stored raw when compressing it saves less than this: reading it then costs no decompression. */
 export const PACK_SAVING_SHARE_MIN = 0.03;
+/** A publisher closes a pack about here: one ranged GET of a patcher, sent while reading goes on, little to send again. */
+export const PACK_BYTES_WANTED = 8 * MIB;
 /** Largest object of any kind that the origin takes: Workers refuse request bodies over 100 MB. */
 export const OBJECT_BYTES_MAX = 95 * MIB;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
@@ -113,6 +115,8 @@ export const SDP_CHARS_MAX = 12 * KIB;
 export const WEBSOCKET_MESSAGE_CHARS_MAX = 192 * KIB;
 /** An unanswered offer is forgotten: bittorrent-tracker's client gives up after 50 s. */
 export const OFFER_LIFETIME_S = 60;
+/** Longest announce token that a WebSocket remembers; ours have 51 characters. */
+export const ANNOUNCE_TOKEN_CHARS_MAX = 64;
 /** Swarms one WebSocket takes part in, so that its attachment stays below the platform's 16 KiB. */
 export const SOCKET_SWARMS_MAX = 16;
 /** WebSockets of one Swarm object; the platform's own limit is 32,768. */

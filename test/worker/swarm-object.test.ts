@@ -318,6 +318,11 @@ describe("over WebSocket", () => {
     expect(await socket.next()).toMatchObject({ action: "scrape" });
   });
 
+  test("a URL of any length opens a socket, and its token is refused", async () => {
+    const socket = await PeerSocket.open(title, `?token=${"x".repeat(20_000)}`);
+    expect(await socket.ask(said("a"))).toMatchObject({ code: "announce.bad-token" });
+  });
+
   test("a message beyond the cap closes the socket", async () => {
     const socket = await PeerSocket.open(title);
     socket.sayRaw("x".repeat(WEBSOCKET_MESSAGE_CHARS_MAX + 1));
@@ -362,7 +367,13 @@ describe("an announce token", () => {
   });
 
   test("of someone else, of another title, or none at all in its place, is refused", async () => {
-    for (const token of [await tokenFor("b"), await tokenFor("a", "other"), "nonsense", ""]) {
+    for (const token of [
+      await tokenFor("b"),
+      await tokenFor("a", "other"),
+      "nonsense",
+      "",
+      `${await tokenFor("a")}x`,
+    ]) {
       expect(codeOf(await announce("a", { token }))).toBe("announce.bad-token");
       const socket = await PeerSocket.open(title, `?token=${token}`);
       expect(await socket.ask(said("a"))).toMatchObject({ code: "announce.bad-token", info_hash: V1 });

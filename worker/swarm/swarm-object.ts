@@ -9,6 +9,7 @@ import { DurableObject } from "cloudflare:workers";
 import { concatBytes, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
+  ANNOUNCE_TOKEN_CHARS_MAX,
   PEER_LIFETIME_S,
   SOCKETS_MAX,
   SOCKET_SWARMS_MAX,
@@ -119,13 +120,14 @@ export class SwarmObject extends DurableObject<Env> {
     if (this.#sockets.size >= SOCKETS_MAX) return problemFor(new Failure("edge.busy", { sockets: this.#sockets.size }));
     const { 0: client, 1: server } = new WebSocketPair();
     const socket = drawSocketId();
-    const token = new URL(request.url).searchParams.get("token");
+    // cut, so that a hostile URL cannot outgrow the attachment; a token that was cut is no good, as it should be
+    const token = new URL(request.url).searchParams.get("token")?.slice(0, ANNOUNCE_TOKEN_CHARS_MAX);
     // the tag finds the socket again; the attachment says what it was
     this.ctx.acceptWebSocket(server, [socket]);
     server.serializeAttachment({
       version: ATTACHMENT_VERSION,
       socket,
-      ...(token === null ? {} : { token }),
+      ...(token === undefined ? {} : { token }),
       opened: secondsNow(),
       peers: [],
     } satisfies Attachment);
@@ -145,7 +147,7 @@ export class SwarmObject extends DurableObject<Env> {
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       const infoHash = message === undefined || message.action === "scrape" ? undefined : message.infoHash;
-      webSocket.send(writeRefusal(error, infoHash));
+      tell(webSocket, writeRefusal(error, infoHash));
     }
   }
 
@@ -179,7 +181,7 @@ export class SwarmObject extends DurableObject<Env> {
         this.#hearAnswer(webSocket, message);
         break;
       case "scrape":
-        webSocket.send(writeScraped(this.#tracker.scrape(message.infoHashes)));
+        tell(webSocket, writeScraped(this.#tracker.scrape(message.infoHashes)));
         break;
       default:
         message satisfies never;
@@ -208,8 +210,8 @@ export class SwarmObject extends DurableObject<Env> {
     const peer = swarm.announce({ ...message, contact: { kind: "socket", socket: attachment.socket }, tokened }, now);
     const deliveries = peer === undefined ? [] : swarm.offer(peer, infoHash, offers, Math.random, now);
     webSocket.serializeAttachment(withPeer(attachment, peerId, swarm.infoHashes, peer));
-    webSocket.send(writeAnnounced(infoHash, swarm.counts));
-    for (const { to, offer } of deliveries) this.#sockets.get(to)?.send(writeOffer(infoHash, peerId, offer));
+    tell(webSocket, writeAnnounced(infoHash, swarm.counts));
+    for (const { to, offer } of deliveries) tell(this.#sockets.get(to), writeOffer(infoHash, peerId, offer));
     if (swarm.totals !== totals) this.#saveSnapshotSoon();
     this.#armAlarm();
   }
@@ -221,7 +223,7 @@ export class SwarmObject extends DurableObject<Env> {
     const target = this.#sockets.get(offerer.contact.socket);
     if (target === undefined) return;
     target.serializeAttachment(withPeer(attachmentOf(target), to, swarm.infoHashes, offerer));
-    target.send(writeAnswer(infoHash, peerId, offerId, sdp));
+    tell(target, writeAnswer(infoHash, peerId, offerId, sdp));
   }
 
   /** Asked when a peer first announces on a socket. Throws: announce.bad-token. */
@@ -307,6 +309,11 @@ export class SwarmObject extends DurableObject<Env> {
 /** Short, because every pending offer of an attachment holds one. It never leaves the object, so it may be guessed. */
 function drawSocketId(): SocketId {
   return toHex(crypto.getRandomValues(new Uint8Array(SOCKET_ID_BYTES))) as SocketId;
+}
+
+/** A socket that is closing is told nothing: its peers are about to leave. */
+function tell(webSocket: WebSocket | undefined, text: string): void {
+  if (webSocket?.readyState === WebSocket.OPEN) webSocket.send(text);
 }
 
 function attachmentOf(webSocket: WebSocket): Attachment {
