@@ -15,7 +15,8 @@ import { flushServed } from "../origin/served.ts";
 import { valueOf } from "./answer.ts";
 import { factsOf } from "./known-titles.ts";
 import { isAdmin, requireAdmin, requireSigned } from "./sender.ts";
-import { type PublishOrder } from "./title-object.ts";
+import { type PublishOrder } from "./publish.ts";
+import { type TitleObject } from "./title-object.ts";
 import { mintToken } from "./token.ts";
 
 type EdgeContext = Context<Edge>;
@@ -111,7 +112,7 @@ export async function stats(c: EdgeContext): Promise<Response> {
   return c.json({ title, releases, ...swarm, bytes }, 200, UNCACHED);
 }
 
-function titleObject(c: EdgeContext, title: string): DurableObjectStub<import("./title-object.ts").TitleObject> {
+function titleObject(c: EdgeContext, title: string): DurableObjectStub<TitleObject> {
   return c.env.TITLES.getByName(title);
 }
 

@@ -194,10 +194,6 @@ export class TitleStore {
     return inserted.length === 1;
   }
 
-  nonceCount(): number {
-    return this.#rows<{ count: number }>("SELECT count(*) AS count FROM nonces")[0]?.count ?? 0;
-  }
-
   // --- Totals ---
 
   addTotal(name: string, value: number): void {

@@ -1,0 +1,56 @@
+/** Making a signed release the current one of its channel. */
+import { Failure } from "../../manifests/failures.ts";
+import { type LiveChannel, afterPublish } from "../../manifests/trust/live.ts";
+import { type UnixSeconds } from "../../manifests/trust/roles.ts";
+import { verifyRelease } from "../../manifests/trust/verify.ts";
+import { sha256 } from "../crypto.ts";
+import { objectKey } from "../origin/keys.ts";
+import { hasObject } from "../origin/objects.ts";
+import { type ReleaseRow, type TitleStore } from "./store.ts";
+
+export interface PublishOrder {
+  readonly channel: string;
+  readonly seq: number;
+  /** Percent of players that get it. */
+  readonly rollout: number;
+}
+
+/**
+ * Order matters: signed by the publisher, above what is live, all there; only then current. Publishing what is live
+ * already changes its rollout.
+ * Throws: release.not-found, release.not-newest, object.not-found, object.mismatch, metadata.invalid.
+ */
+export async function makeLive(
+  title: string,
+  { channel, seq, rollout }: PublishOrder,
+  store: TitleStore,
+  bucket: R2Bucket,
+  now: UnixSeconds,
+): Promise<LiveChannel> {
+  const release = store.release(seq);
+  if (release === undefined || !release.listed || release.channel !== channel) {
+    throw new Failure("release.not-found", { found: `${channel}/${seq}`, reason: "not in the channel's signed role" });
+  }
+  const before = store.liveChannels()[channel];
+  if (before !== undefined && before.seq > seq) {
+    throw new Failure("release.not-newest", { found: seq, expected: `above ${before.seq}` });
+  }
+  const infohashV2 = await checkComplete(title, release, bucket);
+  const live = before?.seq === seq ? { ...before, rollout } : afterPublish(before, seq, rollout);
+  store.transaction(() => {
+    store.setPublished(seq, infohashV2, now);
+    store.setLive(channel, live);
+  });
+  return live;
+}
+
+/** Nothing becomes current before the origin has what it names. Gives the v2 info hash. */
+async function checkComplete(title: string, release: ReleaseRow, bucket: R2Bucket): Promise<string> {
+  const object = await bucket.get(objectKey(title, release.document.sha256));
+  if (object === null) throw new Failure("object.not-found", { kind: "release", found: release.document.sha256 });
+  const document = verifyRelease(new Uint8Array(await object.arrayBuffer()), title, release, sha256);
+  for (const [kind, id] of Object.entries({ tree: document.tree.sha256, torrent: document.torrent.sha256 })) {
+    if (!(await hasObject(bucket, title, id))) throw new Failure("object.not-found", { kind, found: id });
+  }
+  return document.torrent.infohashV2;
+}
