@@ -380,12 +380,12 @@ export class Assembly {
   }
 
   #record(pieces: readonly number[]): void {
-    const runs = new Map<number, { offset: number; bytes: number }[]>();
-    for (const piece of pieces) {
-      const { build, offset, bytes } = this.#ledger.rangeOf(piece);
-      runs.set(build, [...(runs.get(build) ?? []), { offset, bytes }]);
-    }
-    for (const [build, of] of runs) this.#staging.record(this.#ledger.buildAt(build).root, of);
+    this.#staging.record(
+      pieces.map((piece) => {
+        const { build, offset, bytes } = this.#ledger.rangeOf(piece);
+        return { root: this.#ledger.buildAt(build).root, offset, bytes };
+      }),
+    );
   }
 
   #stagedFile(build: number): { path: string; fileBytes: number; exec: boolean } {

@@ -58,8 +58,10 @@ const STAGED_NAME = /^[0-9a-f]{64}(\.\d{1,9})?$/;
 export async function commit(disk: Disk, install: Install, plan: CommitPlan): Promise<void> {
   const staged = [...plan.places.map(([name]) => install.own("staging", name)), install.own(NEXT_STATE)];
   await disk.flush(install.folder, staged, [install.own("staging"), install.own()]);
-  await writeJournal(disk, install, "clear", plan);
-  await clear(disk, install, plan);
+  if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
+    await writeJournal(disk, install, "clear", plan);
+    await clear(disk, install, plan);
+  }
   await writeJournal(disk, install, "place", plan);
   await place(disk, install, plan);
 }
@@ -85,9 +87,7 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: C
   }
   for (const removed of removes) disk.remove(install.file(removed));
   removeEmptyFolders(disk, install, [...removes, ...moves.map(([from]) => from)]);
-  for (const [from, to] of asides) {
-    if (disk.look(install.file(from)) !== undefined) disk.rename(install.file(from), install.file(to));
-  }
+  for (const [from, to] of asides) disk.rename(install.file(from), install.file(to));
   const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
   await disk.flush(
     install.folder,
@@ -100,14 +100,13 @@ async function place(disk: Disk, install: Install, { execs, places }: CommitPlan
   const folders = foldersOf(places.map(([, to]) => to)).map((folder) => path.join(install.folder, folder));
   for (const folder of folders) disk.makeFolder(folder);
   for (const [name, to] of places) {
-    const staged = install.own("staging", name);
-    // gone: it was placed before the last run was cut short
-    if (disk.look(staged) !== undefined) disk.rename(staged, install.file(to));
+    // nothing happens when it was placed before the last run was cut short
+    disk.rename(install.own("staging", name), install.file(to));
   }
   for (const [file, exec] of execs)
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
   await disk.flush(install.folder, [], [...folders, install.folder, install.own("staging")]);
-  if (disk.look(install.own(NEXT_STATE)) !== undefined) disk.rename(install.own(NEXT_STATE), install.own(STATE));
+  disk.rename(install.own(NEXT_STATE), install.own(STATE));
   await disk.flush(install.folder, [], [install.own()]);
   disk.remove(install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);

@@ -26,7 +26,7 @@ export interface Disk {
   read(path: string): Buffer | undefined;
   /** Writes a whole new file. Durable after `flush`. */
   write(path: string, bytes: string | Uint8Array): void;
-  /** Replaces what is at `to`, when that is no folder. */
+  /** Replaces what is at `to`, when that is no folder. Nothing happens when `from` is not there. */
   rename(from: string, to: string): void;
   /** Nothing happens when the file is not there. */
   remove(path: string): void;
@@ -59,7 +59,14 @@ export const realDisk: Disk = {
     }
   },
   write: (path, bytes) => writeFileSync(path, bytes),
-  rename: (from, to) => patiently(() => renameSync(from, to)),
+  rename(from, to) {
+    try {
+      patiently(() => renameSync(from, to));
+    } catch (error) {
+      // ENOENT may also mean that the folder of `to` is missing
+      if (!isCode(error, "ENOENT", "ENOTDIR") || lstatSync(from, { throwIfNoEntry: false }) !== undefined) throw error;
+    }
+  },
   remove(path) {
     try {
       patiently(() => unlinkSync(path));

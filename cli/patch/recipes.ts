@@ -7,7 +7,6 @@
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { open, readdir, rm, stat } from "node:fs/promises";
-import { constants, zstdDecompressSync } from "node:zlib";
 import pLimit from "p-limit";
 import * as v from "valibot";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
@@ -18,11 +17,12 @@ import {
   ORIGIN_REQUESTS,
   RECIPE_INDEX_BYTES_MAX,
   RECIPE_PLAIN_BYTES_MAX,
-  ZSTD_WINDOW_LOG_MAX,
 } from "../../manifests/limits.ts";
 import { parseRecipe, type Recipe } from "../../manifests/recipe.ts";
 import type { RecipeRef, TreeFile } from "../../manifests/tree.ts";
 import type { Origin } from "../sources/origin.ts";
+import { inflate } from "../threads/inflate.ts";
+import { scratch } from "../threads/scratch.ts";
 import { PATIENCE, retrying, type Patience } from "../trust/fetch-capped.ts";
 import type { Install } from "./install.ts";
 
@@ -236,17 +236,12 @@ function plainBytesMax(fileSize: number): number {
 
 /** A stored slice, hostile -> recipe. Throws: object.malformed. */
 function openRecipe(stored: Uint8Array, fileSize: number): Recipe {
-  let plain: Uint8Array;
-  try {
-    const maxOutputLength = plainBytesMax(fileSize);
-    const chunkSize = Math.min(maxOutputLength + 64, Math.max(1024, 4 * stored.length));
-    plain = zstdDecompressSync(stored, {
-      maxOutputLength,
-      chunkSize,
-      params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
-    });
-  } catch (cause) {
-    throw new Failure("object.malformed", { kind: "recipe", reason: "no zstd frame of that size" }, { cause });
+  const plain = inflate(stored, plainBytesMax(fileSize), scratch(RECIPE_SCRATCH_BYTES));
+  if (plain === undefined) {
+    throw new Failure("object.malformed", { kind: "recipe", reason: "no zstd frame of that size" });
   }
   return parseRecipe(plain, fileSize);
 }
+
+/** Recipes of files up to a few hundred MB are decoded in here. */
+const RECIPE_SCRATCH_BYTES = 256 * 1024;

@@ -78,7 +78,9 @@ export async function scan(options: ScanOptions): Promise<Scan> {
     if (known === undefined && aliases.has(identityOf(stats))) continue;
     const base = { path: file, size: Number(stats.size), owned: known !== undefined };
     if (!stats.isFile()) {
-      files.set(file, { ...base, size: 0, root: null, exec: false });
+      // a release owns files; a folder in the place of one is somebody else's
+      const isOwned = base.owned && !stats.isDirectory();
+      files.set(file, { ...base, owned: isOwned, size: 0, root: null, exec: false });
       continue;
     }
     seen.set(file, { size: base.size, mtimeNs: stats.mtimeNs });

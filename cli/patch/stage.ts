@@ -3,7 +3,7 @@
  * copied while the rest is fetched. Nothing of the old release is touched.
  */
 import { constants } from "node:fs";
-import { chmod, copyFile, lstat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, writeFile } from "node:fs/promises";
 import pLimit from "p-limit";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import type { SafePath } from "../../manifests/paths.ts";
@@ -39,6 +39,8 @@ export interface StageOptions {
 const FILES_AT_ONCE = 8;
 const PLAIN_MODE = 0o666;
 const EXEC_MODE = 0o777;
+/** Asking for it sets it for a moment, so once is enough. */
+const UMASK = process.umask();
 
 /**
  * Puts every content of the plan in place in staging. Returns the old files that were not what they seemed; then the
@@ -78,7 +80,9 @@ async function copyWhole({ install, plan, pieceLength, signal }: StageOptions): 
   }
   const limit = pLimit(FILES_AT_ONCE);
   await Promise.all(
-    copies.map(({ from, root, exec }) => limit(() => copyAs(install.file(from), install.staged(root), exec))),
+    copies.map(({ from, root, exec }) =>
+      limit(() => copyAs(install.file(from), install.staged(root), exec, undefined)),
+    ),
   );
   const staged = copies.map(({ root, size }) => ({ path: root, at: install.staged(root), size }));
   const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, staged);
@@ -156,16 +160,17 @@ async function copyToOtherPlaces(install: Install, contents: readonly Content[])
   const copies = contents.flatMap(({ root, places, source }) =>
     places.slice(1).map(({ exec }, index) => {
       const from = source.how === "move" ? install.file(source.from) : install.staged(root);
-      return limit(() => copyAs(from, install.staged(root, index + 1), exec));
+      const fromExec = source.how === "move" ? undefined : places[0].exec;
+      return limit(() => copyAs(from, install.staged(root, index + 1), exec, fromExec));
     }),
   );
   await Promise.all(copies);
 }
 
-async function copyAs(from: string, to: string, exec: boolean): Promise<void> {
+/** Copies content; the mode comes along, so it is set only where it has to be another. */
+async function copyAs(from: string, to: string, exec: boolean, fromExec: boolean | undefined): Promise<void> {
   await copyFile(from, to, constants.COPYFILE_FICLONE);
-  const { mode } = await lstat(to);
-  if (((mode & 0o100) !== 0) !== exec) await chmod(to, modeOf(exec) & ~process.umask());
+  if (exec !== fromExec) await chmod(to, modeOf(exec) & ~UMASK);
 }
 
 function modeOf(exec: boolean): number {

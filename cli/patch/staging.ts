@@ -57,10 +57,10 @@ export class Staging {
   }
 
   /** Notes finished runs for the next run, should this one be killed. */
-  record(root: PiecesRoot, runs: readonly Run[]): void {
+  record(runs: readonly (Run & { readonly root: PiecesRoot })[]): void {
     if (runs.length === 0) return;
     this.#progress ??= openSync(this.#install.own("staging", PROGRESS), "a");
-    writeSync(this.#progress, runs.map(({ offset, bytes }) => `${root} ${offset} ${bytes}\n`).join(""));
+    writeSync(this.#progress, runs.map(({ root, offset, bytes }) => `${root} ${offset} ${bytes}\n`).join(""));
   }
 
   /** Deletes what no content of this plan can use. */

@@ -1,7 +1,6 @@
 /** Job: stored chunks from the origin -> plain bytes at their places in staged files. */
-import { constants, zstdDecompressSync } from "node:zlib";
-import { ZSTD_WINDOW_LOG_MAX } from "../../../manifests/limits.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
+import { INFLATE_SLACK_BYTES, inflateInto } from "../inflate.ts";
 import { scratch } from "../scratch.ts";
 import { type Placing, placeBytes } from "./place.ts";
 
@@ -19,9 +18,6 @@ export interface LandedChunks {
   readonly hashes: Uint8Array<ArrayBuffer>;
 }
 
-/** Room for the decoder to see the frame's end in the same call. Smaller buffers cost a second round (measured). */
-const SLACK_BYTES = 64;
-
 export function landChunks({
   stored,
   chunks,
@@ -32,28 +28,16 @@ export function landChunks({
   readonly placing: Placing;
 }): OnDisk<LandedChunks> {
   const source = new Uint8Array(stored);
-  const plain = scratch(chunks.reduce((sum, { size }) => sum + size, 0));
+  const bytes = chunks.reduce((sum, { size }) => sum + size, 0);
+  const plain = scratch(bytes + INFLATE_SLACK_BYTES);
   const bad: number[] = [];
   let to = 0;
-  for (const [index, { at, stored: bytes, size, raw }] of chunks.entries()) {
-    const content = raw ? source.subarray(at, at + bytes) : inflate(source.subarray(at, at + bytes), size);
-    if (content?.length === size) plain.set(content, to);
-    else bad.push(index);
+  for (const [index, { at, stored: length, size, raw }] of chunks.entries()) {
+    const chunk = source.subarray(at, at + length);
+    if (raw) plain.set(chunk, to);
+    else if (!inflateInto(chunk, plain, to, size)) bad.push(index);
     to += size;
   }
   if (bad.length > 0) return { value: { bad, hashes: new Uint8Array(0) } };
   return onDisk(() => ({ bad, hashes: placeBytes(plain, placing) }));
-}
-
-/** Undefined when it is no zstd frame, or holds more than it should: the bytes are hostile until the root is right. */
-function inflate(frame: Uint8Array, size: number): Buffer | undefined {
-  try {
-    return zstdDecompressSync(frame, {
-      chunkSize: size + SLACK_BYTES,
-      maxOutputLength: size,
-      params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
-    });
-  } catch {
-    return undefined; // every error here means the same: not the chunk
-  }
 }

@@ -1,5 +1,5 @@
 /** What landing jobs share: plain bytes in memory go to their places in staged files, and whole pieces are hashed. */
-import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, ftruncateSync, openSync, writeSync } from "node:fs";
 import { SHA256_BYTES } from "../../../manifests/digest.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
 import { sha256 } from "../digests.ts";
@@ -58,18 +58,10 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
 
 /** Opens a staged file for writing, making it when it is not there; its size is right afterwards. */
 export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { readonly bytes?: number }): number {
-  const isWhole = file.bytes === file.fileBytes;
   const mode = file.exec ? EXEC_MODE : PLAIN_MODE;
-  if (isWhole) return openSync(file.path, "w", mode);
-  let fd: number;
-  try {
-    fd = openSync(file.path, "r+");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    fd = openSync(file.path, "a+", mode); // creates without emptying what another thread may have begun
-    closeSync(fd);
-    fd = openSync(file.path, "r+");
-  }
+  if (file.bytes === file.fileBytes) return openSync(file.path, "w", mode);
+  // not emptied: another thread may have begun it
+  const fd = openSync(file.path, constants.O_RDWR | constants.O_CREAT, mode);
   ftruncateSync(fd, file.fileBytes);
   return fd;
 }

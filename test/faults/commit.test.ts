@@ -1,0 +1,111 @@
+/** Interrupted at every step of a commit, an install is the old release or the new one: at once, or after the next run. */
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { recover } from "../../cli/patch/commit.ts";
+import { type Disk, realDisk } from "../../cli/patch/disk.ts";
+import { Install } from "../../cli/patch/install.ts";
+import { closePool } from "../../cli/threads/pool.ts";
+import { contentsOf, contentsOfBuild, newPlayer, put } from "../support/patching.ts";
+import { Publisher } from "../support/publish-fixture.ts";
+
+afterAll(closePool);
+
+class Interrupted extends Error {}
+
+/** A disk that stops the program before its nth call that changes anything; after the one before, that is. */
+function interruptedDisk(stopAt: number): { disk: Disk; calls: () => number } {
+  let calls = 0;
+  const guarded = <Args extends unknown[], Value>(call: (...args: Args) => Value) => {
+    return (...args: Args): Value => {
+      calls += 1;
+      if (calls === stopAt) throw new Interrupted();
+      return call(...args);
+    };
+  };
+  const disk: Disk = {
+    // looking changes nothing: only what acts is a step
+    look: realDisk.look,
+    read: realDisk.read,
+    write: guarded(realDisk.write),
+    rename: guarded(realDisk.rename),
+    remove: guarded(realDisk.remove),
+    removeEmptyFolder: guarded(realDisk.removeEmptyFolder),
+    makeFolder: guarded(realDisk.makeFolder),
+    setExec: guarded(realDisk.setExec),
+    flush: guarded(realDisk.flush),
+  };
+  return { disk, calls: () => calls };
+}
+
+const OLD = {
+  ...{ "stays.txt": "stays", "changes.txt": "old", "gone/a.txt": "going", "gone/deep/b.txt": "going too" },
+  // two files that swap, one that moves where a folder was, one that becomes a folder
+  ...{ "swap/a": "content a", "swap/b": "content b", "place/c": "content c", d: "content d", "tool.sh": "#!" },
+};
+const NEW = {
+  ...{ "stays.txt": "stays", "changes.txt": "new", "added/x.txt": "added", "added/same.txt": "added" },
+  ...{ "swap/a": "content b", "swap/b": "content a", place: "content c", "d/inside": "content d", "tool.sh": "#!" },
+};
+const OWN = { "in-the-way": "mine", "gone/mod.txt": "my mod" };
+
+test("whatever step of a commit is the last, the next run ends with the whole new release", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: OLD });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  await put(player.folder, OWN);
+  publisher.publish("2.0.0", { files: { ...NEW, "in-the-way": "theirs" }, exec: ["tool.sh"] });
+
+  const before = { ...contentsOfBuild(OLD), ...OWN };
+  const after = {
+    ...contentsOfBuild(NEW, ["tool.sh"]),
+    ...{ "in-the-way": "theirs", "in-the-way.local-1": "mine", "gone/mod.txt": "my mod" },
+  };
+  const untouched = await mkdtemp(join(tmpdir(), "patchswarm-untouched-"));
+  await cp(player.folder, untouched, { recursive: true, preserveTimestamps: true });
+  const steps = interruptedDisk(0);
+  await player.patch({}, { disk: steps.disk });
+  expect(await player.contents()).toEqual(after);
+  expect(steps.calls()).toBeGreaterThan(30);
+
+  for (let step = 1; step <= steps.calls(); step++) {
+    await rm(player.folder, { recursive: true });
+    await cp(untouched, player.folder, { recursive: true, preserveTimestamps: true });
+    await expect(player.patch({}, { disk: interruptedDisk(step).disk })).rejects.toThrow(Interrupted);
+
+    await recover(realDisk, new Install(player.folder));
+    const found = await player.contents();
+    const release = "d" in found ? before : after;
+    expect([step, found]).toEqual([step, release]);
+    await player.patch();
+    expect([step, await player.contents()]).toEqual([step, after]);
+  }
+  await rm(untouched, { recursive: true });
+});
+
+test("finishing a commit may itself be interrupted at every step", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: OLD });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: NEW, exec: ["tool.sh"] });
+  // 1: the next state, 2: flush, 3 to 6: the journal, 7: the first move
+  await expect(player.patch({}, { disk: interruptedDisk(7).disk })).rejects.toThrow(Interrupted);
+  const install = new Install(player.folder);
+  let interruptions = 0;
+  // each run gets one step further; a run that starts over has to come further than the one before
+  for (let step = 1; ; step++) {
+    try {
+      await recover(interruptedDisk(step).disk, install);
+      break;
+    } catch (error) {
+      expect(error).toBeInstanceOf(Interrupted);
+      interruptions += 1;
+    }
+  }
+  expect(interruptions).toBeGreaterThan(10);
+  expect(await contentsOf(player.folder)).toEqual(contentsOfBuild(NEW, ["tool.sh"]));
+  expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});

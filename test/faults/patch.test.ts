@@ -1,0 +1,89 @@
+/** What can go wrong around a patch: a full disk, a second patcher, an interruption, an origin that goes away. */
+import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { afterAll, expect, test } from "vitest";
+import { Install } from "../../cli/patch/install.ts";
+import { lockInstall } from "../../cli/patch/lock.ts";
+import { closePool } from "../../cli/threads/pool.ts";
+import { contentsOfBuild, newPlayer, noisy } from "../support/patching.ts";
+import { Publisher } from "../support/publish-fixture.ts";
+
+afterAll(closePool);
+
+const KIB = 1024;
+
+test("a disk that fills up while writing ends the patch with the bytes it needs, and the install as it was", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "a.txt": "two" } });
+  // the root of a file of one block is the hash of its bytes
+  const { hash } = await import("node:crypto");
+  const staged = player.at(".patchswarm", "staging", hash("sha256", "two"));
+  await mkdir(player.at(".patchswarm", "staging"), { recursive: true });
+  await symlink("/dev/full", staged);
+  const full = player.patch({}, { freeBytes: () => Promise.resolve(99_000_000) });
+  await expect(full).rejects.toMatchObject({
+    code: "install.no-space",
+    family: "no-space",
+    facts: { free: 99_000_000 },
+  });
+  expect(await player.contents()).toEqual({ "a.txt": "one" });
+});
+
+test("a second patcher on the same install is told that it is busy, and the lock of a dead one is taken over", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  const unlock = await lockInstall(new Install(player.folder));
+  await expect(player.patch()).rejects.toMatchObject({ code: "install.busy", family: "busy" });
+  await unlock();
+  await player.patch();
+
+  // a process that was killed leaves its lock behind: no process has this number
+  await mkdir(player.at(".patchswarm", "lock"));
+  const { hostname } = await import("node:os");
+  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
+  await player.patch();
+});
+
+test("an interrupted patch keeps what it has, and the next run fetches only the rest", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  const files = { "a.bin": noisy(2048 * KIB, "a"), "b.bin": noisy(2048 * KIB, "b") };
+  publisher.publish("1.0.0", { files });
+  await using player = await newPlayer(publisher);
+  let packs = 0;
+  const stop = new AbortController();
+  publisher.mishap = (_, isPack) => {
+    if (isPack) packs += 1;
+    if (packs === 6) stop.abort();
+    return packs >= 6 ? "hang" : undefined;
+  };
+  const interrupted = player.patch({}, { signal: stop.signal });
+  await expect(interrupted).rejects.toMatchObject({ code: "source.interrupted", family: "interrupted" });
+  expect(await player.contents()).toEqual({});
+  publisher.mishap = () => undefined;
+  const { fetched } = await player.patch();
+  expect(fetched.origin).toBeLessThan(3500 * KIB);
+  expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
+test("bytes that rotted in staging between two runs are fetched again", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  const files = { "a.bin": noisy(1024 * KIB, "a"), "b.bin": noisy(1024 * KIB, "b") };
+  publisher.publish("1.0.0", { files });
+  await using player = await newPlayer(publisher);
+  let packs = 0;
+  publisher.mishap = (_, isPack) => (isPack && ++packs > 2 ? "busy" : undefined);
+  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  const { readdir, open } = await import("node:fs/promises");
+  for (const name of await readdir(player.at(".patchswarm", "staging"))) {
+    if (name === "progress") continue;
+    const file = await open(player.at(".patchswarm", "staging", name), "r+");
+    await file.write(Buffer.alloc(1000, 7), 0, 1000, 70 * KIB);
+    await file.close();
+  }
+  publisher.mishap = () => undefined;
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
