@@ -1,23 +1,16 @@
 /** `patch`: makes a folder the release that the title's channel calls current, or one asked for. */
 import { statfs } from "node:fs/promises";
-import bytes from "bytes";
 import type { Command, OptionValues } from "commander";
-import { Failure } from "../../manifests/failures.ts";
 import { formatPlan } from "../../manifests/plan-report.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { act, verb, type Context } from "../command.ts";
 import { describeSources, formatBytes, formatSeconds, type Output } from "../output.ts";
 import { realDisk } from "../patch/disk.ts";
-import {
-  patch,
-  SOURCES,
-  type PatchOutcome,
-  type PatchRequest,
-  type PatchWorld,
-  type Source,
-} from "../patch/session.ts";
+import { patch, SOURCES, type PatchOutcome, type PatchRequest, type PatchWorld } from "../patch/session.ts";
 import { openTitle } from "../trust/client.ts";
 import { titleOfInstall } from "../trust/title.ts";
+import { parseDuration, parseRate, parseSources } from "./flags.ts";
+import { seedFolders } from "./seed.ts";
 
 export function patchCommand(): Command {
   const command = verb("patch <dir>", "Install or update a folder, verifying every byte", [
@@ -41,7 +34,9 @@ export function patchCommand(): Command {
     const request = await parseRequest(folder, flags);
     const outcome = await patch(request, worldOf(context));
     printOutcome(context.output, request, outcome, (performance.now() - started) / 1000);
-    if (seedForSeconds > 0 && !request.dryRun) await seedAfterwards(context, request, seedForSeconds);
+    if (seedForSeconds === 0 || request.dryRun) return;
+    const enough = AbortSignal.any([context.signal, AbortSignal.timeout(seedForSeconds * 1000)]);
+    await seedFolders(context, [folder], request.uploadLimit, enough);
   });
 }
 
@@ -71,7 +66,11 @@ export function printOutcome(output: Output, request: PatchRequest, outcome: Pat
   output.result(
     "patch",
     {
-      ...{ title, channel, from, to, files: plan.files },
+      title,
+      channel,
+      from,
+      to,
+      files: plan.files,
       bytes: { total, kept, reused, metadata, fetched },
       ...(request.dryRun
         ? { dryRun: true, plan: { fetch: plan.cost.fetch, write: plan.cost.write, disk: plan.cost.disk } }
@@ -98,12 +97,6 @@ function describeOutcome({ title, from, to, because, plan, fetched }: PatchOutco
   return `${news} in ${formatSeconds(seconds)}${held}${waiting}: ${added} added, ${changed} changed, ${removed} removed (${sources}).`;
 }
 
-async function seedAfterwards(context: Context, request: PatchRequest, seconds: number): Promise<void> {
-  const { seedInstalls } = await import("./seed.ts");
-  const stop = AbortSignal.any([context.signal, AbortSignal.timeout(seconds * 1000)]);
-  await seedInstalls([request.folder], { uploadLimit: request.uploadLimit, output: context.output, signal: stop });
-}
-
 // --- Flags -----------------------------------------------------------------------------------------------------------
 
 async function parseRequest(folder: string, flags: OptionValues): Promise<PatchRequest> {
@@ -119,41 +112,4 @@ async function parseRequest(folder: string, flags: OptionValues): Promise<PatchR
     downloadLimit: parseRate("--download-limit", flags["downloadLimit"]),
     force: false,
   };
-}
-
-/** Throws: usage.bad-flag. */
-export function parseSources(text: string): ReadonlySet<Source> {
-  const names = text.split(",").map((name) => name.trim());
-  const sources = SOURCES.filter((source) => names.includes(source));
-  const unknown = names.filter((name) => !SOURCES.includes(name as Source));
-  if (unknown.length > 0 || sources.length === 0) {
-    throw new Failure("usage.bad-flag", { option: "--sources", found: text, expected: SOURCES });
-  }
-  return new Set(sources);
-}
-
-/** "500KB" -> bytes a second, in the units disks and lines are sold in; null without a limit. Throws: usage.bad-flag. */
-export function parseRate(option: string, value: unknown): number | null {
-  if (value === undefined) return null;
-  const match = /^(\d+(?:\.\d+)?)\s*([kmg]?)(b?)(?:\/s)?$/i.exec(String(value));
-  const rate = match === null ? null : bytes.parse(`${match[1]}${match[2] === "" ? "b" : `${match[2]}b`}`);
-  if (rate === null)
-    throw new Failure("usage.bad-flag", { option, found: String(value), expected: "a rate such as 500KB" });
-  return rate;
-}
-
-const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
-
-/** "90", "90s", "10m", "2h" -> seconds. Throws: usage.bad-flag. */
-export function parseDuration(value: unknown): number {
-  const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(String(value));
-  const unit = UNIT_SECONDS[match?.[2] ?? "?"];
-  if (match === null || unit === undefined) {
-    throw new Failure("usage.bad-flag", {
-      option: "--seed-for",
-      found: String(value),
-      expected: "seconds, or 10m, 2h",
-    });
-  }
-  return Number(match[1]) * unit;
 }

@@ -52,7 +52,9 @@ async function repairRequest(folder: string): Promise<PatchRequest> {
 
 function damaged(folder: string, { title, version, missing, damaged }: Verdict): Failure {
   return new Failure("install.damaged", {
-    ...{ folder, title, version },
+    folder,
+    title,
+    version,
     missingFiles: missing.length,
     damagedFiles: damaged.length,
     missing: missing.length === 0 ? undefined : missing.slice(0, NAMED_MAX),

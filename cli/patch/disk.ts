@@ -21,22 +21,22 @@ import { LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../
 
 export interface Disk {
   /** What is at a path, links not followed; undefined when nothing is. */
-  look(path: string): "file" | "folder" | "other" | undefined;
+  readonly look: (path: string) => "file" | "folder" | "other" | undefined;
   /** A whole file; undefined when it is not there. */
-  read(path: string): Buffer | undefined;
+  readonly read: (path: string) => Buffer | undefined;
   /** Writes a whole new file. Durable after `flush`. */
-  write(path: string, bytes: string | Uint8Array): void;
+  readonly write: (path: string, bytes: string | Uint8Array) => void;
   /** Replaces what is at `to`, when that is no folder. Nothing happens when `from` is not there. */
-  rename(from: string, to: string): void;
+  readonly rename: (from: string, to: string) => void;
   /** Nothing happens when the file is not there. */
-  remove(path: string): void;
+  readonly remove: (path: string) => void;
   /** Removes the folder when it is empty; false when it is not. */
-  removeEmptyFolder(path: string): boolean;
+  readonly removeEmptyFolder: (path: string) => boolean;
   /** Makes the folder and the folders above it. */
-  makeFolder(path: string): void;
-  setExec(path: string, exec: boolean): void;
+  readonly makeFolder: (path: string) => void;
+  readonly setExec: (path: string, exec: boolean) => void;
   /** Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. */
-  flush(root: string, files: readonly string[], folders: readonly string[]): Promise<void>;
+  readonly flush: (root: string, files: readonly string[], folders: readonly string[]) => Promise<void>;
 }
 
 const EXEC_BITS = 0o111;

@@ -130,7 +130,8 @@ export class Peers {
   }
 }
 
-function leastOf(a: number | null, b: number | null): number | null {
+/** The stricter of two limits; null is none. */
+export function leastOf(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
 }

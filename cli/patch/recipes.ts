@@ -144,7 +144,6 @@ export class Recipes {
   async prune(): Promise<void> {
     this.close();
     const names = (await readdir(this.#install.own("objects"))).filter((name) => NAME.test(name));
-    const numberOf = (name: string): number => Number(NAME.exec(name)?.[1]);
     const newest = Math.max(...names.map(numberOf));
     for (const name of names)
       if (numberOf(name) !== newest) await rm(this.#install.own("objects", name), { force: true });
@@ -245,3 +244,8 @@ function openRecipe(stored: Uint8Array, fileSize: number): Recipe {
 
 /** Recipes of files up to a few hundred MB are decoded in here. */
 const RECIPE_SCRATCH_BYTES = 256 * 1024;
+
+/** "recipes-7" -> 7. */
+function numberOf(name: string): number {
+  return Number(NAME.exec(name)?.[1]);
+}

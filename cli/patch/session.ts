@@ -138,7 +138,9 @@ class Session {
       titleFile: request.titleFile,
       metadataDir: install.own("metadata"),
       readObject: (id) => objects.read(id),
-      ...{ now: world.now, fetch: world.fetch, signal: world.signal },
+      now: world.now,
+      fetch: world.fetch,
+      signal: world.signal,
     });
     await title.refresh();
     await rememberTitle(install.folder, request.titleFile);
@@ -179,8 +181,13 @@ class Session {
     this.#origin = request.sources.has("origin") ? this.#openOrigin(request.downloadLimit) : undefined;
     this.#edge = this.#openOrigin(null);
     this.#peers = new Peers({
-      ...{ title, release: target.release, fetch: world.fetch, signal: world.signal, createSwarm: world.createSwarm },
-      ...{ uploadLimit: request.uploadLimit, downloadLimit: request.downloadLimit },
+      title,
+      release: target.release,
+      fetch: world.fetch,
+      signal: world.signal,
+      createSwarm: world.createSwarm,
+      uploadLimit: request.uploadLimit,
+      downloadLimit: request.downloadLimit,
       evenIfAlone: this.#origin === undefined,
       log: (text) => world.output.log(text),
     });
@@ -244,7 +251,10 @@ class Session {
   async #scan(want: Tree): Promise<Scan> {
     const { pieceLength } = this.#target.release.torrent;
     return await scan({
-      ...{ install: this.#install, want, pieceLength, signal: this.#world.signal },
+      install: this.#install,
+      want,
+      pieceLength,
+      signal: this.#world.signal,
       owned: this.#installed?.files ?? new Map(),
       force: this.#request.force,
       onProgress: (done, total) => this.#progress.checking(done, total),
@@ -262,7 +272,9 @@ class Session {
     const recipeOf = (root: PiecesRoot): Recipe | undefined => this.#recipes.get(root, sizes.get(root) ?? 0);
     const chunks = reuse ? await this.#localChunks(have, toBuild, recipeOf) : new Map<ChunkId, LocalChunk>();
     const planned = plan(have, want, {
-      ...{ reuse, recipeOf, isZeros },
+      reuse,
+      recipeOf,
+      isZeros,
       localChunk: (id) => chunks.get(id),
       staged: (root) => staging.bytes(root),
     });
@@ -310,8 +322,15 @@ class Session {
     if (planned.cost.fetch.stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree());
     try {
       return await stage({
-        ...{ install: this.#install, plan: planned, staging, origin: this.#origin, peers: this.#peers },
-        ...{ progress: this.#progress, output: this.#world.output, signal: this.#world.signal, now: this.#world.clock },
+        install: this.#install,
+        plan: planned,
+        staging,
+        origin: this.#origin,
+        peers: this.#peers,
+        progress: this.#progress,
+        output: this.#world.output,
+        signal: this.#world.signal,
+        now: this.#world.clock,
         pieceLength: this.#target.release.torrent.pieceLength,
       });
     } catch (cause) {
@@ -356,8 +375,12 @@ class Session {
     return {
       title: this.#title.title,
       release: {
-        ...{ seq: release.seq, version: release.version, channel },
-        ...{ tree: release.tree.sha256, torrent: release.torrent.sha256, pieceLength: release.torrent.pieceLength },
+        seq: release.seq,
+        version: release.version,
+        channel,
+        tree: release.tree.sha256,
+        torrent: release.torrent.sha256,
+        pieceLength: release.torrent.pieceLength,
       },
       files,
     };
@@ -366,7 +389,11 @@ class Session {
   #outcome(planned: Plan): PatchOutcome {
     const { release, channel, because } = this.#target;
     return {
-      ...{ title: this.#title.title, channel, because, to: release.version, plan: planned },
+      title: this.#title.title,
+      channel,
+      because,
+      to: release.version,
+      plan: planned,
       from: this.#installed?.release.version ?? null,
       metadata: this.#title.bytesFetched + this.#edge.received,
       fetched: { origin: this.#origin?.received ?? 0, peers: this.#peers.downloaded },

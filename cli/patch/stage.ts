@@ -98,7 +98,9 @@ async function build(options: StageOptions, contents: readonly Content[]): Promi
   });
   const ledger = new Ledger(builds, pieceLength, sha256);
   const assembly = new Assembly({
-    ...{ install, ledger, staging },
+    install,
+    ledger,
+    staging,
     isExec: (build) => contents[build]?.places[0].exec === true,
     onBad: (text) => output.log(text),
   });
@@ -121,7 +123,11 @@ async function build(options: StageOptions, contents: readonly Content[]): Promi
   await together(signal, (signal) => [
     assembly.copyFromInstall(signal),
     fetchMissing({
-      ...{ ledger, assembly, origin, signal, now },
+      ledger,
+      assembly,
+      origin,
+      signal,
+      now,
       swarm: () => peers.membership,
       expectedPeers: () => peers.expected,
       joining: () => peers.isJoining,

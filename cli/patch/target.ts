@@ -32,23 +32,19 @@ export async function chooseTarget(
   installed: InstallState | undefined,
 ): Promise<Target> {
   const chosen = channel ?? installed?.release.channel ?? title.file.channel;
-  switch (wish.what) {
-    case "installed": {
-      if (installed === undefined) throw new Failure("install.not-found", {});
-      const { seq, channel: own } = installed.release;
-      return { release: await title.release(own, seq), channel: own, because: "asked-for" };
-    }
-    case "version": {
-      const found = title.releases(chosen).findLast(({ version }) => version === wish.version);
-      if (found === undefined) throw new Failure("release.not-found", { channel: chosen, version: wish.version });
-      return { release: await title.release(chosen, found.seq), channel: chosen, because: "asked-for" };
-    }
-    case "current": {
-      // a player who changes channels may go to an older release; on one channel nobody goes back
-      const same = installed?.release.channel === chosen ? installed.release.seq : undefined;
-      const { release, because } = title.current(chosen, same);
-      if (release === undefined) throw new Failure("release.not-found", { channel: chosen, reason: because });
-      return { release: await title.release(chosen, release.seq), channel: chosen, because };
-    }
+  if (wish.what === "installed") {
+    if (installed === undefined) throw new Failure("install.not-found", {});
+    const { seq, channel: own } = installed.release;
+    return { release: await title.release(own, seq), channel: own, because: "asked-for" };
   }
+  if (wish.what === "version") {
+    const found = title.releases(chosen).findLast(({ version }) => version === wish.version);
+    if (found === undefined) throw new Failure("release.not-found", { channel: chosen, version: wish.version });
+    return { release: await title.release(chosen, found.seq), channel: chosen, because: "asked-for" };
+  }
+  // a player who changes channels may go to an older release; on one channel nobody goes back
+  const same = installed?.release.channel === chosen ? installed.release.seq : undefined;
+  const { release, because } = title.current(chosen, same);
+  if (release === undefined) throw new Failure("release.not-found", { channel: chosen, reason: because });
+  return { release: await title.release(chosen, release.seq), channel: chosen, because };
 }

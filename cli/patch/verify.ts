@@ -30,7 +30,10 @@ export async function verifyInstall(
   try {
     const want = await readKeptTree(install, state);
     const { have } = await scan({
-      ...{ install, want, signal, force: true },
+      install,
+      want,
+      signal,
+      force: true,
       owned: state.files,
       pieceLength: state.release.pieceLength,
       onProgress: (done, total) => output.progress({ phase: "verifying", done, total }),
@@ -41,7 +44,8 @@ export async function verifyInstall(
       return found !== undefined && (found.root !== root || found.exec !== exec);
     });
     return {
-      ...{ title: state.title, version: state.release.version },
+      title: state.title,
+      version: state.release.version,
       files: want.files.length,
       bytes: want.files.reduce((sum, { size }) => sum + size, 0),
       missing: missing.map(({ path }) => path),

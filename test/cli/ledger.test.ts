@@ -1,8 +1,8 @@
 /** The ledger under any order of events: two sides fetch, fail, lie and overtake each other, and the content comes out right. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Ledger, type Build, type CompletePiece, type LedgerChunk } from "../../cli/patch/ledger.ts";
-import { toHex, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
+import { toHex, type ChunkId, type ObjectId } from "../../manifests/digest.ts";
 import { BLOCK_BYTES, ORIGIN_BAD_MAX } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
 import type { Part } from "../../manifests/plan.ts";
@@ -42,7 +42,7 @@ function worldOf(contents: readonly (readonly number[])[], local: ReadonlySet<nu
       return { offset: offset - bytes.length, chunk, from: local.has(number) ? { path: LOCAL, offset: 0 } : "pack" };
     });
     const whole = layer.length === 0 ? Buffer.from(root, "hex") : layer;
-    return { root: root as PiecesRoot, size: content.length, parts, layer: hasLayers ? whole : undefined };
+    return { root, size: content.length, parts, layer: hasLayers ? whole : undefined };
   });
   const disk = wanted.map((content) => new Uint8Array(content.length));
   return { ledger: new Ledger(builds, PIECE, sha256), builds, wanted, disk };

@@ -129,8 +129,12 @@ test("what is not ours and is in the way is kept beside", async () => {
   await put(player.folder, { "a.txt": "mine", folder: "a file", "c/mine.txt": "c" });
   await player.patch();
   expect(await player.contents()).toEqual({
-    ...{ "a.txt": "one", "folder/b.txt": "b", c: "c" },
-    ...{ "a.txt.local-1": "mine", "folder.local-1": "a file", "c.local-1/mine.txt": "c" },
+    "a.txt": "one",
+    "folder/b.txt": "b",
+    c: "c",
+    "a.txt.local-1": "mine",
+    "folder.local-1": "a file",
+    "c.local-1/mine.txt": "c",
   });
 });
 

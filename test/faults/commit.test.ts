@@ -40,13 +40,27 @@ function interruptedDisk(stopAt: number): { disk: Disk; calls: () => number } {
 }
 
 const OLD = {
-  ...{ "stays.txt": "stays", "changes.txt": "old", "gone/a.txt": "going", "gone/deep/b.txt": "going too" },
+  "stays.txt": "stays",
+  "changes.txt": "old",
+  "gone/a.txt": "going",
+  "gone/deep/b.txt": "going too",
   // two files that swap, one that moves where a folder was, one that becomes a folder
-  ...{ "swap/a": "content a", "swap/b": "content b", "place/c": "content c", d: "content d", "tool.sh": "#!" },
+  "swap/a": "content a",
+  "swap/b": "content b",
+  "place/c": "content c",
+  d: "content d",
+  "tool.sh": "#!",
 };
 const NEW = {
-  ...{ "stays.txt": "stays", "changes.txt": "new", "added/x.txt": "added", "added/same.txt": "added" },
-  ...{ "swap/a": "content b", "swap/b": "content a", place: "content c", "d/inside": "content d", "tool.sh": "#!" },
+  "stays.txt": "stays",
+  "changes.txt": "new",
+  "added/x.txt": "added",
+  "added/same.txt": "added",
+  "swap/a": "content b",
+  "swap/b": "content a",
+  place: "content c",
+  "d/inside": "content d",
+  "tool.sh": "#!",
 };
 const OWN = { "in-the-way": "mine", "gone/mod.txt": "my mod" };
 
@@ -61,7 +75,9 @@ test("whatever step of a commit is the last, the next run ends with the whole ne
   const before = { ...contentsOfBuild(OLD), ...OWN };
   const after = {
     ...contentsOfBuild(NEW, ["tool.sh"]),
-    ...{ "in-the-way": "theirs", "in-the-way.local-1": "mine", "gone/mod.txt": "my mod" },
+    "in-the-way": "theirs",
+    "in-the-way.local-1": "mine",
+    "gone/mod.txt": "my mod",
   };
   const untouched = await mkdtemp(join(tmpdir(), "patchswarm-untouched-"));
   await cp(player.folder, untouched, { recursive: true, preserveTimestamps: true });

@@ -1,5 +1,5 @@
 /** The laws of a plan: whatever is there, doing what it says gives what is wanted, and it costs what it says. */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { EMPTY_ROOT, toHex, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { DISK_SPARE_BYTES } from "../../manifests/limits.ts";
@@ -106,22 +106,16 @@ function carryOut(
   const read = (path: string): string => files[path]?.content ?? "";
   const words = new Map(WORDS.flatMap((word) => [word, `${word} `]).map((word) => [hashOf(word), word]));
   const staged = made.contents.map(({ source }) => {
-    switch (source.how) {
-      case "empty":
-        return "";
-      case "move":
-      case "copy":
-        return read(source.from);
-      case "build":
-        return source.parts
-          .map(({ from, chunk }) => {
-            if (from === "zeros") return HOLE;
-            return from === "pack"
-              ? (words.get(chunk.id) ?? "?")
-              : read(from.path).slice(from.offset, from.offset + chunk.size);
-          })
-          .join("");
-    }
+    if (source.how === "empty") return "";
+    if (source.how !== "build") return read(source.from);
+    return source.parts
+      .map(({ from, chunk }) => {
+        if (from === "zeros") return HOLE;
+        return from === "pack"
+          ? (words.get(chunk.id) ?? "?")
+          : read(from.path).slice(from.offset, from.offset + chunk.size);
+      })
+      .join("");
   });
   for (const { source } of made.contents) if (source.how === "move") now.delete(source.from);
   for (const path of made.remove) now.delete(path);

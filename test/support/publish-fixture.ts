@@ -142,7 +142,9 @@ export class Publisher {
       bytes: total,
       torrent: {
         sha256: this.#keep(torrent.metainfo),
-        ...{ infohash: torrent.infohash, infohashV2: torrent.infohashV2, pieceLength },
+        infohash: torrent.infohash,
+        infohashV2: torrent.infohashV2,
+        pieceLength,
       },
       rollbackOf: null,
       notes: "",
@@ -262,8 +264,15 @@ export class Publisher {
 
 function signed({ seq, version, files, bytes, torrent, created }: Release): ReturnType<Title["releases"]>[number] {
   return {
-    ...{ channel: "stable", seq, version, files, bytes, created, status: "live" },
-    ...{ infohash: torrent.infohash, torrent: torrent.sha256 },
+    channel: "stable",
+    seq,
+    version,
+    files,
+    bytes,
+    created,
+    status: "live",
+    infohash: torrent.infohash,
+    torrent: torrent.sha256,
     document: { sha256: torrent.sha256, bytes: 0 },
   } as unknown as ReturnType<Title["releases"]>[number];
 }

@@ -1,0 +1,42 @@
+/** Values of flags that several verbs share: sources, rates, durations. */
+import bytes from "bytes";
+import { Failure } from "../../manifests/failures.ts";
+import { SOURCES, type Source } from "../patch/session.ts";
+
+/** Throws: usage.bad-flag. */
+export function parseSources(text: string): ReadonlySet<Source> {
+  const names = text.split(",").map((name) => name.trim());
+  const sources = SOURCES.filter((source) => names.includes(source));
+  const unknown = names.filter((name) => !SOURCES.includes(name as Source));
+  if (unknown.length > 0 || sources.length === 0) {
+    throw new Failure("usage.bad-flag", { option: "--sources", found: text, expected: SOURCES });
+  }
+  return new Set(sources);
+}
+
+const RATE = /^\d+(?:\.\d+)?(?:[kmg]?b)?(?:\/s)?$/i;
+
+/** "500KB" -> bytes a second (1 KB is 1,024 B); null without a limit. Throws: usage.bad-flag. */
+export function parseRate(option: string, value: unknown): number | null {
+  if (value === undefined) return null;
+  const text = typeof value === "string" ? value : "";
+  const rate = RATE.test(text) ? bytes.parse(text.replace(/\/s$/, "")) : null;
+  if (rate === null) throw new Failure("usage.bad-flag", { option, found: text, expected: "a rate such as 500KB" });
+  return rate;
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** "90", "90s", "10m", "2h" -> seconds. Throws: usage.bad-flag. */
+export function parseDuration(value: unknown): number {
+  const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(typeof value === "string" ? value : "");
+  const unit = UNIT_SECONDS[match?.[2] ?? "?"];
+  if (match === null || unit === undefined) {
+    throw new Failure("usage.bad-flag", {
+      option: "--seed-for",
+      found: String(value),
+      expected: "seconds, or 10m, 2h",
+    });
+  }
+  return Number(match[1]) * unit;
+}
