@@ -65,4 +65,8 @@ function report(error: unknown, json: boolean): number {
   return EXIT_BUG;
 }
 
-process.exitCode = await main(process.argv);
+const exitCode = await main(process.argv);
+// a pipe may still hold our last line
+await new Promise((resolve) => process.stdout.write("", resolve));
+// exits rather than waits: WebRTC and tracker libraries keep timers of ten seconds and more after they were closed
+process.exit(exitCode);
