@@ -248,6 +248,8 @@ export const OPEN_FILES_MAX = 128;
 export const DISK_SPARE_BYTES = 16 * MIB;
 /** Hash jobs: what one thread reads at once, so that even one large file keeps all threads busy. */
 export const HASH_JOB_BYTES = 32 * MIB;
+/** Pieces from peers are proven together up to this, when they are small. */
+export const PROVE_JOB_BYTES = MIB;
 /** Copy jobs: plain bytes one thread holds at once. */
 export const COPY_JOB_BYTES = 8 * MIB;
 /** Small files hashed or looked at in one job: handing a job over costs about as much as hashing 50 KiB. */

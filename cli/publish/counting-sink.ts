@@ -1,5 +1,5 @@
 /** `--dry-run`: what would be sent, counted and not kept. */
-import { PACK_BYTES_MAX } from "../../manifests/limits.ts";
+import { PACK_BYTES_WANTED } from "../../manifests/limits.ts";
 import { type ChunkPlace } from "./chunk-table.ts";
 import { type ChunkSink, type NewChunk, type Part } from "./ingest.ts";
 
@@ -27,7 +27,7 @@ export class CountingSink implements ChunkSink {
     this.#onNew();
     if (stored > this.#room) {
       this.#packs += 1;
-      this.#room = PACK_BYTES_MAX;
+      this.#room = PACK_BYTES_WANTED;
     }
     this.#room -= stored;
     this.#chunks += 1;

@@ -9,7 +9,7 @@ import { openAsBlob } from "node:fs";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { PACK_BYTES_MAX } from "../../manifests/limits.ts";
+import { PACK_BYTES_WANTED } from "../../manifests/limits.ts";
 import { type FileRange } from "../threads/jobs/hash-ranges.ts";
 import { runJob } from "../threads/pool.ts";
 import { type ChunkPlace } from "./chunk-table.ts";
@@ -66,7 +66,7 @@ export class PackWriter implements ChunkSink {
   }
 
   add({ size, raw, part, offset, stored }: NewChunk): ChunkPlace {
-    if (this.#open !== undefined && this.#open.bytes + stored > PACK_BYTES_MAX) this.#close(this.#open);
+    if (this.#open !== undefined && this.#open.bytes + stored > PACK_BYTES_WANTED) this.#close(this.#open);
     this.#open ??= { number: this.#names.reserve(), slices: [], bytes: 0 };
     const pack = this.#open;
     const place = { pack: pack.number, offset: pack.bytes, size, stored, raw };

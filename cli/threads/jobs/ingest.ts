@@ -20,6 +20,7 @@ import { chooseStored } from "../../../manifests/pack.ts";
 import { type SafePath } from "../../../manifests/paths.ts";
 import { type KnownChunks, findChunk } from "../../publish/chunk-table.ts";
 import { type FileStamp, stampOf } from "../../publish/walk.ts";
+import { collectGarbage } from "../collect-garbage.ts";
 import { sha1, sha256 } from "../digests.ts";
 
 /** Bytes [start, end) of a file; for a small file, all of it. */
@@ -89,6 +90,7 @@ export function ingest(job: IngestJob): IngestedBatch | IngestProblem {
     throw error;
   } finally {
     part.close();
+    if (part.bytes > 0) collectGarbage();
   }
 }
 
@@ -255,6 +257,8 @@ class Batch {
       params: { [zlib.ZSTD_c_compressionLevel]: CHUNK_ZSTD_LEVEL },
       // with the size known zstd takes tables that fit it, and writes it into the frame
       pledgedSrcSize: plain.length,
+      // one buffer that surely holds the frame: zlib would join smaller ones, and leave twice as much to collect
+      chunkSize: plain.length + ZSTD_FRAME_BYTES_MAX,
     });
     const { stored } = chooseStored(plain, compressed);
     this.#part.write(stored);
@@ -262,16 +266,26 @@ class Batch {
   }
 }
 
+/** Most that zstd adds to bytes it cannot compress: header, checksum and 3 B for each block of at least 1 KiB (RFC 8878). */
+const ZSTD_FRAME_BYTES_MAX = 4096;
+
 /** The job's stored chunks on disk: in memory they would be what most of a publish's memory is. */
 class PartFile {
   readonly #path: string | null;
   #file: number | undefined;
+  #bytes = 0;
 
   constructor(path: string | null) {
     this.#path = path;
   }
 
+  /** Stored so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   write(bytes: Uint8Array): void {
+    this.#bytes += bytes.length;
     if (this.#path === null) return;
     try {
       this.#file ??= openSync(this.#path, "wx");
