@@ -14,6 +14,7 @@ import { openStaged, type Placing, type Write } from "../threads/jobs/place.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import type { Install } from "./install.ts";
 import type { CompletePiece, Ledger, LedgerChunk } from "./ledger.ts";
+import { Prover } from "./prover.ts";
 import type { Staging } from "./staging.ts";
 
 /** A chunk and where its stored bytes lie in a slice of a pack. */
@@ -61,6 +62,7 @@ export class Assembly {
    */
   readonly #landings = new Map<number, Promise<unknown>[]>();
   readonly #provings = new Map<number, Promise<unknown>>();
+  readonly #prover: Prover;
   #busy = 0;
   /** Plain bytes that landed so far. */
   readonly landed = { install: 0, origin: 0, peers: 0, earlier: 0 };
@@ -71,6 +73,7 @@ export class Assembly {
     this.#staging = options.staging;
     this.#isExec = options.isExec;
     this.#onBad = options.onBad;
+    this.#prover = new Prover(options.ledger.pieceLength);
   }
 
   /** Whether something is being copied, written or hashed: what is missing then may not be for long. */
@@ -183,13 +186,14 @@ export class Assembly {
       return this.#ledger.isProven(piece);
     }
     const { build, offset, whole, bytes: length } = this.#ledger.rangeOf(piece);
-    const { pieceLength } = this.#ledger;
-    const buffer = bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer;
-    const proving = runJob(
-      "provePiece",
-      { piece: buffer, blocks, expected, pieceLength, whole, offset, ...this.#stagedFile(build) },
-      { transfer: [buffer] },
-    );
+    const proving = this.#prover.prove({
+      piece: bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer,
+      blocks,
+      expected: expected.slice(),
+      whole,
+      offset,
+      ...this.#stagedFile(build),
+    });
     this.#provings.set(piece, proving);
     try {
       if (!written(await proving)) {

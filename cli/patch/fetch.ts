@@ -59,6 +59,7 @@ class Fetching {
   readonly #halt = new AbortController();
   #peerBytes = 0;
   #connectedAt: number | undefined;
+  #shareAt = 0;
   #lastProgress: number;
   /** Requests that failed one after another. */
   #failures = 0;
@@ -104,15 +105,23 @@ class Fetching {
   // --- Looking after it --------------------------------------------------------------------------------------------
 
   async #watch(): Promise<void> {
-    const { ledger, signal, now, onTick } = this.#options;
+    const { signal, onTick } = this.#options;
     while (!this.#over) {
       if (signal.aborted) throw new Failure("source.interrupted");
       this.#observePeers();
-      ledger.shareStale(now() - CLAIM_STALE_MS);
+      this.#shareStale();
       this.#checkHope();
       onTick();
       await this.#bell.wait(TICK_MS);
     }
+  }
+
+  /** What the origin has claimed and does not bring, peers may bring. Looks at every chunk, so not at every tick. */
+  #shareStale(): void {
+    const now = this.#options.now();
+    if (now < this.#shareAt) return;
+    this.#shareAt = now + CLAIM_STALE_MS / 4;
+    this.#options.ledger.shareStale(now - CLAIM_STALE_MS);
   }
 
   #observePeers(): void {

@@ -6,6 +6,6 @@ export { chunkFile } from "./jobs/chunk-file.ts";
 export { copyRuns } from "./jobs/copy-runs.ts";
 export { hashPieces } from "./jobs/hash-pieces.ts";
 export { landChunks } from "./jobs/land-chunks.ts";
-export { provePiece } from "./jobs/prove-piece.ts";
+export { provePieces } from "./jobs/prove-pieces.ts";
 export { verifyPiece } from "./jobs/verify-piece.ts";
 export { hashRanges } from "./jobs/hash-ranges.ts";

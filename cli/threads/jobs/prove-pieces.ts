@@ -1,10 +1,10 @@
-/** Job: a piece from peers -> hashed, and written when its hash is the signed one. */
+/** Job: pieces from peers -> hashed, and written when their hashes are the signed ones. */
 import { closeSync } from "node:fs";
 import { equalBytes } from "../../../manifests/digest.ts";
 import { BLOCK_BYTES } from "../../../manifests/limits.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
-import { sha256 } from "../digests.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
+import { sha256 } from "../digests.ts";
 import { readRuns } from "./copy-runs.ts";
 import { openStaged, writeFully } from "./place.ts";
 
@@ -13,8 +13,9 @@ export interface PieceInput {
   readonly piece: ArrayBuffer;
   /** 16 KiB block numbers that peers sent, ascending. The others are read from the staged file. */
   readonly blocks: readonly number[];
-  readonly expected: Uint8Array;
-  readonly pieceLength: number;
+  /** 32 B, in a buffer of its own: a view would take all it is a view of along. */
+  readonly expected: Uint8Array<ArrayBuffer>;
+  /** Whether the file is no larger than a piece. */
   readonly whole: boolean;
   readonly path: string;
   readonly fileBytes: number;
@@ -23,25 +24,28 @@ export interface PieceInput {
   readonly offset: number;
 }
 
-/** Whether the piece is right; then it is on disk. */
-export function provePiece(input: PieceInput): OnDisk<boolean> {
+/** Which of the pieces are right; those are on disk. */
+export function provePieces({
+  pieceLength,
+  pieces,
+}: {
+  readonly pieceLength: number;
+  readonly pieces: readonly PieceInput[];
+}): OnDisk<boolean[]> {
+  return onDisk(() => pieces.map((piece) => provePiece(piece, pieceLength)));
+}
+
+function provePiece(input: PieceInput, pieceLength: number): boolean {
   const piece = new Uint8Array(input.piece);
   const sent = new Set(input.blocks);
   for (let block = 0; block * BLOCK_BYTES < piece.length; block++) {
     if (sent.has(block)) continue;
     const bytes = piece.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
     const read = { path: input.path, offset: input.offset + block * BLOCK_BYTES, bytes: bytes.length };
-    if (!readRuns([read], bytes)) return { value: false };
+    if (!readRuns([read], bytes)) return false;
   }
-  if (!equalBytes(pieceHash(piece, input.pieceLength, input.whole, sha256), input.expected)) return { value: false };
-  return onDisk(() => {
-    writeBlocks(piece, sent.size, input);
-    return true;
-  });
-}
-
-function writeBlocks(piece: Uint8Array, blocksSent: number, input: PieceInput): void {
-  const isWhole = input.whole && blocksSent * BLOCK_BYTES >= piece.length;
+  if (!equalBytes(pieceHash(piece, pieceLength, input.whole, sha256), input.expected)) return false;
+  const isWhole = input.whole && sent.size * BLOCK_BYTES >= piece.length;
   const fd = openStaged({ ...input, ...(isWhole ? { bytes: input.fileBytes } : {}) });
   try {
     for (const [first, count] of runsOf(input.blocks)) {
@@ -51,6 +55,7 @@ function writeBlocks(piece: Uint8Array, blocksSent: number, input: PieceInput): 
   } finally {
     closeSync(fd);
   }
+  return true;
 }
 
 /** Ascending numbers -> runs of neighbours as [first, count]. */
