@@ -14,7 +14,7 @@ import { closePool } from "../cli/threads/pool.ts";
 import { pieceLengthFor, type TorrentLayout } from "../manifests/torrent.ts";
 import { FolderBoard } from "../test/support/folder-board.ts";
 import { pseudoRandomBytes } from "../test/support/pseudo-random.ts";
-import { layoutOf } from "../test/support/torrents.ts";
+import { readRelease } from "../test/support/torrents.ts";
 import { startTracker } from "../test/support/tracker.ts";
 
 const MIB = 1024 * 1024;
@@ -88,7 +88,7 @@ async function makeFiles(root: string, sizes: readonly number[]): Promise<Torren
     }
     await file.close();
   }
-  return await layoutOf(root, paths, pieceLengthFor(sizes));
+  return await readRelease(root, paths, pieceLengthFor(sizes));
 }
 
 function start(role: Role): ChildProcess {

@@ -4,12 +4,7 @@
  * title's edge alone: no DHT, no local discovery, no peer exchange, no port mapping.
  */
 import { Failure } from "../../manifests/failures.ts";
-import {
-  PEER_CONNECTIONS_MAX,
-  PEER_LIES_PER_ADDRESS_MAX,
-  PEER_MESSAGE_BYTES_MAX,
-  PEER_REQUESTS_ACCEPTED,
-} from "../../manifests/limits.ts";
+import { PEER_CONNECTIONS_MAX, PEER_LIES_PER_ADDRESS_MAX, PEER_REQUESTS_ACCEPTED } from "../../manifests/limits.ts";
 import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import {
   type ChunkStore,
@@ -23,6 +18,7 @@ import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "
 import { Download } from "./download.ts";
 import { RateLimit } from "./rates.ts";
 import { Upload } from "./upload.ts";
+import { capMessages, parseWithoutCopying } from "./wire.ts";
 import { gatherWithoutWaiting } from "./webrtc.ts";
 
 export interface SwarmOptions {
@@ -78,6 +74,10 @@ class TorrentSwarm implements Swarm {
     this.#options = options;
     // after listening, errors concern single peers and torrents, which are told themselves
     client.on("error", (error) => options.onWarning?.(error.message));
+  }
+
+  get peerId(): string {
+    return this.#client.peerId;
   }
 
   async join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership> {
@@ -291,6 +291,7 @@ class TorrentMembership implements Membership {
       if (worse === wire) return;
     }
     capMessages(wire, this.#board.layout.pieceCount);
+    parseWithoutCopying(wire);
     // The metadata exchange (BEP 9) would decode and encode the whole info for every peer; the edge has the .torrent.
     delete wire.extendedHandshake["metadata_size"];
     wire.extendedHandshake["reqq"] = PEER_REQUESTS_ACCEPTED;
@@ -395,20 +396,6 @@ class UnusedStore implements ChunkStore {
   destroy(done: (error: Error | null) => void): void {
     done(null);
   }
-}
-
-/** Hostile input: a length prefix up to 2 GiB, which bittorrent-protocol would wait for in memory. */
-function capMessages(wire: Wire, pieceCount: number): void {
-  const max = Math.max(PEER_MESSAGE_BYTES_MAX, 1 + Math.ceil(pieceCount / 8));
-  const parse = wire._parse.bind(wire);
-  wire._parse = (bytes, parser) => {
-    if (bytes <= max || bytes === Number.MAX_VALUE) {
-      parse(bytes, parser);
-      return;
-    }
-    parse(Number.MAX_VALUE, () => {});
-    wire.destroy();
-  };
 }
 
 function isTcp(wire: Wire): boolean {

@@ -325,6 +325,8 @@ export class Picker {
       if (active.alone && giver !== undefined) this.#suspects.delete(giver);
       return [];
     }
+    // the board said that it is missing again while we still held it
+    this.#rarity.open(piece);
     if (giver !== undefined && more.length === 0 && active.whole) return [giver];
     this.#alone.add(piece);
     for (const peer of active.from) this.#suspects.add(peer);

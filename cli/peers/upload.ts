@@ -92,7 +92,9 @@ export class Upload {
         wire.destroy();
         return;
       }
-      line.queue.push({ piece, offset, length, respond });
+      const request: Request = { piece, offset, length, respond };
+      line.queue.push(request);
+      if (line.queue.length <= READ_AHEAD_REQUESTS) void this.#readWindows(request);
       this.#pump(line);
     });
     wire.on("cancel", (piece, offset, length) => {
@@ -139,7 +141,8 @@ export class Upload {
       if (request === undefined) return;
       // choked meanwhile: the peer knows that its requests are gone
       if (line.wire.amChoking) continue;
-      for (const next of line.queue.slice(0, READ_AHEAD_REQUESTS)) void this.#readWindows(next);
+      const next = line.queue[READ_AHEAD_REQUESTS];
+      if (next !== undefined) void this.#readWindows(next);
       let bytes: Uint8Array;
       try {
         bytes = await this.#read(request);
@@ -204,8 +207,8 @@ async function readOf(pieces: VerifiedPieces, piece: number, offset: number, byt
 
 /** One write a block instead of two; false when the socket should rest. Counts as bittorrent-protocol would. */
 function sendBlock(wire: Wire, piece: number, offset: number, bytes: Uint8Array): boolean {
-  const message = new Uint8Array(HEADER_BYTES + bytes.length);
-  const header = new DataView(message.buffer);
+  const message = Buffer.allocUnsafe(HEADER_BYTES + bytes.length);
+  const header = new DataView(message.buffer, message.byteOffset);
   header.setUint32(0, message.length - 4);
   header.setUint8(4, PIECE_MESSAGE);
   header.setUint32(5, piece);

@@ -136,8 +136,12 @@ declare module "webtorrent" {
     push(bytes: Uint8Array): boolean;
     destroy(): void;
 
-    // Private: the parser waits for so many bytes, then calls `parser`.
+    // Private, and the version is pinned: the parser waits for so many bytes, then calls `parser`.
     _parse(bytes: number, parser: (bytes: Uint8Array) => void): void;
+    readonly _parserSize: number;
+    /** Bytes that are held and not parsed yet. */
+    readonly _bufferSize: number;
+    _write(bytes: Uint8Array, done: (error: Error | null) => void): void;
   }
 
   export interface WireEvents {

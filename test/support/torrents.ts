@@ -18,19 +18,20 @@ export type Contents = Readonly<Record<string, Uint8Array>>;
 
 /** Writes the files below `root` and gives the layout of the torrent over them. */
 export async function writeRelease(root: string, contents: Contents, pieceLength?: number): Promise<TorrentLayout> {
+  const length = pieceLength ?? pieceLengthFor(Object.values(contents).map((bytes) => bytes.length));
+  const hasher = new FileHasher(sha256, length, sha1);
+  const files: TorrentFile[] = [];
   for (const [path, bytes] of Object.entries(contents)) {
     await mkdir(dirname(join(root, path)), { recursive: true });
     await writeFile(join(root, path), bytes);
+    hasher.update(bytes);
+    files.push({ path: parseSafePath(path), exec: false, ...hasher.finish() });
   }
-  return await layoutOf(
-    root,
-    Object.keys(contents),
-    pieceLength ?? pieceLengthFor(Object.values(contents).map((b) => b.length)),
-  );
+  return layoutOf(files, length);
 }
 
 /** The layout of the torrent over files that are there already. */
-export async function layoutOf(root: string, paths: readonly string[], pieceLength: number): Promise<TorrentLayout> {
+export async function readRelease(root: string, paths: readonly string[], pieceLength: number): Promise<TorrentLayout> {
   const hasher = new FileHasher(sha256, pieceLength, sha1);
   const files: TorrentFile[] = [];
   for (const path of paths) {
@@ -39,10 +40,10 @@ export async function layoutOf(root: string, paths: readonly string[], pieceLeng
     }
     files.push({ path: parseSafePath(path), exec: false, ...hasher.finish() });
   }
-  const { metainfo } = makeTorrent(
-    { name: "demo-1.0.0", pieceLength, files, announce: [], webSeeds: [] },
-    sha256,
-    sha1,
-  );
-  return readTorrent(metainfo, sha256, sha1);
+  return layoutOf(files, pieceLength);
+}
+
+function layoutOf(files: readonly TorrentFile[], pieceLength: number): TorrentLayout {
+  const content = { name: "demo-1.0.0", pieceLength, files, announce: [], webSeeds: [] };
+  return readTorrent(makeTorrent(content, sha256, sha1).metainfo, sha256, sha1);
 }

@@ -3,9 +3,10 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 
 export interface TestTracker {
-  /** Announce URLs. */
+  /** Announce URL. */
   readonly http: string;
-  readonly ws: string;
+  /** Announce URL of one player: players in one process share a socket when their URLs are the same. */
+  ws(player: string): string;
   close(): Promise<void>;
 }
 
@@ -27,7 +28,7 @@ export async function startTracker(): Promise<TestTracker> {
   const { port } = server.http.address();
   return {
     http: `http://127.0.0.1:${port}/announce`,
-    ws: `ws://127.0.0.1:${port}`,
+    ws: (player) => `ws://127.0.0.1:${port}/?${player}`,
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }

@@ -1,0 +1,35 @@
+/** Two things that bittorrent-protocol 5.0.9 leaves open: how much a peer may make us hold, and how often we copy it. */
+import { PEER_MESSAGE_BYTES_MAX } from "../../manifests/limits.ts";
+import type { Wire } from "./bittorrent.ts";
+
+/** Hostile input: a length prefix up to 2 GiB, which the parser would wait for in memory. Such a peer is dropped. */
+export function capMessages(wire: Wire, pieceCount: number): void {
+  const max = Math.max(PEER_MESSAGE_BYTES_MAX, 1 + Math.ceil(pieceCount / 8));
+  const parse = wire._parse.bind(wire);
+  const drop = (): void => {
+    parse(Number.MAX_VALUE, () => {});
+    wire.destroy();
+  };
+  wire._parse = (bytes, parser) => {
+    if (bytes <= max || bytes === Number.MAX_VALUE) parse(bytes, parser);
+    else drop();
+  };
+  // what came together with the handshake is parsed already
+  if (wire._parserSize > max) drop();
+}
+
+/**
+ * Parses what the socket gives where it lies. The parser joins the held end of the last read with the whole next one:
+ * 72 KiB copied for each 64 KiB read. Handed first just what completes the message under way, it joins that alone.
+ */
+export function parseWithoutCopying(wire: Wire): void {
+  const write = wire._write.bind(wire);
+  wire._write = (bytes, done) => {
+    const missing = wire._parserSize - wire._bufferSize;
+    if (wire._bufferSize === 0 || bytes.length <= missing) {
+      write(bytes, done);
+      return;
+    }
+    write(bytes.subarray(0, missing), () => write(bytes.subarray(missing), done));
+  };
+}
