@@ -2,7 +2,7 @@
 import { type RoleSigner } from "../../manifests/trust/roles.ts";
 import { delegateOf } from "../../manifests/trust/verify.ts";
 import { type TrustedTitle } from "../trust/client.ts";
-import { type Fetch } from "../trust/fetch-capped.ts";
+import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { readKeys, signersOf } from "./keys.ts";
 import { type SignedFetch, createSignedFetch } from "./signed-fetch.ts";
 
@@ -20,10 +20,12 @@ export interface Announcer {
 export async function openAnnouncer(
   { keysDir, channel }: { readonly keysDir: string; readonly channel: string },
   title: TrustedTitle,
-  { fetch, signal }: { readonly fetch: Fetch; readonly signal?: AbortSignal | undefined },
+  world: { readonly fetch: Fetch; readonly signal?: AbortSignal | undefined; readonly patience?: Patience | undefined },
 ): Promise<Announcer> {
+  const { fetch, signal, patience } = world;
   const signers = signersOf(channel, delegateOf(title.roles.targets, channel), await readKeys(keysDir));
   const [signer] = signers;
   if (signer === undefined) throw new Error("a role that needs no signature");
-  return { edge: title.edge, title: title.title, send: createSignedFetch({ fetch, signer }), signers, signal };
+  const send = createSignedFetch({ fetch, signer, ...(patience === undefined ? {} : { patience }) });
+  return { edge: title.edge, title: title.title, send, signers, signal };
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type TrustedTitle, openTitle } from "../trust/client.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
-import { type Fetch } from "../trust/fetch-capped.ts";
+import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { ObjectCache } from "./cache.ts";
 import { type ChannelRole, channelRoles } from "./channel-roles.ts";
 import { type KnownContent, type ReleaseTree, learnKnown, readReleaseTree } from "./known-content.ts";
@@ -30,13 +30,14 @@ export interface DeskWorld {
   readonly now: Date;
   readonly cacheDir: string;
   readonly signal?: AbortSignal | undefined;
+  readonly patience?: Patience | undefined;
 }
 
 /** Throws: usage.bad-flag for a channel that the title does not have; metadata.*, object.*, edge.*. */
 export async function openDesk({ titleFile, channel, version }: DeskOptions, world: DeskWorld): Promise<Desk> {
-  const { fetch, now, signal, cacheDir } = world;
+  const { fetch, now, signal, cacheDir, patience } = world;
   const cache = new ObjectCache(join(cacheDir, "objects"));
-  const title = await openTitle({ titleFile, fetch, now, signal, readObject: (id) => cache.read(id) });
+  const title = await openTitle({ titleFile, fetch, now, signal, patience, readObject: (id) => cache.read(id) });
   await title.refresh();
   const roles = await channelRoles(title, fetch, signal);
   const role = roles.get(channel);

@@ -6,7 +6,7 @@
 import { Failure } from "../../manifests/failures.ts";
 import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
-import { type Fetch } from "../trust/fetch-capped.ts";
+import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
@@ -44,6 +44,7 @@ export interface PublishWorld {
   readonly cacheDir: string;
   readonly onProgress: OnProgress;
   readonly signal?: AbortSignal | undefined;
+  readonly patience?: Patience | undefined;
 }
 
 export interface PublishResult {
@@ -67,6 +68,16 @@ export interface PublishResult {
  * source.interrupted.
  */
 export async function publish(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
+  try {
+    return await publishBuild(options, world);
+  } catch (cause) {
+    // threads, streams and requests each have a way of their own to say that they were stopped
+    if (world.signal?.aborted === true) throw new Failure("source.interrupted", {}, { cause });
+    throw cause;
+  }
+}
+
+async function publishBuild(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   const files = await walk(options.folder, options.ignore);
   const desk = await openDesk(options, world);
   const reading = planReading(files, desk.known);

@@ -20,7 +20,7 @@ export function hasSameContent(read: readonly IngestedFile[], { files }: Tree): 
 /** The tree object of these files: that of a release with the same content, or a new one. Every recipe must be known. */
 export function sendTree(
   read: readonly IngestedFile[],
-  { trees, known }: Desk,
+  { trees, known }: Pick<Desk, "trees" | "known">,
   upload: Upload,
 ): { readonly sha256: ObjectId; readonly bytes: number } {
   const same = trees.find(({ tree }) => hasSameContent(read, tree));

@@ -1,10 +1,10 @@
 /** A build folder -> the files to publish, in the order of the tree. Reads names and sizes, never content. */
 import { type Dirent, lstatSync, statSync } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import picomatch from "picomatch";
 import { Failure } from "../../manifests/failures.ts";
-import { REFUSED_NAMED_MAX } from "../../manifests/limits.ts";
+import { REFUSED_NAMED_MAX, TREE_FILES_MAX } from "../../manifests/limits.ts";
 import { type SafePath, checkPathSet, parseSafePath } from "../../manifests/paths.ts";
 
 /** One file as the walk found it. Reading checks `stamp` again, so a file that changes meanwhile is noticed. */
@@ -30,9 +30,9 @@ interface Refused {
 
 /**
  * Every file under the folder that no glob ignores, sorted by the bytes of its path.
- * @param ignore  globs over paths relative to the folder; one without a slash matches a name at any depth
+ * @param ignore  globs over paths relative to the folder, "/" between segments; one without a slash matches a name at any depth
  * Throws: usage.bad-flag (not a folder), build.refused (symlinks, special files and unsafe paths, each by name),
- * build.empty, path.unsafe (two paths that are one on some system).
+ * build.empty, object.too-large, path.unsafe (two paths that are one on some system).
  */
 export async function walk(folder: string, ignore: readonly string[]): Promise<readonly SourceFile[]> {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
@@ -50,6 +50,9 @@ export async function walk(folder: string, ignore: readonly string[]): Promise<r
     throw new Failure("build.refused", { count: refused.length, refused: named });
   }
   if (files.length === 0) throw new Failure("build.empty", { folder });
+  if (files.length > TREE_FILES_MAX) {
+    throw new Failure("object.too-large", { kind: "tree", files: files.length, limit: TREE_FILES_MAX });
+  }
   checkPathSet(files.map(({ path }) => path));
   return files;
 }
@@ -121,10 +124,12 @@ function kindOf(entry: Dirent<Buffer>): string {
   return "not a regular file";
 }
 
+/** A glob with a slash is matched against the whole path, one without against the last segment. */
 function ignoring(globs: readonly string[]): (path: string) => boolean {
-  if (globs.length === 0) return () => false;
-  return picomatch(
-    globs.map((glob) => glob.replace(/\/+$/, "")),
-    { dot: true, basename: true },
-  );
+  const tests = globs.map((glob) => {
+    const pattern = glob.replace(/\/+$/, "");
+    const matches = picomatch(pattern.replace(/^\//, ""), { dot: true, nonegate: true });
+    return pattern.includes("/") ? matches : (path: string) => matches(posix.basename(path));
+  });
+  return (path) => tests.some((test) => test(path));
 }

@@ -1,0 +1,270 @@
+/** A build against a real edge: what becomes a release, what is sent for it, and what an interruption leaves behind. */
+import { chmod, readdir, rm, writeFile } from "node:fs/promises";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { type Fetch } from "../../cli/trust/fetch-capped.ts";
+import { closePool } from "../../cli/threads/pool.ts";
+import { readTorrent } from "../../manifests/torrent.ts";
+import { type TestEdge, startTestEdge } from "../support/edge.ts";
+import { sha1, sha256 } from "../support/hashes.ts";
+import { type Press, openPress } from "../support/press.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+import { type Files } from "../support/studio.ts";
+
+const MIB = 1024 * 1024;
+
+let edge: TestEdge;
+let press: Press;
+beforeAll(async () => {
+  edge = await startTestEdge();
+});
+beforeEach(async () => {
+  press = await openPress(edge);
+});
+afterEach(async () => {
+  await press[Symbol.asyncDispose]();
+});
+afterAll(async () => {
+  await closePool();
+  await edge[Symbol.asyncDispose]();
+});
+
+const puts = (requests: readonly string[]): number => requests.filter((request) => request === "PUT objects").length;
+const posts = (requests: readonly string[]): string[] => requests.filter((request) => request.startsWith("POST "));
+
+test("a published build is current, and the origin has all of it", async () => {
+  const game = pseudoRandomBytes(1, 3 * MIB);
+  const folder = await press.build("v1", { "game.bin": game, "data/read me #1.txt": "hello", empty: "" });
+  const result = await press.publish(folder, "1.0.0");
+  const bytes = { total: 3 * MIB + 5, uploaded: expect.any(Number) };
+  expect(result).toMatchObject({ outcome: "published", seq: 1, files: 3, bytes });
+  expect(result.bytes.uploaded).toBeGreaterThan(3 * MIB);
+
+  const title = await press.title();
+  expect(title.live("stable")).toMatchObject({ seq: 1, rollout: 100, hold: false });
+  const [release] = title.releases("stable");
+  expect(release).toMatchObject({ version: "1.0.0", files: 3, bytes: 3 * MIB + 5, status: "live" });
+  const files = await press.files("stable", 1);
+  expect([...files.keys()]).toEqual(["data/read me #1.txt", "empty", "game.bin"]);
+  expect(Buffer.compare(files.get("game.bin") ?? new Uint8Array(), game)).toBe(0);
+
+  const { torrent } = await title.release("stable", 1);
+  const layout = readTorrent(await title.object(torrent.sha256, MIB), sha256, sha1);
+  const url = `${edge.url}/t/${press.name}`;
+  expect(layout).toMatchObject({
+    name: `${press.name}-1.0.0`,
+    infohash: release?.infohash,
+    announce: [`${url}/announce`, `${url.replace("http", "ws")}/announce`],
+    webSeeds: [`${url}/seed/1/`],
+  });
+});
+
+test("published again with nothing changed, nothing is sent and the release stays", async () => {
+  const folder = await press.build("v1", { "a.bin": 200_000, "b.txt": "b" });
+  await press.publish(folder, "1.0.0");
+  press.requests();
+  expect(await press.publish(folder, "1.0.0")).toMatchObject({ outcome: "unchanged", seq: 1, bytes: { uploaded: 0 } });
+  expect(posts(press.requests())).toEqual(["POST fresh"]);
+  expect((await press.title()).releases()).toHaveLength(1);
+});
+
+const V1 = { "a.bin": "a", "b.bin": "b" };
+const otherBuilds: Readonly<Record<string, Files>> = {
+  "other content": { ...V1, "b.bin": "c" },
+  "another name": { "a.bin": "a", "c.bin": "b" },
+  "a file more": { ...V1, "c.bin": "" },
+  "a file less": { "a.bin": "a" },
+  "its files swapped": { "a.bin": "b", "b.bin": "a" },
+};
+
+test.each(Object.entries(otherBuilds))("a version is not published again with %s", async (_, files) => {
+  await press.publish(await press.build("v1", V1), "1.0.0");
+  press.requests();
+  await expect(press.publish(await press.build("other", files), "1.0.0")).rejects.toMatchObject({
+    code: "release.version-taken",
+    facts: { version: "1.0.0", channel: "stable", seq: 1 },
+  });
+  expect(press.requests().filter((request) => /^(PUT|POST (roles|publish))/.test(request))).toEqual([]);
+});
+
+test("a version is not published again with another exec bit", async () => {
+  const folder = await press.build("v1", V1);
+  await press.publish(folder, "1.0.0");
+  await chmod(press.at("v1", "a.bin"), 0o755);
+  await expect(press.publish(folder, "1.0.0")).rejects.toMatchObject({ code: "release.version-taken" });
+});
+
+test("a new version of the same content costs a torrent and a document", async () => {
+  const folder = await press.build("v1", { "a.bin": 2 * MIB });
+  await press.publish(folder, "1.0.0");
+  press.requests();
+  const again = await press.publish(folder, "1.0.1");
+  expect(again).toMatchObject({ outcome: "published", seq: 2, added: { chunks: 0, packs: 0 } });
+  expect(again.bytes.uploaded).toBeLessThan(10_000);
+  expect(puts(press.requests())).toBe(2);
+  const title = await press.title();
+  expect((await title.release("stable", 2)).tree).toEqual((await title.release("stable", 1)).tree);
+});
+
+test("of an update only what is new is sent, whichever channel had the rest", async () => {
+  const game = pseudoRandomBytes(2, 4 * MIB);
+  await press.publish(await press.build("v1", { "game.bin": game, "b.bin": 300_000 }), "1.0.0");
+  const changed = game.slice();
+  changed.fill(0, MIB, MIB + 1000);
+  const folder = await press.build("v2", { "game.bin": changed, "moved/b.bin": 300_000 });
+  const update = await press.publish(folder, "2.0.0-rc1", { channel: "beta" });
+  expect(update).toMatchObject({ outcome: "published", seq: 2 });
+  expect(update.bytes.uploaded).toBeLessThan(600_000);
+  expect(Buffer.compare((await press.files("beta", 2)).get("game.bin") ?? game, changed)).toBe(0);
+});
+
+test("releases are numbered over all channels", async () => {
+  const folder = await press.build("v1", { "a.txt": "a" });
+  expect((await press.publish(folder, "1.0.0")).seq).toBe(1);
+  expect((await press.publish(folder, "1.0.0", { channel: "beta" })).seq).toBe(2);
+  expect((await press.publish(folder, "1.1.0")).seq).toBe(3);
+  expect((await press.title()).releases().map(({ channel, status }) => [channel, status])).toEqual([
+    ["stable", "superseded"],
+    ["beta", "live"],
+    ["stable", "live"],
+  ]);
+});
+
+test("a rollout reaches the players as it was asked for", async () => {
+  await press.publish(await press.build("v1", { "a.txt": "a" }), "1.0.0", { rollout: 25 });
+  expect((await press.title()).live("stable")).toMatchObject({ seq: 1, rollout: 25 });
+});
+
+test("a dry run says what would be sent, needs no keys and touches nothing", async () => {
+  const folder = await press.build("v1", {
+    "a.bin": pseudoRandomBytes(3, 2 * MIB),
+    "b.bin": pseudoRandomBytes(3, 2 * MIB),
+  });
+  const dry = await press.publish(folder, "1.0.0", { dryRun: true, keysDir: press.at("no-keys") });
+  expect(dry).toMatchObject({ outcome: "dry-run", seq: 1, files: 2, bytes: { total: 4 * MIB }, added: { packs: 1 } });
+  expect(press.requests().filter((request) => /objects|roles|publish/.test(request))).toEqual([]);
+  const real = await press.publish(folder, "1.0.0");
+  expect(real.added).toEqual(dry.added);
+  expect((await press.publish(folder, "1.0.0", { dryRun: true })).outcome).toBe("unchanged");
+  const other = await press.build("v2", { "a.bin": "other" });
+  await expect(press.publish(other, "1.0.0", { dryRun: true })).rejects.toMatchObject({
+    code: "release.version-taken",
+  });
+});
+
+/** Lets requests pass until `stop` says so; from then on the line is dead. */
+function cutLine(stop: (method: string, url: string) => boolean): Fetch {
+  let isCut = false;
+  return (input, init) => {
+    isCut ||= stop(init?.method ?? "GET", String(input));
+    return isCut ? Promise.reject(new TypeError("fetch failed")) : fetch(input, init);
+  };
+}
+
+test("cut off while sending, the next run sends only the rest", async () => {
+  const folder = await press.build("v1", { "a.bin": pseudoRandomBytes(4, 30 * MIB) });
+  let sent = 0;
+  const line = cutLine((method) => method === "PUT" && ++sent > 2);
+  await expect(press.publish(folder, "1.0.0", { fetch: line })).rejects.toMatchObject({ code: "edge.unreachable" });
+  expect((await press.title()).releases()).toEqual([]);
+  const result = await press.publish(folder, "1.0.0");
+  expect(result).toMatchObject({ outcome: "published", seq: 1 });
+  expect(result.bytes.uploaded).toBeLessThan(15 * MIB);
+  expect(
+    Buffer.compare((await press.files("stable", 1)).get("a.bin") ?? Buffer.of(), pseudoRandomBytes(4, 30 * MIB)),
+  ).toBe(0);
+});
+
+test("stopped by its user, it says so and leaves nothing behind; the next run goes on", async () => {
+  const folder = await press.build("v1", { "a.bin": pseudoRandomBytes(6, 20 * MIB) });
+  const stop = new AbortController();
+  const line: Fetch = (input, init) => {
+    if (init?.method === "PUT") stop.abort();
+    return fetch(input, init);
+  };
+  await expect(press.publish(folder, "1.0.0", { fetch: line, signal: stop.signal })).rejects.toMatchObject({
+    code: "source.interrupted",
+  });
+  expect(await readdir(press.at("cache", "spool"))).toEqual([]);
+  expect(await press.publish(folder, "1.0.0")).toMatchObject({ outcome: "published", seq: 1 });
+});
+
+test("a build of empty files is a release too", async () => {
+  await press.publish(await press.build("v1", { empty: "", "also/empty": "" }), "1.0.0");
+  expect([...(await press.files("stable", 1)).values()].map(({ length }) => length)).toEqual([0, 0]);
+});
+
+test("cut off between the signed role and the last call, the next run makes that release current", async () => {
+  const folder = await press.build("v1", { "a.bin": 100_000 });
+  const line = cutLine((_, url) => url.endsWith("/publish"));
+  await expect(press.publish(folder, "1.0.0", { fetch: line })).rejects.toMatchObject({ code: "edge.unreachable" });
+  expect((await press.title()).live("stable")).toBeUndefined();
+  const next = await press.publish(folder, "1.0.0");
+  expect(next).toMatchObject({ outcome: "published", seq: 1, bytes: { uploaded: 0 } });
+  expect((await press.title()).live("stable")?.seq).toBe(1);
+});
+
+test("an answer that got lost does not publish twice", async () => {
+  const folder = await press.build("v1", { "a.bin": 100_000 });
+  let lost = false;
+  const line: Fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (lost || !String(input).endsWith("/roles/stable")) return response;
+    lost = true;
+    throw new TypeError("fetch failed");
+  };
+  await expect(press.publish(folder, "1.0.0", { fetch: line })).rejects.toMatchObject({ code: "edge.unreachable" });
+  expect(await press.publish(folder, "1.0.0")).toMatchObject({ outcome: "published", seq: 1 });
+  expect((await press.title()).releases()).toHaveLength(1);
+});
+
+test("overtaken by another publish, it takes the next number", async () => {
+  const [mine, theirs] = [
+    await press.build("mine", { "a.txt": "mine" }),
+    await press.build("theirs", { "a.txt": "theirs" }),
+  ];
+  let overtaken = false;
+  const line: Fetch = async (input, init) => {
+    if (!overtaken && String(input).endsWith("/roles/stable")) {
+      overtaken = true;
+      await press.publish(theirs, "1.0.0");
+    }
+    return await fetch(input, init);
+  };
+  expect(await press.publish(mine, "1.1.0", { fetch: line })).toMatchObject({ outcome: "published", seq: 2 });
+  const title = await press.title();
+  expect(title.releases().map(({ seq, version }) => [seq, version])).toEqual([
+    [1, "1.0.0"],
+    [2, "1.1.0"],
+  ]);
+  expect(title.live("stable")?.seq).toBe(2);
+});
+
+test("a lost cache costs downloads, not another upload", async () => {
+  const files = { "a.bin": pseudoRandomBytes(5, 2 * MIB), "b.txt": "b" };
+  await press.publish(await press.build("v1", files), "1.0.0");
+  await rm(press.at("cache"), { recursive: true });
+  const update = await press.publish(await press.build("v2", { ...files, "c.txt": "c" }), "1.1.0");
+  expect(update.added).toMatchObject({ chunks: 1 });
+  expect(update.bytes.uploaded).toBeLessThan(20_000);
+});
+
+test("a damaged cache is not believed", async () => {
+  const files = { "a.bin": pseudoRandomBytes(5, 2 * MIB) };
+  await press.publish(await press.build("v1", files), "1.0.0");
+  await press.publish(await press.build("v1", files), "1.0.1");
+  const cached = press.at("cache", "objects");
+  for (const name of await readdir(cached)) await writeFile(`${cached}/${name}`, "rot");
+  expect(await press.publish(await press.build("v1", files), "1.0.1")).toMatchObject({ outcome: "unchanged", seq: 2 });
+});
+
+test("a channel that is not there, and keys that are not there, are said before anything is sent", async () => {
+  const folder = await press.build("v1", { "a.bin": 100_000 });
+  await expect(press.publish(folder, "1.0.0", { channel: "nightly" })).rejects.toMatchObject({
+    code: "usage.bad-flag",
+    facts: { option: "--channel", found: "nightly", expected: ["stable", "beta"] },
+  });
+  await expect(press.publish(folder, "1.0.0", { keysDir: press.at("none") })).rejects.toMatchObject({
+    code: "usage.no-keys",
+  });
+  expect(puts(press.requests())).toBe(0);
+});

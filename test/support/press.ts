@@ -1,0 +1,115 @@
+/** Publishing in tests: a title on a real edge, build folders in a scratch folder, and what came of it. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { init } from "../../cli/commands/init.ts";
+import { type PublishOptions, type PublishResult, publish } from "../../cli/publish/publish.ts";
+import { type TrustedTitle, openTitle } from "../../cli/trust/client.ts";
+import { type Fetch } from "../../cli/trust/fetch-capped.ts";
+import { readTitleFile } from "../../cli/trust/title.ts";
+import { type ObjectId } from "../../manifests/digest.ts";
+import { type TestEdge } from "./edge.ts";
+import { reassemble } from "./reassemble.ts";
+import { type Files, writeFiles } from "./studio.ts";
+
+export interface Press extends AsyncDisposable {
+  /** The title's name. */
+  readonly name: string;
+  /** Absolute path of something in the scratch folder. */
+  at(...names: string[]): string;
+  /** Makes a build folder; gives its path. */
+  build(name: string, files: Files): Promise<string>;
+  publish(folder: string, version: string, options?: PressOptions): Promise<PublishResult>;
+  /** The title as a player sees it now. */
+  title(): Promise<TrustedTitle>;
+  /** The files of a release, put together from what the origin has. */
+  files(channel: string, seq: number): Promise<Map<string, Uint8Array>>;
+  /** "PUT objects", "POST roles" and so on, as the edge got them since the last call. */
+  requests(): string[];
+}
+
+export interface PressOptions extends Partial<PublishOptions> {
+  /** Stands between publisher and edge. */
+  readonly fetch?: Fetch;
+  readonly signal?: AbortSignal;
+}
+
+let titles = 0;
+
+/** Registers a title with the channels stable and beta. */
+export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Promise<Press> {
+  const name = `title-${++titles}`;
+  const scratch = await mkdtemp(join(tmpdir(), "patchswarm-press-"));
+  const at = (...names: string[]): string => join(scratch, ...names);
+  await init(
+    {
+      title: name,
+      edge: edge.url,
+      keysDir: at("keys"),
+      out: at("title.json"),
+      channels: ["stable", "beta"],
+      adminToken: edge.adminToken,
+    },
+    { output: { log() {}, result() {} }, fetch: globalThis.fetch, now: new Date() },
+  );
+  const titleFile = await readTitleFile(at("title.json"));
+  let requests: string[] = [];
+  const title = async (): Promise<TrustedTitle> => {
+    const title = await openTitle({ titleFile, fetch: globalThis.fetch, now: new Date() });
+    await title.refresh();
+    return title;
+  };
+  return {
+    name,
+    at,
+    title,
+    async build(name, files) {
+      await writeFiles(at(name), files);
+      return at(name);
+    },
+    publish: (folder, version, { fetch = globalThis.fetch, signal, ...options } = {}) =>
+      publish(
+        {
+          folder,
+          version,
+          titleFile,
+          keysDir: at("keys"),
+          channel: "stable",
+          ignore: [],
+          rollout: 100,
+          dryRun: false,
+          ...options,
+        },
+        {
+          fetch: (input, init) => {
+            requests.push(`${init?.method ?? "GET"} ${kindOf(String(input))}`);
+            return fetch(input, init);
+          },
+          now: new Date(),
+          clock: () => performance.now(),
+          cacheDir: at("cache"),
+          onProgress() {},
+          signal,
+          patience: { idleSeconds: 20, tries: 1, retryMs: 1 },
+        },
+      ),
+    async files(channel, seq) {
+      const seen = await title();
+      const { tree } = await seen.release(channel, seq);
+      return await reassemble(tree.sha256, (id: ObjectId) => seen.object(id, Number.MAX_SAFE_INTEGER));
+    },
+    requests() {
+      const seen = requests;
+      requests = [];
+      return seen;
+    },
+    async [Symbol.asyncDispose]() {
+      await rm(scratch, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What follows the title in a URL: "objects", "roles", "publish", "metadata", "fresh". */
+function kindOf(url: string): string {
+  return new URL(url).pathname.split("/")[3] ?? "";
+}
