@@ -7,6 +7,7 @@ import { act, verb, type Context } from "../command.ts";
 import { describeSources, formatBytes, formatSeconds, type Output } from "../output.ts";
 import { realDisk } from "../patch/disk.ts";
 import { patch, SOURCES, type PatchOutcome, type PatchRequest, type PatchWorld } from "../patch/session.ts";
+import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { titleOfInstall } from "../trust/title.ts";
 import { parseDuration, parseRate, parseSources } from "./flags.ts";
@@ -45,7 +46,7 @@ export function worldOf({ output, signal }: Context): PatchWorld {
   return {
     output,
     signal,
-    fetch: globalThis.fetch,
+    fetch: lightFetch,
     now: new Date(),
     clock: () => performance.now(),
     disk: realDisk,

@@ -1,12 +1,12 @@
 /** What a commit has to do for a plan whose contents are all staged, and the state it leads to. */
-import { lstatSync } from "node:fs";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import type { Plan } from "../../manifests/plan.ts";
+import type { PiecesRoot } from "../../manifests/digest.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { CommitPlan } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
-import type { Seen } from "./scan.ts";
+import { lookAt, type Seen } from "./scan.ts";
 import type { StateFile } from "./state.ts";
 
 /** Names of the staged files of a content: itself and its copies. */
@@ -41,18 +41,20 @@ export function arrange(disk: Disk, install: Install, { contents, remove, aside,
 /**
  * Every file of the release as it will look after the commit: renaming changes neither size nor time.
  * @param seen  how files that stay or move look now
+ * @param staged  how staged contents look, as far as that is known
  */
 export function nextFiles(
   install: Install,
   want: Tree,
   { contents }: Plan,
   seen: ReadonlyMap<SafePath, Seen>,
+  staged: ReadonlyMap<PiecesRoot, Seen> = new Map(),
 ): Map<SafePath, StateFile> {
   const looks = new Map(seen);
   for (const { root, places, source } of contents) {
     for (const [copy, { path }] of places.entries()) {
-      const moved = copy === 0 && source.how === "move" ? seen.get(source.from) : undefined;
-      looks.set(path, moved ?? lookAt(install.staged(root, copy)));
+      const known = source.how === "move" ? seen.get(source.from) : staged.get(root);
+      looks.set(path, (copy === 0 ? known : undefined) ?? lookAt(install.staged(root, copy)));
     }
   }
   const files = new Map<SafePath, StateFile>();
@@ -61,11 +63,6 @@ export function nextFiles(
     if (look !== undefined) files.set(path, { path, root, exec, ...look });
   }
   return files;
-}
-
-function lookAt(staged: string): Seen {
-  const { size, mtimeNs } = lstatSync(staged, { bigint: true });
-  return { size: Number(size), mtimeNs };
 }
 
 /** "mods/a.txt" -> "mods/a.txt.local-1", or the first number that is free. */

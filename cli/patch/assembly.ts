@@ -7,6 +7,7 @@ import pLimit from "p-limit";
 import { SHA256_BYTES } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
+import { toJson } from "../threads/as-json.ts";
 import { type DiskError, type OnDisk } from "../threads/disk-error.ts";
 import type { Read } from "../threads/jobs/copy-runs.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
@@ -147,16 +148,10 @@ export class Assembly {
     if (wanted.length === 0) return;
     const chunks = wanted.map(({ chunk }) => chunk);
     const bad = await this.#landing(chunks, "origin", async (placing) => {
-      const input = {
-        stored,
-        chunks: wanted.map(({ chunk: { chunk }, at }) => ({
-          at,
-          stored: chunk.stored,
-          size: chunk.size,
-          raw: chunk.raw,
-        })),
-        placing,
-      };
+      const stores = wanted.map(({ chunk: { chunk }, at }) => {
+        return { at, stored: chunk.stored, size: chunk.size, raw: chunk.raw };
+      });
+      const input = { stored, work: toJson({ chunks: stores, placing }) };
       const { bad, hashes } = written(await runJob("landChunks", input, { transfer: [stored] }));
       return { ok: bad.length === 0, bad, hashes };
     });
@@ -237,7 +232,7 @@ export class Assembly {
 
   async #copy(chunks: readonly LedgerChunk[], reads: readonly Read[] = chunks.map((chunk) => this.#localRead(chunk))) {
     const bad = await this.#landing(chunks, "install", async (placing) => {
-      const copied = await runJob("copyRuns", { reads: joinedReads(reads), placing });
+      const copied = await runJob("copyRuns", toJson({ reads: joinedReads(reads), placing }));
       if (copied.error !== undefined) throw diskFailure(copied.error);
       return { ok: copied.value !== undefined, bad: [], hashes: copied.value ?? new Uint8Array(0) };
     });
@@ -376,7 +371,10 @@ export class Assembly {
   ): AsyncGenerator<{ items: readonly Item[]; hashes: (Uint8Array | undefined)[] }> {
     const { pieceLength } = this.#ledger;
     const jobs = inBatches(items, ({ span }) => span.bytes, HASH_JOB_BYTES).map(async (batch) => {
-      const { hashes, failed } = await runJob("hashPieces", { pieceLength, spans: batch.map(({ span }) => span) });
+      const { hashes, failed } = await runJob(
+        "hashPieces",
+        toJson({ pieceLength, spans: batch.map(({ span }) => span) }),
+      );
       const unread = new Set(failed);
       return { items: batch, hashes: batch.map((_, index) => (unread.has(index) ? undefined : hashAt(hashes, index))) };
     });

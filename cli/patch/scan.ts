@@ -14,6 +14,7 @@ import { rootOfLayer } from "../../manifests/merkle.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Have, HaveFile } from "../../manifests/plan.ts";
 import type { Tree } from "../../manifests/tree.ts";
+import { toJson } from "../threads/as-json.ts";
 import { sha256 } from "../threads/digests.ts";
 import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
@@ -44,6 +45,12 @@ export interface Scan {
 export interface Seen {
   readonly size: number;
   readonly mtimeNs: bigint;
+}
+
+/** How a file that is there looks now. */
+export function lookAt(file: string): Seen {
+  const { size, mtimeNs } = lstatSync(file, { bigint: true });
+  return { size: Number(size), mtimeNs };
 }
 
 /** Files looked at between two turns of the event loop. */
@@ -121,7 +128,7 @@ export async function hashFiles<Name extends string>(
   const limit = pLimit(2 * threadCount());
   const hashJob = async (job: readonly FileSpan[]): Promise<void> => {
     if (signal.aborted) throw new Failure("source.interrupted");
-    const { hashes, failed } = await runJob("hashPieces", { pieceLength, spans: job.map(({ span }) => span) });
+    const { hashes, failed } = await runJob("hashPieces", toJson({ pieceLength, spans: job.map(({ span }) => span) }));
     const unread = new Set(failed);
     let at = 0;
     for (const [index, { file, span }] of job.entries()) {

@@ -25,6 +25,7 @@ import type { Swarm } from "../peers/board.ts";
 import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
+import { warmThreads } from "../threads/pool.ts";
 import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
@@ -39,7 +40,7 @@ import { Peers } from "./peers.ts";
 import { PatchProgress } from "./progress.ts";
 import { Recipes } from "./recipes.ts";
 import { chunkFiles, scan, type Scan } from "./scan.ts";
-import { stage } from "./stage.ts";
+import { stage, type Staged } from "./stage.ts";
 import { Staging } from "./staging.ts";
 import { readState, saveState, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
@@ -196,6 +197,7 @@ class Session {
   async run(): Promise<PatchOutcome> {
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
+    if (same === undefined) warmThreads();
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#tree());
     const scanned = await this.#scan(same ?? (await this.#tree()));
@@ -207,14 +209,14 @@ class Session {
     let planned = await this.#plan(have, want, staging);
     if (this.#request.dryRun) return this.#outcome(planned);
     await this.#checkDisk(planned);
-    for (;;) {
-      const { stale } = await this.#stage(planned, staging);
-      if (stale.length === 0) break;
+    let staged = await this.#stage(planned, staging);
+    while (staged.stale.length > 0) {
       // an old file is not what it seemed: plan again without it
-      have = withoutRoots(have, stale);
+      have = withoutRoots(have, staged.stale);
       planned = await this.#plan(have, want, staging);
+      staged = await this.#stage(planned, staging);
     }
-    await this.#commit(planned, want, scanned);
+    await this.#commit(planned, want, scanned, staged);
     await staging.clear();
     return this.#outcome(planned);
   }
@@ -317,7 +319,7 @@ class Session {
 
   // --- Acting ------------------------------------------------------------------------------------------------------
 
-  async #stage(planned: Plan, staging: Staging): Promise<{ readonly stale: readonly SafePath[] }> {
+  async #stage(planned: Plan, staging: Staging): Promise<Staged> {
     // found damaged, or worth fetching for: others may help
     if (planned.cost.fetch.stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree());
     try {
@@ -345,7 +347,7 @@ class Session {
     }
   }
 
-  async #commit(planned: Plan, want: Tree, { seen }: Scan): Promise<void> {
+  async #commit(planned: Plan, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
     const { disk } = this.#world;
     const { release } = this.#target;
     this.#progress.committing(planned);
@@ -353,7 +355,7 @@ class Session {
     const { torrent } = this.#peers;
     if (torrent !== undefined) await this.#objects.keep(release.torrent.sha256, torrent);
     await this.#recipes.save(want.files);
-    const state = this.#stateWith(nextFiles(this.#install, want, planned, seen));
+    const state = this.#stateWith(nextFiles(this.#install, want, planned, seen, looks));
     disk.write(this.#install.own(NEXT_STATE), writeState(state));
     await commit(disk, this.#install, arrange(disk, this.#install, planned));
     await this.#objects.prune([release.tree.sha256, release.torrent.sha256]);

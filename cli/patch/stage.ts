@@ -17,7 +17,7 @@ import type { Install } from "./install.ts";
 import { Ledger, type Build } from "./ledger.ts";
 import type { Peers } from "./peers.ts";
 import type { PatchProgress } from "./progress.ts";
-import { hashFiles } from "./scan.ts";
+import { hashFiles, lookAt, type Seen } from "./scan.ts";
 import type { Staging } from "./staging.ts";
 
 export interface StageOptions {
@@ -35,6 +35,13 @@ export interface StageOptions {
   readonly now: () => number;
 }
 
+export interface Staged {
+  /** Old files that were not what they seemed; then nothing else counts, and the plan has to be made again. */
+  readonly stale: readonly SafePath[];
+  /** How contents that were built look on the disk. */
+  readonly looks: ReadonlyMap<PiecesRoot, Seen>;
+}
+
 /** File operations at once; libuv has four threads for them. */
 const FILES_AT_ONCE = 8;
 const PLAIN_MODE = 0o666;
@@ -43,21 +50,21 @@ const EXEC_MODE = 0o777;
 const UMASK = process.umask();
 
 /**
- * Puts every content of the plan in place in staging. Returns the old files that were not what they seemed; then the
- * plan has to be made again without them. Throws: sources.exhausted, chunk.corrupt, object.malformed, install.no-space,
+ * Puts every content of the plan in place in staging. Throws: sources.exhausted, chunk.corrupt, object.malformed, install.no-space,
  * source.interrupted. What was fetched is kept for the next run.
  */
-export async function stage(options: StageOptions): Promise<{ readonly stale: readonly SafePath[] }> {
+export async function stage(options: StageOptions): Promise<Staged> {
   const { plan, staging, install } = options;
   await staging.prune(new Set(plan.contents.map(({ root }) => root)));
   const builds = plan.contents.filter(({ source }) => source.how === "build");
   try {
     await writeEmpty(install, plan.contents);
     const stale = await copyWhole(options);
-    if (stale.length > 0) return { stale };
-    if (builds.length > 0) await build(options, builds);
+    const looks = new Map<PiecesRoot, Seen>();
+    if (stale.length > 0) return { stale, looks };
+    if (builds.length > 0) await build(options, builds, looks);
     await copyToOtherPlaces(install, plan.contents);
-    return { stale };
+    return { stale, looks };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw code === "ENOSPC" || code === "EDQUOT" ? diskFailure({ code, message }) : error;
@@ -89,7 +96,7 @@ async function copyWhole({ install, plan, pieceLength, signal }: StageOptions): 
   return copies.filter(({ root }) => roots.get(root) !== root).map(({ from }) => from);
 }
 
-async function build(options: StageOptions, contents: readonly Content[]): Promise<void> {
+async function build(options: StageOptions, contents: readonly Content[], looks: Map<PiecesRoot, Seen>): Promise<void> {
   const { install, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
   const board = await peers.board();
   const builds = contents.map(({ root, size, places, source }): Build => {
@@ -104,6 +111,12 @@ async function build(options: StageOptions, contents: readonly Content[]): Promi
     isExec: (build) => contents[build]?.places[0].exec === true,
     onBad: (text) => output.log(text),
   });
+  // while threads work there is time to look; at the end there is not
+  const look = (build: number): void => {
+    const { root } = ledger.buildAt(build);
+    looks.set(root, lookAt(install.staged(root)));
+  };
+  ledger.listen({ onBuilt: look });
   await assembly.resume();
   if (board !== undefined) {
     for (const path of plan.keep) board.addProven(path, [install.file(path)]);

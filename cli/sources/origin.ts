@@ -3,13 +3,13 @@
  * answer has ended and memory stays bounded. Uses node:http, which moves a byte for half of what `fetch` costs (measured).
  * It does not retry: who asked knows what is still missing, and whether another source is better now.
  */
-import http from "node:http";
-import https from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
 import type { RateLimit } from "../peers/rates.ts";
 import { VERSION } from "../version.ts";
+import { http, https, type Agents } from "./node-http.ts";
 
 export interface OriginOptions {
   /** Base URLs of the title's edges, the one that answered first; another is used when that one fails. */
@@ -39,7 +39,7 @@ const HTTP_PARTIAL = 206;
 
 export class Origin {
   readonly #options: OriginOptions;
-  readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
+  readonly #agents: Agents;
   #edge = 0;
   /** Content bytes that arrived. */
   #received = 0;
@@ -113,7 +113,7 @@ export class Origin {
     return this.#options.edges[this.#edge] ?? "";
   }
 
-  async #request({ object, offset, slices, fresh, signal }: RangeRequest): Promise<http.IncomingMessage> {
+  async #request({ object, offset, slices, fresh, signal }: RangeRequest): Promise<IncomingMessage> {
     const bytes = slices.reduce((sum, slice) => sum + slice, 0);
     const url = new URL(`${this.#base}/t/${this.#options.title}/objects/${object}`);
     const secure = url.protocol === "https:";
@@ -123,7 +123,7 @@ export class Origin {
       "user-agent": `patchswarm/${VERSION}`,
       ...(fresh ? { "cache-control": "no-cache" } : {}),
     };
-    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const request = (secure ? https : http).get(url, {
         agent: secure ? this.#agents.https : this.#agents.http,
         headers,
@@ -145,7 +145,7 @@ export class Origin {
     throw new Failure("edge.unreachable", { url: this.#base, status });
   }
 
-  async *#body(response: http.IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
+  async *#body(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
     try {
       for await (const part of response) yield part as Buffer;
     } catch (cause) {

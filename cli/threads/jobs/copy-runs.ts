@@ -1,5 +1,6 @@
 /** Job: runs of files on disk -> their places in staged files. */
 import { closeSync, openSync, readSync } from "node:fs";
+import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { scratch } from "../scratch.ts";
 import { type Placing, placeBytes } from "./place.ts";
@@ -11,14 +12,14 @@ export interface Read {
   readonly bytes: number;
 }
 
-/** The hashes of the pieces, 32 B each; no value when a run could not be read: then nothing was written. */
-export function copyRuns({
-  reads,
-  placing,
-}: {
+export interface CopyWork {
   readonly reads: readonly Read[];
   readonly placing: Placing;
-}): OnDisk<Uint8Array<ArrayBuffer>> {
+}
+
+/** The hashes of the pieces, 32 B each; no value when a run could not be read: then nothing was written. */
+export function copyRuns(work: Json<CopyWork>): OnDisk<Uint8Array<ArrayBuffer>> {
+  const { reads, placing } = fromJson(work);
   const plain = scratch(reads.reduce((sum, { bytes }) => sum + bytes, 0));
   return readRuns(reads, plain) ? onDisk(() => placeBytes(plain, placing)) : {};
 }

@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { SHA256_BYTES } from "../../../manifests/digest.ts";
 import { READ_BYTES } from "../../../manifests/limits.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
+import { fromJson, type Json } from "../as-json.ts";
 import { sha256 } from "../digests.ts";
 import { scratch } from "../scratch.ts";
 
@@ -23,13 +24,13 @@ export interface HashedSpans {
   readonly failed: readonly number[];
 }
 
-export function hashPieces({
-  pieceLength,
-  spans,
-}: {
+export interface HashWork {
   readonly pieceLength: number;
   readonly spans: readonly Span[];
-}): HashedSpans {
+}
+
+export function hashPieces(work: Json<HashWork>): HashedSpans {
+  const { pieceLength, spans } = fromJson(work);
   const counts = spans.map(({ bytes }) => Math.ceil(bytes / pieceLength));
   const hashes = new Uint8Array(counts.reduce((sum, count) => sum + count, 0) * SHA256_BYTES);
   const failed: number[] = [];

@@ -1,4 +1,5 @@
 /** Job: stored chunks from the origin -> plain bytes at their places in staged files. */
+import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { INFLATE_SLACK_BYTES, inflateInto } from "../inflate.ts";
 import { scratch } from "../scratch.ts";
@@ -18,15 +19,19 @@ export interface LandedChunks {
   readonly hashes: Uint8Array<ArrayBuffer>;
 }
 
-export function landChunks({
-  stored,
-  chunks,
-  placing,
-}: {
-  readonly stored: ArrayBuffer;
+export interface LandingWork {
   readonly chunks: readonly StoredChunk[];
   readonly placing: Placing;
+}
+
+export function landChunks({
+  stored,
+  work,
+}: {
+  readonly stored: ArrayBuffer;
+  readonly work: Json<LandingWork>;
 }): OnDisk<LandedChunks> {
+  const { chunks, placing } = fromJson(work);
   const source = new Uint8Array(stored);
   const bytes = chunks.reduce((sum, { size }) => sum + size, 0);
   const plain = scratch(bytes + INFLATE_SLACK_BYTES);
