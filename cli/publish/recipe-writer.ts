@@ -6,6 +6,7 @@ import { type RecipeChunk, writeRecipe } from "../../manifests/recipe.ts";
 import { type RecipeRef } from "../../manifests/tree.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
+import { STORED_FRAME_BYTES_MAX, storedFrame } from "./stored-frame.ts";
 import { type Upload } from "./upload.ts";
 
 /**
@@ -23,7 +24,7 @@ export async function writeRecipes(files: readonly IngestedFile[], known: KnownC
       const { pack, ...chunk } = table.at(entry);
       return { ...chunk, pack: packs.of(pack) };
     });
-    object.add(hashes.root, compressMetadata(writeRecipe(placed)));
+    object.add(hashes.root, compressRecipe(writeRecipe(placed)));
     if (object.bytes >= RECIPE_OBJECT_BYTES_WANTED) await close();
   }
   if (object.bytes > 0) await close();
@@ -40,6 +41,11 @@ export function compressMetadata(plain: Uint8Array): Uint8Array {
     params: { [constants.ZSTD_c_compressionLevel]: METADATA_ZSTD_LEVEL },
     pledgedSrcSize: plain.length,
   });
+}
+
+/** A recipe is hashes and little else: below a thousand chunks zstd makes it larger, at a thousand 1.7 % smaller. */
+function compressRecipe(plain: Uint8Array): Uint8Array {
+  return plain.length <= STORED_FRAME_BYTES_MAX ? storedFrame(plain) : compressMetadata(plain);
 }
 
 /** Compressed recipes, one after another. */

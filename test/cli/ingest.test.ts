@@ -2,6 +2,7 @@
 import { appendFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { zstdDecompressSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { ChunkTable } from "../../cli/publish/chunk-table.ts";
@@ -12,6 +13,7 @@ import { PackWriter } from "../../cli/publish/pack-writer.ts";
 import { PublishMeter } from "../../cli/publish/meter.ts";
 import { planReading, readBuild } from "../../cli/publish/read-build.ts";
 import { writeRecipes } from "../../cli/publish/recipe-writer.ts";
+import { STORED_FRAME_BYTES_MAX, storedFrame } from "../../cli/publish/stored-frame.ts";
 import { sendTree } from "../../cli/publish/tree-writer.ts";
 import { Upload } from "../../cli/publish/upload.ts";
 import { type SourceFile, walk } from "../../cli/publish/walk.ts";
@@ -184,6 +186,23 @@ test("what is known is not sent again, and a file that did not change keeps its 
   const moved = read.find(({ file }) => file.path === "moved.bin");
   expect(recipes.has(moved?.hashes.root ?? ("" as never))).toBe(true);
   expect(Buffer.compare((await reassemble(tree, (id) => origin.get(id))).get("game.bin") ?? old, changed)).toBe(0);
+});
+
+test("a stored frame is a zstd frame", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.integer({ min: 1, max: STORED_FRAME_BYTES_MAX }),
+        fc.constantFrom(1, 255, 256, 257, STORED_FRAME_BYTES_MAX),
+      ),
+      (length) => {
+        const content = pseudoRandomBytes(length, length);
+        expect(Buffer.compare(zstdDecompressSync(storedFrame(content)), content)).toBe(0);
+      },
+    ),
+  );
+  expect(() => storedFrame(new Uint8Array(0))).toThrow(RangeError);
+  expect(() => storedFrame(new Uint8Array(STORED_FRAME_BYTES_MAX + 1))).toThrow(RangeError);
 });
 
 test("content that does not compress is stored as it is", async () => {

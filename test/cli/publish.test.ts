@@ -6,7 +6,7 @@ import { closePool } from "../../cli/threads/pool.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
 import { type TestEdge, startTestEdge } from "../support/edge.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
-import { type Press, openPress } from "../support/press.ts";
+import { type Press, openPress, urlOf } from "../support/press.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 import { type Files } from "../support/studio.ts";
 
@@ -155,7 +155,7 @@ test("a dry run says what would be sent, needs no keys and touches nothing", asy
 function cutLine(stop: (method: string, url: string) => boolean): Fetch {
   let isCut = false;
   return (input, init) => {
-    isCut ||= stop(init?.method ?? "GET", String(input));
+    isCut ||= stop(init?.method ?? "GET", urlOf(input));
     return isCut ? Promise.reject(new TypeError("fetch failed")) : fetch(input, init);
   };
 }
@@ -208,7 +208,7 @@ test("an answer that got lost does not publish twice", async () => {
   let lost = false;
   const line: Fetch = async (input, init) => {
     const response = await fetch(input, init);
-    if (lost || !String(input).endsWith("/roles/stable")) return response;
+    if (lost || !urlOf(input).endsWith("/roles/stable")) return response;
     lost = true;
     throw new TypeError("fetch failed");
   };
@@ -224,7 +224,7 @@ test("overtaken by another publish, it takes the next number", async () => {
   ];
   let overtaken = false;
   const line: Fetch = async (input, init) => {
-    if (!overtaken && String(input).endsWith("/roles/stable")) {
+    if (!overtaken && urlOf(input).endsWith("/roles/stable")) {
       overtaken = true;
       await press.publish(theirs, "1.0.0");
     }

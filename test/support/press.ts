@@ -82,7 +82,7 @@ export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Pro
         },
         {
           fetch: (input, init) => {
-            requests.push(`${init?.method ?? "GET"} ${kindOf(String(input))}`);
+            requests.push(`${init?.method ?? "GET"} ${kindOf(urlOf(input))}`);
             return fetch(input, init);
           },
           now: new Date(),
@@ -107,6 +107,12 @@ export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Pro
       await rm(scratch, { recursive: true, force: true });
     },
   };
+}
+
+/** The URL that a fetch asks for. */
+export function urlOf(input: Parameters<Fetch>[0]): string {
+  if (typeof input === "string") return input;
+  return input instanceof URL ? input.href : input.url;
 }
 
 /** What follows the title in a URL: "objects", "roles", "publish", "metadata", "fresh". */

@@ -90,8 +90,20 @@ export function ingest(job: IngestJob): IngestedBatch | IngestProblem {
     throw error;
   } finally {
     part.close();
-    if (part.bytes > 0) collectGarbage();
+    collectDropped();
   }
+}
+
+/** Bytes of zlib's streams and buffers that this thread has dropped since it last collected. */
+let dropped = 0;
+
+/** What compressing leaves behind: at this much, collecting costs a few percent of the time and bounds the memory. */
+const DROPPED_BYTES_MAX = 16 * 1024 * 1024;
+
+function collectDropped(): void {
+  if (dropped < DROPPED_BYTES_MAX) return;
+  collectGarbage();
+  dropped = 0;
 }
 
 interface Tools {
@@ -253,12 +265,14 @@ class Batch {
   }
 
   #store(plain: Uint8Array): number {
+    const bufferBytes = plain.length + ZSTD_FRAME_BYTES_MAX;
+    dropped += bufferBytes + ZSTD_STREAM_BYTES;
     const compressed = zstdCompressSync(plain, {
       params: { [zlib.ZSTD_c_compressionLevel]: CHUNK_ZSTD_LEVEL },
       // with the size known zstd takes tables that fit it, and writes it into the frame
       pledgedSrcSize: plain.length,
       // one buffer that surely holds the frame: zlib would join smaller ones, and leave twice as much to collect
-      chunkSize: plain.length + ZSTD_FRAME_BYTES_MAX,
+      chunkSize: bufferBytes,
     });
     const { stored } = chooseStored(plain, compressed);
     this.#part.write(stored);
@@ -269,23 +283,19 @@ class Batch {
 /** Most that zstd adds to bytes it cannot compress: header, checksum and 3 B for each block of at least 1 KiB (RFC 8878). */
 const ZSTD_FRAME_BYTES_MAX = 4096;
 
+/** What zlib makes around each call, about. */
+const ZSTD_STREAM_BYTES = 10_000;
+
 /** The job's stored chunks on disk: in memory they would be what most of a publish's memory is. */
 class PartFile {
   readonly #path: string | null;
   #file: number | undefined;
-  #bytes = 0;
 
   constructor(path: string | null) {
     this.#path = path;
   }
 
-  /** Stored so far. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   write(bytes: Uint8Array): void {
-    this.#bytes += bytes.length;
     if (this.#path === null) return;
     try {
       this.#file ??= openSync(this.#path, "wx");
