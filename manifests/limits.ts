@@ -185,8 +185,8 @@ export const READ_BYTES = MIB;
 export const INGEST_JOB_BYTES = 16 * MIB;
 /** Small files given to one thread at once: enough that the hand-over costs nothing, few enough to share the work. */
 export const INGEST_JOB_FILES = 512;
-/** Threads that read a build at once: each holds up to 70 MB of buffers that V8 has not yet collected (measured). */
-export const INGEST_THREADS_MAX = 4;
+/** Jobs given out at once: a machine with more cores than this would hold more than 400 MB, 45 MB a thread (measured). */
+export const INGEST_JOBS_MAX = 5;
 /** How far past its span a thread looks for a cut that the next span also makes, in largest chunks; then it cuts by force. */
 export const RESYNC_CHUNKS_MAX = 8;
 /**

@@ -5,7 +5,7 @@
 import { type ChunkSizes } from "../../manifests/chunker.ts";
 import { SHA256_BYTES, concatBytes, toHex, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { INGEST_JOB_BYTES, INGEST_JOB_FILES, INGEST_THREADS_MAX } from "../../manifests/limits.ts";
+import { INGEST_JOB_BYTES, INGEST_JOB_FILES, INGEST_JOBS_MAX } from "../../manifests/limits.ts";
 import { type FileHashes, rootOfLayer } from "../../manifests/merkle.ts";
 import { type FileSpan, type IngestedBatch, type IngestedSpan } from "../threads/jobs/ingest.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
@@ -81,7 +81,7 @@ export async function ingest(files: readonly SourceFile[], options: IngestOption
   const merge = new Merge(files, options);
   const running: RunningJob[] = [];
   for (const spans of planJobs(files)) {
-    if (running.length >= Math.min(threadCount(), INGEST_THREADS_MAX) + JOBS_AHEAD) await mergeNext();
+    if (running.length >= Math.min(threadCount() + JOBS_AHEAD, INGEST_JOBS_MAX)) await mergeNext();
     const part = sink.nextPart();
     const batch = runIngest(spans, part, options);
     // looked at when its turn comes; until then a rejection is not unhandled

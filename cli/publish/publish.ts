@@ -15,6 +15,7 @@ import { type Desk, openDesk, spoolFolder } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
 import { PackWriter } from "./pack-writer.ts";
+import { refuseOwnKeys } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
 import { hasSameContent, sendTree } from "./tree-writer.ts";
@@ -79,6 +80,7 @@ export async function publish(options: PublishOptions, world: PublishWorld): Pro
 
 async function publishBuild(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   const files = await walk(options.folder, options.ignore);
+  refuseOwnKeys(files, options);
   const desk = await openDesk(options, world);
   const reading = planReading(files, desk.known);
   if (options.dryRun) return await rehearse(reading, desk, options, world);

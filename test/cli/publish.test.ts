@@ -257,6 +257,16 @@ test("a damaged cache is not believed", async () => {
   expect(await press.publish(await press.build("v1", files), "1.0.1")).toMatchObject({ outcome: "unchanged", seq: 2 });
 });
 
+test("the signing keys are not published with the build", async () => {
+  const folder = press.at();
+  await press.build("v1", { "a.bin": "a" });
+  await expect(press.publish(folder, "1.0.0", { dryRun: true })).rejects.toMatchObject({
+    code: "build.refused",
+    facts: { refused: expect.arrayContaining(['"keys/root-1.pem" (in the folder of signing keys)']) },
+  });
+  expect((await press.publish(folder, "1.0.0", { ignore: ["keys", "cache"] })).outcome).toBe("published");
+});
+
 test("a channel that is not there, and keys that are not there, are said before anything is sent", async () => {
   const folder = await press.build("v1", { "a.bin": 100_000 });
   await expect(press.publish(folder, "1.0.0", { channel: "nightly" })).rejects.toMatchObject({
