@@ -369,6 +369,8 @@ export class Ledger {
         if (this.#remaining[piece] === 0) complete.push(this.#toHash(piece));
       });
     }
+    // what was waited for is there: the rest of these pieces may now be for peers
+    this.#announceMissing(entry);
     return complete;
   }
 
@@ -594,6 +596,7 @@ export class Ledger {
   }
 
   #announceMissing(entry: ChunkEntry): void {
+    if (this.#listeners.length === 0) return;
     for (const target of entry.targets) {
       this.#eachPiece(target, entry.chunk.size, (piece) => {
         if (this.#blocksFor(piece) !== undefined) this.#tellMissing(piece);

@@ -14,7 +14,7 @@ const AGENTS: Agents = { http: new http.Agent({ keepAlive: true }), https: new h
  * iterated once and cancelled; no redirects, which an edge never sends.
  */
 export const lightFetch: Fetch = async (input, init = {}) => {
-  const url = new URL(input as string | URL);
+  const url = new URL(typeof input === "object" && "url" in input ? input.url : input);
   const secure = url.protocol === "https:";
   const answer = await new Promise<IncomingMessage>((resolve, reject) => {
     const request = (secure ? https : http).request(url, {

@@ -14,9 +14,9 @@ type VerifyPiece = typeof import("./jobs/verify-piece.ts").verifyPiece;
 // Loaded when they are first asked for, because of what they load: a player's threads start in half the time without.
 
 export async function ingest(input: Parameters<Ingest>[0]): Promise<Awaited<ReturnType<Ingest>>> {
-  return await (await import("./jobs/ingest.ts")).ingest(input);
+  return (await import("./jobs/ingest.ts")).ingest(input);
 }
 
 export async function verifyPiece(input: Parameters<VerifyPiece>[0]): Promise<Awaited<ReturnType<VerifyPiece>>> {
-  return await (await import("./jobs/verify-piece.ts")).verifyPiece(input);
+  return (await import("./jobs/verify-piece.ts")).verifyPiece(input);
 }

@@ -231,6 +231,34 @@ describe("the ledger", () => {
     );
   });
 
+  test("peers hear of every piece they can help with, as soon as they can", () => {
+    fc.assert(
+      fc.property(contents, localChunks, fc.infiniteStream(fc.nat({ max: 99 })), (contents, local, dice) => {
+        const world = worldOf(contents, local, true);
+        const { ledger } = world;
+        const roll = (): number => dice.next().value as number;
+        const heard = new Set<number>(ledger.claimable());
+        ledger.listen({ onMissing: (piece) => void heard.add(piece) });
+        while (!ledger.done) {
+          const [chunk] = ledger.local();
+          const [piece] = heard;
+          // with nothing to copy, and nothing heard of, it would never end
+          expect(chunk ?? piece).toBeDefined();
+          if (chunk !== undefined && (piece === undefined || roll() < 50)) {
+            if (roll() < 30) ledger.giveBack([chunk]);
+            else land(world, chunk, "install", roll() < 20);
+            continue;
+          }
+          heard.delete(piece ?? -1);
+          const blocks = ledger.claimPiece(piece ?? -1);
+          if (blocks === undefined) continue;
+          if (roll() < 20) ledger.releasePiece(piece ?? -1, false);
+          else handIn(world, piece ?? -1, blocks, roll() < 20);
+        }
+      }),
+    );
+  });
+
   test("a chunk the origin keeps getting wrong is left to peers, and named", () => {
     const world = worldOf([[0]], new Set(), true);
     const { ledger } = world;

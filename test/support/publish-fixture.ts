@@ -44,6 +44,10 @@ export class Publisher {
   readonly requests: { readonly object: string; readonly range: string; readonly fresh: boolean }[] = [];
   /** Decides about every request. */
   mishap: (object: ObjectId, isPack: boolean) => Mishap = () => undefined;
+  /** How many other players the tracker says there are. */
+  players = 0;
+  /** Called with the plain bytes of each recipe before it is stored. */
+  spoilRecipe: (path: string, recipe: Uint8Array) => Uint8Array = (_, recipe) => recipe;
   readonly titleFile: TitleFile;
   readonly #options: PublisherOptions;
   readonly #releases: Release[] = [];
@@ -102,9 +106,9 @@ export class Publisher {
 
     const recipes: Uint8Array[] = [];
     let at = 0;
-    const places = entries.map(([, content]) => {
+    const places = entries.map(([path, content]) => {
       if (content.length === 0) return null;
-      const stored = zstdCompressSync(writeRecipe(this.#chunksOf(content, total)));
+      const stored = zstdCompressSync(this.spoilRecipe(path, writeRecipe(this.#chunksOf(content, total))));
       recipes.push(stored);
       at += stored.length;
       return { offset: at - stored.length, bytes: stored.length };
@@ -228,6 +232,19 @@ export class Publisher {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const [, id = ""] = /^\/t\/demo\/objects\/([0-9a-f]{64})$/.exec(request.url ?? "") ?? [];
+    if (request.url?.startsWith("/t/demo/scrape") === true) {
+      const [, escaped = ""] = /info_hash=([^&]*)/.exec(request.url) ?? [];
+      const hash = escaped.replaceAll(/%(..)/g, (_, digits: string) =>
+        String.fromCharCode(Number.parseInt(digits, 16)),
+      );
+      response.end(Buffer.from(`d5:filesd20:${hash}d8:completei${this.players}e10:incompletei0eeee`, "latin1"));
+      return;
+    }
+    if (request.url === "/t/demo/join") {
+      const announce = [`${this.url}/t/demo/announce`];
+      response.end(JSON.stringify({ announce, upload: { allowed: true, limit: null }, origin: { fastEnough: 25e6 } }));
+      return;
+    }
     const object = this.objects.get(id as ObjectId);
     if (object === undefined) {
       response.writeHead(404).end();

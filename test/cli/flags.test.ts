@@ -1,0 +1,48 @@
+/** Values of flags, as people write them. */
+import { describe, expect, test } from "vitest";
+import { parseDuration, parseRate, parseSources } from "../../cli/commands/flags.ts";
+
+const refusal = expect.objectContaining({ code: "usage.bad-flag" }) as Error;
+
+describe("a rate", () => {
+  test.each([
+    ["500KB", 512_000],
+    ["4MB", 4_194_304],
+    ["1.5mb/s", 1_572_864],
+    ["2gb", 2_147_483_648],
+    ["123", 123],
+    ["0", 0],
+  ])("%s is %i bytes a second", (text, bytes) => expect(parseRate("--upload-limit", text)).toBe(bytes));
+
+  test("that is absent is no limit", () => expect(parseRate("--upload-limit", undefined)).toBeNull());
+
+  test.each(["", "fast", "-1", "1TBps", "1 000", "MB"])("%j is refused", (text) => {
+    expect(() => parseRate("--upload-limit", text)).toThrow(refusal);
+  });
+});
+
+describe("a duration", () => {
+  test.each([
+    ["0", 0],
+    ["90", 90],
+    ["90s", 90],
+    ["10m", 600],
+    ["1.5h", 5400],
+    ["2d", 172_800],
+  ])("%s is %i seconds", (text, seconds) => expect(parseDuration(text)).toBe(seconds));
+
+  test.each(["", "soon", "-5", "5 m", "1w"])("%j is refused", (text) => {
+    expect(() => parseDuration(text)).toThrow(refusal);
+  });
+});
+
+describe("sources", () => {
+  test("are a list, in any order", () => {
+    expect(parseSources("peers, local")).toEqual(new Set(["local", "peers"]));
+    expect(parseSources("local,delta,peers,origin").size).toBe(4);
+  });
+
+  test.each(["", "origins", "local,,origin"])("%j is refused", (text) => {
+    expect(() => parseSources(text)).toThrow(refusal);
+  });
+});

@@ -1,0 +1,123 @@
+/** The origin client against servers that answer other than asked. */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { describe, expect, test } from "vitest";
+import { RateLimit } from "../../cli/peers/rates.ts";
+import { Origin } from "../../cli/sources/origin.ts";
+import type { ObjectId } from "../../manifests/digest.ts";
+
+const OBJECT = "a".repeat(64) as ObjectId;
+const CONTENT = Buffer.from(Array.from({ length: 1000 }, (_, i) => i % 251));
+
+type Answer = (request: IncomingMessage, response: ServerResponse, from: number, to: number) => void;
+
+const rightly: Answer = (_, response, from, to) => {
+  response.writeHead(206, { "content-range": `bytes ${from}-${to}/${CONTENT.length}` });
+  response.end(CONTENT.subarray(from, to + 1));
+};
+
+/** Begins well, and says no more. */
+const half: Answer = (_, response) => {
+  response.writeHead(206, { "content-range": "bytes 10-49/1000" }).write(CONTENT.subarray(10, 30));
+};
+
+/** Reads 10 to 49 in slices of 15, 15 and 10 from a server that answers so. */
+async function readFrom(
+  answer: Answer,
+  options: { idleSeconds?: number; signal?: AbortSignal } = {},
+): Promise<Buffer[]> {
+  const server = createServer((request, response) => {
+    const [, from = "", to = ""] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+    answer(request, response, Number(from), Number(to));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const signal = options.signal ?? new AbortController().signal;
+  const origin = new Origin({
+    edges: [url],
+    title: "demo",
+    limit: new RateLimit(null, 0),
+    signal,
+    now: () => 0,
+    ...(options.idleSeconds === undefined ? {} : { idleSeconds: options.idleSeconds }),
+  });
+  try {
+    const slices: Buffer[] = [];
+    for await (const slice of origin.read({ object: OBJECT, offset: 10, slices: [15, 15, 10], fresh: false })) {
+      slices.push(Buffer.from(slice));
+    }
+    return slices;
+  } finally {
+    origin.close();
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+describe("reading a range", () => {
+  test("gives the slices that were asked for, however the bytes arrive", async () => {
+    const slices = await readFrom(rightly);
+    expect(slices.map(({ length }) => length)).toEqual([15, 15, 10]);
+    expect(Buffer.concat(slices).equals(CONTENT.subarray(10, 50))).toBe(true);
+    const dribbled = await readFrom((_, response, from, to) => {
+      response.writeHead(206, { "content-range": `bytes ${from}-${to}/${CONTENT.length}` });
+      let at = from;
+      const next = (): void => {
+        if (at > to) response.end();
+        else response.write(CONTENT.subarray(at, (at += 7) > to ? to + 1 : at), next);
+      };
+      next();
+    });
+    expect(Buffer.concat(dribbled).equals(CONTENT.subarray(10, 50))).toBe(true);
+  });
+
+  test("asks for the object of the title by range, and for nothing else", async () => {
+    await readFrom((request, response, from, to) => {
+      expect(request.url).toBe(`/t/demo/objects/${OBJECT}`);
+      expect(request.headers.range).toBe("bytes=10-49");
+      expect(request.headers["accept-encoding"]).toBe("identity");
+      rightly(request, response, from, to);
+    });
+  });
+
+  test.each<[string, string, Answer]>([
+    ["the whole object instead", "edge.unreachable", (_, response) => response.writeHead(200).end(CONTENT)],
+    [
+      "another range",
+      "edge.unreachable",
+      (_, response) => response.writeHead(206, { "content-range": "bytes 0-39/1000" }).end(CONTENT.subarray(0, 40)),
+    ],
+    [
+      "a range without saying which",
+      "edge.unreachable",
+      (_, response) => response.writeHead(206).end(CONTENT.subarray(10, 50)),
+    ],
+    [
+      "more than was asked for",
+      "edge.unreachable",
+      (_, response) => response.writeHead(206, { "content-range": "bytes 10-49/1000" }).end(CONTENT.subarray(10, 60)),
+    ],
+    [
+      "less than was asked for",
+      "edge.unreachable",
+      (_, response) => response.writeHead(206, { "content-range": "bytes 10-49/1000" }).end(CONTENT.subarray(10, 40)),
+    ],
+    ["that there is no such object", "object.not-found", (_, response) => response.writeHead(404).end()],
+    ["that it is busy", "edge.busy", (_, response) => response.writeHead(503).end()],
+    ["that it is broken", "edge.unreachable", (_, response) => response.writeHead(500).end()],
+    ["by hanging up", "edge.unreachable", (request) => void request.socket.destroy()],
+  ])("a server that answers %s is a failure %s", async (_, code, answer) => {
+    await expect(readFrom(answer)).rejects.toMatchObject({ code });
+  });
+
+  test("a server that falls silent is given up, before and in the middle of an answer", async () => {
+    await expect(readFrom(() => {}, { idleSeconds: 0.05 })).rejects.toMatchObject({ code: "edge.unreachable" });
+    await expect(readFrom(half, { idleSeconds: 0.05 })).rejects.toMatchObject({ code: "edge.unreachable" });
+  });
+
+  test("an interruption ends it as interrupted", async () => {
+    const stop = new AbortController();
+    const reading = readFrom(() => stop.abort(), { signal: stop.signal });
+    await expect(reading).rejects.toMatchObject({ code: "source.interrupted" });
+  });
+});

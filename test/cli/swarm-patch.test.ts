@@ -1,0 +1,176 @@
+/** Sessions with peers: who gives what, who lies, and what happens when only one side has the right bytes. */
+import { writeFile } from "node:fs/promises";
+import { afterAll, expect, test } from "vitest";
+import { Install } from "../../cli/patch/install.ts";
+import { InstalledBoard } from "../../cli/patch/installed-board.ts";
+import { Objects } from "../../cli/patch/objects.ts";
+import { requireState } from "../../cli/patch/state.ts";
+import { closePool } from "../../cli/threads/pool.ts";
+import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
+import { fakeSwarm } from "../support/fake-swarm.ts";
+import { sha1, sha256 } from "../support/hashes.ts";
+import { contentsOfBuild, newPlayer, noisy } from "../support/patching.ts";
+import { Publisher } from "../support/publish-fixture.ts";
+
+afterAll(closePool);
+
+const KIB = 1024;
+const FILES = {
+  "game.bin": noisy(700 * KIB, "game"),
+  "data/a.txt": "one",
+  "data/empty": "",
+  "data/b.pak": noisy(90 * KIB, "b"),
+  "data/c.pak": noisy(90 * KIB, "b"),
+};
+const PEERS_ONLY = new Set(["local", "peers"] as const);
+
+async function publisherWithPlayers(pieceLength = 64 * KIB): Promise<Publisher> {
+  const publisher = await Publisher.start({ pieceLength });
+  publisher.publish("1.0.0", { files: FILES });
+  publisher.players = 1;
+  return publisher;
+}
+
+test("with the origin forbidden, everything comes from peers, each content once", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES });
+  const { fetched } = await player.patch({ sources: PEERS_ONLY }, { createSwarm });
+  expect(fetched).toEqual({ origin: 0, peers: 790 * KIB + 3 });
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("an update takes from peers only the blocks that changed", async () => {
+  await using publisher = await publisherWithPlayers(16 * KIB);
+  await using player = await newPlayer(publisher);
+  await player.patch({ sources: new Set(["local", "origin"] as const) });
+  const files = { ...FILES, "game.bin": noisy(700 * KIB, "game", [300 * KIB, 1000]) };
+  publisher.publish("1.1.0", { files });
+  const { createSwarm } = fakeSwarm({ files });
+  const { fetched } = await player.patch({ sources: PEERS_ONLY }, { createSwarm });
+  expect(fetched.peers).toBeLessThan(400 * KIB);
+  expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
+test("a peer's lies are refused, and the truth is taken", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES, lies: 5 });
+  await player.patch({ sources: PEERS_ONLY }, { createSwarm });
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("what the peers do not have comes from the origin", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES, only: ["data/b.pak"] });
+  const { fetched } = await player.patch({}, { createSwarm });
+  expect(fetched.peers).toBeGreaterThan(0);
+  expect(fetched.origin).toBeGreaterThan(0);
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("peers that are connected and give nothing only cost the grace", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES, silent: true });
+  const { fetched } = await player.patch({}, { createSwarm });
+  expect(fetched.peers).toBe(0);
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("what the origin has corrupted for good, peers heal", async () => {
+  await using publisher = await publisherWithPlayers();
+  publisher.mishap = (_, isPack) => (isPack ? "corrupt" : undefined);
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES });
+  await player.patch({}, { createSwarm });
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("a recipe that makes another file is found out by the root, and the file comes from peers", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  // the origin answers for this file with the recipe of another one of the same size
+  let other: Uint8Array | undefined;
+  publisher.spoilRecipe = (path, recipe) => {
+    if (path === "a") other = recipe;
+    return path === "b" && other !== undefined ? other : recipe;
+  };
+  const files = { a: "file a", b: "file b" };
+  publisher.publish("1.0.0", { files });
+  await using lonely = await newPlayer(publisher);
+  await expect(lonely.patch()).rejects.toMatchObject({ code: "object.malformed", family: "damaged" });
+  expect(await lonely.contents()).toEqual({});
+
+  publisher.players = 1;
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files });
+  await player.patch({}, { createSwarm });
+  expect(await player.contents()).toEqual(files);
+});
+
+test("a swarm that cannot be joined costs nothing but a line", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  await player.patch({}, { createSwarm: () => Promise.reject(new Error("no port")) });
+  expect(player.logs).toEqual(["going on without peers: no port"]);
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("nobody there: no BitTorrent client is started, and no torrent is fetched", async () => {
+  await using publisher = await publisherWithPlayers();
+  publisher.players = 0;
+  await using player = await newPlayer(publisher);
+  let started = false;
+  const createSwarm = (): Promise<never> => {
+    started = true;
+    return Promise.reject(new Error("not needed"));
+  };
+  await player.patch({}, { createSwarm });
+  expect(started).toBe(false);
+  const torrent = (await requireState(new Install(player.folder))).release.torrent;
+  expect(publisher.requests.some(({ object }) => object === torrent)).toBe(false);
+});
+
+test("while it patches, a player serves what is proven, and nothing else", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm, board } = fakeSwarm({ files: FILES });
+  await player.patch({ sources: PEERS_ONLY }, { createSwarm });
+  const served = board();
+  if (served === undefined) throw new Error("never joined");
+  expect([...served.verified()]).toHaveLength(served.layout.pieceCount);
+  expect([...served.missing()]).toEqual([]);
+});
+
+test("an install is a seed of what looks as it was proven", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES });
+  await player.patch({ sources: PEERS_ONLY }, { createSwarm });
+  const install = new Install(player.folder);
+  const state = await requireState(install);
+  const torrent = await new Objects(install).read(state.release.torrent);
+  const layout = readTorrent(torrent ?? new Uint8Array(), sha256, sha1);
+
+  const seed = new InstalledBoard(install, state, layout);
+  expect(seed.touched).toBe(0);
+  for (const piece of seed.verified()) {
+    const { file, offset, bytes } = pieceOf(layout, piece);
+    const content = Buffer.from(FILES[file.path as keyof typeof FILES]);
+    const given = Buffer.from((await seed.readVerified(piece, 0, bytes)) ?? []);
+    expect(given.equals(content.subarray(offset, offset + bytes))).toBe(true);
+  }
+
+  // changed while it is served: the read fails rather than give what nobody proved
+  await writeFile(player.at("data/a.txt"), "two");
+  const piece = layout.files.find(({ path }) => path === "data/a.txt")?.firstPiece ?? -1;
+  await expect(seed.readVerified(piece, 0, 3)).rejects.toMatchObject({ code: "install.damaged" });
+  await seed.close();
+
+  const later = new InstalledBoard(install, state, layout);
+  expect(later.touched).toBe(1);
+  expect(later.has(piece)).toBe(false);
+  expect([...later.verified()]).not.toContain(piece);
+  await later.close();
+});
