@@ -66,8 +66,14 @@ try {
   for (const [index, version] of CONTENT.versions.entries()) {
     const build = builds[index] ?? "";
     const published = (await resultOf([
-      ...["publish", build, "--version", version],
-      ...["--title", titleFile, "--keys", keys],
+      "publish",
+      build,
+      "--version",
+      version,
+      "--title",
+      titleFile,
+      "--keys",
+      keys,
     ])) as JsonLine & { bytes: { total: number; uploaded: number }; seconds: number };
     say(
       `\nThe studio published ${version}: ${formatBytes(published.bytes.total)}, ` +
