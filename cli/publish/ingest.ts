@@ -80,16 +80,21 @@ export async function ingest(files: readonly SourceFile[], options: IngestOption
   const { sink } = options;
   const merge = new Merge(files, options);
   const running: RunningJob[] = [];
-  for (const spans of planJobs(files)) {
-    if (running.length >= Math.min(threadCount() + JOBS_AHEAD, INGEST_JOBS_MAX)) await mergeNext();
-    const part = sink.nextPart();
-    const batch = runIngest(spans, part, options);
-    // looked at when its turn comes; until then a rejection is not unhandled
-    batch.catch(() => {});
-    running.push({ part, batch });
+  try {
+    for (const spans of planJobs(files)) {
+      if (running.length >= Math.min(threadCount() + JOBS_AHEAD, INGEST_JOBS_MAX)) await mergeNext();
+      const part = sink.nextPart();
+      const batch = runIngest(spans, part, options);
+      // looked at when its turn comes; until then a rejection is not unhandled
+      batch.catch(() => {});
+      running.push({ part, batch });
+    }
+    while (running.length > 0) await mergeNext();
+    return merge.finish();
+  } finally {
+    // after a failure: nobody may take the parts away while threads still write them
+    await Promise.allSettled(running.map(({ batch }) => batch));
   }
-  while (running.length > 0) await mergeNext();
-  return merge.finish();
 
   async function mergeNext(): Promise<void> {
     const job = running.shift();

@@ -94,6 +94,7 @@ export class PackWriter implements ChunkSink {
 
   /** Takes the parts off the disk, whatever became of them. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#upload.settled(); // it reads from them
     await rm(this.#spool, { recursive: true, force: true });
   }
 

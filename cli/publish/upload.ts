@@ -107,8 +107,13 @@ export class Upload {
 
   /** Waits for everything. Throws: what any of them threw. */
   async done(): Promise<void> {
-    await Promise.all(this.#running);
+    await this.settled();
     this.#check();
+  }
+
+  /** Waits until nothing is on its way, whatever became of it. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running);
   }
 
   async #put({ id, body }: NamedObject, bytes: number): Promise<void> {

@@ -10,6 +10,9 @@ import { walk } from "../../cli/publish/walk.ts";
 import { comparePaths } from "../../manifests/paths.ts";
 import { writeFiles } from "../support/studio.ts";
 
+/** Node has no call for it. */
+const MAKE_PIPE = "mkfifo";
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "patchswarm-walk-"));
@@ -51,7 +54,7 @@ test("everything that is no plain file is refused, all of it by name", async () 
   await writeFiles(folder, { "fine.txt": "x", "sub/fine.txt": "x" });
   await symlink("fine.txt", join(folder, "link"));
   await symlink("sub", join(folder, "folder-link"));
-  execFileSync("mkfifo", [join(folder, "sub", "pipe")]);
+  execFileSync(MAKE_PIPE, [join(folder, "sub", "pipe")]);
   const server = createServer().listen(join(folder, "socket"));
   await once(server, "listening");
   await expect(paths()).rejects.toMatchObject({
