@@ -1,24 +1,28 @@
 /**
  * How fast one player feeds another: one file of 1 GiB, and 20,000 small files. Seed and leech are processes of their
  * own on 127.0.0.1, introduced by bittorrent-tracker; files go through the page cache, pieces through verification.
+ * The large file is also copied by two processes over a plain TCP socket, unverified: what the machine had to give.
  *
  *   node bench/peers.ts [large] [small]
  */
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, open, rm } from "node:fs/promises";
-import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
-import { join } from "node:path";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { availableParallelism, cpus, loadavg, tmpdir, totalmem } from "node:os";
+import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { createSwarm } from "../cli/peers/engine.ts";
+import { sha1, sha256 } from "../cli/threads/digests.ts";
 import { closePool } from "../cli/threads/pool.ts";
-import { pieceLengthFor, type TorrentLayout } from "../manifests/torrent.ts";
+import { pieceLengthFor, readTorrent } from "../manifests/torrent.ts";
 import { FolderBoard } from "../test/support/folder-board.ts";
 import { pseudoRandomBytes } from "../test/support/pseudo-random.ts";
-import { readRelease } from "../test/support/torrents.ts";
+import { torrentOf } from "../test/support/torrents.ts";
 import { startTracker } from "../test/support/tracker.ts";
 
 const MIB = 1024 * 1024;
-const SECOND_MS = 1000;
 
 interface Case {
   readonly name: string;
@@ -27,19 +31,17 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { name: "large", sizes: [1024 * MIB] },
-  // 1 to 15 KiB, as game scripts and textures are; 160 MB
+  // 1 to 15 KiB, as game scripts and small textures are: 164 MB
   { name: "small", sizes: Array.from({ length: 20_000 }, (_, i) => 1024 + ((i * 7919) % (14 * 1024))) },
 ];
 
 /** What a child is told to do. */
-interface Role {
-  readonly root: string;
-  readonly layout: TorrentLayout;
-  readonly announce: readonly string[];
-  readonly seed: boolean;
-}
+type Role =
+  | { readonly kind: "seed" | "leech"; readonly root: string; readonly torrent: string; readonly announce: string }
+  | { readonly kind: "send"; readonly file: string }
+  | { readonly kind: "receive"; readonly file: string; readonly port: number };
 
-/** What a child has to say: it is ready, or it is done and cost so much. */
+/** What a child says when it is done. */
 interface Report {
   readonly seconds: number;
   readonly cpuSeconds: number;
@@ -48,39 +50,72 @@ interface Report {
 
 async function main(wanted: readonly string[]): Promise<void> {
   const cpu = cpus()[0]?.model ?? "unknown processor";
-  console.log(`${availableParallelism()} x ${cpu}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`);
+  const memory = Math.round(totalmem() / 2 ** 30);
+  console.log(`${availableParallelism()} x ${cpu}, ${memory} GiB, Node ${process.version}, webtorrent 3.0.21`);
+  console.log(`load before: ${loadavg()[0]?.toFixed(1)}`);
   for (const one of CASES.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) await measure(one);
 }
 
 async function measure({ name, sizes }: Case): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "patchswarm-bench-"));
-  const tracker = await startTracker();
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
   try {
-    const layout = await makeFiles(join(root, "seed"), sizes);
-    const seed = start({ root: join(root, "seed"), layout, announce: [tracker.http], seed: true });
-    await once(seed, "message");
-    const leech = start({ root: join(root, "leech"), layout, announce: [tracker.http], seed: false });
-    const [got] = (await once(leech, "message")) as [Report];
-    seed.send("stop");
-    const [gave] = (await once(seed, "message")) as [Report];
-    const megabytes = sizes.reduce((sum, size) => sum + size, 0) / 1e6;
-    console.log(
-      `${name}: ${sizes.length} file(s), ${megabytes.toFixed(0)} MB in ${got.seconds.toFixed(2)} s: ` +
-        `${(megabytes / got.seconds).toFixed(0)} MB/s; processor seconds ${got.cpuSeconds.toFixed(1)} down, ` +
-        `${gave.cpuSeconds.toFixed(1)} up; memory ${got.rssMib} MiB down, ${gave.rssMib} MiB up`,
-    );
+    const paths = sizes.map((_, i) => `${i % 100}/file ${i}`);
+    const torrent = join(root, "release.torrent");
+    await writeFile(torrent, await makeFiles(join(root, "seed"), paths, sizes));
+    const swarm = await swarmed(root, torrent);
+    describe(`${name}: ${sizes.length} file(s), peer to peer`, bytes, swarm);
+    if (sizes.length > 1) return;
+    const plain = await copied(join(root, "seed", paths[0] ?? ""), join(root, "copy"));
+    describe(`${name}: plain TCP copy`, bytes, plain);
+    console.log(`${name}: ${(plain.got.seconds / swarm.got.seconds).toFixed(2)} of the plain copy's speed`);
   } finally {
-    await tracker.close();
     await rm(root, { recursive: true, force: true });
   }
 }
 
-async function makeFiles(root: string, sizes: readonly number[]): Promise<TorrentLayout> {
+interface Pair {
+  readonly got: Report;
+  readonly gave: Report;
+}
+
+async function swarmed(root: string, torrent: string): Promise<Pair> {
+  const tracker = await startTracker();
+  const seed = start({ kind: "seed", root: join(root, "seed"), torrent, announce: tracker.http });
+  await once(seed, "message");
+  const leech = start({ kind: "leech", root: join(root, "leech"), torrent, announce: tracker.http });
+  const [got] = (await once(leech, "message")) as [Report];
+  seed.send("stop");
+  const [gave] = (await once(seed, "message")) as [Report];
+  await tracker.close();
+  return { got, gave };
+}
+
+async function copied(from: string, to: string): Promise<Pair> {
+  const sender = start({ kind: "send", file: from });
+  const [port] = (await once(sender, "message")) as [number];
+  const receiver = start({ kind: "receive", file: to, port });
+  const [[got], [gave]] = (await Promise.all([once(receiver, "message"), once(sender, "message")])) as [
+    [Report],
+    [Report],
+  ];
+  return { got, gave };
+}
+
+function describe(what: string, bytes: number, { got, gave }: Pair): void {
+  console.log(
+    `${what}: ${(bytes / 1e6).toFixed(0)} MB in ${got.seconds.toFixed(2)} s, ` +
+      `${(bytes / 1e6 / got.seconds).toFixed(0)} MB/s; processor seconds ${got.cpuSeconds.toFixed(1)} down, ` +
+      `${gave.cpuSeconds.toFixed(1)} up; memory ${got.rssMib} MiB down, ${gave.rssMib} MiB up`,
+  );
+}
+
+/** Writes files of these sizes and gives the .torrent over them. */
+async function makeFiles(root: string, paths: readonly string[], sizes: readonly number[]): Promise<Uint8Array> {
   const pattern = pseudoRandomBytes(1, MIB);
-  const paths = sizes.map((_, i) => `${i % 100}/file ${i}`);
   for (const [i, size] of sizes.entries()) {
     const path = join(root, paths[i] ?? "");
-    await mkdir(join(path, ".."), { recursive: true });
+    await mkdir(dirname(path), { recursive: true });
     const file = await open(path, "w");
     for (let at = 0; at < size; at += pattern.length) {
       new DataView(pattern.buffer).setFloat64(0, i + at);
@@ -88,40 +123,71 @@ async function makeFiles(root: string, sizes: readonly number[]): Promise<Torren
     }
     await file.close();
   }
-  return await readRelease(root, paths, pieceLengthFor(sizes));
+  return await torrentOf(root, paths, pieceLengthFor(sizes));
 }
 
+// --- Children ------------------------------------------------------------------------------------------------------
+
 function start(role: Role): ChildProcess {
-  const child = fork(import.meta.filename, ["child"], { serialization: "advanced" });
+  const child = fork(import.meta.filename, ["child"]);
   child.send(role);
   return child;
 }
 
 async function child(): Promise<void> {
   const [role] = (await once(process, "message")) as [Role];
-  const board = new FolderBoard(role.layout, role.root, role.seed ? "all" : []);
+  if (role.kind === "send") await send(role.file);
+  else if (role.kind === "receive") await receive(role.file, role.port);
+  else await share(role.root, role.torrent, role.announce, role.kind === "seed");
+  await closePool();
+  process.disconnect();
+}
+
+async function share(root: string, torrent: string, announce: string, isSeed: boolean): Promise<void> {
+  const layout = readTorrent(await readFile(torrent), sha256, sha1);
+  const board = new FolderBoard(layout, root, isSeed ? "all" : []);
   const swarm = await createSwarm({ onWarning: (message) => console.error(message) });
-  const began = performance.now();
-  const cpu = process.cpuUsage();
-  const terms = { announce: role.announce, uploadLimit: null, downloadLimit: null, allowUpload: true };
-  await swarm.join(board, terms);
-  if (role.seed) {
+  const report = stopwatch();
+  await swarm.join(board, { announce: [announce], uploadLimit: null, downloadLimit: null, allowUpload: true });
+  if (isSeed) {
     process.send?.("ready");
     await once(process, "message");
   } else {
     await board.complete();
   }
-  const seconds = (performance.now() - began) / SECOND_MS;
-  const { user, system } = process.cpuUsage(cpu);
-  process.send?.({
-    seconds,
-    cpuSeconds: (user + system) / 1e6,
-    rssMib: Math.round(process.resourceUsage().maxRSS / 1024),
-  });
+  process.send?.(report());
   await swarm.close();
   await board.close();
-  await closePool();
-  process.disconnect();
+}
+
+async function send(file: string): Promise<void> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  process.send?.((server.address() as AddressInfo).port);
+  const [socket] = (await once(server, "connection")) as [Socket];
+  const report = stopwatch();
+  await pipeline(createReadStream(file, { highWaterMark: MIB }), socket);
+  process.send?.(report());
+  server.close();
+}
+
+async function receive(file: string, port: number): Promise<void> {
+  const report = stopwatch();
+  await pipeline(connect(port, "127.0.0.1"), createWriteStream(file, { highWaterMark: MIB }));
+  process.send?.(report());
+}
+
+function stopwatch(): () => Report {
+  const began = performance.now();
+  const cpu = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(cpu);
+    return {
+      seconds: (performance.now() - began) / 1000,
+      cpuSeconds: (user + system) / 1e6,
+      rssMib: Math.round(process.resourceUsage().maxRSS / 1024),
+    };
+  };
 }
 
 await (process.argv[2] === "child" ? child() : main(process.argv.slice(2)));

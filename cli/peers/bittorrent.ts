@@ -4,9 +4,11 @@
 export { RTCPeerConnection } from "webrtc-polyfill";
 export {
   type ChunkStore,
+  type Connection,
   default as WebTorrent,
   type IceServer,
   type ParsedTorrent,
+  type Peer,
   type Torrent,
   type Wire,
 } from "webtorrent";

@@ -7,6 +7,7 @@ import type { Wire } from "./bittorrent.ts";
 import type { PieceBoard, PieceClaim } from "./board.ts";
 import { type Ask, Picker, type WireId } from "./picker.ts";
 import { type RateLimit, RateMeter } from "./rates.ts";
+import type { Batch } from "./wire.ts";
 
 /** A piece on its way: the right to it, and what came of it so far. */
 interface Incoming {
@@ -31,7 +32,7 @@ export class Download {
   readonly #now: () => number;
   readonly #events: DownloadEvents;
   readonly #picker: Picker;
-  readonly #wires = new Map<WireId, Wire>();
+  readonly #wires = new Map<WireId, { readonly wire: Wire; readonly batch: Batch }>();
   readonly #incoming = new Map<number, Incoming>();
   readonly #rate = new RateMeter(RATE_WINDOW_MS);
   readonly #stopListening: () => void;
@@ -71,9 +72,9 @@ export class Download {
   }
 
   /** @param peer  who it is, across reconnects */
-  joined(id: WireId, wire: Wire, peer: string): void {
+  joined(id: WireId, wire: Wire, batch: Batch, peer: string): void {
     const picker = this.#picker;
-    this.#wires.set(id, wire);
+    this.#wires.set(id, { wire, batch });
     picker.joined(id, peer, this.#now());
     this.#readPieces(id, wire);
     wire.on("bitfield", () => {
@@ -160,10 +161,12 @@ export class Download {
   }
 
   #fill(id: WireId): void {
-    const wire = this.#wires.get(id);
-    if (wire === undefined || this.#stopped) return;
+    const link = this.#wires.get(id);
+    if (link === undefined || this.#stopped) return;
     const now = this.#now();
-    for (const ask of this.#picker.fill(id, now, this.#limit.room(BLOCK_BYTES, now))) this.#ask(wire, ask);
+    const asks = this.#picker.fill(id, now, this.#limit.room(BLOCK_BYTES, now));
+    if (asks.length > 0) link.batch.begin();
+    for (const ask of asks) this.#ask(link.wire, ask);
   }
 
   #ask(wire: Wire, ask: Ask): void {
@@ -207,6 +210,6 @@ export class Download {
   }
 
   #cancel(asks: readonly Ask[]): void {
-    for (const ask of asks) this.#wires.get(ask.wire)?.cancel(ask.piece, ask.offset, ask.length);
+    for (const ask of asks) this.#wires.get(ask.wire)?.wire.cancel(ask.piece, ask.offset, ask.length);
   }
 }

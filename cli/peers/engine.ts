@@ -10,6 +10,7 @@ import {
   type ChunkStore,
   type IceServer,
   type ParsedTorrent,
+  type Peer,
   type Torrent,
   WebTorrent,
   type Wire,
@@ -18,7 +19,7 @@ import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "
 import { Download } from "./download.ts";
 import { RateLimit } from "./rates.ts";
 import { Upload } from "./upload.ts";
-import { capMessages, parseWithoutCopying } from "./wire.ts";
+import { Batch, capMessages, parseWithoutCopying } from "./wire.ts";
 import { gatherWithoutWaiting } from "./webrtc.ts";
 
 export interface SwarmOptions {
@@ -300,8 +301,9 @@ class TorrentMembership implements Membership {
     const id = this.#nextLink++;
     this.#links.set(id, { wire, host, name: `${address ?? "WebRTC"} (${wire.peerId})` });
     wire.on("close", () => this.#links.delete(id));
-    this.#upload.serve(wire);
-    this.#download?.joined(id, wire, wire.peerId);
+    const batch = new Batch(this.#peerOf(wire)?.conn ?? undefined);
+    this.#upload.serve(wire, batch);
+    this.#download?.joined(id, wire, batch, wire.peerId);
   }
 
   /** Of two connections to one peer both sides must give up the same one: TCP stays, then the lower id's own call. */
@@ -330,10 +332,14 @@ class TorrentMembership implements Membership {
 
   /** Closes the connection, and keeps webtorrent from opening it again. */
   #part(wire: Wire): void {
-    for (const peer of this.#torrent._peers?.values() ?? []) {
-      if (peer.wire === wire) peer.retries = Number.POSITIVE_INFINITY;
-    }
+    const peer = this.#peerOf(wire);
+    if (peer !== undefined) peer.retries = Number.POSITIVE_INFINITY;
     wire.destroy();
+  }
+
+  #peerOf(wire: Wire): Peer | undefined {
+    for (const peer of this.#torrent._peers?.values() ?? []) if (peer.wire === wire) return peer;
+    return undefined;
   }
 
   // --- Trackers ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import { type PieceSpan, pieceOf } from "../../manifests/torrent.ts";
 import type { Torrent, Wire } from "./bittorrent.ts";
 import type { VerifiedPieces } from "./board.ts";
 import type { RateLimit } from "./rates.ts";
+import type { Batch } from "./wire.ts";
 
 interface Request {
   readonly piece: number;
@@ -25,6 +26,7 @@ interface Request {
 /** A peer and what it waits for. */
 interface Line {
   readonly wire: Wire;
+  readonly batch: Batch;
   readonly queue: Request[];
   pumping: boolean;
   /** The socket takes no more for now. */
@@ -74,10 +76,11 @@ export class Upload {
   }
 
   /** Answers the peer's requests until it goes. */
-  serve(wire: Wire): void {
-    const line: Line = { wire, queue: [], pumping: false, blocked: false };
+  serve(wire: Wire, batch: Batch): void {
+    const line: Line = { wire, batch, queue: [], pumping: false, blocked: false };
     this.#lines.add(line);
     wire.piece = (piece, offset, bytes) => {
+      line.batch.begin();
       line.blocked = !sendBlock(wire, piece, offset, bytes);
       this.#sent += bytes.length;
       this.#limit.spend(bytes.length);
@@ -205,18 +208,17 @@ async function readOf(pieces: VerifiedPieces, piece: number, offset: number, byt
   return await read;
 }
 
-/** One write a block instead of two; false when the socket should rest. Counts as bittorrent-protocol would. */
+/** False when the socket should rest. Counts as bittorrent-protocol would. */
 function sendBlock(wire: Wire, piece: number, offset: number, bytes: Uint8Array): boolean {
-  const message = Buffer.allocUnsafe(HEADER_BYTES + bytes.length);
-  const header = new DataView(message.buffer, message.byteOffset);
-  header.setUint32(0, message.length - 4);
+  const header = new DataView(new ArrayBuffer(HEADER_BYTES));
+  header.setUint32(0, HEADER_BYTES - 4 + bytes.length);
   header.setUint8(4, PIECE_MESSAGE);
   header.setUint32(5, piece);
   header.setUint32(9, offset);
-  message.set(bytes, HEADER_BYTES);
   wire.uploaded += bytes.length;
   wire.uploadSpeed(bytes.length);
-  return wire.push(message);
+  wire.push(new Uint8Array(header.buffer));
+  return wire.push(bytes);
 }
 
 function delay(ms: number): Promise<void> {

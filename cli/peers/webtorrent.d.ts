@@ -88,9 +88,16 @@ declare module "webtorrent" {
     close: [];
   }
 
+  /** A TCP socket, or simple-peer's stream over a data channel, which cannot be corked. */
+  export interface Connection {
+    cork?(): void;
+    uncork?(): void;
+  }
+
   /** A peer that may be connected, and is connected again when the connection closes. */
   export interface Peer {
     readonly wire: Wire | null;
+    readonly conn: Connection | null;
     /** Attempts so far; webtorrent gives up after three. */
     retries: number;
   }

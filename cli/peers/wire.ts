@@ -1,6 +1,6 @@
-/** Two things that bittorrent-protocol 5.0.9 leaves open: how much a peer may make us hold, and how often we copy it. */
+/** What bittorrent-protocol 5.0.9 leaves open: how much a peer may make us hold, how often we copy it, how often we write. */
 import { PEER_MESSAGE_BYTES_MAX } from "../../manifests/limits.ts";
-import type { Wire } from "./bittorrent.ts";
+import type { Connection, Wire } from "./bittorrent.ts";
 
 /** Hostile input: a length prefix up to 2 GiB, which the parser would wait for in memory. Such a peer is dropped. */
 export function capMessages(wire: Wire, pieceCount: number): void {
@@ -32,4 +32,25 @@ export function parseWithoutCopying(wire: Wire): void {
     }
     write(bytes.subarray(0, missing), () => write(bytes.subarray(missing), done));
   };
+}
+
+/** Makes one write to the socket of everything that is said in one turn of the event loop. WebRTC has nothing to cork. */
+export class Batch {
+  readonly #connection: Connection | undefined;
+  #open = false;
+
+  constructor(connection: Connection | undefined) {
+    this.#connection = connection;
+  }
+
+  /** What is written from here on goes out together, when the current turn ends. */
+  begin(): void {
+    if (this.#open || this.#connection?.cork === undefined) return;
+    this.#open = true;
+    this.#connection.cork();
+    setImmediate(() => {
+      this.#open = false;
+      this.#connection?.uncork?.();
+    });
+  }
 }

@@ -170,7 +170,7 @@ test("a leech feeds a third player before it is complete itself", async () => {
     const second = board(layout, "second");
     const early = change(second, () => [...first.missing()].length > 0 || first.claimed().length > 0);
     // the third player meets only the leech, which takes its time
-    await enter(first, { announce: [tracker.http, elsewhere.http], downloadLimit: 8 * PIECE });
+    await enter(first, { announce: [tracker.http, elsewhere.http], downloadLimit: 16 * PIECE });
     const fed = await enter(second, { announce: [elsewhere.http] });
     await early;
     await Promise.all([first.complete(), second.complete()]);

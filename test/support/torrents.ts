@@ -27,11 +27,11 @@ export async function writeRelease(root: string, contents: Contents, pieceLength
     hasher.update(bytes);
     files.push({ path: parseSafePath(path), exec: false, ...hasher.finish() });
   }
-  return layoutOf(files, length);
+  return readTorrent(metainfoOf(files, length), sha256, sha1);
 }
 
-/** The layout of the torrent over files that are there already. */
-export async function readRelease(root: string, paths: readonly string[], pieceLength: number): Promise<TorrentLayout> {
+/** The .torrent over files that are there already. */
+export async function torrentOf(root: string, paths: readonly string[], pieceLength: number): Promise<Uint8Array> {
   const hasher = new FileHasher(sha256, pieceLength, sha1);
   const files: TorrentFile[] = [];
   for (const path of paths) {
@@ -40,10 +40,10 @@ export async function readRelease(root: string, paths: readonly string[], pieceL
     }
     files.push({ path: parseSafePath(path), exec: false, ...hasher.finish() });
   }
-  return layoutOf(files, pieceLength);
+  return metainfoOf(files, pieceLength);
 }
 
-function layoutOf(files: readonly TorrentFile[], pieceLength: number): TorrentLayout {
+function metainfoOf(files: readonly TorrentFile[], pieceLength: number): Uint8Array {
   const content = { name: "demo-1.0.0", pieceLength, files, announce: [], webSeeds: [] };
-  return readTorrent(makeTorrent(content, sha256, sha1).metainfo, sha256, sha1);
+  return makeTorrent(content, sha256, sha1).metainfo;
 }
