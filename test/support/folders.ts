@@ -1,9 +1,15 @@
 /** What a folder holds, for comparing an install with the build it came from. */
-import { createHash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
+import pLimit from "p-limit";
+
+/** Files read at once. */
+const READS = 8;
+/** Larger files are streamed. */
+const WHOLE_BYTES_MAX = 1024 * 1024;
 
 /** Path -> "size sha256 [x]" of every file below `root`, the patcher's own folder left out. */
 export async function folderContents(root: string): Promise<Map<string, string>> {
@@ -14,7 +20,8 @@ export async function folderContents(root: string): Promise<Map<string, string>>
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
     .filter((path) => !path.startsWith(".patchswarm"))
     .toSorted();
-  for (const path of paths) contents.set(path, await describe(join(root, path)));
+  const descriptions = await pLimit(READS).map(paths, (path) => describe(join(root, path)));
+  for (const [index, path] of paths.entries()) contents.set(path, descriptions[index] ?? "");
   return contents;
 }
 
@@ -27,7 +34,12 @@ export async function differences(a: string, b: string): Promise<string[]> {
 
 async function describe(path: string): Promise<string> {
   const { size, mode } = await stat(path);
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash);
-  return `${size} ${hash.digest("hex")}${(mode & 0o100) === 0 ? "" : " x"}`;
+  const digest = size <= WHOLE_BYTES_MAX ? hash("sha256", await readFile(path)) : await hashStream(path);
+  return `${size} ${digest}${(mode & 0o100) === 0 ? "" : " x"}`;
+}
+
+async function hashStream(path: string): Promise<string> {
+  const digest = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: WHOLE_BYTES_MAX }), digest);
+  return digest.digest("hex");
 }
