@@ -13,6 +13,8 @@ export interface Env {
   readonly ADMIN_TOKEN: string;
   /** Wraps the online keys and derives the announce-token keys. Secret; losing it means `keys rotate` for every title. */
   readonly KEY_WRAP_SECRET: string;
+  /** Decimal bytes a second: while a player's peers together deliver this, the origin rests. Unset: PEERS_FAST_ENOUGH_BPS. */
+  readonly PEERS_ENOUGH_BPS?: string;
   /** The address of every client, on an edge that listens on loopback only; see client-address.ts. */
   readonly CLIENT_ADDRESS?: string;
 }

@@ -6,6 +6,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { parseTitleName } from "../../manifests/release.ts";
 import { act, verb } from "../command.ts";
 import { startEdge } from "../edge/dev.ts";
+import { parseRate } from "./flags.ts";
 
 export function devCommand(): Command {
   const command = verb("dev", "run an edge on this machine", [
@@ -17,15 +18,21 @@ export function devCommand(): Command {
     .option("--port <number>", "port to listen on; 0 takes a free one", "8787")
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--state <dir>", "folder of its secrets, databases and objects", ".patchswarm-edge")
-    .option("--open-title <name>", "a title whose tracker answers for any info hash");
+    .option("--open-title <name>", "a title whose tracker answers for any info hash")
+    .option(
+      "--peers-enough <rate>",
+      "bytes a second from peers at which a player leaves the origin alone (default 25MB)",
+    );
 
   return act(command, async ({ output, signal }, options) => {
     const openTitle = options["openTitle"] as string | undefined;
+    const peersEnough = parseRate("--peers-enough", options["peersEnough"]);
     const edge = await startEdge({
       host: String(options["host"]),
       port: parsePort(String(options["port"])),
       state: path.resolve(String(options["state"])),
       ...(openTitle === undefined ? {} : { openTitle: parseTitleName(openTitle) }),
+      ...(peersEnough === null ? {} : { peersEnough }),
       onLog: (message) => output.log(message),
     });
     try {

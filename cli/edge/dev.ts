@@ -25,6 +25,8 @@ export interface EdgeOptions {
   readonly state: string;
   /** A title whose tracker answers for any info hash. */
   readonly openTitle?: string;
+  /** The origin rests while a player's peers deliver this, bytes a second; the worker's default when not given. */
+  readonly peersEnough?: number;
   /** The bundled worker, when it is not the one that was built with this program. */
   readonly worker?: string;
   /** Each line the worker logs. */
@@ -111,6 +113,7 @@ async function run(
           ),
           r2Buckets: { [WORKER_SETTINGS.bucketBinding]: WORKER_SETTINGS.bucketName },
           bindings: {
+            ...(options.peersEnough === undefined ? {} : { PEERS_ENOUGH_BPS: String(options.peersEnough) }),
             ADMIN_TOKEN: secrets.adminToken,
             KEY_WRAP_SECRET: secrets.keyWrapSecret,
             ...(loopback ? { CLIENT_ADDRESS: host === "::1" ? host : "127.0.0.1" } : {}),

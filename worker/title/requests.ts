@@ -9,7 +9,7 @@ import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { parseFields, readBody } from "../body.ts";
 import { sha256 } from "../crypto.ts";
-import type { Edge } from "../env.ts";
+import type { Edge, Env } from "../env.ts";
 import { putObject } from "../origin/objects.ts";
 import { flushServed } from "../origin/served.ts";
 import { valueOf } from "./answer.ts";
@@ -95,11 +95,17 @@ export async function join(c: EdgeContext): Promise<Response> {
       announce: [`${protocol}//${tracker}`, `${protocol === "https:" ? "wss:" : "ws:"}//${tracker}`],
       token,
       upload: { allowed: true, limit: null },
-      origin: { fastEnough: PEERS_FAST_ENOUGH_BPS },
+      origin: { fastEnough: peersEnough(c.env) },
     },
     200,
     UNCACHED,
   );
+}
+
+/** What the operator set, or the default when that is no positive number. */
+function peersEnough({ PEERS_ENOUGH_BPS }: Env): number {
+  const set = Number(PEERS_ENOUGH_BPS);
+  return Number.isSafeInteger(set) && set > 0 ? set : PEERS_FAST_ENOUGH_BPS;
 }
 
 /** GET /t/:title/stats -> releases, players now, bytes so far. */
