@@ -54,7 +54,7 @@ export const CHUNK_BYTES_MAX = CHUNK_BYTES_LARGE.max;
 /** BEP 52: the leaves of every Merkle tree, and the unit of a request (BEP 3). */
 export const BLOCK_BYTES = 16 * KIB;
 /** BEP 52: a piece is a power of two and at least one block. */
-export const PIECE_BYTES_MIN = BLOCK_BYTES;
+export const PIECE_BYTES_MIN = 16 * KIB;
 /** Above 4 MiB a piece costs too much to fetch again when one byte was wrong. */
 export const PIECE_BYTES_MAX = 4 * MIB;
 
@@ -258,8 +258,11 @@ export const HASH_JOB_FILES = 256;
 export const ORIGIN_RANGE_BYTES = 8 * MIB;
 /** Bytes we would rather fetch and drop than begin another request: a round trip of 20 ms at 25 Mbit/s. */
 export const ORIGIN_GAP_BYTES = 64 * KIB;
-/** What arrives is handed to a thread in slices of about this many stored bytes; a kill loses at most one a connection. */
+/** What arrives is handed to a thread in slices of this many stored bytes at least; a kill loses one a connection. */
 export const ORIGIN_SLICE_BYTES = MIB;
+/** On a fast line slices grow to what a connection brings in this time, milliseconds, and to this many bytes. */
+export const ORIGIN_SLICE_MS = 100;
+export const ORIGIN_SLICE_BYTES_MAX = 4 * MIB;
 /** Plain bytes one slice may grow to: bounds what a thread holds. zstd on text reaches 10:1. */
 export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
 /** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
@@ -270,8 +273,6 @@ export const SCRAPE_BYTES_MAX = 4 * KIB;
 export const JOIN_BYTES_MAX = 64 * KIB;
 /** Ranged GETs in flight: hides the round trip; more gains nothing over HTTP/1.1 keep-alive to one origin. */
 export const ORIGIN_REQUESTS = 4;
-/** Slices that wait for a thread, in all: times ORIGIN_SLICE_BYTES is the memory they may take. */
-export const LANDING_QUEUE = 16;
 /** Tries of one request before its source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
 export const ORIGIN_TRIES = 6;
 export const ORIGIN_RETRY_MS = 250;

@@ -8,6 +8,8 @@ import {
   ORIGIN_REQUESTS,
   ORIGIN_RETRY_MS,
   ORIGIN_SLICE_BYTES,
+  ORIGIN_SLICE_BYTES_MAX,
+  ORIGIN_SLICE_MS,
   ORIGIN_SLICE_PLAIN_BYTES,
   ORIGIN_TRIES,
   PEERS_PATIENCE_MS,
@@ -193,11 +195,19 @@ class Fetching {
     return originShouldOvertake(swarm, ledger.peerClaims * ledger.pieceLength) ? ledger.claimRun(true, now()) : [];
   }
 
+  /** What one connection brings in ORIGIN_SLICE_MS, within bounds. */
+  #sliceBytes(): number {
+    const { origin, now } = this.#options;
+    const bytesPerMs = (origin?.received ?? 0) / Math.max(now() - this.#started, 1);
+    const wanted = (bytesPerMs / ORIGIN_REQUESTS) * ORIGIN_SLICE_MS;
+    return Math.min(Math.max(wanted, ORIGIN_SLICE_BYTES), ORIGIN_SLICE_BYTES_MAX);
+  }
+
   async #fetchRun(run: readonly LedgerChunk[]): Promise<void> {
     const { ledger, assembly, origin, now } = this.#options;
     const [first] = run;
     if (first === undefined || origin === undefined) return;
-    const slices = cutSlices(run);
+    const slices = cutSlices(run, this.#sliceBytes());
     const landing: Promise<void>[] = [];
     let next = 0;
     try {
@@ -243,8 +253,8 @@ class Fetching {
 /** How many missing contents a failure names. */
 const MISSING_NAMED_MAX = 5;
 
-/** A run of chunks in slices of about ORIGIN_SLICE_BYTES; the gaps between chunks belong to the slice they end in. */
-function cutSlices(run: readonly LedgerChunk[]): { bytes: number; chunks: SliceChunk[] }[] {
+/** A run of chunks in slices of about `wanted` bytes; the gaps between chunks belong to the slice they end in. */
+function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number; chunks: SliceChunk[] }[] {
   const slices: { bytes: number; chunks: SliceChunk[] }[] = [];
   let start = run[0]?.chunk.offset ?? 0;
   let chunks: SliceChunk[] = [];
@@ -253,7 +263,7 @@ function cutSlices(run: readonly LedgerChunk[]): { bytes: number; chunks: SliceC
     chunks.push({ chunk, at: chunk.chunk.offset - start });
     plain += chunk.chunk.size;
     const end = chunk.chunk.offset + chunk.chunk.stored;
-    const isFull = end - start >= ORIGIN_SLICE_BYTES || plain >= ORIGIN_SLICE_PLAIN_BYTES;
+    const isFull = end - start >= wanted || plain >= ORIGIN_SLICE_PLAIN_BYTES;
     if (!isFull && index < run.length - 1) continue;
     slices.push({ bytes: end - start, chunks });
     start = end;

@@ -10,6 +10,7 @@ import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts"
 import type { RateLimit } from "../peers/rates.ts";
 import { VERSION } from "../version.ts";
 import { http, https, type Agents } from "./node-http.ts";
+import { cutStream } from "./slices.ts";
 
 export interface OriginOptions {
   /** Base URLs of the title's edges, the one that answered first; another is used when that one fails. */
@@ -64,39 +65,26 @@ export class Origin {
    * not the range that was asked for), source.interrupted.
    */
   async *read(request: RangeRequest): AsyncGenerator<ArrayBuffer, void, undefined> {
-    const { limit, now, signal } = this.#options;
+    const { limit, now } = this.#options;
+    const onBytes = (bytes: number): number => {
+      this.#received += bytes;
+      limit.spend(bytes);
+      return limit.wait(now());
+    };
     const response = await this.#request(request);
     try {
-      let slice = 0;
-      let buffer = new Uint8Array(request.slices[0] ?? 0);
-      let filled = 0;
-      for await (const part of this.#body(response)) {
-        this.#received += part.length;
-        limit.spend(part.length);
-        for (let at = 0; at < part.length;) {
-          if (slice === request.slices.length) throw this.#broken("more bytes than were asked for");
-          const taken = Math.min(buffer.length - filled, part.length - at);
-          buffer.set(part.subarray(at, at + taken), filled);
-          filled += taken;
-          at += taken;
-          if (filled < buffer.length) continue;
-          yield buffer.buffer;
-          slice += 1;
-          buffer = new Uint8Array(request.slices[slice] ?? 0);
-          filled = 0;
-        }
-        for (let wait = limit.wait(now()); wait > 0; wait = limit.wait(now())) await sleep(wait, signal);
-      }
-      if (slice < request.slices.length) throw this.#broken("fewer bytes than were asked for");
-    } finally {
-      response.destroy();
+      yield* cutStream(response, { lengths: request.slices, onBytes });
+    } catch (cause) {
+      throw this.#unreachable(cause);
     }
   }
 
   /** One range as a whole; for small ones. Throws: as `read`. */
   async readWhole(object: ObjectId, offset: number, bytes: number, fresh: boolean): Promise<Uint8Array<ArrayBuffer>> {
-    for await (const slice of this.read({ object, offset, slices: [bytes], fresh })) return new Uint8Array(slice);
-    throw this.#broken("nothing");
+    let whole = new ArrayBuffer(0);
+    // to its end: a connection that was left in the middle cannot be used again
+    for await (const slice of this.read({ object, offset, slices: [bytes], fresh })) whole = slice;
+    return new Uint8Array(whole);
   }
 
   /** Ask another edge from now on, when there is one. */
@@ -145,14 +133,6 @@ export class Origin {
     throw new Failure("edge.unreachable", { url: this.#base, status });
   }
 
-  async *#body(response: IncomingMessage): AsyncGenerator<Buffer, void, undefined> {
-    try {
-      for await (const part of response) yield part as Buffer;
-    } catch (cause) {
-      throw this.#unreachable(cause);
-    }
-  }
-
   #unreachable(cause: unknown): Failure {
     if (this.#options.signal.aborted) return new Failure("source.interrupted", {}, { cause });
     if (cause instanceof Failure) return cause;
@@ -167,18 +147,4 @@ export class Origin {
   get #idleMs(): number {
     return (this.#options.idleSeconds ?? HTTP_IDLE_TIMEOUT_S) * 1000;
   }
-}
-
-async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      signal.removeEventListener("abort", done);
-      clearTimeout(timer);
-      if (signal.aborted) reject(new Failure("source.interrupted"));
-      else resolve();
-    }
-    signal.addEventListener("abort", done, { once: true });
-    if (signal.aborted) done();
-  });
 }

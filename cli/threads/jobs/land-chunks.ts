@@ -2,7 +2,7 @@
 import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { INFLATE_SLACK_BYTES, inflateInto } from "../inflate.ts";
-import { scratch } from "../scratch.ts";
+import { release, scratch } from "../scratch.ts";
 import { type Placing, placeBytes } from "./place.ts";
 
 /** A chunk inside `stored`. Plain, it follows the one before. */
@@ -43,6 +43,7 @@ export function landChunks({
     else if (!inflateInto(chunk, plain, to, size)) bad.push(index);
     to += size;
   }
+  release(stored);
   if (bad.length > 0) return { value: { bad, hashes: new Uint8Array(0) } };
   return onDisk(() => ({ bad, hashes: placeBytes(plain, placing) }));
 }

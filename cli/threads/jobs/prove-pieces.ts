@@ -5,6 +5,7 @@ import { BLOCK_BYTES } from "../../../manifests/limits.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { sha256 } from "../digests.ts";
+import { release } from "../scratch.ts";
 import { readRuns } from "./copy-runs.ts";
 import { openStaged, writeFully } from "./place.ts";
 
@@ -32,7 +33,13 @@ export function provePieces({
   readonly pieceLength: number;
   readonly pieces: readonly PieceInput[];
 }): OnDisk<boolean[]> {
-  return onDisk(() => pieces.map((piece) => provePiece(piece, pieceLength)));
+  return onDisk(() =>
+    pieces.map((input) => {
+      const isRight = provePiece(input, pieceLength);
+      release(input.piece);
+      return isRight;
+    }),
+  );
 }
 
 function provePiece(input: PieceInput, pieceLength: number): boolean {

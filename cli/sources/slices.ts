@@ -1,0 +1,86 @@
+/**
+ * A stream of bytes -> slices of given lengths, each in memory of its own. Events instead of `for await`: at 64 KiB a
+ * part, a turn of the async machinery for each costs as much as copying it (measured).
+ */
+import type { Readable } from "node:stream";
+
+export interface SliceOptions {
+  readonly lengths: readonly number[];
+  /** Called with each part's size; returns how long to hold the stream back, milliseconds. */
+  readonly onBytes: (bytes: number) => number;
+}
+
+/** Slices that may wait to be taken before the stream is held back. */
+const READY_MAX = 1;
+
+/** The stream did not have as many bytes as the slices together. */
+export class WrongLength extends Error {}
+
+/** Throws: WrongLength, and what the stream throws. The stream is destroyed unless it was read to its end. */
+export async function* cutStream(stream: Readable, { lengths, onBytes }: SliceOptions): AsyncGenerator<ArrayBuffer> {
+  const ready: ArrayBuffer[] = [];
+  let slice = newSlice(lengths[0]);
+  let filled = 0;
+  let count = 0;
+  let wake: (() => void) | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
+  let error: unknown;
+  const flow = (): void => {
+    if (timer === undefined && ready.length <= READY_MAX) stream.resume();
+    else stream.pause();
+  };
+  const end = (cause?: unknown): void => {
+    isOver = true;
+    error ??= cause;
+    wake?.();
+  };
+  stream.on("data", (part: Buffer) => {
+    const wait = onBytes(part.length);
+    for (let at = 0; at < part.length;) {
+      if (count === lengths.length) {
+        end(new WrongLength("more bytes than were asked for"));
+        return;
+      }
+      const taken = Math.min(slice.length - filled, part.length - at);
+      part.copy(slice, filled, at, at + taken);
+      filled += taken;
+      at += taken;
+      if (filled < slice.length) continue;
+      ready.push(slice.buffer);
+      count += 1;
+      slice = newSlice(lengths[count]);
+      filled = 0;
+    }
+    if (wait > 0) {
+      timer = setTimeout(() => {
+        timer = undefined;
+        flow();
+      }, wait);
+    }
+    flow();
+    if (ready.length > 0) wake?.();
+  });
+  stream.on("end", () => end(count < lengths.length ? new WrongLength("fewer bytes than were asked for") : undefined));
+  stream.on("error", end);
+  stream.on("close", () => end(stream.readableEnded ? undefined : new Error("cut off")));
+  try {
+    for (;;) {
+      const next = ready.shift();
+      if (next !== undefined) {
+        yield next;
+        flow();
+      } else if (error !== undefined) throw error;
+      else if (isOver) return;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    clearTimeout(timer);
+    if (!stream.readableEnded) stream.destroy();
+  }
+}
+
+/** Not zeroed: it is filled from end to end, or never seen. */
+function newSlice(bytes = 0): Buffer<ArrayBuffer> {
+  return Buffer.allocUnsafeSlow(bytes);
+}
