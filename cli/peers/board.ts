@@ -79,6 +79,7 @@ export interface Swarm {
   /**
    * Announces and serves what the board has, and fetches what it misses, until `leave`. A board without `claim` is only
    * served. The layout says all there is to know of the torrent; its own trackers and web seeds are not used.
+   * Throws: usage.bad-flag when this swarm is in that torrent already.
    */
   join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership>;
   /** Leaves everything. No socket, timer or claim of ours is left when it resolves. */

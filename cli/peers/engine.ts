@@ -4,7 +4,12 @@
  * title's edge alone: no DHT, no local discovery, no peer exchange, no port mapping.
  */
 import { Failure } from "../../manifests/failures.ts";
-import { PEER_CONNECTIONS_MAX, PEER_LIES_PER_ADDRESS_MAX, PEER_REQUESTS_ACCEPTED } from "../../manifests/limits.ts";
+import {
+  BLOCK_BYTES,
+  PEER_CONNECTIONS_MAX,
+  PEER_LIES_PER_ADDRESS_MAX,
+  PEER_REQUESTS_ACCEPTED,
+} from "../../manifests/limits.ts";
 import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import {
   type ChunkStore,
@@ -83,6 +88,10 @@ class TorrentSwarm implements Swarm {
 
   async join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership> {
     if (board.layout.pieceCount === 0) return NO_SWARM;
+    const { infohash } = board.layout;
+    if ([...this.#memberships].some((membership) => membership.infohash === infohash)) {
+      throw new Failure("usage.bad-flag", { found: "the same release twice", infohash });
+    }
     const membership = new TorrentMembership(this.#client, board, terms, this.#options, () =>
       this.#memberships.delete(membership),
     );
@@ -110,6 +119,7 @@ const NO_SWARM: Membership = {
 
 interface Link {
   readonly wire: Wire;
+  readonly batch: Batch;
   /** Host of the peer, or undefined when WebRTC does not tell. */
   readonly host: string | undefined;
   /** "address (peer id)". */
@@ -118,9 +128,15 @@ interface Link {
 
 /** Seeds that are of no use to each other part this often, milliseconds. */
 const HOUSEKEEPING_MS = 5000;
-/** After a failed announce: first retry, and the longest pause between retries, milliseconds. */
-const ANNOUNCE_RETRY_MS = 5000;
+/** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
+const ANNOUNCE_RETRY_MS = 1000;
 const ANNOUNCE_RETRY_MS_MAX = 120_000;
+
+/** webtorrent's own default, and one for the optimistic unchoke beside it. */
+const UPLOAD_SLOTS_MAX = 10;
+const UPLOAD_SLOTS_MIN = 2;
+/** What a slot should be worth, bytes a second: four blocks. */
+const SLOT_BYTES_PER_SECOND = 4 * BLOCK_BYTES;
 
 class TorrentMembership implements Membership {
   readonly #board: PieceBoard | VerifiedPieces;
@@ -135,7 +151,7 @@ class TorrentMembership implements Membership {
   readonly #liesByHost = new Map<string, number>();
   readonly #onLeft: () => void;
   readonly #housekeeping: NodeJS.Timeout;
-  readonly #stopListening: () => void;
+  #stopListening = (): void => {};
   #announceRetry: NodeJS.Timeout | undefined;
   #announceRetryMs = ANNOUNCE_RETRY_MS;
   #nextLink = 0;
@@ -167,6 +183,7 @@ class TorrentMembership implements Membership {
       bitfield: this.#startBitfield(),
       store: UnusedStore,
       storeCacheSlots: 0,
+      uploads: slotsFor(terms.uploadLimit),
       getAnnounceOpts: () => this.#announceFields(),
     });
     // The bitfield is the board's, and the board is proven: nothing is left to check, least of all by SHA-1 in here.
@@ -177,17 +194,22 @@ class TorrentMembership implements Membership {
       this.#announceRetryMs = ANNOUNCE_RETRY_MS;
     });
     this.#upload.watch(this.#torrent);
-    this.#stopListening = board.onChange((change) => {
-      if (change.now === "verified") this.#have(change.piece);
-    });
     this.#housekeeping = setInterval(() => this.#partFromSeeds(), HOUSEKEEPING_MS);
     this.#housekeeping.unref();
   }
 
+  get infohash(): string {
+    return this.#board.layout.infohash;
+  }
+
+  /** Resolves when peers may come. Throws: source.interrupted when left before. */
   async ready(): Promise<void> {
     const torrent = this.#torrent;
     await new Promise<void>((resolve, reject) => {
       torrent.once("ready", () => {
+        this.#stopListening = this.#board.onChange(({ piece, now }) => {
+          if (now === "verified") this.#have(piece);
+        });
         // what was verified since the bitfield was taken
         for (const piece of this.#board.verified()) this.#have(piece);
         // a seed from the start has not "completed" anything (BEP 3)
@@ -195,6 +217,7 @@ class TorrentMembership implements Membership {
         resolve();
       });
       torrent.once("error", reject);
+      torrent.once("close", () => reject(new Failure("source.interrupted")));
     });
     torrent.on("error", (error) => this.#onWarning(error));
   }
@@ -253,7 +276,11 @@ class TorrentMembership implements Membership {
   #have(piece: number): void {
     if (!this.#count(piece)) return;
     this.#torrent._markVerified(piece);
-    for (const { wire } of this.#links.values()) if (!wire.peerPieces.get(piece)) wire.have(piece);
+    for (const { wire, batch } of this.#links.values()) {
+      if (wire.peerPieces.get(piece)) continue;
+      batch.begin();
+      wire.have(piece);
+    }
     if (!this.#isComplete()) return;
     this.#torrent._checkDone();
     this.#partFromSeeds();
@@ -281,13 +308,15 @@ class TorrentMembership implements Membership {
 
   #connected(wire: Wire, address: string | undefined): void {
     const host = hostOf(address);
-    if (this.#liars.has(wire.peerId) || (this.#liesByHost.get(host ?? "") ?? 0) >= PEER_LIES_PER_ADDRESS_MAX) {
+    const isRefused =
+      this.#liars.has(wire.peerId) || (this.#liesByHost.get(host ?? "") ?? 0) >= PEER_LIES_PER_ADDRESS_MAX;
+    if (isRefused || this.#links.size >= PEER_CONNECTIONS_MAX) {
       this.#part(wire);
       return;
     }
     const double = [...this.#links.values()].find((link) => link.wire.peerId === wire.peerId);
     if (double !== undefined) {
-      const worse = host === double.host ? this.#worseOf(wire, double.wire) : wire;
+      const worse = this.#worseOf(wire, double.wire);
       this.#part(worse);
       if (worse === wire) return;
     }
@@ -299,9 +328,9 @@ class TorrentMembership implements Membership {
     if (!this.#terms.allowUpload) wire.unchoke = () => {};
 
     const id = this.#nextLink++;
-    this.#links.set(id, { wire, host, name: `${address ?? "WebRTC"} (${wire.peerId})` });
-    wire.on("close", () => this.#links.delete(id));
     const batch = new Batch(this.#peerOf(wire)?.conn ?? undefined);
+    this.#links.set(id, { wire, batch, host, name: `${plain(address ?? "WebRTC")} (${wire.peerId})` });
+    wire.on("close", () => this.#links.delete(id));
     this.#upload.serve(wire, batch);
     this.#download?.joined(id, wire, batch, wire.peerId);
   }
@@ -322,7 +351,7 @@ class TorrentMembership implements Membership {
       this.#part(link.wire);
     }
     // it left before it was found out: refused when it comes back
-    if (!this.#liars.has(peer)) this.#liars.set(peer, `gone (${peer})`);
+    if (!this.#liars.has(peer)) this.#liars.set(peer, `a peer that left (${peer})`);
   }
 
   #partFromSeeds(): void {
@@ -348,10 +377,13 @@ class TorrentMembership implements Membership {
   #onWarning(warning: Error | string): void {
     this.#options.onWarning?.(typeof warning === "string" ? warning : warning.message);
     if (this.#announceRetry !== undefined || this.#leaving !== undefined) return;
-    this.#announceRetry = setTimeout(() => {
-      this.#announceRetry = undefined;
-      this.#torrent.discovery?.tracker?.update();
-    }, this.#announceRetryMs);
+    this.#announceRetry = setTimeout(
+      () => {
+        this.#announceRetry = undefined;
+        this.#torrent.discovery?.tracker?.update();
+      },
+      this.#announceRetryMs * (0.5 + (this.#options.random ?? Math.random)()),
+    );
     this.#announceRetry.unref();
     this.#announceRetryMs = Math.min(2 * this.#announceRetryMs, ANNOUNCE_RETRY_MS_MAX);
   }
@@ -408,7 +440,18 @@ function isTcp(wire: Wire): boolean {
   return wire.type.startsWith("tcp");
 }
 
-/** "[::ffff:127.0.0.1]:6881" -> "[::ffff:127.0.0.1]". */
+/** How many peers are given to at once: few enough that each gets blocks more often than it takes for stalled. */
+function slotsFor(uploadLimit: number | null): number {
+  if (uploadLimit === null) return UPLOAD_SLOTS_MAX;
+  return Math.min(Math.max(Math.floor(uploadLimit / SLOT_BYTES_PER_SECOND), UPLOAD_SLOTS_MIN), UPLOAD_SLOTS_MAX);
+}
+
+/** "127.0.0.1:6881" -> "127.0.0.1"; the same for a peer that called us over a socket of both families. */
 function hostOf(address: string | undefined): string | undefined {
-  return address?.slice(0, address.lastIndexOf(":"));
+  return address === undefined ? undefined : plain(address.slice(0, address.lastIndexOf(":")));
+}
+
+/** An IPv4 address in IPv6 clothes, undressed. */
+function plain(address: string): string {
+  return address.replace(/^\[?::ffff:([0-9.]+)\]?/i, "$1");
 }

@@ -258,6 +258,33 @@ test("two torrents share one port, and leaving one keeps the other", async () =>
   expect(await differences(join(root, "two"), join(root, "leech"))).toEqual([]);
 });
 
+test("an install is shared once, a port is opened once", async () => {
+  const { layout } = await release(ODD_NAMES);
+  const swarm = await createSwarm();
+  swarms.push(swarm);
+  const terms: SwarmTerms = { announce: [], uploadLimit: null, downloadLimit: null, allowUpload: true };
+  await swarm.join(board(layout, "seed", "all"), terms);
+  await expect(swarm.join(board(layout, "seed", "all"), terms)).rejects.toMatchObject({ code: "usage.bad-flag" });
+  const port = await freePort();
+  swarms.push(await createSwarm({ port }));
+  await expect(createSwarm({ port })).rejects.toMatchObject({ code: "swarm.no-port" });
+});
+
+test("a tracker that is away when a seed joins hears of it when it is back", async () => {
+  const { layout } = await release(ODD_NAMES);
+  const away = await startTracker();
+  await away.close();
+  const warned = new Promise<void>((resolve) => {
+    void enter(board(layout, "seed", "all"), { announce: [away.http] }, { onWarning: () => resolve() });
+  });
+  await warned;
+  const back = await startTracker(Number(new URL(away.http).port));
+  const wanted = board(layout, "leech");
+  await enter(wanted, { announce: [back.http] });
+  await wanted.complete();
+  await back.close();
+});
+
 test("a peer that announces a message of 1 GiB is dropped, at the handshake and after it", async () => {
   const { layout } = await release(ODD_NAMES);
   const port = await freePort();

@@ -19,16 +19,17 @@ interface TrackerModule {
   };
 }
 
-export async function startTracker(): Promise<TestTracker> {
+/** @param port  0: any free one */
+export async function startTracker(port = 0): Promise<TestTracker> {
   const name: string = "bittorrent-tracker";
   const { Server } = (await import(name)) as TrackerModule;
   const server = new Server({ udp: false, http: true, ws: true, stats: false });
-  server.listen(0, "127.0.0.1");
+  server.listen(port, "127.0.0.1");
   await once(server, "listening");
-  const { port } = server.http.address();
+  const bound = server.http.address().port;
   return {
-    http: `http://127.0.0.1:${port}/announce`,
-    ws: (player) => `ws://127.0.0.1:${port}/?${player}`,
+    http: `http://127.0.0.1:${bound}/announce`,
+    ws: (player) => `ws://127.0.0.1:${bound}/?${player}`,
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }
