@@ -85,7 +85,7 @@ export const FAILURES = {
   "edge.deploy-failed": {
     family: "unavailable",
     status: 502,
-    title: "wrangler could not take a step of the deployment",
+    title: "Wrangler could not take a step of the deployment",
     remedy: "Its own words are above; sign in with `npx wrangler login`, or set CLOUDFLARE_API_TOKEN.",
   },
   "edge.not-installed": {
