@@ -17,7 +17,6 @@
 import {
   equalBytes,
   SHA256_BYTES,
-  toHex,
   type ChunkId,
   type ObjectId,
   type PiecesRoot,
@@ -641,8 +640,8 @@ export class Ledger {
     // with a layer, which hashes up to the root, each piece is proven by itself
     if (build.layer !== undefined) this.#prove(piece);
     if (build.unhashed > 0) return true;
-    const root = toHex(rootOfLayer(build.hashes, this.pieceLength, build.size, this.#sha256));
-    if (root !== build.root) return false;
+    const root = rootOfLayer(build.hashes, this.pieceLength, build.size, this.#sha256);
+    if (!Buffer.from(build.root, "hex").equals(root)) return false;
     for (const each of this.piecesOf(index)) this.#prove(each);
     build.built = true;
     this.#unbuilt -= 1;

@@ -3,7 +3,6 @@
  * plan, check the disk, stage (local bytes, peers and origin at once), commit. Whatever happens before the commit, the
  * install is the old release; whatever happens once its journal is written, it will be the new one.
  */
-import { chunkSizesFor } from "../../manifests/chunker.ts";
 import { toHex, type ChunkId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { CHUNK_BYTES, CHUNK_BYTES_LARGE, TREE_BYTES_MAX } from "../../manifests/limits.ts";
@@ -294,14 +293,12 @@ class Session {
     const unknown = [...have.files.values()]
       .filter(({ root, size }) => size > 0 && (root === null || !this.#recipes.has(root)))
       .map(({ path }) => path);
-    const sizes = chunkSizesFor(this.#target.release.bytes);
-    const cut = await chunkFiles({ install: this.#install, signal: this.#world.signal }, unknown, sizes);
-    return findLocalChunks(
-      toBuild.flatMap(({ root }) => recipeOf(root)?.chunks ?? []),
-      have,
-      this.#recipes,
-      cut,
-    );
+    const wanted = toBuild.flatMap(({ root }) => recipeOf(root)?.chunks ?? []);
+    // a title keeps the chunk sizes it began with, whatever it has grown to: the chunks themselves tell
+    const isLarge = wanted.some(({ size }) => size > CHUNK_BYTES.max);
+    const world = { install: this.#install, signal: this.#world.signal };
+    const cut = await chunkFiles(world, unknown, isLarge ? CHUNK_BYTES_LARGE : CHUNK_BYTES);
+    return findLocalChunks(wanted, have, this.#recipes, cut);
   }
 
   /** Throws: install.no-space, before the first byte is written. */

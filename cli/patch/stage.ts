@@ -2,15 +2,17 @@
  * The first phase: every new content is put together beside the install and proven there. What the install holds is
  * copied while the rest is fetched. Nothing of the old release is touched.
  */
-import { constants } from "node:fs";
-import { chmod, copyFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import pLimit from "p-limit";
 import type { PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Content, Plan } from "../../manifests/plan.ts";
 import type { Output } from "../output.ts";
 import type { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
+import type { FileCopy } from "../threads/jobs/copy-files.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure, Assembly } from "./assembly.ts";
 import { fetchMissing } from "./fetch.ts";
 import type { Install } from "./install.ts";
@@ -42,8 +44,8 @@ export interface Staged {
   readonly looks: ReadonlyMap<PiecesRoot, Seen>;
 }
 
-/** File operations at once; libuv has four threads for them. */
-const FILES_AT_ONCE = 8;
+/** Files copied in one job. */
+const COPY_JOB_FILES = 64;
 const PLAIN_MODE = 0o666;
 const EXEC_MODE = 0o777;
 /** Asking for it sets it for a moment, so once is enough. */
@@ -85,15 +87,14 @@ async function copyWhole({ install, plan, pieceLength, signal }: StageOptions): 
   for (const { root, size, places, source } of plan.contents) {
     if (source.how === "copy") copies.push({ from: source.from, root, size, exec: places[0].exec });
   }
-  const limit = pLimit(FILES_AT_ONCE);
-  await Promise.all(
-    copies.map(({ from, root, exec }) =>
-      limit(() => copyAs(install.file(from), install.staged(root), exec, undefined)),
-    ),
+  const gone = await copyFiles(
+    copies.map(({ from, root, exec }) => {
+      return { from: install.file(from), to: install.staged(root), mode: modeOf(exec) & ~UMASK };
+    }),
   );
   const staged = copies.map(({ root, size }) => ({ path: root, at: install.staged(root), size }));
   const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, staged);
-  return copies.filter(({ root }) => roots.get(root) !== root).map(({ from }) => from);
+  return copies.filter(({ root }, index) => gone.has(index) || roots.get(root) !== root).map(({ from }) => from);
 }
 
 async function build(options: StageOptions, contents: readonly Content[], looks: Map<PiecesRoot, Seen>): Promise<void> {
@@ -173,23 +174,33 @@ function localBytes(contents: readonly Content[]): number {
   return [...chunks.values()].reduce((sum, size) => sum + size, 0);
 }
 
-/** A content with several places gets a file for each; the disk shares the blocks where it can. */
+/** A content with several places gets a file for each. */
 async function copyToOtherPlaces(install: Install, contents: readonly Content[]): Promise<void> {
-  const limit = pLimit(FILES_AT_ONCE);
-  const copies = contents.flatMap(({ root, places, source }) =>
-    places.slice(1).map(({ exec }, index) => {
-      const from = source.how === "move" ? install.file(source.from) : install.staged(root);
-      const fromExec = source.how === "move" ? undefined : places[0].exec;
-      return limit(() => copyAs(from, install.staged(root, index + 1), exec, fromExec));
-    }),
-  );
-  await Promise.all(copies);
+  const copies = contents.flatMap(({ root, places, source }) => {
+    const from = source.how === "move" ? install.file(source.from) : install.staged(root);
+    return places.slice(1).map(({ exec }, index) => {
+      const isSame = source.how !== "move" && exec === places[0].exec;
+      return { from, to: install.staged(root, index + 1), mode: isSame ? undefined : modeOf(exec) & ~UMASK };
+    });
+  });
+  const gone = await copyFiles(copies);
+  const [first] = gone;
+  if (first !== undefined)
+    throw new Failure("install.damaged", { file: copies[first]?.from, reason: "gone meanwhile" });
 }
 
-/** Copies content; the mode comes along, so it is set only where it has to be another. */
-async function copyAs(from: string, to: string, exec: boolean, fromExec: boolean | undefined): Promise<void> {
-  await copyFile(from, to, constants.COPYFILE_FICLONE);
-  if (exec !== fromExec) await chmod(to, modeOf(exec) & ~UMASK);
+/** Copies in threads. Returns those whose source is gone. */
+async function copyFiles(copies: readonly FileCopy[]): Promise<Set<number>> {
+  const limit = pLimit(2 * threadCount());
+  const gone = new Set<number>();
+  const starts = Array.from({ length: Math.ceil(copies.length / COPY_JOB_FILES) }, (_, job) => job * COPY_JOB_FILES);
+  const run = async (start: number): Promise<void> => {
+    const { value = [], error } = await runJob("copyFiles", copies.slice(start, start + COPY_JOB_FILES));
+    if (error !== undefined) throw diskFailure(error);
+    for (const index of value) gone.add(start + index);
+  };
+  await Promise.all(starts.map((start) => limit(() => run(start))));
+  return gone;
 }
 
 function modeOf(exec: boolean): number {

@@ -2,6 +2,7 @@
 export { ping } from "./jobs/ping.ts";
 export { checkChunks } from "./jobs/check-chunks.ts";
 export { chunkFile } from "./jobs/chunk-file.ts";
+export { copyFiles } from "./jobs/copy-files.ts";
 export { copyRuns } from "./jobs/copy-runs.ts";
 export { hashPieces } from "./jobs/hash-pieces.ts";
 export { landChunks } from "./jobs/land-chunks.ts";
