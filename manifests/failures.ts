@@ -152,7 +152,8 @@ export const FAILURES = {
     family: "usage",
     status: 400,
     title: "Not a name that can be used",
-    remedy: "Names take lowercase letters, digits and hyphens; versions also capitals, dots, plus signs and underscores.",
+    remedy:
+      "Names take lowercase letters, digits and hyphens; versions also capitals, dots, plus signs and underscores.",
   },
   "object.bad-name": {
     family: "usage",
