@@ -1,30 +1,13 @@
 /**
  * A swarm over webtorrent: it finds peers through the trackers, connects, shakes hands and chokes. Which blocks to ask
- * (download.ts, picker.ts), what to believe (the board) and what to serve (upload.ts) is ours. Peers come from the
- * title's edge alone: no DHT, no local discovery, no peer exchange, no port mapping.
+ * (download.ts, picker.ts), what to believe (the board), what to serve (upload.ts) and whom to keep (membership.ts) is
+ * ours. Peers come from the title's edge alone: no DHT, no local discovery, no peer exchange, no port mapping.
  */
 import { Failure } from "../../manifests/failures.ts";
-import {
-  BLOCK_BYTES,
-  PEER_CONNECTIONS_MAX,
-  PEER_LIES_PER_ADDRESS_MAX,
-  PEER_REQUESTS_ACCEPTED,
-} from "../../manifests/limits.ts";
-import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
-import {
-  type ChunkStore,
-  type IceServer,
-  type ParsedTorrent,
-  type Peer,
-  type Torrent,
-  WebTorrent,
-  type Wire,
-} from "./bittorrent.ts";
+import { PEER_CONNECTIONS_MAX } from "../../manifests/limits.ts";
+import { type IceServer, WebTorrent } from "./bittorrent.ts";
 import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "./board.ts";
-import { Download } from "./download.ts";
-import { RateLimit } from "./rates.ts";
-import { Upload } from "./upload.ts";
-import { Batch, capMessages, parseWithoutCopying } from "./wire.ts";
+import { type MembershipWorld, TorrentMembership } from "./membership.ts";
 import { gatherWithoutWaiting } from "./webrtc.ts";
 
 export interface SwarmOptions {
@@ -72,14 +55,17 @@ async function listening(client: WebTorrent, port: number): Promise<void> {
 
 class TorrentSwarm implements Swarm {
   readonly #client: WebTorrent;
-  readonly #options: SwarmOptions;
+  readonly #world: MembershipWorld;
   readonly #memberships = new Set<TorrentMembership>();
 
-  constructor(client: WebTorrent, options: SwarmOptions) {
+  constructor(
+    client: WebTorrent,
+    { onWarning = () => {}, now = () => performance.now(), random = Math.random }: SwarmOptions,
+  ) {
     this.#client = client;
-    this.#options = options;
+    this.#world = { onWarning, now, random };
     // after listening, errors concern single peers and torrents, which are told themselves
-    client.on("error", (error) => options.onWarning?.(error.message));
+    client.on("error", (error) => onWarning(error.message));
   }
 
   get peerId(): string {
@@ -92,11 +78,16 @@ class TorrentSwarm implements Swarm {
     if ([...this.#memberships].some((membership) => membership.infohash === infohash)) {
       throw new Failure("usage.bad-flag", { found: "the same release twice", infohash });
     }
-    const membership = new TorrentMembership(this.#client, board, terms, this.#options, () =>
+    const membership = new TorrentMembership(this.#client, board, terms, this.#world, () =>
       this.#memberships.delete(membership),
     );
     this.#memberships.add(membership);
-    await membership.ready();
+    try {
+      await membership.ready();
+    } catch (error) {
+      await membership.leave();
+      throw error;
+    }
     return membership;
   }
 
@@ -116,342 +107,3 @@ const NO_SWARM: Membership = {
   badPeers: () => [],
   leave: async () => {},
 };
-
-interface Link {
-  readonly wire: Wire;
-  readonly batch: Batch;
-  /** Host of the peer, or undefined when WebRTC does not tell. */
-  readonly host: string | undefined;
-  /** "address (peer id)". */
-  readonly name: string;
-}
-
-/** Seeds that are of no use to each other part this often, milliseconds. */
-const HOUSEKEEPING_MS = 5000;
-/** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
-const ANNOUNCE_RETRY_MS = 1000;
-const ANNOUNCE_RETRY_MS_MAX = 120_000;
-
-/** webtorrent's own default, and one for the optimistic unchoke beside it. */
-const UPLOAD_SLOTS_MAX = 10;
-const UPLOAD_SLOTS_MIN = 2;
-/** What a slot should be worth, bytes a second: four blocks. */
-const SLOT_BYTES_PER_SECOND = 4 * BLOCK_BYTES;
-
-class TorrentMembership implements Membership {
-  readonly #board: PieceBoard | VerifiedPieces;
-  readonly #terms: SwarmTerms;
-  readonly #options: SwarmOptions;
-  readonly #peerId: string;
-  readonly #torrent: Torrent;
-  readonly #upload: Upload;
-  readonly #download: Download | undefined;
-  readonly #links = new Map<number, Link>();
-  readonly #liars = new Map<string, string>();
-  readonly #liesByHost = new Map<string, number>();
-  readonly #onLeft: () => void;
-  readonly #housekeeping: NodeJS.Timeout;
-  #stopListening = (): void => {};
-  #announceRetry: NodeJS.Timeout | undefined;
-  #announceRetryMs = ANNOUNCE_RETRY_MS;
-  #nextLink = 0;
-  #verifiedCount = 0;
-  #verifiedBytes = 0;
-  #leaving: Promise<void> | undefined;
-
-  constructor(
-    client: WebTorrent,
-    board: PieceBoard | VerifiedPieces,
-    terms: SwarmTerms,
-    options: SwarmOptions,
-    onLeft: () => void,
-  ) {
-    const now = options.now ?? (() => performance.now());
-    this.#board = board;
-    this.#terms = terms;
-    this.#options = options;
-    this.#peerId = client.peerId;
-    this.#onLeft = onLeft;
-    this.#upload = new Upload(board, new RateLimit(terms.uploadLimit, now()), now);
-    this.#download = isFetching(board)
-      ? new Download(board, new RateLimit(terms.downloadLimit, now()), now, options.random ?? Math.random, {
-          lied: (peer) => this.#expel(peer),
-        })
-      : undefined;
-    this.#torrent = client.add(parsedTorrent(board.layout, terms.announce), {
-      deselect: true,
-      bitfield: this.#startBitfield(),
-      store: UnusedStore,
-      storeCacheSlots: 0,
-      uploads: slotsFor(terms.uploadLimit),
-      getAnnounceOpts: () => this.#announceFields(),
-    });
-    // The bitfield is the board's, and the board is proven: nothing is left to check, least of all by SHA-1 in here.
-    this.#torrent._verifyPieces = (done) => done(null);
-    this.#torrent.on("wire", (wire, address) => this.#connected(wire, address));
-    this.#torrent.on("warning", (warning) => this.#onWarning(warning));
-    this.#torrent.on("trackerAnnounce", () => {
-      this.#announceRetryMs = ANNOUNCE_RETRY_MS;
-    });
-    this.#upload.watch(this.#torrent);
-    this.#housekeeping = setInterval(() => this.#partFromSeeds(), HOUSEKEEPING_MS);
-    this.#housekeeping.unref();
-  }
-
-  get infohash(): string {
-    return this.#board.layout.infohash;
-  }
-
-  /** Resolves when peers may come. Throws: source.interrupted when left before. */
-  async ready(): Promise<void> {
-    const torrent = this.#torrent;
-    await new Promise<void>((resolve, reject) => {
-      torrent.once("ready", () => {
-        this.#stopListening = this.#board.onChange(({ piece, now }) => {
-          if (now === "verified") this.#have(piece);
-        });
-        // what was verified since the bitfield was taken
-        for (const piece of this.#board.verified()) this.#have(piece);
-        // a seed from the start has not "completed" anything (BEP 3)
-        if (this.#isComplete()) torrent.done = true;
-        resolve();
-      });
-      torrent.once("error", reject);
-      torrent.once("close", () => reject(new Failure("source.interrupted")));
-    });
-    torrent.on("error", (error) => this.#onWarning(error));
-  }
-
-  peers(): { readonly connected: number; readonly unchoked: number } {
-    const wires = [...this.#links.values()].map((link) => link.wire);
-    return { connected: wires.length, unchoked: wires.filter((wire) => !wire.peerChoking).length };
-  }
-
-  rate(): number {
-    return this.#download?.rate() ?? 0;
-  }
-
-  downloaded(): number {
-    return this.#download?.received ?? 0;
-  }
-
-  uploaded(): number {
-    return this.#upload.sent;
-  }
-
-  badPeers(): readonly string[] {
-    return [...this.#liars.values()];
-  }
-
-  leave(): Promise<void> {
-    this.#leaving ??= this.#leave();
-    return this.#leaving;
-  }
-
-  async #leave(): Promise<void> {
-    clearInterval(this.#housekeeping);
-    clearTimeout(this.#announceRetry);
-    this.#stopListening();
-    this.#download?.stop();
-    if (!this.#torrent.destroyed) {
-      await new Promise<void>((resolve) => this.#torrent.destroy(undefined, () => resolve()));
-    }
-    this.#onLeft();
-  }
-
-  // --- Pieces ------------------------------------------------------------------------------------------------------
-
-  readonly #had = new Set<number>();
-
-  /** One bit a piece, the first one in the highest bit (BEP 3 "bitfield"). */
-  #startBitfield(): Uint8Array {
-    const bitfield = new Uint8Array(Math.ceil(this.#board.layout.pieceCount / 8));
-    for (const piece of this.#board.verified()) {
-      bitfield[piece >> 3] = (bitfield[piece >> 3] ?? 0) | (0x80 >> (piece & 7));
-      this.#count(piece);
-    }
-    return bitfield;
-  }
-
-  #have(piece: number): void {
-    if (!this.#count(piece)) return;
-    this.#torrent._markVerified(piece);
-    for (const { wire, batch } of this.#links.values()) {
-      if (wire.peerPieces.get(piece)) continue;
-      batch.begin();
-      wire.have(piece);
-    }
-    if (!this.#isComplete()) return;
-    this.#torrent._checkDone();
-    this.#partFromSeeds();
-  }
-
-  /** False when it was counted before. */
-  #count(piece: number): boolean {
-    if (this.#had.has(piece)) return false;
-    this.#had.add(piece);
-    this.#verifiedCount++;
-    this.#verifiedBytes += pieceOf(this.#board.layout, piece).bytes;
-    return true;
-  }
-
-  #isComplete(): boolean {
-    return this.#verifiedCount === this.#board.layout.pieceCount;
-  }
-
-  #announceFields(): { uploaded: number; downloaded: number; left: number } {
-    const total = this.#board.layout.files.reduce((sum, file) => sum + file.size, 0);
-    return { uploaded: this.#upload.sent, downloaded: this.downloaded(), left: total - this.#verifiedBytes };
-  }
-
-  // --- Peers -------------------------------------------------------------------------------------------------------
-
-  #connected(wire: Wire, address: string | undefined): void {
-    const host = hostOf(address);
-    const isRefused =
-      this.#liars.has(wire.peerId) || (this.#liesByHost.get(host ?? "") ?? 0) >= PEER_LIES_PER_ADDRESS_MAX;
-    if (isRefused || this.#links.size >= PEER_CONNECTIONS_MAX) {
-      this.#part(wire);
-      return;
-    }
-    const double = [...this.#links.values()].find((link) => link.wire.peerId === wire.peerId);
-    if (double !== undefined) {
-      const worse = this.#worseOf(wire, double.wire);
-      this.#part(worse);
-      if (worse === wire) return;
-    }
-    capMessages(wire, this.#board.layout.pieceCount);
-    parseWithoutCopying(wire);
-    // The metadata exchange (BEP 9) would decode and encode the whole info for every peer; the edge has the .torrent.
-    delete wire.extendedHandshake["metadata_size"];
-    wire.extendedHandshake["reqq"] = PEER_REQUESTS_ACCEPTED;
-    if (!this.#terms.allowUpload) wire.unchoke = () => {};
-
-    const id = this.#nextLink++;
-    const batch = new Batch(this.#peerOf(wire)?.conn ?? undefined);
-    this.#links.set(id, { wire, batch, host, name: `${plain(address ?? "WebRTC")} (${wire.peerId})` });
-    wire.on("close", () => this.#links.delete(id));
-    this.#upload.serve(wire, batch);
-    this.#download?.joined(id, wire, batch, wire.peerId);
-  }
-
-  /** Of two connections to one peer both sides must give up the same one: TCP stays, then the lower id's own call. */
-  #worseOf(a: Wire, b: Wire): Wire {
-    if (isTcp(a) !== isTcp(b)) return isTcp(a) ? b : a;
-    const callerA = a.type.endsWith("Outgoing") ? this.#peerId : a.peerId;
-    const callerB = b.type.endsWith("Outgoing") ? this.#peerId : b.peerId;
-    return callerA <= callerB ? b : a;
-  }
-
-  #expel(peer: string): void {
-    for (const link of this.#links.values()) {
-      if (link.wire.peerId !== peer) continue;
-      this.#liars.set(peer, link.name);
-      if (link.host !== undefined) this.#liesByHost.set(link.host, (this.#liesByHost.get(link.host) ?? 0) + 1);
-      this.#part(link.wire);
-    }
-    // it left before it was found out: refused when it comes back
-    if (!this.#liars.has(peer)) this.#liars.set(peer, `a peer that left (${peer})`);
-  }
-
-  #partFromSeeds(): void {
-    if (!this.#isComplete()) return;
-    for (const { wire } of this.#links.values()) if (wire.isSeeder === true) this.#part(wire);
-  }
-
-  /** Closes the connection, and keeps webtorrent from opening it again. */
-  #part(wire: Wire): void {
-    const peer = this.#peerOf(wire);
-    if (peer !== undefined) peer.retries = Number.POSITIVE_INFINITY;
-    wire.destroy();
-  }
-
-  #peerOf(wire: Wire): Peer | undefined {
-    for (const peer of this.#torrent._peers?.values() ?? []) if (peer.wire === wire) return peer;
-    return undefined;
-  }
-
-  // --- Trackers ----------------------------------------------------------------------------------------------------
-
-  /** Trackers warn when they cannot be reached; webtorrent would ask again only after its interval. */
-  #onWarning(warning: Error | string): void {
-    this.#options.onWarning?.(typeof warning === "string" ? warning : warning.message);
-    if (this.#announceRetry !== undefined || this.#leaving !== undefined) return;
-    this.#announceRetry = setTimeout(
-      () => {
-        this.#announceRetry = undefined;
-        this.#torrent.discovery?.tracker?.update();
-      },
-      this.#announceRetryMs * (0.5 + (this.#options.random ?? Math.random)()),
-    );
-    this.#announceRetry.unref();
-    this.#announceRetryMs = Math.min(2 * this.#announceRetryMs, ANNOUNCE_RETRY_MS_MAX);
-  }
-}
-
-function isFetching(board: PieceBoard | VerifiedPieces): board is PieceBoard {
-  return "claim" in board;
-}
-
-/** What webtorrent needs to know: sizes and names to announce under. Files, hashes and padding are our business. */
-function parsedTorrent(layout: TorrentLayout, announce: readonly string[]): ParsedTorrent {
-  const length = layout.pieceCount * layout.pieceLength;
-  return {
-    infoHash: layout.infohash,
-    info: {},
-    name: layout.name,
-    announce: [...announce],
-    urlList: [],
-    files: [{ path: layout.name, name: layout.name, length, offset: 0 }],
-    length,
-    pieceLength: layout.pieceLength,
-    lastPieceLength: layout.pieceLength,
-    pieces: Array.from({ length: layout.pieceCount }, () => ""),
-  };
-}
-
-/**
- * webtorrent wants a store to serve from. It is never asked for anything we use: its answer to a request is lost, ours
- * (upload.ts, on the same event) counts.
- */
-class UnusedStore implements ChunkStore {
-  readonly chunkLength: number;
-
-  constructor(pieceLength: number) {
-    this.chunkLength = pieceLength;
-  }
-
-  get(): void {}
-
-  put(_piece: number, _bytes: Uint8Array, done: (error: Error | null) => void): void {
-    done(null);
-  }
-
-  close(done: (error: Error | null) => void): void {
-    done(null);
-  }
-
-  destroy(done: (error: Error | null) => void): void {
-    done(null);
-  }
-}
-
-function isTcp(wire: Wire): boolean {
-  return wire.type.startsWith("tcp");
-}
-
-/** How many peers are given to at once: few enough that each gets blocks more often than it takes for stalled. */
-function slotsFor(uploadLimit: number | null): number {
-  if (uploadLimit === null) return UPLOAD_SLOTS_MAX;
-  return Math.min(Math.max(Math.floor(uploadLimit / SLOT_BYTES_PER_SECOND), UPLOAD_SLOTS_MIN), UPLOAD_SLOTS_MAX);
-}
-
-/** "127.0.0.1:6881" -> "127.0.0.1"; the same for a peer that called us over a socket of both families. */
-function hostOf(address: string | undefined): string | undefined {
-  return address === undefined ? undefined : plain(address.slice(0, address.lastIndexOf(":")));
-}
-
-/** An IPv4 address in IPv6 clothes, undressed. */
-function plain(address: string): string {
-  return address.replace(/^\[?::ffff:([0-9.]+)\]?/i, "$1");
-}

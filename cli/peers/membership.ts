@@ -1,0 +1,326 @@
+/**
+ * Being in one torrent's swarm: whom to keep connected, what to tell whom, and the way of bytes between the wires, the
+ * download and the upload. What webtorrent does not document is used here and in wire.ts, and nowhere else.
+ */
+import { Failure } from "../../manifests/failures.ts";
+import {
+  ANNOUNCE_INTERVAL_MIN_S,
+  BLOCK_BYTES,
+  PEER_CONNECTIONS_MAX,
+  PEER_LIES_PER_ADDRESS_MAX,
+  PEER_REQUESTS_ACCEPTED,
+} from "../../manifests/limits.ts";
+import { pieceOf } from "../../manifests/torrent.ts";
+import { announcedTorrent, UnusedStore } from "./announced-torrent.ts";
+import type { Peer, Torrent, WebTorrent, Wire } from "./bittorrent.ts";
+import type { Membership, PieceBoard, SwarmTerms, VerifiedPieces } from "./board.ts";
+import { Download } from "./download.ts";
+import { RateLimit } from "./rates.ts";
+import { Upload } from "./upload.ts";
+import { Batch, capMessages, parseWithoutCopying } from "./wire.ts";
+
+/** What a membership may use of the world. */
+export interface MembershipWorld {
+  readonly onWarning: (message: string) => void;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+interface Link {
+  readonly wire: Wire;
+  readonly batch: Batch;
+  /** Host of the peer, or undefined when WebRTC does not tell. */
+  readonly host: string | undefined;
+  /** "address (peer id)". */
+  readonly name: string;
+}
+
+/** Seeds that are of no use to each other part this often, milliseconds. */
+const HOUSEKEEPING_MS = 5000;
+/** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
+const ANNOUNCE_RETRY_MS = 1000;
+const ANNOUNCE_RETRY_MS_MAX = 120_000;
+
+/** webtorrent's own default, and one for the optimistic unchoke beside it. */
+const UPLOAD_SLOTS_MAX = 10;
+const UPLOAD_SLOTS_MIN = 2;
+/** What a slot should be worth, bytes a second: four blocks. */
+const SLOT_BYTES_PER_SECOND = 4 * BLOCK_BYTES;
+
+export class TorrentMembership implements Membership {
+  readonly #board: PieceBoard | VerifiedPieces;
+  readonly #terms: SwarmTerms;
+  readonly #world: MembershipWorld;
+  readonly #peerId: string;
+  readonly #torrent: Torrent;
+  readonly #upload: Upload;
+  readonly #download: Download | undefined;
+  readonly #links = new Map<number, Link>();
+  readonly #liars = new Map<string, string>();
+  readonly #liesByHost = new Map<string, number>();
+  readonly #onLeft: () => void;
+  readonly #housekeeping: NodeJS.Timeout;
+  #stopListening = (): void => {};
+  #announceRetry: NodeJS.Timeout | undefined;
+  #announceRetryMs = ANNOUNCE_RETRY_MS;
+  #announcedAt = Number.NEGATIVE_INFINITY;
+  #nextLink = 0;
+  /** Pieces that webtorrent and our peers know we have. */
+  readonly #had = new Set<number>();
+  #hadBytes = 0;
+  #leaving: Promise<void> | undefined;
+
+  constructor(
+    client: WebTorrent,
+    board: PieceBoard | VerifiedPieces,
+    terms: SwarmTerms,
+    world: MembershipWorld,
+    onLeft: () => void,
+  ) {
+    const { now, random } = world;
+    this.#board = board;
+    this.#terms = terms;
+    this.#world = world;
+    this.#peerId = client.peerId;
+    this.#onLeft = onLeft;
+    this.#upload = new Upload(board, new RateLimit(terms.uploadLimit, now()), now);
+    this.#download = isFetching(board)
+      ? new Download(board, new RateLimit(terms.downloadLimit, now()), now, random, {
+          lied: (peer) => this.#expel(peer),
+        })
+      : undefined;
+    this.#torrent = client.add(announcedTorrent(board.layout, terms.announce), {
+      deselect: true,
+      bitfield: this.#startBitfield(),
+      store: UnusedStore,
+      storeCacheSlots: 0,
+      uploads: slotsFor(terms.uploadLimit),
+      getAnnounceOpts: () => this.#announceFields(),
+    });
+    // The bitfield is the board's, and the board is proven: nothing is left to check, least of all by SHA-1 in here.
+    this.#torrent._verifyPieces = (done) => done(null);
+    this.#torrent.on("wire", (wire, address) => this.#connected(wire, address));
+    this.#torrent.on("warning", (warning) => this.#onWarning(warning));
+    this.#torrent.on("trackerAnnounce", () => {
+      this.#announcedAt = now();
+      this.#announceRetryMs = ANNOUNCE_RETRY_MS;
+    });
+    this.#upload.watch(this.#torrent);
+    this.#housekeeping = setInterval(() => this.#partFromSeeds(), HOUSEKEEPING_MS);
+    this.#housekeeping.unref();
+  }
+
+  get infohash(): string {
+    return this.#board.layout.infohash;
+  }
+
+  /** Resolves when peers may come. Throws: source.interrupted when left before. */
+  async ready(): Promise<void> {
+    const torrent = this.#torrent;
+    await new Promise<void>((resolve, reject) => {
+      torrent.once("ready", () => {
+        this.#stopListening = this.#board.onChange(({ piece, now }) => {
+          if (now === "verified") this.#have(piece);
+        });
+        // what was verified since the bitfield was taken
+        for (const piece of this.#board.verified()) this.#have(piece);
+        // a seed from the start has not "completed" anything (BEP 3)
+        if (this.#isComplete()) torrent.done = true;
+        resolve();
+      });
+      torrent.once("error", reject);
+      torrent.once("close", () => reject(new Failure("source.interrupted")));
+    });
+    torrent.on("error", (error) => this.#onWarning(error));
+  }
+
+  peers(): { readonly connected: number; readonly unchoked: number } {
+    const wires = [...this.#links.values()].map((link) => link.wire);
+    return { connected: wires.length, unchoked: wires.filter((wire) => !wire.peerChoking).length };
+  }
+
+  rate(): number {
+    return this.#download?.rate() ?? 0;
+  }
+
+  downloaded(): number {
+    return this.#download?.received ?? 0;
+  }
+
+  uploaded(): number {
+    return this.#upload.sent;
+  }
+
+  badPeers(): readonly string[] {
+    return [...this.#liars.values()];
+  }
+
+  leave(): Promise<void> {
+    this.#leaving ??= this.#leave();
+    return this.#leaving;
+  }
+
+  async #leave(): Promise<void> {
+    clearInterval(this.#housekeeping);
+    clearTimeout(this.#announceRetry);
+    this.#stopListening();
+    this.#download?.stop();
+    if (!this.#torrent.destroyed) {
+      await new Promise<void>((resolve) => this.#torrent.destroy(undefined, () => resolve()));
+    }
+    this.#onLeft();
+  }
+
+  // --- Pieces ------------------------------------------------------------------------------------------------------
+
+  /** One bit a piece, the first one in the highest bit (BEP 3 "bitfield"). */
+  #startBitfield(): Uint8Array {
+    const bitfield = new Uint8Array(Math.ceil(this.#board.layout.pieceCount / 8));
+    for (const piece of this.#board.verified()) {
+      bitfield[piece >> 3] = (bitfield[piece >> 3] ?? 0) | (0x80 >> (piece & 7));
+      this.#count(piece);
+    }
+    return bitfield;
+  }
+
+  #have(piece: number): void {
+    if (!this.#count(piece)) return;
+    this.#torrent._markVerified(piece);
+    for (const { wire, batch } of this.#links.values()) {
+      if (wire.peerPieces.get(piece)) continue;
+      batch.begin();
+      wire.have(piece);
+    }
+    if (!this.#isComplete()) return;
+    this.#torrent._checkDone();
+    this.#partFromSeeds();
+  }
+
+  /** False when it was counted before. */
+  #count(piece: number): boolean {
+    if (this.#had.has(piece)) return false;
+    this.#had.add(piece);
+    this.#hadBytes += pieceOf(this.#board.layout, piece).bytes;
+    return true;
+  }
+
+  #isComplete(): boolean {
+    return this.#had.size === this.#board.layout.pieceCount;
+  }
+
+  #announceFields(): { uploaded: number; downloaded: number; left: number } {
+    const total = this.#board.layout.files.reduce((sum, file) => sum + file.size, 0);
+    return { uploaded: this.#upload.sent, downloaded: this.downloaded(), left: total - this.#hadBytes };
+  }
+
+  // --- Peers -------------------------------------------------------------------------------------------------------
+
+  #connected(wire: Wire, address: string | undefined): void {
+    const host = hostOf(address);
+    const isRefused =
+      this.#liars.has(wire.peerId) || (this.#liesByHost.get(host ?? "") ?? 0) >= PEER_LIES_PER_ADDRESS_MAX;
+    if (isRefused || this.#links.size >= PEER_CONNECTIONS_MAX) {
+      this.#part(wire);
+      return;
+    }
+    const double = [...this.#links.values()].find((link) => link.wire.peerId === wire.peerId);
+    if (double !== undefined) {
+      const worse = this.#worseOf(wire, double.wire);
+      this.#part(worse);
+      if (worse === wire) return;
+    }
+    capMessages(wire, this.#board.layout.pieceCount);
+    parseWithoutCopying(wire);
+    // The metadata exchange (BEP 9) would decode and encode the whole info for every peer; the edge has the .torrent.
+    delete wire.extendedHandshake["metadata_size"];
+    wire.extendedHandshake["reqq"] = PEER_REQUESTS_ACCEPTED;
+    if (!this.#terms.allowUpload) wire.unchoke = () => {};
+
+    const id = this.#nextLink++;
+    const batch = new Batch(this.#peerOf(wire)?.conn ?? undefined);
+    this.#links.set(id, { wire, batch, host, name: `${plain(address ?? "WebRTC")} (${wire.peerId})` });
+    wire.on("close", () => this.#links.delete(id));
+    this.#upload.serve(wire, batch);
+    this.#download?.joined(id, wire, batch, wire.peerId);
+  }
+
+  /** Of two connections to one peer both sides must give up the same one: TCP stays, then the lower id's own call. */
+  #worseOf(a: Wire, b: Wire): Wire {
+    if (isTcp(a) !== isTcp(b)) return isTcp(a) ? b : a;
+    const callerA = a.type.endsWith("Outgoing") ? this.#peerId : a.peerId;
+    const callerB = b.type.endsWith("Outgoing") ? this.#peerId : b.peerId;
+    return callerA <= callerB ? b : a;
+  }
+
+  #expel(peer: string): void {
+    for (const link of this.#links.values()) {
+      if (link.wire.peerId !== peer) continue;
+      this.#liars.set(peer, link.name);
+      if (link.host !== undefined) this.#liesByHost.set(link.host, (this.#liesByHost.get(link.host) ?? 0) + 1);
+      this.#part(link.wire);
+    }
+    // it left before it was found out: refused when it comes back
+    if (!this.#liars.has(peer)) this.#liars.set(peer, `a peer that left (${peer})`);
+  }
+
+  #partFromSeeds(): void {
+    if (!this.#isComplete()) return;
+    for (const { wire } of this.#links.values()) if (wire.isSeeder === true) this.#part(wire);
+  }
+
+  /** Closes the connection, and keeps webtorrent from opening it again. */
+  #part(wire: Wire): void {
+    const peer = this.#peerOf(wire);
+    if (peer !== undefined) peer.retries = Number.POSITIVE_INFINITY;
+    wire.destroy();
+  }
+
+  #peerOf(wire: Wire): Peer | undefined {
+    for (const peer of this.#torrent._peers?.values() ?? []) if (peer.wire === wire) return peer;
+    return undefined;
+  }
+
+  // --- Trackers ----------------------------------------------------------------------------------------------------
+
+  /** Something came to nothing: a tracker that cannot be reached, a WebRTC peer. webtorrent would wait its interval. */
+  #onWarning(warning: Error | string): void {
+    const { now, onWarning, random } = this.#world;
+    onWarning(typeof warning === "string" ? warning : warning.message);
+    if (this.#announceRetry !== undefined || this.#leaving !== undefined) return;
+    // never sooner after an announce that was heard than the tracker allows
+    const allowed = this.#announcedAt + ANNOUNCE_INTERVAL_MIN_S * 1000 - now();
+    const pause = Math.max(allowed, this.#announceRetryMs * (0.5 + random()));
+    this.#announceRetryMs = Math.min(2 * this.#announceRetryMs, ANNOUNCE_RETRY_MS_MAX);
+    this.#announceRetry = setTimeout(() => {
+      this.#announceRetry = undefined;
+      this.#torrent.discovery?.tracker?.update();
+    }, pause);
+    this.#announceRetry.unref();
+  }
+}
+
+function isFetching(board: PieceBoard | VerifiedPieces): board is PieceBoard {
+  return "claim" in board;
+}
+
+function isTcp(wire: Wire): boolean {
+  return wire.type.startsWith("tcp");
+}
+
+/** How many peers are given to at once: few enough that each gets blocks more often than it takes for stalled. */
+function slotsFor(uploadLimit: number | null): number {
+  if (uploadLimit === null) return UPLOAD_SLOTS_MAX;
+  return Math.min(Math.max(Math.floor(uploadLimit / SLOT_BYTES_PER_SECOND), UPLOAD_SLOTS_MIN), UPLOAD_SLOTS_MAX);
+}
+
+/** "127.0.0.1:6881" -> "127.0.0.1"; the same for a peer that called us over a socket of both families. */
+function hostOf(address: string | undefined): string | undefined {
+  return address === undefined ? undefined : plain(address.slice(0, address.lastIndexOf(":")));
+}
+
+/** An IPv4 address in IPv6 clothes, undressed. */
+function plain(address: string): string {
+  return address.replace(/^\[?::ffff:([0-9.]+)\]?/i, "$1");
+}
