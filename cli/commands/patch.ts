@@ -10,7 +10,7 @@ import { patch, SOURCES, type PatchOutcome, type PatchRequest, type PatchWorld }
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { titleOfInstall } from "../trust/title.ts";
-import { parseDuration, parseRate, parseSources } from "./flags.ts";
+import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "./flags.ts";
 import { seedFolders } from "./seed.ts";
 
 export function patchCommand(): Command {
@@ -25,9 +25,9 @@ export function patchCommand(): Command {
     .option("--channel <name>", "the channel to follow")
     .option("--to <version>", "this release instead of the current one")
     .option("--dry-run", "print the plan and change nothing")
-    .option("--sources <list>", `where content may come from: ${SOURCES.join(", ")}`, SOURCES.join(","))
+    .option("--sources <list>", "where bytes may come from; leave one out to forbid it (cost decides the order)", SOURCES.join(","))
     .option("--upload-limit <rate>", "most bytes a second given to peers, such as 500KB; 0 gives nothing")
-    .option("--download-limit <rate>", "most bytes a second taken, such as 5MB")
+    .option("--download-limit <rate>", "most bytes a second taken, such as 5MB; more than 0")
     .option("--seed-for <duration>", "share the install afterwards: seconds, or 10m, 2h", "0");
   return act(command, async (context, flags, [folder = ""]) => {
     const started = performance.now();
@@ -110,7 +110,7 @@ async function parseRequest(folder: string, flags: OptionValues): Promise<PatchR
     dryRun: flags["dryRun"] === true,
     sources: parseSources(String(flags["sources"])),
     uploadLimit: parseRate("--upload-limit", flags["uploadLimit"]),
-    downloadLimit: parseRate("--download-limit", flags["downloadLimit"]),
+    downloadLimit: parseDownloadLimit(flags["downloadLimit"]),
     force: false,
   };
 }

@@ -14,9 +14,10 @@ import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { openStaged, type Placing, type Write } from "../threads/jobs/place.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import type { Install } from "./install.ts";
-import type { CompletePiece, Ledger, LedgerChunk } from "./ledger.ts";
+import type { CompletePiece, Ledger } from "./ledger.ts";
 import { Prover } from "./prover.ts";
 import type { Staging } from "./staging.ts";
+import type { LedgerChunk } from "./wanted-chunks.ts";
 
 /** A chunk and where its stored bytes lie in a slice of a pack. */
 export interface SliceChunk {
@@ -74,7 +75,7 @@ export class Assembly {
     this.#staging = options.staging;
     this.#isExec = options.isExec;
     this.#onBad = options.onBad;
-    this.#prover = new Prover(options.ledger.pieceLength);
+    this.#prover = new Prover(options.ledger.map.pieceLength);
   }
 
   /** Whether something is being copied, written or hashed: what is missing then may not be for long. */
@@ -84,10 +85,11 @@ export class Assembly {
 
   /** Takes over what an earlier run left, as far as it still hashes to what it should. */
   async resume(): Promise<void> {
-    const pieceLength = this.#ledger.pieceLength;
+    const pieceLength = this.#ledger.map.pieceLength;
     const found: { piece: number; span: Span }[] = [];
     for (let build = 0; build < this.#ledger.buildCount; build++) {
-      const { root, size, firstPiece } = this.#ledger.buildAt(build);
+      const { root, size } = this.#ledger.buildAt(build);
+      const firstPiece = this.#ledger.map.firstPieceOf(build);
       for (const run of await this.#staging.earlier(root, size)) {
         const end = run.offset + run.bytes;
         for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
@@ -109,7 +111,7 @@ export class Assembly {
   /** Hashes what needs no bytes at all: pieces that are nothing but holes. */
   async start(): Promise<void> {
     const complete = [...this.#ledger.complete()];
-    for (const build of new Set(complete.map(({ piece }) => this.#ledger.rangeOf(piece).build))) {
+    for (const build of new Set(complete.map(({ piece }) => this.#ledger.map.rangeOf(piece).build))) {
       closeSync(openStaged(this.#stagedFile(build)));
     }
     await this.#hashComplete(complete);
@@ -180,7 +182,7 @@ export class Assembly {
       this.#ledger.releasePiece(piece, false);
       return this.#ledger.isProven(piece);
     }
-    const { build, offset, whole, bytes: length } = this.#ledger.rangeOf(piece);
+    const { build, offset, whole, bytes: length } = this.#ledger.map.rangeOf(piece);
     const proving = this.#prover.prove({
       piece: bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer,
       blocks,
@@ -223,7 +225,7 @@ export class Assembly {
   async #spread(piece: number): Promise<void> {
     const found = this.#ledger.claimRepeats(piece);
     if (found.length === 0) return;
-    const { root } = this.#ledger.buildAt(this.#ledger.rangeOf(piece).build);
+    const { root } = this.#ledger.buildAt(this.#ledger.map.rangeOf(piece).build);
     await this.#copy(
       found.map(({ chunk }) => chunk),
       found.map(({ chunk, offset }) => ({ path: this.#install.staged(root), offset, bytes: chunk.chunk.size })),
@@ -299,16 +301,16 @@ export class Assembly {
       }
       plain += chunk.size;
     }
-    const { pieceLength } = this.#ledger;
+    const { pieceLength } = this.#ledger.map;
     const writes: Write[] = [];
     const pieces: Placing["pieces"][number][] = [];
     const hashed: number[] = [];
     const touched: number[] = [];
     for (const { build, offset, from, bytes } of joinedRuns(runs)) {
       writes.push({ ...this.#stagedFile(build), offset, from, bytes });
-      for (const piece of this.#ledger.piecesIn(build, offset, bytes)) {
+      for (const piece of this.#ledger.map.piecesIn({ build, offset }, bytes)) {
         touched.push(piece);
-        const range = this.#ledger.rangeOf(piece);
+        const range = this.#ledger.map.rangeOf(piece);
         if (range.offset < offset || range.offset + range.bytes > offset + bytes) continue;
         hashed.push(piece);
         pieces.push({ from: from + range.offset - offset, bytes: range.bytes, whole: range.whole });
@@ -320,7 +322,7 @@ export class Assembly {
   /** Pieces whose bytes came in several parts are read back. */
   async #hashComplete(complete: readonly CompletePiece[]): Promise<void> {
     const items = complete.map((each) => {
-      const { build, offset, bytes, whole } = this.#ledger.rangeOf(each.piece);
+      const { build, offset, bytes, whole } = this.#ledger.map.rangeOf(each.piece);
       return { each, span: { path: this.#stagedFile(build).path, offset, bytes, whole } };
     });
     for await (const { items: some, hashes } of this.#hashing(items)) {
@@ -335,10 +337,10 @@ export class Assembly {
     for (const [each, hash] of pieces) {
       // unreadable: as wrong as can be
       const verdict = this.#ledger.hashed(each, hash ?? new Uint8Array(SHA256_BYTES));
-      const { build } = this.#ledger.rangeOf(each.piece);
+      const { build } = this.#ledger.map.rangeOf(each.piece);
       if (verdict === "good") good.push(each.piece);
       else if (verdict === "bad") suspects.set(build, [...(suspects.get(build) ?? []), each.piece]);
-      else suspects.set(build, this.#ledger.piecesOf(build));
+      else suspects.set(build, this.#ledger.map.piecesOf(build));
     }
     this.#record(good);
     for (const [build, bad] of suspects) await this.#investigate(build, bad);
@@ -369,7 +371,7 @@ export class Assembly {
   async *#hashing<Item extends { readonly span: Span }>(
     items: readonly Item[],
   ): AsyncGenerator<{ items: readonly Item[]; hashes: (Uint8Array | undefined)[] }> {
-    const { pieceLength } = this.#ledger;
+    const { pieceLength } = this.#ledger.map;
     const jobs = inBatches(items, ({ span }) => span.bytes, HASH_JOB_BYTES).map(async (batch) => {
       const { hashes, failed } = await runJob(
         "hashPieces",
@@ -384,7 +386,7 @@ export class Assembly {
   #record(pieces: readonly number[]): void {
     this.#staging.record(
       pieces.map((piece) => {
-        const { build, offset, bytes } = this.#ledger.rangeOf(piece);
+        const { build, offset, bytes } = this.#ledger.map.rangeOf(piece);
         return { root: this.#ledger.buildAt(build).root, offset, bytes };
       }),
     );

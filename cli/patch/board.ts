@@ -85,7 +85,7 @@ export class ReleaseBoard implements PieceBoard {
     });
     const work = { ledger, assembly, files };
     this.#work = work;
-    for (let piece = 0; piece < ledger.pieceCount; piece++) {
+    for (let piece = 0; piece < ledger.map.pieceCount; piece++) {
       if (ledger.isProven(piece)) this.#setVerified(this.#layoutPiece(work, piece));
     }
     for (const piece of ledger.claimable()) this.#tell({ piece: this.#layoutPiece(work, piece), now: "missing" });
@@ -127,7 +127,7 @@ export class ReleaseBoard implements PieceBoard {
     const build = this.#builds.get(span.file);
     if (work === undefined || build === undefined) return undefined;
     const { ledger, assembly } = work;
-    const own = ledger.buildAt(build).firstPiece + piece - span.file.firstPiece;
+    const own = ledger.map.firstPieceOf(build) + piece - span.file.firstPiece;
     const blocks = ledger.claimPiece(own);
     if (blocks === undefined) return undefined;
     let ended = false;
@@ -159,9 +159,9 @@ export class ReleaseBoard implements PieceBoard {
   }
 
   #layoutPiece({ ledger, files }: Work, piece: number): number {
-    const { build } = ledger.rangeOf(piece);
+    const build = ledger.map.buildOf(piece);
     // a build without a file of the torrent cannot be: the torrent was checked against the tree
-    return (files[build]?.[0]?.firstPiece ?? 0) + piece - ledger.buildAt(build).firstPiece;
+    return (files[build]?.[0]?.firstPiece ?? 0) + piece - ledger.map.firstPieceOf(build);
   }
 
   #setVerified(piece: number): void {

@@ -21,7 +21,8 @@ import { originShouldFetch, originShouldOvertake, type SwarmSeen } from "../sour
 import type { Origin } from "../sources/origin.ts";
 import type { Assembly, SliceChunk } from "./assembly.ts";
 import { Bell } from "./bell.ts";
-import type { Ledger, LedgerChunk } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import type { LedgerChunk } from "./wanted-chunks.ts";
 
 export interface FetchOptions {
   readonly ledger: Ledger;
@@ -192,7 +193,7 @@ class Fetching {
     if (!originShouldFetch(swarm, fastEnough())) return [];
     const free = ledger.claimRun(false, now());
     if (free.length > 0 || ledger.peerClaims === 0) return free;
-    return originShouldOvertake(swarm, ledger.peerClaims * ledger.pieceLength) ? ledger.claimRun(true, now()) : [];
+    return originShouldOvertake(swarm, ledger.peerClaims * ledger.map.pieceLength) ? ledger.claimRun(true, now()) : [];
   }
 
   /** What one connection brings in ORIGIN_SLICE_MS, within bounds. */

@@ -14,62 +14,18 @@
  *   open ──last byte landed──> hashing ──right, or nobody knows yet──> hashed ──file's root right──> proven
  *     └──── peers delivered it, and its hash is right ─────────────────────────────────────────────────┘
  */
-import {
-  equalBytes,
-  SHA256_BYTES,
-  type ChunkId,
-  type ObjectId,
-  type PiecesRoot,
-  type Sha256,
-} from "../../manifests/digest.ts";
+import { equalBytes, SHA256_BYTES, type ObjectId, type PiecesRoot, type Sha256 } from "../../manifests/digest.ts";
 import { BLOCK_BYTES, ORIGIN_BAD_MAX, ORIGIN_GAP_BYTES, ORIGIN_RANGE_BYTES } from "../../manifests/limits.ts";
 import { rootOfLayer } from "../../manifests/merkle.ts";
-import type { LocalChunk, Part } from "../../manifests/plan.ts";
 import type { RecipeChunk } from "../../manifests/recipe.ts";
-
-/** A content to build. */
-export interface Build {
-  readonly root: PiecesRoot;
-  /** Bytes, at least 1. */
-  readonly size: number;
-  readonly parts: readonly Part[];
-  /** 32 B a piece, from the torrent; undefined without one: then only the whole content can be proven. */
-  readonly layer: Uint8Array | undefined;
-}
-
-export interface PieceRange {
-  /** Index of the build. */
-  readonly build: number;
-  /** Bytes from the start of the content. */
-  readonly offset: number;
-  readonly bytes: number;
-  /** Whether the content is no larger than a piece: its tree is then only as tall as it needs (BEP 52). */
-  readonly whole: boolean;
-}
+import { type Build, PieceMap, type Target } from "./piece-map.ts";
+import { type ChunkEntry, type LedgerChunk, wantedChunks } from "./wanted-chunks.ts";
 
 /** A piece whose bytes are all on disk and want hashing. */
 export interface CompletePiece {
   readonly piece: number;
   /** To tell a hash that comes late from the hash that is waited for. */
   readonly attempt: number;
-}
-
-/** A place of a chunk. */
-export interface Target {
-  readonly build: number;
-  readonly offset: number;
-}
-
-/** A chunk and where it stands. Owned by the ledger; others read it. */
-export interface LedgerChunk {
-  readonly chunk: RecipeChunk;
-  readonly local: LocalChunk | undefined;
-  readonly targets: readonly Target[];
-  readonly state: "local" | "needed" | "claimed" | "landed" | "unneeded";
-  /** Who its bytes came from, when they landed. */
-  readonly landedFrom: "install" | "origin" | undefined;
-  /** How often the origin's bytes for it were bad. */
-  readonly bad: number;
 }
 
 /** News from the ledger. `missing`: peers may claim the piece (again). `proven`: the piece may be served and kept. */
@@ -79,27 +35,9 @@ export interface LedgerListener {
   onBuilt(build: number): void;
 }
 
-interface ChunkEntry extends LedgerChunk {
-  local: LocalChunk | undefined;
-  targets: Target[];
-  state: LedgerChunk["state"];
-  landedFrom: LedgerChunk["landedFrom"];
-  bad: number;
-  /** Position in fetching order. */
-  index: number;
-  /** Targets × pieces that still lack it. At 0 nobody needs it. */
-  open: number;
-  /** When it was claimed, milliseconds. */
-  claimedAt: number;
-  /** Claimed so long ago that peers may fetch it too. */
-  stale: boolean;
-}
-
 interface BuildEntry extends Build {
-  readonly firstPiece: number;
-  readonly pieceCount: number;
   /** One for each part; undefined for zeros. */
-  readonly chunks: (ChunkEntry | undefined)[];
+  readonly chunks: readonly (ChunkEntry | undefined)[];
   /** Computed hashes, 32 B a piece. */
   readonly hashes: Uint8Array;
   unhashed: number;
@@ -114,12 +52,12 @@ const HASHED = 2;
 const PROVEN = 3;
 
 export class Ledger {
-  readonly pieceLength: number;
-  readonly pieceCount: number;
+  /** Where pieces lie. */
+  readonly map: PieceMap;
   readonly #sha256: Sha256;
-  readonly #builds: BuildEntry[] = [];
-  /** In fetching order: pack by pack, in the order packs are first used. */
-  readonly #queue: ChunkEntry[];
+  readonly #builds: readonly BuildEntry[];
+  /** In fetching order. */
+  readonly #queue: readonly ChunkEntry[];
   readonly #state: Uint8Array;
   /** Bytes of the piece that are not there yet. */
   readonly #remaining: Int32Array;
@@ -135,36 +73,25 @@ export class Ledger {
   readonly #listeners: Partial<LedgerListener>[] = [];
 
   constructor(builds: readonly Build[], pieceLength: number, sha256: Sha256) {
-    this.pieceLength = pieceLength;
+    this.map = new PieceMap(builds, pieceLength);
     this.#sha256 = sha256;
     this.#unbuilt = builds.length;
-    const chunks = new Map<ChunkId, ChunkEntry>();
-    let pieces = 0;
-    for (const [index, build] of builds.entries()) {
-      const pieceCount = Math.ceil(build.size / pieceLength);
-      this.#builds.push({
-        ...build,
-        firstPiece: pieces,
-        pieceCount,
-        chunks: build.parts.map((part) => (part.from === "zeros" ? undefined : entryOf(chunks, part, index))),
-        hashes: new Uint8Array(pieceCount * SHA256_BYTES),
-        unhashed: pieceCount,
-        built: false,
-        distrusted: false,
-      });
-      pieces += pieceCount;
-    }
-    this.pieceCount = pieces;
-    this.#state = new Uint8Array(pieces);
-    this.#remaining = new Int32Array(pieces);
-    this.#tries = new Uint8Array(pieces);
-    this.#claimed = new Uint8Array(pieces);
-    this.#suspect = new Uint8Array(pieces);
-    this.#queue = inFetchingOrder([...chunks.values()]);
-    for (const [index, entry] of this.#queue.entries()) {
-      entry.index = index;
+    const { ofBuilds, queue } = wantedChunks(builds);
+    this.#queue = queue;
+    this.#builds = builds.map((build, index) => {
+      const unhashed = Math.ceil(build.size / pieceLength);
+      const hashes = new Uint8Array(unhashed * SHA256_BYTES);
+      return { ...build, chunks: ofBuilds[index] ?? [], hashes, unhashed, built: false, distrusted: false };
+    });
+    const { pieceCount } = this.map;
+    this.#state = new Uint8Array(pieceCount);
+    this.#remaining = new Int32Array(pieceCount);
+    this.#tries = new Uint8Array(pieceCount);
+    this.#claimed = new Uint8Array(pieceCount);
+    this.#suspect = new Uint8Array(pieceCount);
+    for (const entry of queue) {
       for (const target of entry.targets) {
-        this.#eachPiece(target, entry.chunk.size, (piece, bytes) => {
+        this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
           entry.open += 1;
           this.#remaining[piece] = (this.#remaining[piece] ?? 0) + bytes;
         });
@@ -183,7 +110,7 @@ export class Ledger {
     return this.#unbuilt === 0;
   }
 
-  buildAt(build: number): Build & { readonly firstPiece: number; readonly pieceCount: number } {
+  buildAt(build: number): Build {
     return this.#build(build);
   }
 
@@ -193,14 +120,9 @@ export class Ledger {
 
   /** What the piece has to hash to, when the torrent said so. */
   expectedHash(piece: number): Uint8Array | undefined {
-    return this.#expected(piece);
-  }
-
-  rangeOf(piece: number): PieceRange {
-    const build = this.#buildOfPiece(piece);
-    const { firstPiece, size } = this.#build(build);
-    const offset = (piece - firstPiece) * this.pieceLength;
-    return { build, offset, bytes: Math.min(this.pieceLength, size - offset), whole: size <= this.pieceLength };
+    const build = this.map.buildOf(piece);
+    const at = (piece - this.map.firstPieceOf(build)) * SHA256_BYTES;
+    return this.#build(build).layer?.subarray(at, at + SHA256_BYTES);
   }
 
   isProven(piece: number): boolean {
@@ -214,12 +136,12 @@ export class Ledger {
 
   /** Pieces peers may claim now. */
   *claimable(): Generator<number> {
-    for (let piece = 0; piece < this.pieceCount; piece++) if (this.#blocksFor(piece) !== undefined) yield piece;
+    for (let piece = 0; piece < this.map.pieceCount; piece++) if (this.#blocksFor(piece) !== undefined) yield piece;
   }
 
   /** Pieces that are complete on disk and wait for `hashed`; once, at the start: holes have nothing to land. */
   *complete(): Generator<CompletePiece> {
-    for (let piece = 0; piece < this.pieceCount; piece++) {
+    for (let piece = 0; piece < this.map.pieceCount; piece++) {
       if (this.#state[piece] === OPEN && this.#remaining[piece] === 0) yield this.#toHash(piece);
     }
   }
@@ -247,8 +169,7 @@ export class Ledger {
     const entry = this.#build(build);
     const found = new Map<number, { part: number; offset: number; chunk: RecipeChunk }>();
     for (const piece of pieces) {
-      this.#eachPart(piece, (part) => {
-        const { offset, chunk } = entry.parts[part] as Part;
+      this.map.eachPart(piece, (part, { offset, chunk }) => {
         if (entry.chunks[part] !== undefined) found.set(part, { part, offset, chunk });
       });
     }
@@ -262,7 +183,7 @@ export class Ledger {
    * be wrong.
    */
   restore(piece: number, hash: Uint8Array): boolean {
-    const expected = this.#expected(piece);
+    const expected = this.expectedHash(piece);
     if (this.#state[piece] !== OPEN || (expected !== undefined && !equalBytes(expected, hash))) return false;
     this.#closePiece(piece);
     this.#keepHash(piece, hash);
@@ -315,7 +236,7 @@ export class Ledger {
   openRuns(target: Target, size: number): { readonly offset: number; readonly bytes: number }[] {
     const runs: { offset: number; bytes: number }[] = [];
     let at = target.offset;
-    this.#eachPiece(target, size, (piece, bytes) => {
+    this.map.eachPiece(target, size, (piece, bytes) => {
       const last = runs.at(-1);
       if (this.#state[piece] === OPEN) {
         if (last !== undefined && last.offset + last.bytes === at) last.bytes += bytes;
@@ -324,13 +245,6 @@ export class Ledger {
       at += bytes;
     });
     return runs;
-  }
-
-  /** The pieces that a run of a build lies in. */
-  piecesIn(build: number, offset: number, bytes: number): number[] {
-    const pieces: number[] = [];
-    this.#eachPiece({ build, offset }, bytes, (piece) => pieces.push(piece));
-    return pieces;
   }
 
   /** Gives chunks back that were claimed, or were to be copied from a local file that is gone. */
@@ -362,7 +276,7 @@ export class Ledger {
     entry.local = undefined;
     const complete: CompletePiece[] = [];
     for (const target of entry.targets) {
-      this.#eachPiece(target, entry.chunk.size, (piece, bytes) => {
+      this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
         if (this.#state[piece] !== OPEN) return;
         this.#remaining[piece] = (this.#remaining[piece] ?? 0) - bytes;
         if (this.#remaining[piece] === 0) complete.push(this.#toHash(piece));
@@ -381,15 +295,9 @@ export class Ledger {
    */
   hashed({ piece, attempt }: CompletePiece, hash: Uint8Array): "good" | "bad" | "bad-content" {
     if (this.#state[piece] !== HASHING || this.#tries[piece] !== attempt) return "good";
-    const expected = this.#expected(piece);
+    const expected = this.expectedHash(piece);
     if (expected !== undefined && !equalBytes(expected, hash)) return "bad";
     return this.#keepHash(piece, hash) ? "good" : "bad-content";
-  }
-
-  /** All pieces of a content. */
-  piecesOf(build: number): number[] {
-    const { firstPiece, pieceCount } = this.#build(build);
-    return Array.from({ length: pieceCount }, (_, i) => firstPiece + i);
   }
 
   /**
@@ -408,7 +316,7 @@ export class Ledger {
         packs.push(entry.chunk.pack);
       }
       for (const target of entry.targets) {
-        this.#eachPiece(target, entry.chunk.size, (piece, bytes) => {
+        this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
           if (this.#state[piece] === PROVEN || (this.#state[piece] === OPEN && !landed)) return;
           entry.open += 1;
           this.#reopen(piece, bytes);
@@ -431,12 +339,19 @@ export class Ledger {
     for (const chunk of new Set(entry.chunks)) {
       if (chunk === undefined) continue;
       chunk.targets = chunk.targets.filter((target) => target.build !== build);
-      if (chunk.targets.length === 0) chunk.state = "unneeded";
+      if (chunk.state === "landed") continue;
+      chunk.open = 0;
+      for (const target of chunk.targets) {
+        this.map.eachPiece(target, chunk.chunk.size, (piece) => {
+          if (this.#state[piece] === OPEN) chunk.open += 1;
+        });
+      }
+      if (chunk.open === 0 && chunk.state !== "claimed") chunk.state = "unneeded";
     }
-    for (const piece of this.piecesOf(build)) {
+    for (const piece of this.map.piecesOf(build)) {
       if (this.#state[piece] === PROVEN) continue;
       this.#reopen(piece, 0);
-      this.#remaining[piece] = this.rangeOf(piece).bytes;
+      this.#remaining[piece] = this.map.rangeOf(piece).bytes;
       this.#suspect[piece] = 1;
       this.#tellMissing(piece);
     }
@@ -460,8 +375,8 @@ export class Ledger {
     this.#peerClaims -= 1;
     if (this.#state[piece] !== OPEN) return;
     if (bad) this.#suspect[piece] = 1;
-    this.#eachPart(piece, (part, build) => {
-      const entry = build.chunks[part];
+    this.map.eachPart(piece, (part, _, build) => {
+      const entry = this.#build(build).chunks[part];
       if (entry?.state === "needed") this.#cursor = Math.min(this.#cursor, entry.index);
     });
     if (this.#blocksFor(piece) !== undefined) this.#tellMissing(piece);
@@ -473,7 +388,7 @@ export class Ledger {
       this.#claimed[piece] = 0;
       this.#peerClaims -= 1;
     }
-    const expected = this.#expected(piece);
+    const expected = this.expectedHash(piece);
     if (expected === undefined || (this.#state[piece] !== OPEN && this.#state[piece] !== HASHING)) return;
     this.#closePiece(piece);
     this.#keepHash(piece, expected);
@@ -484,12 +399,12 @@ export class Ledger {
    * `offset`: in the content of the piece.
    */
   claimRepeats(piece: number): { readonly chunk: LedgerChunk; readonly offset: number }[] {
-    const range = this.rangeOf(piece);
+    const range = this.map.rangeOf(piece);
     const found: { chunk: ChunkEntry; offset: number }[] = [];
-    this.#eachPart(piece, (part, build) => {
-      const entry = build.chunks[part];
-      const { offset, chunk } = build.parts[part] as Part;
-      if (entry?.state !== "needed" || build.distrusted || entry.targets.length === 1) return;
+    this.map.eachPart(piece, (part, { offset, chunk }, build) => {
+      const { chunks, distrusted } = this.#build(build);
+      const entry = chunks[part];
+      if (entry?.state !== "needed" || distrusted || entry.targets.length === 1) return;
       if (offset < range.offset || offset + chunk.size > range.offset + range.bytes) return;
       entry.state = "claimed";
       found.push({ chunk: entry, offset });
@@ -508,64 +423,19 @@ export class Ledger {
     return this.#builds[build] as BuildEntry;
   }
 
-  #buildOfPiece(piece: number): number {
-    let low = 0;
-    let high = this.#builds.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if (this.#build(middle).firstPiece <= piece) low = middle;
-      else high = middle - 1;
-    }
-    return low;
-  }
-
-  #expected(piece: number): Uint8Array | undefined {
-    const { layer, firstPiece } = this.#build(this.#buildOfPiece(piece));
-    const at = (piece - firstPiece) * SHA256_BYTES;
-    return layer?.subarray(at, at + SHA256_BYTES);
-  }
-
-  /** Calls back for each piece a run of bytes lies in, with how much of it. */
-  #eachPiece(target: Target, size: number, visit: (piece: number, bytes: number) => void): void {
-    const { firstPiece } = this.#build(target.build);
-    const end = target.offset + size;
-    for (let at = target.offset; at < end;) {
-      const index = Math.floor(at / this.pieceLength);
-      const next = Math.min(end, (index + 1) * this.pieceLength);
-      visit(firstPiece + index, next - at);
-      at = next;
-    }
-  }
-
-  /** Calls back for each part that lies in a piece, zeros included. */
-  #eachPart(piece: number, visit: (part: number, build: BuildEntry) => void): void {
-    const { build: index, offset, bytes } = this.rangeOf(piece);
-    const build = this.#build(index);
-    let low = 0;
-    let high = build.parts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >>> 1;
-      if ((build.parts[middle] as Part).offset <= offset) low = middle;
-      else high = middle - 1;
-    }
-    for (let part = low; part < build.parts.length && (build.parts[part] as Part).offset < offset + bytes; part++) {
-      visit(part, build);
-    }
-  }
-
   /** The blocks peers would have to fetch, or undefined: the piece is there, taken, or on its way. */
   #blocksFor(piece: number): number[] | undefined {
-    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || this.#expected(piece) === undefined)
+    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || this.expectedHash(piece) === undefined)
       return undefined;
-    const { offset, bytes } = this.rangeOf(piece);
+    const { offset, bytes } = this.map.rangeOf(piece);
     const blocks = new Uint8Array(Math.ceil(bytes / BLOCK_BYTES));
     let others = false;
-    this.#eachPart(piece, (part, build) => {
-      const entry = build.chunks[part];
+    this.map.eachPart(piece, (part, { offset: start, chunk }, build) => {
+      const entry = this.#build(build).chunks[part];
       if (entry === undefined || entry.state === "landed") return;
       if (entry.state === "local" || (entry.state === "claimed" && !entry.stale)) others = true;
-      const from = Math.max(0, (build.parts[part] as Part).offset - offset);
-      const to = Math.min(bytes, (build.parts[part] as Part).offset + entry.chunk.size - offset);
+      const from = Math.max(0, start - offset);
+      const to = Math.min(bytes, start + chunk.size - offset);
       blocks.fill(1, Math.floor(from / BLOCK_BYTES), Math.ceil(to / BLOCK_BYTES));
     });
     if (this.#suspect[piece] === 1) blocks.fill(1);
@@ -578,7 +448,7 @@ export class Ledger {
   #hasFreePiece(entry: ChunkEntry): boolean {
     let free = false;
     for (const target of entry.targets) {
-      this.#eachPiece(target, entry.chunk.size, (piece) => {
+      this.map.eachPiece(target, entry.chunk.size, (piece) => {
         if (this.#state[piece] === OPEN && this.#claimed[piece] === 0) free = true;
       });
       if (free) return true;
@@ -597,7 +467,7 @@ export class Ledger {
   #announceMissing(entry: ChunkEntry): void {
     if (this.#listeners.length === 0) return;
     for (const target of entry.targets) {
-      this.#eachPiece(target, entry.chunk.size, (piece) => {
+      this.map.eachPiece(target, entry.chunk.size, (piece) => {
         if (this.#blocksFor(piece) !== undefined) this.#tellMissing(piece);
       });
     }
@@ -607,9 +477,10 @@ export class Ledger {
   #closePiece(piece: number): void {
     this.#state[piece] = HASHING;
     this.#remaining[piece] = 0;
-    this.#eachPart(piece, (part, build) => {
-      const entry = build.chunks[part];
-      if (entry === undefined || build.distrusted || entry.state === "landed" || entry.state === "unneeded") return;
+    this.map.eachPart(piece, (part, _, build) => {
+      const { chunks, distrusted } = this.#build(build);
+      const entry = chunks[part];
+      if (entry === undefined || distrusted || entry.state === "landed" || entry.state === "unneeded") return;
       entry.open -= 1;
       if (entry.open === 0 && entry.state !== "claimed") entry.state = "unneeded";
     });
@@ -622,7 +493,7 @@ export class Ledger {
   }
 
   #reopen(piece: number, bytes: number): void {
-    const build = this.#build(this.#buildOfPiece(piece));
+    const build = this.#build(this.map.buildOf(piece));
     if (this.#state[piece] === HASHED) build.unhashed += 1;
     if (this.#state[piece] !== OPEN) this.#remaining[piece] = 0;
     this.#state[piece] = OPEN;
@@ -631,18 +502,18 @@ export class Ledger {
 
   /** Keeps the hash of a piece; with the last one, the content's root decides. False when the root is wrong. */
   #keepHash(piece: number, hash: Uint8Array): boolean {
-    const index = this.#buildOfPiece(piece);
+    const index = this.map.buildOf(piece);
     const build = this.#build(index);
-    build.hashes.set(hash, (piece - build.firstPiece) * SHA256_BYTES);
+    build.hashes.set(hash, (piece - this.map.firstPieceOf(index)) * SHA256_BYTES);
     build.unhashed -= 1;
     this.#suspect[piece] = 0;
     this.#state[piece] = HASHED;
     // with a layer, which hashes up to the root, each piece is proven by itself
     if (build.layer !== undefined) this.#prove(piece);
     if (build.unhashed > 0) return true;
-    const root = rootOfLayer(build.hashes, this.pieceLength, build.size, this.#sha256);
+    const root = rootOfLayer(build.hashes, this.map.pieceLength, build.size, this.#sha256);
     if (!Buffer.from(build.root, "hex").equals(root)) return false;
-    for (const each of this.piecesOf(index)) this.#prove(each);
+    for (const each of this.map.piecesOf(index)) this.#prove(each);
     build.built = true;
     this.#unbuilt -= 1;
     for (const listener of this.#listeners) listener.onBuilt?.(index);
@@ -658,37 +529,4 @@ export class Ledger {
     this.#state[piece] = PROVEN;
     for (const listener of this.#listeners) listener.onProven?.(piece);
   }
-}
-
-/** The entry of a part's chunk, with the part as one more target. */
-function entryOf(chunks: Map<ChunkId, ChunkEntry>, part: Part, build: number): ChunkEntry {
-  const target = { build, offset: part.offset };
-  const found = chunks.get(part.chunk.id);
-  if (found !== undefined) {
-    found.targets.push(target);
-    return found;
-  }
-  const local = typeof part.from === "string" ? undefined : part.from;
-  const entry: ChunkEntry = {
-    chunk: part.chunk,
-    local,
-    targets: [target],
-    state: local === undefined ? "needed" : "local",
-    landedFrom: undefined,
-    bad: 0,
-    index: 0,
-    open: 0,
-    claimedAt: 0,
-    stale: false,
-  };
-  chunks.set(part.chunk.id, entry);
-  return entry;
-}
-
-/** Pack by pack in order of first use, each from its start to its end. */
-function inFetchingOrder(chunks: ChunkEntry[]): ChunkEntry[] {
-  const packs = new Map<string, number>();
-  for (const { chunk } of chunks) if (!packs.has(chunk.pack)) packs.set(chunk.pack, packs.size);
-  const rank = ({ chunk }: ChunkEntry): number => packs.get(chunk.pack) ?? 0;
-  return chunks.toSorted((a, b) => rank(a) - rank(b) || a.chunk.offset - b.chunk.offset);
 }

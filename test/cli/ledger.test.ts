@@ -1,7 +1,9 @@
 /** The ledger under any order of events: two sides fetch, fail, lie and overtake each other, and the content comes out right. */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Ledger, type Build, type CompletePiece, type LedgerChunk } from "../../cli/patch/ledger.ts";
+import { type CompletePiece, Ledger } from "../../cli/patch/ledger.ts";
+import type { Build } from "../../cli/patch/piece-map.ts";
+import type { LedgerChunk } from "../../cli/patch/wanted-chunks.ts";
 import { toHex, type ChunkId, type ObjectId } from "../../manifests/digest.ts";
 import { BLOCK_BYTES, ORIGIN_BAD_MAX } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
@@ -67,11 +69,11 @@ function judge(
   complete: readonly CompletePiece[],
 ): void {
   for (const each of complete) {
-    const { build, offset, bytes, whole } = ledger.rangeOf(each.piece);
+    const { build, offset, bytes, whole } = ledger.map.rangeOf(each.piece);
     const content = disk[build]?.subarray(offset, offset + bytes) ?? new Uint8Array();
     const verdict = ledger.hashed(each, pieceHash(content, PIECE, whole, sha256));
     if (verdict === "good") continue;
-    const suspects = verdict === "bad" ? [each.piece] : ledger.piecesOf(build);
+    const suspects = verdict === "bad" ? [each.piece] : ledger.map.piecesOf(build);
     const bad = ledger.partsIn(build, suspects).filter((part) => {
       const found = disk[build]?.subarray(part.offset, part.offset + part.chunk.size) ?? new Uint8Array();
       return toHex(sha256(found)) !== part.chunk.id;
@@ -87,7 +89,7 @@ function judge(
 
 /** A peer hands in the blocks of a claimed piece; the others come from the disk. */
 function handIn({ ledger, disk, wanted }: World, piece: number, blocks: readonly number[], isBad: boolean): void {
-  const { build, offset, bytes, whole } = ledger.rangeOf(piece);
+  const { build, offset, bytes, whole } = ledger.map.rangeOf(piece);
   const content = Uint8Array.from(disk[build]?.subarray(offset, offset + bytes) ?? []);
   for (const block of blocks) {
     const from = offset + block * BLOCK_BYTES;
@@ -219,7 +221,7 @@ describe("the ledger", () => {
             const [piece] = ledger.claimable();
             const blocks = piece === undefined ? undefined : ledger.claimPiece(piece);
             if (piece === undefined || blocks === undefined) continue;
-            const { bytes } = ledger.rangeOf(piece);
+            const { bytes } = ledger.map.rangeOf(piece);
             fetched += blocks.reduce((sum, block) => sum + Math.min(BLOCK_BYTES, bytes - block * BLOCK_BYTES), 0);
             handIn(world, piece, blocks, false);
           }
