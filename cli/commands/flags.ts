@@ -25,6 +25,15 @@ export function parseRate(option: string, value: unknown): number | null {
   return rate;
 }
 
+/** A rate that lets bytes through: 0 would wait for ever. Throws: usage.bad-flag. */
+export function parseDownloadLimit(value: unknown): number | null {
+  const option = "--download-limit";
+  const rate = parseRate(option, value);
+  // bytes are whole: "0.5" is none either
+  if (rate !== null && rate < 1) throw new Failure("usage.bad-flag", { option, found: value, expected: "more than 0" });
+  return rate;
+}
+
 const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** "90", "90s", "10m", "2h" -> seconds. Throws: usage.bad-flag. */

@@ -1,6 +1,6 @@
 /** Values of flags, as people write them. */
 import { describe, expect, test } from "vitest";
-import { parseDuration, parseRate, parseSources } from "../../cli/commands/flags.ts";
+import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "../../cli/commands/flags.ts";
 
 const refusal = expect.objectContaining({ code: "usage.bad-flag" }) as Error;
 
@@ -18,6 +18,19 @@ describe("a rate", () => {
 
   test.each(["", "fast", "-1", "1TBps", "1 000", "MB"])("%j is refused", (text) => {
     expect(() => parseRate("--upload-limit", text)).toThrow(refusal);
+  });
+});
+
+describe("a download limit", () => {
+  test("is a rate, or none", () => {
+    expect(parseDownloadLimit("5MB")).toBe(5 * 1024 * 1024);
+    expect(parseDownloadLimit(undefined)).toBeNull();
+  });
+
+  test.each(["0", "0MB", "0.0kb/s", "0.5"])("of %s would wait for ever, and is refused", (text) => {
+    expect(() => parseDownloadLimit(text)).toThrow(
+      expect.objectContaining({ code: "usage.bad-flag", facts: expect.objectContaining({ expected: "more than 0" }) }),
+    );
   });
 });
 
