@@ -73,7 +73,9 @@ export class Origin {
     };
     const response = await this.#request(request);
     try {
-      yield* cutStream(response, { lengths: request.slices, onBytes });
+      // a socket that we hold back is silent because of us
+      const onHold = (isHeld: boolean): void => void response.socket.setTimeout(isHeld ? 0 : this.#idleMs);
+      yield* cutStream(response, { lengths: request.slices, onBytes, onHold });
     } catch (cause) {
       throw this.#unreachable(cause);
     }

@@ -8,6 +8,8 @@ export interface SliceOptions {
   readonly lengths: readonly number[];
   /** Called with each part's size; returns how long to hold the stream back, milliseconds. */
   readonly onBytes: (bytes: number) => number;
+  /** The stream is held back from now on, or no longer: its silence meanwhile is ours. */
+  readonly onHold?: (isHeld: boolean) => void;
 }
 
 /** Slices that may wait to be taken before the stream is held back. */
@@ -17,7 +19,7 @@ const READY_MAX = 1;
 export class WrongLength extends Error {}
 
 /** Throws: WrongLength, and what the stream throws. The stream is destroyed unless it was read to its end. */
-export async function* cutStream(stream: Readable, { lengths, onBytes }: SliceOptions): AsyncGenerator<ArrayBuffer> {
+export async function* cutStream(stream: Readable, { lengths, onBytes, onHold }: SliceOptions): AsyncGenerator<ArrayBuffer> {
   const ready: ArrayBuffer[] = [];
   let slice = newSlice(lengths[0]);
   let filled = 0;
@@ -26,9 +28,14 @@ export async function* cutStream(stream: Readable, { lengths, onBytes }: SliceOp
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
   let error: unknown;
+  let isHeld = false;
   const flow = (): void => {
-    if (timer === undefined && ready.length <= READY_MAX) stream.resume();
-    else stream.pause();
+    if (isOver) return;
+    const hold = timer !== undefined || ready.length > READY_MAX;
+    if (hold !== isHeld) onHold?.(hold);
+    isHeld = hold;
+    if (hold) stream.pause();
+    else stream.resume();
   };
   const end = (cause?: unknown): void => {
     isOver = true;
@@ -53,6 +60,7 @@ export async function* cutStream(stream: Readable, { lengths, onBytes }: SliceOp
       filled = 0;
     }
     if (wait > 0) {
+      clearTimeout(timer);
       timer = setTimeout(() => {
         timer = undefined;
         flow();

@@ -24,7 +24,7 @@ const half: Answer = (_, response) => {
 /** Reads 10 to 49 in slices of 15, 15 and 10 from a server that answers so. */
 async function readFrom(
   answer: Answer,
-  options: { idleSeconds?: number; signal?: AbortSignal } = {},
+  options: { idleSeconds?: number; signal?: AbortSignal; bytesPerSecond?: number } = {},
 ): Promise<Buffer[]> {
   const server = createServer((request, response) => {
     const [, from = "", to = ""] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
@@ -36,7 +36,7 @@ async function readFrom(
   const origin = new Origin({
     edges: [url],
     title: "demo",
-    limit: new RateLimit(null, 0),
+    limit: new RateLimit(options.bytesPerSecond ?? null, 0),
     signal,
     now: () => 0,
     ...(options.idleSeconds === undefined ? {} : { idleSeconds: options.idleSeconds }),
@@ -113,6 +113,16 @@ describe("reading a range", () => {
   test("a server that falls silent is given up, before and in the middle of an answer", async () => {
     await expect(readFrom(() => {}, { idleSeconds: 0.05 })).rejects.toMatchObject({ code: "edge.unreachable" });
     await expect(readFrom(half, { idleSeconds: 0.05 })).rejects.toMatchObject({ code: "edge.unreachable" });
+  });
+
+  test("a server that is silent because a limit holds it back is not given up", async () => {
+    // 20 bytes are 10 more than may pass at once: a pause of a quarter second, five times what is silent for too long
+    const inTwo: Answer = (_, response) => {
+      response.writeHead(206, { "content-range": "bytes 10-49/1000" }).write(CONTENT.subarray(10, 30));
+      setTimeout(() => response.end(CONTENT.subarray(30, 50)), 20);
+    };
+    const slices = await readFrom(inTwo, { idleSeconds: 0.05, bytesPerSecond: 40 });
+    expect(Buffer.concat(slices).equals(CONTENT.subarray(10, 50))).toBe(true);
   });
 
   test("an interruption ends it as interrupted", async () => {
