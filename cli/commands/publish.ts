@@ -24,7 +24,7 @@ export function publishCommand(): Command {
     .option("--channel <name>", "channel to publish to (default: the title's own)")
     .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
     .option("--rollout <percent>", "share of the players who get it", String(ROLLOUT_ALL))
-    .option("--deltas <count>", "earlier releases to make deltas from", String(DELTAS_DEFAULT))
+    .option("--deltas <count>", "accepted for later; this version makes none", String(DELTAS_DEFAULT))
     .option("--dry-run", "send nothing, sign nothing");
   return act(command, async ({ output, signal }, flags, [folder = ""]) => {
     const began = performance.now();
