@@ -61,8 +61,9 @@ export async function getObject(c: Context<Edge>): Promise<Response> {
 }
 
 /**
- * PUT /t/:title/objects/:sha256, after the signature was checked (title/publisher.ts). The bytes stream into R2, which
- * hashes them on the way and keeps nothing that does not match the name.
+ * PUT /t/:title/objects/:sha256, after the signature was checked (title/sender.ts). The bytes stream into R2, which
+ * hashes them on the way and keeps nothing that does not match the name. No nonce is used up: an object is its content,
+ * so a replayed request could only store the same bytes again.
  * Throws: object.bad-name, object.too-large, object.mismatch, request.malformed.
  */
 export async function putObject(c: Context<Edge>): Promise<Response> {
