@@ -196,7 +196,12 @@ export class TitleObject extends DurableObject<Env> {
   async #openSigner(): Promise<RoleSigner> {
     const { name, onlineKey } = this.#title();
     this.#signer ??= openSigner(this.env.KEY_WRAP_SECRET, name, onlineKey);
-    return await this.#signer;
+    try {
+      return await this.#signer;
+    } catch (error) {
+      this.#signer = undefined; // the next call tries again
+      throw error;
+    }
   }
 
   /** One call at a time, in the order in which they came. */
