@@ -2,7 +2,7 @@
  * One patcher an install at a time. `proper-lockfile` keeps a lock by touching it; a patcher that was killed would leave
  * the install busy until its lock is old, so we also note whose lock it is, and age the lock of a process that is gone.
  */
-import { mkdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import lockfile from "proper-lockfile";
 import * as v from "valibot";
@@ -12,37 +12,92 @@ import type { Install } from "./install.ts";
 
 const Owner = v.object({ pid: v.pipe(v.number(), v.safeInteger()), host: v.string() });
 
-/** Locks the install; gives the way to unlock it. Throws: install.busy. */
-export async function lockInstall(install: Install): Promise<() => Promise<void>> {
+/** Locks that this process holds. An owner with our pid and none of these is an earlier process: a restarted container. */
+const ours = new Set<string>();
+
+/**
+ * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
+ * the work got is aborted. Throws: install.busy, also when the lock was lost on the way; whatever the work throws.
+ */
+export async function whileLocked<T>(
+  install: Install,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const lost = new AbortController();
+  const unlock = await lockInstall(install, (cause) => lost.abort(busy(install, undefined, cause)));
+  try {
+    return await work(AbortSignal.any([signal, lost.signal]));
+  } catch (error) {
+    throw lost.signal.aborted ? lost.signal.reason : error;
+  } finally {
+    await unlock();
+  }
+}
+
+/** Locks the install; gives the way to unlock it. `onLost` is called when another took it over. Throws: install.busy. */
+export async function lockInstall(
+  install: Install,
+  onLost: (cause: Error) => void = () => {},
+): Promise<() => Promise<void>> {
   await mkdir(install.own(), { recursive: true });
-  const release = await take(install);
+  const lock = install.own("lock");
+  let isLost = false;
+  const release = await take(install, (cause) => {
+    isLost = true;
+    ours.delete(lock);
+    onLost(cause);
+  });
+  ours.add(lock);
   await writeFile(install.own("owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
   return async () => {
+    if (isLost) return; // lock and owner.json are another's now
+    ours.delete(lock);
     await rm(install.own("owner.json"), { force: true });
     await release();
   };
 }
 
-async function take(install: Install): Promise<() => Promise<void>> {
+type OnLost = (cause: Error) => void;
+
+async function take(install: Install, onLost: OnLost): Promise<() => Promise<void>> {
+  const seen = await touched(install);
   try {
-    return await tryTake(install);
+    return await tryTake(install, onLost);
   } catch (error) {
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
-    if (owner === undefined || owner.host !== hostname() || isRunning(owner.pid))
+    if (owner === undefined || owner.host !== hostname() || isRunning(owner.pid, install))
       throw busy(install, owner?.pid, error);
+    // others may have found the same dead owner: who moves the file away is the heir, unless the lock is another's by now
+    const will = install.own("owner-gone.json");
+    await rename(install.own("owner.json"), will).catch((cause: unknown) => {
+      throw busy(install, undefined, cause);
+    });
+    if (seen === undefined || (await touched(install)) !== seen) {
+      await rename(will, install.own("owner.json"));
+      throw busy(install, undefined, error);
+    }
+    await rm(will, { force: true });
     await utimes(install.own("lock"), 0, 0);
-    return await tryTake(install).catch((cause: unknown) => {
+    return await tryTake(install, onLost).catch((cause: unknown) => {
       throw isHeld(cause) ? busy(install, undefined, cause) : cause;
     });
   }
 }
 
-async function tryTake(install: Install): Promise<() => Promise<void>> {
+/** When the lock was last touched; undefined when there is none. */
+async function touched(install: Install): Promise<number | undefined> {
+  return (await stat(install.own("lock")).catch(() => undefined))?.mtimeMs;
+}
+
+async function tryTake(install: Install, onCompromised: OnLost): Promise<() => Promise<void>> {
   return await lockfile.lock(install.folder, {
     lockfilePath: install.own("lock"),
     stale: LOCK_STALE_MS,
     realpath: false,
+    // the default throws out of a timer
+    onCompromised,
   });
 }
 
@@ -63,7 +118,8 @@ async function readOwner(install: Install): Promise<{ pid: number; host: string 
   }
 }
 
-function isRunning(pid: number): boolean {
+function isRunning(pid: number, install: Install): boolean {
+  if (pid === process.pid) return ours.has(install.own("lock"));
   try {
     process.kill(pid, 0);
     return true;

@@ -33,7 +33,7 @@ import { commit, NEXT_STATE, recover } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
 import { findLocalChunks } from "./local-chunks.ts";
-import { lockInstall } from "./lock.ts";
+import { whileLocked } from "./lock.ts";
 import { Objects, openTree } from "./objects.ts";
 import { Peers } from "./peers.ts";
 import { PatchProgress } from "./progress.ts";
@@ -99,18 +99,15 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
-  const unlock = await lockInstall(install);
-  try {
+  return await whileLocked(install, world.signal, async (signal) => {
     if (await recover(world.disk, install)) world.output.log("Finished an update that had been cut short.");
-    const session = await Session.open(install, request, world);
+    const session = await Session.open(install, request, { ...world, signal });
     try {
       return await session.run();
     } finally {
       await session.close();
     }
-  } finally {
-    await unlock();
-  }
+  });
 }
 
 class Session {
@@ -345,8 +342,10 @@ class Session {
   }
 
   async #commit(planned: Plan, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
-    const { disk } = this.#world;
+    const { disk, signal } = this.#world;
     const { release } = this.#target;
+    // a lost lock: another is at work on the install
+    if (signal.reason instanceof Failure) throw signal.reason;
     this.#progress.committing(planned);
     if (this.#treeObject !== undefined) await this.#objects.keep(release.tree.sha256, this.#treeObject);
     const { torrent } = this.#peers;

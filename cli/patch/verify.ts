@@ -4,7 +4,7 @@ import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { Output } from "../output.ts";
 import type { Install } from "./install.ts";
-import { lockInstall } from "./lock.ts";
+import { whileLocked } from "./lock.ts";
 import { Objects, openTree } from "./objects.ts";
 import { scan } from "./scan.ts";
 import { requireState, type InstallState } from "./state.ts";
@@ -26,13 +26,12 @@ export async function verifyInstall(
   { output, signal }: { readonly output: Pick<Output, "progress">; readonly signal: AbortSignal },
 ): Promise<Verdict> {
   const state = await requireState(install);
-  const unlock = await lockInstall(install);
-  try {
+  return await whileLocked(install, signal, async (whole) => {
     const want = await readKeptTree(install, state);
     const { have } = await scan({
       install,
       want,
-      signal,
+      signal: whole,
       force: true,
       owned: state.files,
       pieceLength: state.release.pieceLength,
@@ -51,9 +50,7 @@ export async function verifyInstall(
       missing: missing.map(({ path }) => path),
       damaged: damaged.map(({ path }) => path),
     };
-  } finally {
-    await unlock();
-  }
+  });
 }
 
 async function readKeptTree(install: Install, state: InstallState): Promise<Tree> {

@@ -2,7 +2,7 @@
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
-import { lockInstall } from "../../cli/patch/lock.ts";
+import { lockInstall, whileLocked } from "../../cli/patch/lock.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { contentsOfBuild, newPlayer, noisy } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
@@ -45,6 +45,39 @@ test("a second patcher on the same install is told that it is busy, and the lock
   const { hostname } = await import("node:os");
   await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
   await player.patch();
+
+  // in a restarted container the next process gets the number of the dead one
+  await mkdir(player.at(".patchswarm", "lock"));
+  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
+  await player.patch();
+});
+
+test("of several patchers that find the same dead one, one gets the install", async () => {
+  await using publisher = await Publisher.start();
+  await using player = await newPlayer(publisher);
+  const { hostname } = await import("node:os");
+  for (let round = 0; round < 20; round++) {
+    await mkdir(player.at(".patchswarm", "lock"), { recursive: true });
+    await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
+    const tries = await Promise.allSettled(Array.from({ length: 6 }, () => lockInstall(new Install(player.folder))));
+    const unlocks = tries.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    expect(unlocks).toHaveLength(1);
+    for (const one of tries) if (one.status === "rejected") expect(one.reason).toMatchObject({ code: "install.busy" });
+    for (const unlock of unlocks) await unlock();
+  }
+});
+
+test("a patcher whose lock another took over ends as busy, and leaves the other's lock alone", async () => {
+  await using publisher = await Publisher.start();
+  await using player = await newPlayer(publisher);
+  const lock = player.at(".patchswarm", "lock");
+  const { stat, utimes } = await import("node:fs/promises");
+  const work = whileLocked(new Install(player.folder), new AbortController().signal, async (signal) => {
+    await utimes(lock, 1, 1);
+    await new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("stopped"))));
+  });
+  await expect(work).rejects.toMatchObject({ code: "install.busy" });
+  expect((await stat(lock)).mtimeMs).toBe(1000);
 });
 
 test("an interrupted patch keeps what it has, and the next run fetches only the rest", async () => {
