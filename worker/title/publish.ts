@@ -16,7 +16,7 @@ export interface PublishOrder {
 }
 
 /**
- * Order matters: signed by the publisher, above what is live, all there; only then current. Publishing what is live
+ * Order matters: signed by the publisher, above what is live, its metadata there; only then current. Publishing what is live
  * already changes its rollout.
  * Throws: release.not-found, release.not-newest, object.not-found, object.mismatch, metadata.invalid.
  */
@@ -44,7 +44,10 @@ export async function makeLive(
   return live;
 }
 
-/** Nothing becomes current before the origin has what it names. Gives the v2 info hash. */
+/**
+ * Nothing becomes current before the origin has its document, tree and torrent. Packs and recipes are not looked at:
+ * they may be thousands, and it is the publisher who sends them before it signs. Gives the v2 info hash.
+ */
 async function checkComplete(title: string, release: ReleaseRow, bucket: R2Bucket): Promise<string> {
   const object = await bucket.get(objectKey(title, release.document.sha256));
   if (object === null) throw new Failure("object.not-found", { kind: "release", found: release.document.sha256 });
