@@ -1,10 +1,11 @@
 /** What a publish looks at before it reads the build: the title's roles, and what the origin has already. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type TrustedTitle, openTitle } from "../trust/client.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
-import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
+import { type Fetch, type Patience, fetchCapped } from "../trust/fetch-capped.ts";
 import { ObjectCache } from "./cache.ts";
 import { type ChannelRole, channelRoles } from "./channel-roles.ts";
 import { type KnownContent, type ReleaseTree, learnKnown, readReleaseTree } from "./known-content.ts";
@@ -49,7 +50,11 @@ export async function openDesk({ titleFile, channel, version }: DeskOptions, wor
   const wanted = new Set(same === undefined ? newest : [...newest, same]);
   const trees = await Promise.all([...wanted].map((release) => readReleaseTree(title, cache, release)));
   const earlier = trees.find(({ release }) => release.seq === same?.seq);
-  return { title, roles, cache, trees, earlier, known: await learnKnown(title, cache, trees) };
+  const hasObject = async (id: ObjectId): Promise<boolean> => {
+    const url = `${title.edge}/t/${title.title}/objects/${id}`;
+    return (await fetchCapped(url, { fetch, signal, patience, bytesMax: 0, init: { method: "HEAD" } })) !== undefined;
+  };
+  return { title, roles, cache, trees, earlier, known: await learnKnown(title, cache, trees, hasObject) };
 }
 
 /** Where chunks lie until they are sent. */

@@ -14,7 +14,7 @@ import {
   TREE_PLAIN_BYTES_MAX,
   UPLOADS_AT_ONCE,
 } from "../../manifests/limits.ts";
-import { parseRecipe } from "../../manifests/recipe.ts";
+import { type Recipe, parseRecipe } from "../../manifests/recipe.ts";
 import { type RecipeRef, type Tree, type TreeFile, parseTree } from "../../manifests/tree.ts";
 import { type SignedRelease } from "../../manifests/trust/roles.ts";
 import { type VerifiedRelease, verifyRelease } from "../../manifests/trust/verify.ts";
@@ -51,13 +51,16 @@ export async function readReleaseTree(
 }
 
 /**
- * Chunks and recipes of these trees. An object that the origin has lost is left out: what it named is then sent again.
+ * Chunks and recipes of these trees. What the origin has lost is left out, and so sent again: a recipe that is gone or
+ * names a pack that is gone, and the chunks that lay in such a pack.
+ * @param hasObject  asked once for each pack
  * Throws: object.malformed, object.mismatch, edge.unreachable, edge.busy.
  */
 export async function learnKnown(
   title: TrustedTitle,
   cache: ObjectCache,
   trees: readonly ReleaseTree[],
+  hasObject: (id: ObjectId) => Promise<boolean>,
 ): Promise<KnownContent> {
   const known: KnownContent = { table: new ChunkTable(), packs: new PackNames(), recipes: new Map() };
   const limit = pLimit(UPLOADS_AT_ONCE);
@@ -68,9 +71,20 @@ export async function learnKnown(
     bytes: limit(() => readObject(title, cache, id, OBJECT_BYTES_MAX).catch(lostIsUndefined)),
   }));
   for (const { bytes } of fetched) bytes.catch(() => {}); // looked at in turn
+  const asked = new Map<ObjectId, Promise<boolean>>();
+  const ask = (pack: ObjectId): Promise<boolean> => {
+    const answer = asked.get(pack) ?? limit(() => hasObject(pack));
+    asked.set(pack, answer);
+    return answer;
+  };
   for (const { files, bytes } of fetched) {
     const object = await bytes;
-    if (object !== undefined) for (const file of files) learnFile(known, file, object);
+    if (object === undefined) continue;
+    const read = files.map((file) => ({ ...file, chunks: readChunks(file, object) }));
+    const named = [...new Set(read.flatMap(({ chunks }) => chunks.map(({ pack }) => pack)))];
+    const answers = await Promise.all(named.map(ask));
+    const lost = new Set(named.filter((_, i) => answers[i] === false));
+    for (const file of read) learnFile(known, file, lost);
   }
   return known;
 }
@@ -94,15 +108,19 @@ function filesByRecipeObject(trees: readonly ReleaseTree[]): Map<ObjectId, Recip
   return objects;
 }
 
+function readChunks({ size, recipe }: RecipeFile, object: Uint8Array): Recipe["chunks"] {
+  const slice = object.subarray(recipe.offset, recipe.offset + recipe.bytes);
+  return parseRecipe(decompress(slice, RECIPE_PLAIN_BYTES_MAX, "recipe"), size).chunks;
+}
+
 function learnFile(
   { table, packs, recipes }: KnownContent,
-  { root, size, recipe }: RecipeFile,
-  object: Uint8Array,
+  { root, recipe, chunks }: RecipeFile & Pick<Recipe, "chunks">,
+  lost: ReadonlySet<ObjectId>,
 ): void {
-  const slice = object.subarray(recipe.offset, recipe.offset + recipe.bytes);
-  const { chunks } = parseRecipe(decompress(slice, RECIPE_PLAIN_BYTES_MAX, "recipe"), size);
-  for (const { id, pack, ...place } of chunks) table.addNamed(id, { ...place, pack: packs.numberOf(pack) });
-  recipes.set(root, recipe);
+  const there = chunks.filter(({ pack }) => !lost.has(pack));
+  for (const { id, pack, ...place } of there) table.addNamed(id, { ...place, pack: packs.numberOf(pack) });
+  if (there.length === chunks.length) recipes.set(root, recipe);
 }
 
 async function readObject(

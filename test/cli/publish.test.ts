@@ -248,6 +248,25 @@ test("a lost cache costs downloads, not another upload", async () => {
   expect(update.bytes.uploaded).toBeLessThan(20_000);
 });
 
+test("a pack that the origin lost is sent again, by way of new packs", async () => {
+  const files = { "a.bin": pseudoRandomBytes(7, 2 * MIB) };
+  await press.publish(await press.build("v1", files), "1.0.0");
+  let heads = 0;
+  const line: Fetch = (input, init) => {
+    if (init?.method !== "HEAD" || ++heads > 1) return fetch(input, init);
+    return Promise.resolve(new Response(null, { status: 404 }));
+  };
+  // its only pack is what is asked for first; with one file more the new pack is another than the lost one
+  const folder = await press.build("v2", { "0.txt": "new", ...files });
+  const update = await press.publish(folder, "1.1.0", { fetch: line });
+  expect(update.bytes.uploaded).toBeGreaterThan(2 * MIB);
+  expect(Buffer.compare((await press.files("stable", 2)).get("a.bin") ?? Buffer.of(), files["a.bin"])).toBe(0);
+
+  press.requests();
+  const next = await press.publish(await press.build("v3", { "0.txt": "newer", ...files }), "1.2.0");
+  expect(next.added.chunks).toBe(1);
+});
+
 test("a damaged cache is not believed", async () => {
   const files = { "a.bin": pseudoRandomBytes(5, 2 * MIB) };
   await press.publish(await press.build("v1", files), "1.0.0");
