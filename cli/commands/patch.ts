@@ -25,7 +25,11 @@ export function patchCommand(): Command {
     .option("--channel <name>", "the channel to follow")
     .option("--to <version>", "this release instead of the current one")
     .option("--dry-run", "print the plan and change nothing")
-    .option("--sources <list>", "where bytes may come from; leave one out to forbid it (cost decides the order)", SOURCES.join(","))
+    .option(
+      "--sources <list>",
+      "where bytes may come from; leave one out to forbid it (cost decides the order)",
+      SOURCES.join(","),
+    )
     .option("--upload-limit <rate>", "most bytes a second given to peers, such as 500KB; 0 gives nothing")
     .option("--download-limit <rate>", "most bytes a second taken, such as 5MB; more than 0")
     .option("--seed-for <duration>", "share the install afterwards: seconds, or 10m, 2h", "0");

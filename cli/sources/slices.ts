@@ -19,7 +19,10 @@ const READY_MAX = 1;
 export class WrongLength extends Error {}
 
 /** Throws: WrongLength, and what the stream throws. The stream is destroyed unless it was read to its end. */
-export async function* cutStream(stream: Readable, { lengths, onBytes, onHold }: SliceOptions): AsyncGenerator<ArrayBuffer> {
+export async function* cutStream(
+  stream: Readable,
+  { lengths, onBytes, onHold }: SliceOptions,
+): AsyncGenerator<ArrayBuffer> {
   const ready: ArrayBuffer[] = [];
   let slice = newSlice(lengths[0]);
   let filled = 0;
