@@ -269,6 +269,8 @@ export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
 export const ORIGIN_BAD_MAX = 1;
 /** Largest answer to a scrape of one swarm: three counts and a name. */
 export const SCRAPE_BYTES_MAX = 4 * KIB;
+/** A tracker that has not counted its players by then is gone without, seconds: nothing waits for it but the swarm. */
+export const SCRAPE_TIMEOUT_S = 2;
 /** Largest answer to join: a few URLs with tokens. */
 export const JOIN_BYTES_MAX = 64 * KIB;
 /** Ranged GETs in flight: hides the round trip; more gains nothing over HTTP/1.1 keep-alive to one origin. */
@@ -278,6 +280,10 @@ export const ORIGIN_TRIES = 6;
 export const ORIGIN_RETRY_MS = 250;
 /** How long the origin rests at the start while the tracker knows of players and none is connected yet, milliseconds. */
 export const PEERS_JOIN_GRACE_MS = 1000;
+/** How long the origin waits for the tracker's count before a patch goes on without peers, milliseconds. */
+export const PEERS_COUNT_GRACE_MS = 1000;
+/** How long it waits for the torrent when players are there: megabytes for a large title. Milliseconds. */
+export const PEERS_TORRENT_GRACE_MS = 5000;
 /** How long the origin rests once peers are connected: a rate needs as long to show. Milliseconds. */
 export const PEERS_GRACE_MS = 500;
 /** Window over which the peers' rate is judged, milliseconds: long enough for one piece of 4 MiB at 25 MB/s. */

@@ -4,7 +4,12 @@
  * client is even loaded when there is nobody to meet. Its failure is never the patch's: then there are no peers.
  */
 import { Failure } from "../../manifests/failures.ts";
-import { PEERS_FAST_ENOUGH_BPS, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  PEERS_COUNT_GRACE_MS,
+  PEERS_FAST_ENOUGH_BPS,
+  PEERS_TORRENT_GRACE_MS,
+  TORRENT_BYTES_MAX,
+} from "../../manifests/limits.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { VerifiedRelease } from "../../manifests/trust/verify.ts";
@@ -31,7 +36,7 @@ export interface PeersOptions {
   readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
 }
 
-//  idle ──start──> joining ──> joined ──close──> closed
+//  idle ──start──> joining ──> joined ──close──> closed   (close ends joining too, at once)
 //                     └──> without peers (failed)
 export class Peers {
   readonly #options: PeersOptions;
@@ -40,26 +45,46 @@ export class Peers {
   #expected = 0;
   #board: Promise<ReleaseBoard> | undefined;
   #torrent: Uint8Array | undefined;
-  #swarm: Swarm | undefined;
+  #swarm: Promise<Swarm> | undefined;
   #membership: Membership | undefined;
   #terms: JoinTerms | undefined;
   #settled = false;
+  readonly #closing = new AbortController();
+  /** Aborted when the session is, or when nobody needs peers any more. */
+  readonly #signal: AbortSignal;
 
   constructor(options: PeersOptions) {
     this.#options = options;
+    this.#signal = AbortSignal.any([options.signal, this.#closing.signal]);
   }
 
   /** Begins to join; does nothing when that has begun. `tree`: what the torrent must agree with. */
   start(tree: Promise<Tree>): void {
     this.#joining ??= this.#meet(tree)
-      .catch((error: unknown) => this.#options.log(`going on without peers: ${(error as Error).message}`))
+      .catch((error: unknown) => {
+        if (!this.#closing.signal.aborted) {
+          this.#options.log(`going on without peers: ${(error as Error).message}`);
+        }
+      })
       .finally(() => (this.#settled = true));
   }
 
-  /** The release's pieces, as soon as the torrent is here; undefined when we go without peers. */
+  /**
+   * The release's pieces, as soon as the torrent is here; undefined when we go without peers. With another source it
+   * does not wait long: a tracker or a torrent that hangs must not keep the origin from its first byte.
+   */
   async board(): Promise<ReleaseBoard | undefined> {
-    await this.#counted;
-    return await this.#board?.catch(() => undefined);
+    const counted = this.#counted?.catch(() => 0);
+    if (this.#options.evenIfAlone) {
+      await counted;
+      return await this.#board?.catch(() => undefined);
+    }
+    await within(PEERS_COUNT_GRACE_MS, counted);
+    const graceMs = this.#expected > 0 ? PEERS_TORRENT_GRACE_MS : PEERS_COUNT_GRACE_MS;
+    return await within(
+      graceMs,
+      this.#board?.catch(() => undefined),
+    );
   }
 
   /** The .torrent, once it is here. */
@@ -86,9 +111,11 @@ export class Peers {
   }
 
   async close(): Promise<void> {
+    this.#closing.abort();
+    const swarm = await this.#swarm?.catch(() => undefined);
+    await swarm?.close();
     await this.#joining;
-    const board = await this.board();
-    await this.#swarm?.close();
+    const board = await this.#board?.catch(() => undefined);
     await board?.close();
   }
 
@@ -98,19 +125,22 @@ export class Peers {
   }
 
   async #meet(tree: Promise<Tree>): Promise<void> {
-    const { title, release, fetch, signal, evenIfAlone } = this.#options;
-    this.#counted = countPlayers(title.edge, title.title, release.torrent.infohash, { fetch, signal });
+    const { title, release, fetch, evenIfAlone } = this.#options;
+    const world = { fetch, signal: this.#signal };
+    this.#counted = countPlayers(title.edge, title.title, release.torrent.infohash, world);
     this.#expected = await this.#counted;
     if (this.#expected > 0 || evenIfAlone) await this.#join(tree);
   }
 
   async #join(tree: Promise<Tree>): Promise<void> {
-    const { title, fetch, signal, log, createSwarm, uploadLimit, downloadLimit } = this.#options;
+    const { title, fetch, log, createSwarm, uploadLimit, downloadLimit } = this.#options;
+    this.#signal.throwIfAborted();
     this.#board = this.#openBoard(tree);
+    this.#swarm = createSwarm(log);
     // both take time and need nothing of each other
-    const [swarm, board] = await Promise.all([createSwarm(log), this.#board]);
-    this.#swarm = swarm;
-    this.#terms = await joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal });
+    const [swarm, board] = await Promise.all([this.#swarm, this.#board]);
+    this.#terms = await joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal });
+    this.#signal.throwIfAborted();
     if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
     const { announce, upload } = this.#terms;
     this.#membership = await swarm.join(board, {
@@ -123,9 +153,9 @@ export class Peers {
 
   async #openBoard(tree: Promise<Tree>): Promise<ReleaseBoard> {
     const { title, release } = this.#options;
-    this.#torrent = await title.object(release.torrent.sha256, TORRENT_BYTES_MAX);
+    this.#torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, TORRENT_BYTES_MAX));
     const board = new ReleaseBoard(readTorrent(this.#torrent, sha256, sha1));
-    board.checkAgainst(await tree, release.torrent.pieceLength);
+    board.checkAgainst(await unlessAborted(this.#signal, tree), release.torrent.pieceLength);
     return board;
   }
 }
@@ -134,4 +164,33 @@ export class Peers {
 export function leastOf(a: number | null, b: number | null): number | null {
   if (a === null || b === null) return a ?? b;
   return Math.min(a, b);
+}
+
+/** What comes of it in time; undefined when nothing does. */
+async function within<Value>(ms: number, coming: Promise<Value> | undefined): Promise<Value | undefined> {
+  if (coming === undefined) return undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([coming, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Throws as soon as the signal is aborted; what was under way then comes to nothing. */
+async function unlessAborted<Value>(signal: AbortSignal, coming: Promise<Value>): Promise<Value> {
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(new Failure("source.interrupted"));
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([coming, aborted]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }

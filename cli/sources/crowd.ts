@@ -1,10 +1,13 @@
 /** Asks the tracker how many others there are, before anything of a BitTorrent client is loaded for them. */
 import { decodeBencode } from "../../manifests/bencode.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { SCRAPE_BYTES_MAX } from "../../manifests/limits.ts";
+import { HTTP_RETRY_MS, SCRAPE_BYTES_MAX, SCRAPE_TIMEOUT_S } from "../../manifests/limits.ts";
 import { infoHashFromHex } from "../../manifests/wire/names.ts";
 import { writeScrape } from "../../manifests/wire/scrape.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
+
+/** One short try: a patch must not wait for a tracker that hangs. */
+const PATIENCE = { idleSeconds: SCRAPE_TIMEOUT_S, tries: 1, retryMs: HTTP_RETRY_MS };
 
 /** Seeds and leeches of a release; 0 when the tracker cannot be asked: nobody then misses it either. */
 export async function countPlayers(
@@ -16,7 +19,7 @@ export async function countPlayers(
   const hash = infoHashFromHex(infohash);
   try {
     const url = `${edge}/t/${title}/scrape?${writeScrape([hash])}`;
-    const body = await fetchCapped(url, { ...world, bytesMax: SCRAPE_BYTES_MAX });
+    const body = await fetchCapped(url, { ...world, bytesMax: SCRAPE_BYTES_MAX, patience: PATIENCE });
     const files = body === undefined ? undefined : entryOf(decodeBencode(body), "files");
     const counts = entryOf(files, hash);
     return count(entryOf(counts, "complete")) + count(entryOf(counts, "incomplete"));

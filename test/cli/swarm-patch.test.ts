@@ -117,6 +117,19 @@ test("a swarm that cannot be joined costs nothing but a line", async () => {
   expect(await player.contents()).toEqual(contentsOfBuild(FILES));
 });
 
+test("a tracker that hangs does not keep the origin waiting", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const fetchOrHang: typeof fetch = (input, init) =>
+    (input as string).includes("/scrape?")
+      ? new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(new Error("aborted"))))
+      : fetch(input, init);
+  const start = performance.now();
+  await player.patch({}, { fetch: fetchOrHang });
+  expect(performance.now() - start).toBeLessThan(8000);
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
 test("nobody there: no BitTorrent client is started, and no torrent is fetched", async () => {
   await using publisher = await publisherWithPlayers();
   publisher.players = 0;
