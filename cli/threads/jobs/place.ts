@@ -1,5 +1,5 @@
 /** What landing jobs share: plain bytes in memory go to their places in staged files, and whole pieces are hashed. */
-import { closeSync, constants, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { SHA256_BYTES } from "../../../manifests/digest.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
 import { sha256 } from "../digests.ts";
@@ -59,11 +59,25 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
 /** Opens a staged file for writing, making it when it is not there; its size is right afterwards. */
 export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { readonly bytes?: number }): number {
   const mode = file.exec ? EXEC_MODE : PLAIN_MODE;
-  if (file.bytes === file.fileBytes) return openSync(file.path, "w", mode);
+  if (file.bytes === file.fileBytes) {
+    const fd = openSync(file.path, "w", mode);
+    takeMode(fd, file.exec);
+    return fd;
+  }
   // not emptied: another thread may have begun it
   const fd = openSync(file.path, constants.O_RDWR | constants.O_CREAT, mode);
+  takeMode(fd, file.exec);
   ftruncateSync(fd, file.fileBytes);
   return fd;
+}
+
+/** An earlier run may have made the file for a release in which it could be run, or could not. */
+function takeMode(fd: number, exec: boolean): void {
+  const stats = fstatSync(fd);
+  if (!stats.isFile() || ((stats.mode & 0o100) !== 0) === exec) return;
+  const mode = stats.mode & 0o777;
+  // who may read it may run it
+  fchmodSync(fd, exec ? mode | ((mode & 0o444) >> 2) : mode & ~0o111);
 }
 
 /** write() may take less than it was given, near a full disk for one; then the next call says why. */
