@@ -35,7 +35,11 @@ export class Staging {
   /** Opens what an earlier run left, or nothing. */
   static async open(install: Install): Promise<Staging> {
     await mkdir(install.own("staging"), { recursive: true });
-    return new Staging(install, await readProgress(install.own("staging", PROGRESS)));
+    const earlier = await readProgress(install.own("staging", PROGRESS));
+    // lines outlive the files that were pruned
+    const there = new Set(await readdir(install.own("staging")));
+    for (const root of earlier.keys()) if (!there.has(root)) earlier.delete(root);
+    return new Staging(install, earlier);
   }
 
   /** What an earlier run finished of a content, ascending and joined; nothing when the file is not as long as it should be. */
@@ -69,6 +73,7 @@ export class Staging {
       if (name === PROGRESS || wanted.has(name as PiecesRoot)) continue;
       await rm(this.#install.own("staging", name), { recursive: true, force: true });
     }
+    for (const root of this.#earlier.keys()) if (!wanted.has(root)) this.#earlier.delete(root);
   }
 
   close(): void {
