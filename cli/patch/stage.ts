@@ -58,8 +58,10 @@ const UMASK = process.umask();
  */
 export async function stage(options: StageOptions): Promise<Staged> {
   const { plan, staging, install } = options;
-  await staging.prune(new Set(plan.contents.map(({ root }) => root)));
   const builds = plan.contents.filter(({ source }) => source.how === "build");
+  // Only what is built is taken over, piece by piece and hashed. The commit moves files to names in staging, and takes a
+  // file that is there for one it moved before a crash: a part of a download may not lie under such a name.
+  await staging.prune(new Set(builds.map(({ root }) => root)));
   try {
     await writeEmpty(install, plan.contents);
     const stale = await copyWhole(options);

@@ -3,6 +3,8 @@ import { chmod, mkdir, rename, rm, symlink, truncate, utimes, writeFile } from "
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { closePool } from "../../cli/threads/pool.ts";
+import { FileHasher } from "../../manifests/merkle.ts";
+import { sha256 } from "../support/hashes.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher, type Build } from "../support/publish-fixture.ts";
 
@@ -231,3 +233,16 @@ describe("an update ends with the new release and the player's own files", () =>
 function renamed(files: Files, name: (path: string) => string): Files {
   return Object.fromEntries(Object.entries(files).map(([path, content]) => [name(path), content]));
 }
+
+test("a staged file cut short is never taken for a file that moves", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 32 * KIB });
+  publisher.publish("1.0.0", { files: { a: BIG } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { b: BIG } });
+  const hasher = new FileHasher(sha256, 32 * KIB);
+  hasher.update(BIG);
+  await put(player.folder, { [`.patchswarm/staging/${hasher.finish().root}`]: new Uint8Array(BIG.length) });
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild({ b: BIG }));
+});
