@@ -179,15 +179,18 @@ export class Ledger {
   // --- Earlier runs ------------------------------------------------------------------------------------------------
 
   /**
-   * Takes over a piece that an earlier run left in staging and that has this hash now. False when the hash is known to
-   * be wrong.
+   * Takes over a piece that an earlier run left in staging and that has this hash now. False when the hash, or with it
+   * the root of the whole content, is wrong.
    */
   restore(piece: number, hash: Uint8Array): boolean {
     const expected = this.expectedHash(piece);
     if (this.#state[piece] !== OPEN || (expected !== undefined && !equalBytes(expected, hash))) return false;
     this.#closePiece(piece);
-    this.#keepHash(piece, hash);
-    return true;
+    if (this.#keepHash(piece, hash)) return true;
+    // only the root was known, and one piece or another has rotted: all of them are needed again
+    const build = this.map.buildOf(piece);
+    this.condemn(build, [...this.#build(build).chunks.keys()]);
+    return false;
   }
 
   // --- The origin's side -------------------------------------------------------------------------------------------

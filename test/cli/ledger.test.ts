@@ -283,3 +283,26 @@ describe("the ledger", () => {
     expect(ledger.originCanHelp).toBe(false);
   });
 });
+
+test("when pieces of an earlier run rotted and only the root can tell, all of the content is fetched again", () => {
+  const world = worldOf([[0, 1, 2, 5]], new Set(), false);
+  const { ledger, wanted, disk } = world;
+  const pieces = [...ledger.map.piecesOf(0)];
+  const hashOf = (piece: number): Uint8Array => {
+    const { offset, bytes } = ledger.map.rangeOf(piece);
+    return pieceHash(
+      (wanted[0] ?? new Uint8Array()).subarray(offset, offset + bytes),
+      PIECE,
+      pieces.length === 1,
+      sha256,
+    );
+  };
+  const taken = pieces.map((piece, index) => ledger.restore(piece, index === 1 ? new Uint8Array(32) : hashOf(piece)));
+  expect(taken.at(-1)).toBe(false);
+  expect(ledger.originCanHelp).toBe(true);
+  for (let run = ledger.claimRun(false, 0); run.length > 0; run = ledger.claimRun(false, 0)) {
+    for (const chunk of run) land(world, chunk, "origin", false);
+  }
+  expect(ledger.done).toBe(true);
+  expect(Buffer.from(disk[0] ?? []).equals(Buffer.from(wanted[0] ?? []))).toBe(true);
+});

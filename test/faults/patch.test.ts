@@ -1,5 +1,5 @@
 /** What can go wrong around a patch: a full disk, a second patcher, an interruption, an origin that goes away. */
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { lockInstall, whileLocked } from "../../cli/patch/lock.ts";
@@ -119,4 +119,22 @@ test("bytes that rotted in staging between two runs are fetched again", async ()
   publisher.mishap = () => undefined;
   await player.patch();
   expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
+test("a part of a download is never taken for a file that was moved out of the install", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  const content = noisy(2048 * KIB, "a");
+  publisher.publish("1.0.0", { files: { "old.bin": content } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "new.bin": content } });
+  await rm(player.at("old.bin"));
+  let packs = 0;
+  publisher.mishap = (_, isPack) => (isPack && ++packs > 2 ? "busy" : undefined);
+  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  // the player finds the file again, and now the release only moves it
+  await writeFile(player.at("old.bin"), content);
+  publisher.mishap = () => undefined;
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild({ "new.bin": content }));
 });
