@@ -30,7 +30,8 @@ export function parseDownloadLimit(value: unknown): number | null {
   const option = "--download-limit";
   const rate = parseRate(option, value);
   // bytes are whole: "0.5" is none either
-  if (rate !== null && rate < 1) throw new Failure("usage.bad-flag", { option, found: value, expected: "more than 0" });
+  if (rate !== null && rate < 1)
+    throw new Failure("usage.bad-flag", { option, found: String(value), expected: "more than 0" });
   return rate;
 }
 
