@@ -4,7 +4,7 @@ import { objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
-import type { Membership, Swarm } from "../peers/board.ts";
+import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
@@ -27,6 +27,8 @@ export interface SeedWorld {
   readonly signal: AbortSignal;
   readonly fetch: Fetch;
   readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
+  readonly rejoinAfterMs?: number;
+  readonly retryMs?: number;
 }
 
 /** An install being shared. */
@@ -39,6 +41,8 @@ export interface Share {
 
 /** The edge's leave to announce ends with its token: ask again well before. */
 const REJOIN_AFTER_MS = (ANNOUNCE_TOKEN_LIFETIME_S / 2) * 1000;
+/** After an edge that was away, and after the install changed. */
+const RETRY_MS = 10_000;
 
 /**
  * @param onReady  everything is announced; called once
@@ -49,28 +53,96 @@ export async function seed(
   world: SeedWorld,
   onReady: (shares: readonly Share[]) => void,
 ): Promise<{ readonly uploaded: number }> {
+  const { signal, output, rejoinAfterMs = REJOIN_AFTER_MS, retryMs = RETRY_MS } = world;
   const installs = await Promise.all(folders.map((folder) => openInstall(folder, world)));
-  const swarm = await world.createSwarm((text) => world.output.log(text));
+  const shared: Shared[] = installs.map((install) => ({ install, membership: undefined }));
+  const swarm = await world.createSwarm((text) => output.log(text));
   let uploaded = 0;
-  try {
-    for (let announced = false; !world.signal.aborted; announced = true) {
-      const memberships: Membership[] = [];
-      for (const install of installs) memberships.push(await join(install, swarm, uploadLimit, world));
-      if (!announced) onReady(installs.map(({ share }) => share));
-      await waitFor(world.signal, REJOIN_AFTER_MS);
-      for (const membership of memberships) uploaded += membership.uploaded();
-      await Promise.all(memberships.map((membership) => membership.leave()));
+  const leave = async (one: Shared): Promise<void> => {
+    const { membership } = one;
+    one.membership = undefined;
+    uploaded += membership?.uploaded() ?? 0;
+    await membership?.leave();
+  };
+  /** What is installed now, under new terms. The old membership stays until both are there. */
+  const renew = async (one: Shared): Promise<void> => {
+    const next = await openInstall(one.install.share.folder, world);
+    try {
+      const terms = await askTerms(next, swarm, world);
+      await leave(one);
+      const old = one.install.board;
+      one.install = next;
+      await old.close();
+      one.membership = await swarm.join(next.board, swarmTerms(terms, uploadLimit));
+    } catch (error) {
+      if (one.install !== next) await next.board.close();
+      throw error;
     }
+  };
+  try {
+    for (const one of shared) {
+      one.membership = await swarm.join(
+        one.install.board,
+        swarmTerms(await askTerms(one.install, swarm, world), uploadLimit),
+      );
+    }
+    onReady(shared.map(({ install }) => install.share));
+    let wait = rejoinAfterMs;
+    for (;;) {
+      const stale = AbortSignal.any(shared.map(({ install }) => install.board.stale));
+      await waitFor(AbortSignal.any([signal, stale]), wait);
+      // a patch that is being committed needs a moment before there is a new state
+      if (stale.aborted) await waitFor(signal, retryMs);
+      if (signal.aborted) break;
+      wait = rejoinAfterMs;
+      for (const one of shared) {
+        try {
+          await renew(one);
+        } catch (error) {
+          if (signal.aborted) break;
+          if (!(error instanceof Failure) || !isPassing(error)) throw error;
+          output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
+          wait = retryMs;
+        }
+      }
+    }
+    await Promise.all(shared.map(leave));
   } finally {
     await swarm.close();
-    await Promise.all(installs.map(({ board }) => board.close()));
+    await Promise.all(shared.map(({ install }) => install.board.close()));
   }
   return { uploaded };
 }
 
+interface Shared {
+  install: OpenInstall;
+  /** Undefined when it could not be joined again. */
+  membership: Membership | undefined;
+}
+
+/** The edge is away, or the install is just being patched. */
+function isPassing({ family, code }: Failure): boolean {
+  return family === "unavailable" || code === "install.not-found";
+}
+
+/** Tells when something that was proven is no more what it was: the install was patched or changed. */
+class WatchedBoard extends InstalledBoard {
+  readonly #stale = new AbortController();
+
+  get stale(): AbortSignal {
+    return this.#stale.signal;
+  }
+
+  override readVerified(piece: number, offset: number, bytes: number): Promise<Uint8Array> | undefined {
+    const read = super.readVerified(piece, offset, bytes);
+    read?.catch(() => this.#stale.abort());
+    return read;
+  }
+}
+
 interface OpenInstall {
   readonly share: Share;
-  readonly board: InstalledBoard;
+  readonly board: WatchedBoard;
   readonly edges: readonly string[];
 }
 
@@ -79,7 +151,7 @@ async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstal
   const state = await requireState(install);
   const { edges, title } = await titleOfInstall(folder, undefined);
   const layout = await openTorrent(install, state, edges, world);
-  const board = new InstalledBoard(install, state, layout);
+  const board = new WatchedBoard(install, state, layout);
   if (board.touched > 0) {
     world.output.log(
       `${folder}: ${board.touched} files are not as they were installed and are not shared; try verify.`,
@@ -117,18 +189,22 @@ async function openTorrent(
   return readTorrent(bytes, sha256, sha1);
 }
 
-async function join({ share, board, edges }: OpenInstall, swarm: Swarm, uploadLimit: number | null, world: SeedWorld) {
-  const { announce, upload } = await fromAny(edges, async (edge): Promise<JoinTerms> => {
-    const terms = await joinTitle(edge, share.title, swarm.peerId, world);
+/** Throws: edge.unreachable, edge.busy, source.interrupted. */
+async function askTerms({ share, edges }: OpenInstall, { peerId }: Swarm, world: SeedWorld): Promise<JoinTerms> {
+  return await fromAny(edges, async (edge) => {
+    const terms = await joinTitle(edge, share.title, peerId, world);
     if (terms === undefined) throw new Failure("edge.unreachable", { url: edge, reason: "no leave to join the swarm" });
     return terms;
   });
-  return await swarm.join(board, {
+}
+
+function swarmTerms({ announce, upload }: JoinTerms, uploadLimit: number | null): SwarmTerms {
+  return {
     announce,
     uploadLimit: leastOf(uploadLimit, upload.limit),
     downloadLimit: null,
     allowUpload: upload.allowed && uploadLimit !== 0,
-  });
+  };
 }
 
 /** The first edge that answers. Throws what the last one threw. */
