@@ -284,6 +284,8 @@ export const PEERS_JOIN_GRACE_MS = 1000;
 export const PEERS_COUNT_GRACE_MS = 1000;
 /** How long it waits for the torrent when players are there: megabytes for a large title. Milliseconds. */
 export const PEERS_TORRENT_GRACE_MS = 5000;
+/** With nobody there yet, a patch that fetches this much joins all the same, to be found by those that come. */
+export const SWARM_START_BYTES_MIN = 64 * MIB;
 /** How long the origin rests once peers are connected: a rate needs as long to show. Milliseconds. */
 export const PEERS_GRACE_MS = 500;
 /** Window over which the peers' rate is judged, milliseconds: long enough for one piece of 4 MiB at 25 MB/s. */

@@ -8,6 +8,7 @@ import {
   PEERS_COUNT_GRACE_MS,
   PEERS_FAST_ENOUGH_BPS,
   PEERS_TORRENT_GRACE_MS,
+  SWARM_START_BYTES_MIN,
   TORRENT_BYTES_MAX,
 } from "../../manifests/limits.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
@@ -49,6 +50,9 @@ export class Peers {
   #membership: Membership | undefined;
   #terms: JoinTerms | undefined;
   #settled = false;
+  /** Nobody was there, and we did not join. */
+  #isAlone = false;
+  #isMuch = false;
   readonly #closing = new AbortController();
   /** Aborted when the session is, or when nobody needs peers any more. */
   readonly #signal: AbortSignal;
@@ -58,9 +62,18 @@ export class Peers {
     this.#signal = AbortSignal.any([options.signal, this.#closing.signal]);
   }
 
-  /** Begins to join; does nothing when that has begun. `tree`: what the torrent must agree with. */
-  start(tree: Promise<Tree>): void {
-    this.#joining ??= this.#meet(tree)
+  /**
+   * Begins to join; does nothing when that has begun. Called again with much to fetch, it joins although nobody is
+   * there, so that those who come next find us.
+   * @param tree  what the torrent must agree with
+   * @param toFetch  bytes, once that is known
+   */
+  start(tree: Promise<Tree>, toFetch = 0): void {
+    this.#isMuch ||= toFetch >= SWARM_START_BYTES_MIN;
+    if (this.#joining !== undefined && !(this.#isAlone && this.#isMuch)) return;
+    this.#isAlone = false;
+    this.#settled = false;
+    this.#joining = this.#meet(tree)
       .catch((error: unknown) => {
         if (!this.#closing.signal.aborted) {
           this.#options.log(`going on without peers: ${(error as Error).message}`);
@@ -127,9 +140,10 @@ export class Peers {
   async #meet(tree: Promise<Tree>): Promise<void> {
     const { title, release, fetch, evenIfAlone } = this.#options;
     const world = { fetch, signal: this.#signal };
-    this.#counted = countPlayers(title.edge, title.title, release.torrent.infohash, world);
+    this.#counted ??= countPlayers(title.edge, title.title, release.torrent.infohash, world);
     this.#expected = await this.#counted;
-    if (this.#expected > 0 || evenIfAlone) await this.#join(tree);
+    if (this.#expected > 0 || evenIfAlone || this.#isMuch) await this.#join(tree);
+    else this.#isAlone = true;
   }
 
   async #join(tree: Promise<Tree>): Promise<void> {

@@ -4,8 +4,10 @@ import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { InstalledBoard } from "../../cli/patch/installed-board.ts";
 import { Objects } from "../../cli/patch/objects.ts";
+import { Peers } from "../../cli/patch/peers.ts";
 import { requireState } from "../../cli/patch/state.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { openTree } from "../../cli/patch/objects.ts";
 import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
 import { fakeSwarm } from "../support/fake-swarm.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
@@ -143,6 +145,31 @@ test("nobody there: no BitTorrent client is started, and no torrent is fetched",
   expect(started).toBe(false);
   const torrent = (await requireState(new Install(player.folder))).release.torrent;
   expect(publisher.requests.some(({ object }) => object === torrent)).toBe(false);
+});
+
+test("nobody there, and much to fetch: it joins all the same, to be found", async () => {
+  await using publisher = await publisherWithPlayers();
+  publisher.players = 0;
+  const title = await publisher.openTitle({} as Parameters<typeof publisher.openTitle>[0]);
+  const release = await title.release("stable", 1);
+  const tree = title.object(release.tree.sha256, release.tree.bytes).then((object) => openTree(object, release));
+  const peers = new Peers({
+    title,
+    release,
+    uploadLimit: null,
+    downloadLimit: null,
+    fetch: globalThis.fetch,
+    signal: new AbortController().signal,
+    evenIfAlone: false,
+    log: () => {},
+    createSwarm: fakeSwarm({ files: FILES }).createSwarm,
+  });
+  peers.start(tree);
+  expect(await peers.board()).toBeUndefined();
+  peers.start(tree, 64 * KIB * KIB);
+  expect(await peers.board()).toBeDefined();
+  await expect.poll(() => peers.membership).toBeDefined();
+  await peers.close();
 });
 
 test("while it patches, a player serves what is proven, and nothing else", async () => {
