@@ -315,7 +315,8 @@ class Session {
 
   async #stage(planned: Plan, staging: Staging): Promise<Staged> {
     // found damaged, or worth fetching for: others may help
-    if (planned.cost.fetch.stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree());
+    const { stored } = planned.cost.fetch;
+    if (stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree(), stored);
     try {
       return await stage({
         install: this.#install,
