@@ -262,7 +262,7 @@ export const ORIGIN_GAP_BYTES = 64 * KIB;
 export const ORIGIN_SLICE_BYTES = MIB;
 /** On a fast line slices grow to what a connection brings in this time, milliseconds, and to this many bytes. */
 export const ORIGIN_SLICE_MS = 100;
-export const ORIGIN_SLICE_BYTES_MAX = 4 * MIB;
+export const ORIGIN_SLICE_BYTES_MAX = 2 * MIB;
 /** Plain bytes one slice may grow to: bounds what a thread holds. zstd on text reaches 10:1. */
 export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
 /** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */

@@ -13,7 +13,7 @@ export interface SliceOptions {
 }
 
 /** Slices that may wait to be taken before the stream is held back. */
-const READY_MAX = 1;
+const READY_MAX = 0;
 
 /** The stream did not have as many bytes as the slices together. */
 export class WrongLength extends Error {}
