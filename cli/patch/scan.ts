@@ -204,6 +204,8 @@ function lookAtFolders(install: Install, paths: readonly SafePath[]): { there: S
   const looked = new Set<string>(["."]);
   const blocking: SafePath[] = [];
   for (const file of paths) {
+    // with a folder, those above it were looked at too
+    if (looked.has(path.posix.dirname(file))) continue;
     for (let end = file.indexOf("/"); end > 0; end = file.indexOf("/", end + 1)) {
       const folder = file.slice(0, end) as SafePath;
       if (looked.has(folder)) continue;
