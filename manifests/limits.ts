@@ -248,6 +248,8 @@ export const OPEN_FILES_MAX = 128;
 export const DISK_SPARE_BYTES = 16 * MIB;
 /** Hash jobs: what one thread reads at once, so that even one large file keeps all threads busy. */
 export const HASH_JOB_BYTES = 32 * MIB;
+/** Titles above this are patched with little young memory: below, memory is no trouble and collecting less often is faster. */
+export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
 /** Pieces from peers are proven together up to this, when they are small. */
 export const PROVE_JOB_BYTES = MIB;
 /** Copy jobs: plain bytes one thread holds at once. */

@@ -5,7 +5,7 @@
  */
 import { toHex, type ChunkId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { CHUNK_BYTES, CHUNK_BYTES_LARGE, TREE_BYTES_MAX } from "../../manifests/limits.ts";
+import { CHUNK_BYTES, CHUNK_BYTES_LARGE, TREE_BYTES_MAX, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import {
   isInPlace,
@@ -25,6 +25,7 @@ import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
 import { warmThreads } from "../threads/pool.ts";
+import { keepYoungMemory } from "../threads/young-memory.ts";
 import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
@@ -191,6 +192,7 @@ class Session {
   }
 
   async run(): Promise<PatchOutcome> {
+    if (this.#target.release.bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
     if (same === undefined) warmThreads();
