@@ -2,6 +2,9 @@
  * The public door of the core. What is only a part of a format (bencode, canonical JSON, query strings) stays behind it.
  */
 export * from "./chunker.ts";
+export { decodeDelta, type DeltaWorld } from "./delta/decode.ts";
+export { encodeDelta, encodeSection, type Compress } from "./delta/encode.ts";
+export { OldIndex } from "./delta/old-index.ts";
 export * from "./digest.ts";
 export * from "./failures.ts";
 export * from "./limits.ts";

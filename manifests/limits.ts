@@ -305,3 +305,16 @@ export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
 export const SYNCFS_FILES_MIN = 64;
+
+// --- Deltas ----------------------------------------------------------------------------------------------------------
+
+/** Bytes that have to agree before a match is looked at. */
+export const DELTA_WINDOW_BYTES = 16;
+/** Old bytes from one indexed window to the next. */
+export const DELTA_STRIDE_BYTES = 8;
+/** Windows of one hash that are compared. */
+export const DELTA_CANDIDATES_MAX = 16;
+/** Bytes by which a match must beat going on along the one before: bsdiff's own 8. */
+export const DELTA_GAIN_BYTES_MIN = 8;
+/** New bytes of a delta's section, at most: what a decoder holds is about three times this. */
+export const DELTA_SECTION_BYTES = 16 * 1024 * 1024;
