@@ -314,7 +314,10 @@ export const DELTA_WINDOW_BYTES = 16;
 export const DELTA_STRIDE_BYTES = 8;
 /** Windows of one hash that are compared. */
 export const DELTA_CANDIDATES_MAX = 16;
-/** Bytes by which a match must beat going on along the one before: bsdiff's own 8. */
-export const DELTA_GAIN_BYTES_MIN = 8;
+/**
+ * Bytes by which a match must beat going on along the one before. bsdiff has 8; with 24, the workerd pair of bench/delta
+ * takes 2 % fewer bytes and a source file of 22 MB 12 % fewer, because zstd finds what then becomes literals.
+ */
+export const DELTA_GAIN_BYTES_MIN = 24;
 /** New bytes of a delta's section, at most: what a decoder holds is about three times this. */
 export const DELTA_SECTION_BYTES = 16 * 1024 * 1024;
