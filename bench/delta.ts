@@ -6,14 +6,24 @@
  * One run a side: bsdiff takes minutes on the larger pairs, and bytes do not vary.
  */
 import { createHash } from "node:crypto";
-import { mkdtempSync, openSync, readFileSync, readSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { decodeDelta } from "../manifests/delta/decode.ts";
+import { compress, inflate } from "../cli/threads/delta-codecs.ts";
+import { decodeDelta, readDeltaHeader } from "../manifests/delta/decode.ts";
 import { encodeDelta } from "../manifests/delta/encode.ts";
-import { OldIndex } from "../manifests/delta/old-index.ts";
+import { SourceIndex } from "../manifests/delta/source-index.ts";
 import { packageFolder } from "../test/support/registry.ts";
 import { type Measured, measure, printMachine } from "./measure.ts";
 
@@ -24,8 +34,6 @@ const PAIRS: Readonly<Record<string, readonly [string, string]>> = {
   minecraft: ["minecraft-assets@1.17.0", "minecraft-assets@1.19.0"],
 };
 const SELF = fileURLToPath(import.meta.url);
-const ZSTD_LEVEL = 19;
-const ZSTD_WINDOW_LOG = 24;
 
 /** How one side makes a patch and applies it: argument lists of commands. */
 interface Side {
@@ -63,26 +71,23 @@ else if (verb === "apply") apply(rest as [string, string, string]);
 else await compareAll(verb === undefined ? Object.keys(PAIRS) : [verb, ...rest]);
 
 function make([old, fresh, patch]: [string, string, string]): void {
-  const params = {
-    [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL,
-    [constants.ZSTD_c_windowLog]: ZSTD_WINDOW_LOG,
-  };
-  const index = new OldIndex(readFileSync(old));
-  writeFileSync(
-    patch,
-    encodeDelta(index, readFileSync(fresh), (plain) => zstdCompressSync(plain, { params })),
-  );
+  const [before, after] = [readFileSync(old), readFileSync(fresh)];
+  const source = new Uint8Array(before.length + after.length);
+  source.set(before);
+  source.set(after, before.length);
+  writeFileSync(patch, encodeDelta(SourceIndex.build(source, before.length), compress));
 }
 
 function apply([old, patch, made]: [string, string, string]): void {
-  const file = openSync(old, "r");
-  const out = openSync(made, "w");
-  const sections = decodeDelta(readFileSync(patch), {
-    oldBytes: statSync(old).size,
-    readOld: (offset, target) => void readSync(file, target, 0, target.length, offset),
-    inflate: (stored, bytes) => zstdDecompressSync(stored, { maxOutputLength: bytes }),
+  const [before, after] = [openSync(old, "r"), openSync(made, "w+")];
+  const delta = readFileSync(patch);
+  const pieces = decodeDelta(delta, {
+    ...readDeltaHeader(delta),
+    readOld: (offset, target) => void readSync(before, target, 0, target.length, offset),
+    readMade: (offset, target) => void readSync(after, target, 0, target.length, offset),
+    inflate,
   });
-  for (const section of sections) writeFileSync(out, section);
+  for (const piece of pieces) writeSync(after, piece);
 }
 
 async function compareAll(names: readonly string[]): Promise<void> {

@@ -3,8 +3,8 @@
  */
 export * from "./chunker.ts";
 export { decodeDelta, type DeltaWorld } from "./delta/decode.ts";
-export { encodeDelta, encodeSection, type Compress } from "./delta/encode.ts";
-export { OldIndex } from "./delta/old-index.ts";
+export * from "./delta/encode.ts";
+export { SourceIndex, type IndexParts } from "./delta/source-index.ts";
 export * from "./digest.ts";
 export * from "./failures.ts";
 export * from "./limits.ts";

@@ -1,15 +1,22 @@
 /**
- * A delta: old bytes and this -> new bytes. Sections follow each other; each makes the next run of the new bytes by
- * itself, so that a player decodes one while the next is on its way, and holds no more than one.
+ * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes one
+ * while the next is on its way and holds no more than one.
  *
- *   delta    "PSD" 0x01 ‖ section …
- *   section  varint new bytes ‖ 5 × (varint plain bytes ‖ varint stored bytes) ‖ the 5 streams as stored
- *   streams  copy lengths ‖ literal lengths ‖ jumps ‖ differences ‖ literals
+ *   delta    "PSD" 0x01 ‖ varint old bytes ‖ varint new bytes ‖ section …
+ *   section  varint new bytes ‖ 7 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 7 streams as stored
+ *   codec    1 byte: 0 as it is, 1 zstd, 2 brotli
  *
- * A step takes one number of each of the first three streams: `copy` bytes are the old ones at the position plus the
- * next differences modulo 256, then `literal` bytes are taken as they are. The position of a step is the end of the copy
- * before it plus its jump (zigzag); a section begins at 0. Varint: unsigned LEB128. A stream is stored as it is when
- * compressing does not make it shorter. Five streams, because numbers of one kind compress best among their like.
+ * The streams:
+ *   copies, literals, jumps   a number each a step
+ *   gaps, runs, values        how the copies differ from what they copy
+ *   bytes                     the literals
+ *
+ * A step copies `copies` bytes of the source (the old bytes, then the new ones made so far) at its position, then takes
+ * `literals` bytes as they are. Its position is where the copy before it ended plus `jumps` (zigzag); at the start of each
+ * DELTA_SEGMENT_BYTES of the new bytes, which no step crosses, it counts from 0. Over the copied bytes of a section, one
+ * after another: `gaps` of them are right, to the next `runs` the next `values` are added modulo 256, and so on; behind the
+ * last run all are right. Apart like this because most copies differ in few places, and numbers of one kind compress best
+ * among their like. Varint: unsigned LEB128, shortest form.
  *
  * Needs no signature: what it makes is kept only when its pieces root is the signed one; but it is read before that, so
  * every number in it is capped.
@@ -17,24 +24,40 @@
 import { Failure } from "../failures.ts";
 
 export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x01);
-export const STREAMS = ["copies", "literals", "jumps", "differences", "bytes"] as const;
+export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", "values", "bytes"] as const;
 export type StreamName = (typeof STREAMS)[number];
+export type Streams = Readonly<Record<StreamName, Uint8Array>>;
+
+/** In the order of their numbers. */
+export const CODECS = ["none", "zstd", "brotli"] as const;
+export type Codec = (typeof CODECS)[number];
 
 /** 2^53 - 1 takes eight groups of seven bits. */
 const VARINT_BYTES_MAX = 8;
 
-/** Numbers, one after another. */
-export class VarintWriter {
+/** Numbers and bytes, one after another. */
+export class StreamWriter {
   #bytes = new Uint8Array(256);
   #length = 0;
 
+  get length(): number {
+    return this.#length;
+  }
+
+  byte(value: number): void {
+    if (this.#length === this.#bytes.length) this.#grow(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.#grow(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
   /** @param value  a safe integer, not negative */
-  write(value: number): void {
-    if (this.#length + VARINT_BYTES_MAX > this.#bytes.length) {
-      const grown = new Uint8Array(2 * this.#bytes.length);
-      grown.set(this.#bytes);
-      this.#bytes = grown;
-    }
+  varint(value: number): void {
+    this.#grow(VARINT_BYTES_MAX);
     let rest = value;
     for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) this.#bytes[this.#length++] = (rest % 0x80) + 0x80;
     this.#bytes[this.#length++] = rest;
@@ -43,10 +66,18 @@ export class VarintWriter {
   finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
   }
+
+  #grow(by: number): void {
+    const least = this.#length + by;
+    if (least <= this.#bytes.length) return;
+    const grown = new Uint8Array(Math.max(least, 2 * this.#bytes.length));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+  }
 }
 
 /** Throws: object.malformed for a number that is cut short, too long or not in its shortest form. */
-export class VarintReader {
+export class StreamReader {
   readonly #bytes: Uint8Array;
   at: number;
 
@@ -59,17 +90,23 @@ export class VarintReader {
     return this.at >= this.#bytes.length;
   }
 
-  read(): number {
+  /** One byte as it is. */
+  byte(): number {
+    const byte = this.#bytes[this.at++];
+    if (byte === undefined) throw malformedDelta("cut short");
+    return byte;
+  }
+
+  varint(): number {
     let value = 0;
     for (let i = 0; i < VARINT_BYTES_MAX; i++) {
-      const byte = this.#bytes[this.at++];
-      if (byte === undefined) throw malformedDelta("cut short");
+      const byte = this.byte();
       value += (byte % 0x80) * 2 ** (7 * i);
       if (byte >= 0x80) continue;
       if ((byte === 0 && i > 0) || !Number.isSafeInteger(value)) break;
       return value;
     }
-    throw malformedDelta("a number that is not in its shortest form");
+    throw malformedDelta("a number too large, or not in its shortest form");
   }
 }
 

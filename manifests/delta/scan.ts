@@ -1,96 +1,102 @@
 /**
- * New bytes as copies with differences of old ones: bsdiff's scan (Percival, "Naive differences of executable code",
- * 2003), with OldIndex in place of its suffix array. Greedy; a match is taken when it is better by more than
- * DELTA_GAIN_BYTES_MIN than going on along the one before, because each costs an entry of the control stream.
+ * A segment of the new bytes as copies with differences: bsdiff's scan (Percival, "Naive differences of executable code",
+ * 2003), with SourceIndex in place of its suffix array. Greedy. A match is taken when it is better than going on along
+ * the one before by what the step costs in the control streams, and a far jump costs more than a near one.
  */
-import { DELTA_GAIN_BYTES_MIN, DELTA_WINDOW_BYTES } from "../limits.ts";
-import { type Match, type OldIndex, RollingHash, commonBytes } from "./old-index.ts";
+import {
+  DELTA_GAIN_BYTES_MIN,
+  DELTA_JUMP_FAR_BYTES,
+  DELTA_JUMP_FAR_GAIN_BYTES,
+  DELTA_WINDOW_BYTES,
+} from "../limits.ts";
+import { type Match, RollingHash, type SourceIndex, commonBytes } from "./source-index.ts";
 
-/** `copy` bytes that resemble the old ones at `from`, then `literal` bytes that resemble nothing. */
+/** `copy` bytes that resemble the source at `from`, then `literal` bytes that resemble nothing. */
 export interface Step {
+  /** Bytes from the start of the source; before the step itself. */
   readonly from: number;
   readonly copy: number;
   readonly literal: number;
 }
 
-/** Steps whose copies and literals make up `fresh`, in order. */
-export function* scan(index: OldIndex, fresh: Uint8Array): Generator<Step> {
-  const { old } = index;
-  const hash = new RollingHash(fresh);
+/**
+ * Steps whose copies and literals make up source[start, end), in order. One segment knows nothing of another, so that
+ * threads can take one each.
+ */
+export function* scan(index: SourceIndex, start: number, end: number): Generator<Step> {
+  const { source } = index;
+  const hash = new RollingHash(source);
   const found: Match = { at: 0, bytes: 0 };
-  // the step under way begins here
-  let begun = 0;
-  let begunOld = 0;
-
-  for (let at = 0; at < fresh.length;) {
-    at = nextMatch(index, fresh, hash, at, begunOld - begun, found);
-    const atOld = found.at;
-    const forward = extendForward(old, begunOld, fresh, begun, at);
-    const isEnd = at >= fresh.length;
-    const backward = isEnd ? 0 : extendBackward(old, atOld, fresh, at, begun);
-    const [copy, back] = withoutOverlap(old, fresh, { begun, begunOld, forward, at, atOld, backward });
-    yield { from: begunOld, copy, literal: at - back - (begun + copy) };
+  // the step under way begins here, and there in the source
+  let begun = start;
+  let begunFrom = 0;
+  for (let at = start; at < end; at += found.bytes) {
+    at = nextMatch(index, hash, at, begunFrom - begun, end, found);
+    const forward = extendForward(source, begunFrom, begun, at);
+    const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun);
+    const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
+    const literal = at - back - (begun + copy);
+    if (copy + literal > 0) yield { from: begunFrom, copy, literal };
     begun = at - back;
-    begunOld = atOld - back;
-    at += found.bytes;
+    begunFrom = found.at - back;
+    if (found.bytes === 0) return;
   }
-  if (begun < fresh.length) {
-    const copy = extendForward(old, begunOld, fresh, begun, fresh.length);
-    yield { from: begunOld, copy, literal: fresh.length - begun - copy };
+  if (begun < end) {
+    const copy = extendForward(source, begunFrom, begun, end);
+    yield { from: begunFrom, copy, literal: end - begun - copy };
   }
 }
 
-/** The first position from `start` on with a match worth leaving the alignment for; the end when there is none. */
+/** The first position from `at` on with a match worth leaving the alignment for; `end`, and no match, without one. */
 function nextMatch(
-  index: OldIndex,
-  fresh: Uint8Array,
+  index: SourceIndex,
   hash: RollingHash,
   start: number,
   alignment: number,
+  end: number,
   found: Match,
 ): number {
-  const { old } = index;
-  const last = fresh.length - DELTA_WINDOW_BYTES;
-  for (let at = start; at <= last;) {
+  const { source } = index;
+  for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
     // along the alignment nothing is to be gained: pass over what agrees
-    const agreed = aligned >= 0 && aligned < old.length ? commonBytes(old, aligned, fresh, at) : 0;
+    const agreed = alignment === 0 ? 0 : commonBytes(source, aligned, at, end);
     if (agreed >= DELTA_WINDOW_BYTES) {
       at += agreed;
       continue;
     }
-    index.longest(fresh, at, hash.windowAt(at), aligned, found);
+    index.longest(at, hash.windowAt(at), aligned, end, found);
     if (found.bytes > 0 && found.at !== aligned) {
-      const kept = agreeing(old, aligned, fresh, at, found.bytes);
-      if (found.bytes > kept + DELTA_GAIN_BYTES_MIN) return at;
+      const isFar = Math.abs(found.at - aligned) > DELTA_JUMP_FAR_BYTES;
+      const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
+      if (found.bytes > gain + agreeing(source, aligned, at, found.bytes)) return at;
     }
     at++;
   }
   found.at = 0;
   found.bytes = 0;
-  return fresh.length;
+  return end;
 }
 
-/** How many of `bytes` bytes agree, byte for byte, along an alignment. */
-function agreeing(old: Uint8Array, from: number, fresh: Uint8Array, at: number, bytes: number): number {
+/** How many of `bytes` bytes agree, byte for byte, along an alignment. None with themselves: the first segment of all. */
+function agreeing(source: Uint8Array, from: number, at: number, bytes: number): number {
   let agreed = 0;
-  const first = Math.max(0, -from);
-  const end = Math.min(bytes, old.length - from);
-  for (let i = first; i < end; i++) if (old[from + i] === fresh[at + i]) agreed++;
+  if (from === at) return 0;
+  for (let i = 0; i < bytes; i++) if (source[from + i] === source[at + i]) agreed++;
   return agreed;
 }
 
-/** How far a copy goes on before it no longer pays: twice the agreeing bytes minus its length at its best. */
-function extendForward(old: Uint8Array, from: number, fresh: Uint8Array, begun: number, end: number): number {
-  const most = Math.min(end - begun, old.length - from);
-  let agreed = 0;
+/** How far a copy goes on before it no longer pays: where twice the agreeing bytes minus its length is at its best. */
+function extendForward(source: Uint8Array, from: number, begun: number, end: number): number {
+  if (from === begun) return 0;
+  let score = 0;
   let best = 0;
   let bestAt = 0;
-  for (let i = 0; i < most;) {
-    if (old[from + i] === fresh[begun + i]) agreed++;
+  for (let i = 0; i < end - begun;) {
+    score += source[from + i] === source[begun + i] ? 1 : -1;
     i++;
-    if (agreed * 2 - i > best) {
-      best = agreed * 2 - i;
+    if (score > best) {
+      best = score;
       bestAt = i;
     }
   }
@@ -98,45 +104,44 @@ function extendForward(old: Uint8Array, from: number, fresh: Uint8Array, begun: 
 }
 
 /** The same towards the front, from a match on. */
-function extendBackward(old: Uint8Array, from: number, fresh: Uint8Array, at: number, begun: number): number {
+function extendBackward(source: Uint8Array, from: number, at: number, begun: number): number {
   const most = Math.min(at - begun, from);
-  let agreed = 0;
+  let score = 0;
   let best = 0;
   let bestAt = 0;
   for (let i = 1; i <= most; i++) {
-    if (old[from - i] === fresh[at - i]) agreed++;
-    if (agreed * 2 - i > best) {
-      best = agreed * 2 - i;
+    score += source[from - i] === source[at - i] ? 1 : -1;
+    if (score > best) {
+      best = score;
       bestAt = i;
     }
   }
   return bestAt;
 }
 
-/** Where the copy before and the one behind claim the same bytes, the cut that leaves fewest differences. */
-function withoutOverlap(
-  old: Uint8Array,
-  fresh: Uint8Array,
-  claims: {
-    readonly begun: number;
-    readonly begunOld: number;
-    readonly forward: number;
-    readonly at: number;
-    readonly atOld: number;
-    readonly backward: number;
-  },
-): readonly [copy: number, back: number] {
-  const { begun, begunOld, forward, at, atOld, backward } = claims;
-  const overlap = begun + forward - (at - backward);
-  if (overlap <= 0) return [forward, backward];
+/** A copy that goes `forward` from where it begun, and one that goes `backward` from the next match. */
+interface Claims {
+  readonly begun: number;
+  readonly begunFrom: number;
+  readonly forward: number;
+  readonly at: number;
+  readonly atFrom: number;
+  readonly backward: number;
+}
+
+/** Where both claim the same bytes, the cut that leaves fewest differences. */
+function withoutOverlap(source: Uint8Array, claims: Claims): readonly [copy: number, back: number] {
+  const { begun, begunFrom, forward, at, atFrom, backward } = claims;
   const start = at - backward;
+  const overlap = begun + forward - start;
+  if (overlap <= 0) return [forward, backward];
   let gain = 0;
   let best = 0;
   let cut = 0;
   for (let i = 0; i < overlap; i++) {
-    const byte = fresh[start + i];
-    if (byte === old[begunOld + (start - begun) + i]) gain++;
-    if (byte === old[atOld - backward + i]) gain--;
+    const byte = source[start + i];
+    if (byte === source[begunFrom + (start - begun) + i]) gain++;
+    if (byte === source[atFrom - backward + i]) gain--;
     if (gain > best) {
       best = gain;
       cut = i + 1;
