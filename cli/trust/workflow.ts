@@ -61,6 +61,21 @@ export interface TrustedRoles {
 
 /** Throws: metadata.expired, metadata.invalid, metadata.rollback, title.not-found, and what `source` throws. */
 export async function followWorkflow(input: WorkflowInput): Promise<TrustedRoles> {
+  const writing = new WriteBehind(input.store);
+  const asking = input.source === undefined ? undefined : new AskAhead(input.source);
+  try {
+    const roles = await follow({ ...input, store: writing, source: asking?.source }, asking);
+    await writing.done();
+    return roles;
+  } catch (error) {
+    // what was believed is remembered, whatever was refused afterwards
+    await writing.done().catch(() => {}); // the refusal is the news
+    throw error;
+  }
+}
+
+async function follow(input: WorkflowInput, ahead: AskAhead | undefined): Promise<TrustedRoles> {
+  ahead?.ask(metadataFileName("timestamp", 0), TIMESTAMP_BYTES_MAX);
   const { set, root } = await takeRoot(input); //                        §5.3
   checkNotExpired("root", root, input.now);
   const timestampBytes = await takeTimestamp(set, input); //             §5.4
@@ -69,6 +84,7 @@ export async function followWorkflow(input: WorkflowInput): Promise<TrustedRoles
   const snapshotBytes = await takeSnapshot(set, input, timestamp); //    §5.5
   const snapshot = await openSnapshot(snapshotBytes, root, machineCrypto);
   checkNotExpired("snapshot", snapshot, input.now);
+  if (ahead !== undefined) await askForChanged(snapshot, input.store, ahead);
   const targetsBytes = await takeTargets(set, input, snapshot, "targets", "root"); // §5.6
   const targets = await openTargets(targetsBytes, root, machineCrypto);
   checkNotExpired("targets", targets, input.now);
@@ -195,6 +211,77 @@ async function fetchListed(role: string, meta: MetaFile, source: MetadataSource 
 function required(cached: Buffer | undefined): Buffer {
   if (cached === undefined) throw new Failure("edge.unreachable", { reason: "nothing usable is remembered" });
   return cached;
+}
+
+/** All files that the snapshot lists and that are not remembered in its version are asked for at once. */
+async function askForChanged(snapshot: SnapshotRole, store: MetadataStore, ahead: AskAhead): Promise<void> {
+  for (const [fileName, { version, length }] of Object.entries(snapshot.meta)) {
+    const role = fileName.slice(0, -".json".length);
+    if (seemingVersion(await store.read(role)) === version) continue;
+    ahead.ask(metadataFileName(role, version), Math.min(length, ROLE_BYTES_MAX));
+  }
+}
+
+/** What remembered bytes say of themselves: a hint of what will have to be fetched, believed in nothing else. */
+function seemingVersion(remembered: Buffer | undefined): unknown {
+  try {
+    return (JSON.parse(String(remembered)) as { signed: { version: unknown } }).signed.version;
+  } catch {
+    return undefined; // none, or cut short: it will be fetched
+  }
+}
+
+// --- Round trips and flushes that need not wait for each other -------------------------------------------------------
+
+/** Answers that will be wanted, asked for early. Each is given out once; what was not asked for is asked for then. */
+class AskAhead {
+  readonly #source: MetadataSource;
+  readonly #answers = new Map<string, Promise<Buffer | undefined>>();
+
+  constructor(source: MetadataSource) {
+    this.#source = source;
+  }
+
+  ask(fileName: string, bytesMax: number): void {
+    const answer = this.#source(fileName, bytesMax);
+    // whoever takes it hears of it; perhaps nobody does
+    answer.catch(() => {});
+    this.#answers.set(fileName, answer);
+  }
+
+  readonly source: MetadataSource = (fileName, bytesMax) => {
+    const answer = this.#answers.get(fileName) ?? this.#source(fileName, bytesMax);
+    this.#answers.delete(fileName);
+    return answer;
+  };
+}
+
+/** A store whose writes are begun at once and waited for at the end. Each is still whole, or not there (store.ts). */
+class WriteBehind implements MetadataStore {
+  readonly #store: MetadataStore;
+  readonly #writes: Promise<void>[] = [];
+
+  constructor(store: MetadataStore) {
+    this.#store = store;
+  }
+
+  read(name: string): Promise<Buffer | undefined> {
+    return this.#store.read(name);
+  }
+
+  write(name: string, bytes: Uint8Array): Promise<void> {
+    // a retired key stays retired, whatever happens next
+    if (name === "root") return this.#store.write(name, bytes);
+    const write = this.#store.write(name, bytes);
+    write.catch(() => {}); // heard of in `done`
+    this.#writes.push(write);
+    return Promise.resolve();
+  }
+
+  async done(): Promise<void> {
+    const [failed] = (await Promise.allSettled(this.#writes)).filter(({ status }) => status === "rejected");
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+  }
 }
 
 // --- Verdicts --------------------------------------------------------------------------------------------------------

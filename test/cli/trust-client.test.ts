@@ -38,7 +38,7 @@ test("a second run with nothing new fetches a timestamp and asks for no role aga
     await player.refreshed();
     edge.asked.length = 0;
     await player.refreshed();
-    expect(edge.asked).toEqual(["metadata/2.root.json", "metadata/timestamp.json", "fresh"]);
+    expect(edge.asked).toEqual(["metadata/timestamp.json", "metadata/2.root.json", "fresh"]);
   });
 });
 
@@ -62,7 +62,8 @@ test("a player who slept through two roots catches up in one run", async () => {
     await repository.signRoot(2);
     await repository.signRoot(3);
     await player.refreshed();
-    expect(edge.asked.slice(0, 3)).toEqual(["metadata/2.root.json", "metadata/3.root.json", "metadata/4.root.json"]);
+    const roots = edge.asked.filter((file) => file.endsWith(".root.json"));
+    expect(roots).toEqual(["metadata/2.root.json", "metadata/3.root.json", "metadata/4.root.json"]);
   });
 });
 
