@@ -62,6 +62,8 @@ export interface Torrent {
   readonly infohash: string;
   /** v2: SHA-256 of the same bytes, 64 hex digits. */
   readonly infohashV2: string;
+  /** The same files for clients that open no hybrid torrent. */
+  readonly v1Only: { readonly metainfo: Uint8Array<ArrayBuffer>; readonly infohash: string };
 }
 
 /** Where every file's pieces are. A piece never spans two files. */
@@ -122,21 +124,55 @@ export function torrentName(title: string, version: string): string {
 export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1): Torrent {
   checkPathSet(content.files.map((file) => file.path));
   const files = inTorrentOrder(content.files);
-  const info = infoOf(content.name, content.pieceLength, files, piecesOf(files));
+  const pieces = piecesOf(files);
+  const info = infoOf(content.name, content.pieceLength, files, pieces);
   const infoBytes = encodeBencode(info);
   const layers = new Map<string, Uint8Array>();
   for (const file of files) if (file.size > content.pieceLength) layers.set(keyOfBytes(fromHex(file.root)), file.layer);
-  const metainfo = encodeBencode(
+  const metainfo = metainfoOf(content, info, layers);
+  return {
+    metainfo,
+    infohash: toHex(sha1(infoBytes)),
+    infohashV2: toHex(sha256(infoBytes)),
+    v1Only: v1OnlyOf(content, files, pieces, sha1),
+  };
+}
+
+/**
+ * BEP 3 alone, with the pieces and the padding of the hybrid torrent: aria2 1.36 and Transmission 3.00 cannot join the
+ * swarm of a dictionary with a `file tree`. Another info hash, so another swarm. Its trackers are HTTP ones: clients of that
+ * age know no WebSocket.
+ */
+function v1OnlyOf(
+  content: TorrentContent,
+  files: readonly TorrentFile[],
+  pieces: Uint8Array,
+  sha1: Sha1,
+): Torrent["v1Only"] {
+  const { name, pieceLength } = content;
+  const info = v1InfoOf(name, pieceLength, files, pieces);
+  const announce = content.announce.filter((url) => url.startsWith("http"));
+  return {
+    metainfo: metainfoOf({ ...content, announce }, dict(info)),
+    infohash: toHex(sha1(encodeBencode(dict(info)))),
+  };
+}
+
+function metainfoOf(
+  { announce, webSeeds }: Pick<TorrentContent, "announce" | "webSeeds">,
+  info: BencodeInput,
+  layers?: ReadonlyMap<string, Uint8Array>,
+): Uint8Array<ArrayBuffer> {
+  return encodeBencode(
     dict({
-      announce: content.announce[0],
-      "announce-list": content.announce.length > 1 ? content.announce.map((url) => [url]) : undefined,
+      announce: announce[0],
+      "announce-list": announce.length > 1 ? announce.map((url) => [url]) : undefined,
       "created by": "patchswarm",
       info,
       "piece layers": layers,
-      "url-list": content.webSeeds.length > 0 ? content.webSeeds : undefined,
+      "url-list": webSeeds.length > 0 ? webSeeds : undefined,
     }),
   );
-  return { metainfo, infohash: toHex(sha1(infoBytes)), infohashV2: toHex(sha256(infoBytes)) };
 }
 
 /**
@@ -213,12 +249,18 @@ interface InfoFile {
 function infoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): BencodeInput {
   return dict({
     "file tree": fileTreeOf(files),
-    files: files.flatMap((file) => v1EntriesOf(file, isPadded(files) ? pieceLength : 1)),
     "meta version": 2,
+    ...v1InfoOf(name, pieceLength, files, pieces),
+  });
+}
+
+function v1InfoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array) {
+  return {
+    files: files.flatMap((file) => v1EntriesOf(file, isPadded(files) ? pieceLength : 1)),
     name,
     "piece length": pieceLength,
     pieces,
-  });
+  };
 }
 
 /** A file and the padding up to the next multiple of `alignment`. */
