@@ -1,11 +1,14 @@
 /** Whole processes that are killed, starved or lied to: the install is the old release or the new one, never a mix. */
-import { open, readdir, stat } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { differences } from "../support/folders.ts";
 import { openStudio, writeFiles } from "../support/studio.ts";
 
 const MIB = 1024 * 1024;
+const run = promisify(execFile);
 
 test("a patch killed while downloading continues on the next run with what it had", async () => {
   await using studio = await openStudio();
@@ -85,6 +88,44 @@ test("a second patcher on the same install is told that it is busy", async () =>
   expect((await first.finished()).code).toBe(0);
   expect((await second)?.code).toBe(6);
 });
+
+test.skipIf(process.getuid?.() !== 0)(
+  "a small disk: the patch says what is missing, and succeeds once it is freed",
+  async () => {
+    await using studio = await openStudio();
+    await writeFiles(studio.at("v1"), { "a.bin": 8 * MIB });
+    await writeFiles(studio.at("v2"), { "a.bin": 8 * MIB, "more.bin": 120 * MIB });
+    await using disk = await mountSmallDisk(studio.at("disk"), "100m");
+    await studio.publish("v1", "1.0.0");
+    await studio.patch("disk/game");
+    await studio.publish("v2", "2.0.0");
+
+    const refused = await studio.tryPatch("disk/game");
+    expect(refused.code).toBe(7);
+    expect(refused.lines.at(-1)).toMatchObject({ type: "error", code: "install.no-space", family: "no-space" });
+    expect(Number((refused.lines.at(-1)?.["facts"] as { missing: number }).missing)).toBeGreaterThan(20 * MIB);
+    expect(await differences(studio.at("v1"), studio.at("disk", "game"))).toEqual([]);
+
+    await disk.resize("400m");
+    await studio.patch("disk/game");
+    expect(await differences(studio.at("v2"), studio.at("disk", "game"))).toEqual([]);
+  },
+);
+
+/** A file system of its own, of so many bytes; only root may make one. */
+async function mountSmallDisk(
+  folder: string,
+  size: string,
+): Promise<{ resize: (size: string) => Promise<unknown>; [Symbol.asyncDispose]: () => Promise<void> }> {
+  await mkdir(folder);
+  await run("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", folder]);
+  return {
+    resize: (larger) => run("mount", ["-o", `remount,size=${larger}`, folder]),
+    async [Symbol.asyncDispose]() {
+      await run("umount", [folder]);
+    },
+  };
+}
 
 async function flipByteInLargestFile(root: string): Promise<void> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
