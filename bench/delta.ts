@@ -21,7 +21,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { compress, inflate } from "../cli/threads/delta-codecs.ts";
-import { decodeDelta, readDeltaHeader } from "../manifests/delta/decode.ts";
+import { decodeDelta } from "../manifests/delta/decode.ts";
 import { encodeDelta } from "../manifests/delta/encode.ts";
 import { SourceIndex } from "../manifests/delta/source-index.ts";
 import { packageFolder } from "../test/support/registry.ts";
@@ -39,14 +39,14 @@ const SELF = fileURLToPath(import.meta.url);
 interface Side {
   readonly name: string;
   readonly make: (old: string, fresh: string, patch: string) => readonly [string, ...string[]];
-  readonly apply: (old: string, patch: string, made: string) => readonly [string, ...string[]];
+  readonly apply: (old: string, patch: string, made: string, newBytes: number) => readonly [string, ...string[]];
 }
 
 const SIDES: readonly Side[] = [
   {
     name: "patchswarm",
     make: (old, fresh, patch) => [process.execPath, SELF, "make", old, fresh, patch],
-    apply: (old, patch, made) => [process.execPath, SELF, "apply", old, patch, made],
+    apply: (old, patch, made, newBytes) => [process.execPath, SELF, "apply", old, patch, made, `${newBytes}`],
   },
   {
     name: "bsdiff",
@@ -67,22 +67,29 @@ const SIDES: readonly Side[] = [
 
 const [verb, ...rest] = process.argv.slice(2);
 if (verb === "make") make(rest as [string, string, string]);
-else if (verb === "apply") apply(rest as [string, string, string]);
+else if (verb === "apply") apply(rest as [string, string, string, string]);
 else await compareAll(verb === undefined ? Object.keys(PAIRS) : [verb, ...rest]);
 
 function make([old, fresh, patch]: [string, string, string]): void {
-  const [before, after] = [readFileSync(old), readFileSync(fresh)];
-  const source = new Uint8Array(before.length + after.length);
-  source.set(before);
-  source.set(after, before.length);
-  writeFileSync(patch, encodeDelta(SourceIndex.build(source, before.length), compress));
+  const [oldBytes, newBytes] = [statSync(old).size, statSync(fresh).size];
+  const source = new Uint8Array(oldBytes + newBytes);
+  readSync(openSync(old, "r"), source, 0, oldBytes, 0);
+  readSync(openSync(fresh, "r"), source, oldBytes, newBytes, 0);
+  writeFileSync(patch, encodeDelta(SourceIndex.build(source, oldBytes), compress));
 }
 
-function apply([old, patch, made]: [string, string, string]): void {
+function apply([old, patch, made, newBytes]: [string, string, string, string]): void {
   const [before, after] = [openSync(old, "r"), openSync(made, "w+")];
-  const delta = readFileSync(patch);
-  const pieces = decodeDelta(delta, {
-    ...readDeltaHeader(delta),
+  const delta = openSync(patch, "r");
+  const pieces = decodeDelta({
+    oldBytes: fstatSync(before).size,
+    newBytes: Number(newBytes),
+    deltaBytes: fstatSync(delta).size,
+    readDelta: (offset, bytes) => {
+      const read = new Uint8Array(bytes);
+      readSync(delta, read, 0, bytes, offset);
+      return read;
+    },
     readOld: (offset, target) => void readSync(before, target, 0, target.length, offset),
     readMade: (offset, target) => void readSync(after, target, 0, target.length, offset),
     inflate,
@@ -115,7 +122,7 @@ async function comparePair(name: string, [before, after]: readonly [string, stri
   for (const [i, side] of SIDES.entries()) {
     const [maker, ...makeArgs] = side.make(at("old"), at("new"), at(`patch${i}`));
     const made = await measure(maker, makeArgs);
-    const [applier, ...applyArgs] = side.apply(at("old"), at(`patch${i}`), at(`made${i}`));
+    const [applier, ...applyArgs] = side.apply(at("old"), at(`patch${i}`), at(`made${i}`), statSync(at("new")).size);
     const applied = await measure(applier, applyArgs);
     if (!readFileSync(at("new")).equals(readFileSync(at(`made${i}`)))) throw new Error(`${side.name} made other bytes`);
     rows.push({ name: side.name, bytes: statSync(at(`patch${i}`)).size, made, applied });

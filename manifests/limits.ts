@@ -332,3 +332,13 @@ export const DELTA_SECTION_STREAM_BYTES = 12 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Bytes a decoder collects before it gives them on. */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
+/**
+ * Bytes of a group, old and new: a publisher holds both, an index of twice their size, and what is being compressed, in
+ * 1 GiB together.
+ */
+export const DELTA_GROUP_NEW_BYTES = 128 * MIB;
+export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
+/** Stored bytes of a delta object from which on the next section begins another one: one thing to fetch, and to resume. */
+export const DELTA_OBJECT_BYTES = 16 * MIB;
+/** 100 B a group and 80 B an object: enough for a title of 100 GB. */
+export const DELTA_INDEX_BYTES_MAX = 1 * MIB;

@@ -7,6 +7,7 @@ import {
   STREAMS,
   StreamReader,
   type Streams,
+  VARINT_BYTES_MAX,
   malformedDelta,
   unzigzag,
 } from "./format.ts";
@@ -16,6 +17,10 @@ export interface DeltaWorld {
   /** How many old and new bytes there are. */
   readonly oldBytes: number;
   readonly newBytes: number;
+  /** Bytes of the delta. */
+  readonly deltaBytes: number;
+  /** Bytes [offset, offset + bytes) of the delta, which must lie inside. */
+  readonly readDelta: (offset: number, bytes: number) => Uint8Array;
   /** Old bytes [offset, offset + target.length) into `target`. */
   readonly readOld: (offset: number, target: Uint8Array) => void;
   /** New bytes that were given on before: the caller has put them somewhere. */
@@ -24,35 +29,40 @@ export interface DeltaWorld {
   readonly inflate: (codec: Exclude<Codec, "none">, stored: Uint8Array, bytes: number) => Uint8Array | undefined;
 }
 
+/** Magic and two numbers; a section's number, and two numbers and a codec a stream. */
+const HEADER_BYTES_MAX = DELTA_MAGIC.length + 2 * VARINT_BYTES_MAX;
+const SECTION_HEADER_BYTES_MAX = VARINT_BYTES_MAX + STREAMS.length * (2 * VARINT_BYTES_MAX + 1);
+
 /**
  * The new bytes, about DELTA_OUTPUT_BYTES at a time. A piece is the caller's only until the next is asked for: its memory
- * is used again.
- * Holds one section's streams, at most DELTA_SECTION_STREAM_BYTES_MAX, and the delta itself.
- * Throws: object.malformed, perhaps after good pieces.
+ * is used again. Holds the streams of one section, plain and as stored: at most twice DELTA_SECTION_STREAM_BYTES_MAX.
+ * Throws: object.malformed, perhaps after good pieces; and what the world's functions throw.
  */
-export function* decodeDelta(delta: Uint8Array, world: DeltaWorld): Generator<Uint8Array<ArrayBuffer>> {
-  const reader = new StreamReader(delta);
-  const { oldBytes, newBytes } = readHeader(reader);
-  if (oldBytes !== world.oldBytes || newBytes !== world.newBytes) throw malformedDelta("between other releases");
+export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffer>> {
+  let at = readHeader(world);
   const decoder = new Decoder(world);
-  while (!reader.isAtEnd) {
-    const bytes = reader.varint();
-    yield* decoder.section(bytes, readStreams(delta, reader, world));
+  while (at < world.deltaBytes) {
+    const { bytes, streams, end } = readSection(at, world);
+    yield* decoder.section(bytes, streams);
+    at = end;
   }
   yield* decoder.finish();
 }
 
-/** What a delta says of both sides. Throws: object.malformed. */
-export function readDeltaHeader(delta: Uint8Array): { oldBytes: number; newBytes: number } {
-  return readHeader(new StreamReader(delta));
-}
-
-function readHeader(reader: StreamReader): { oldBytes: number; newBytes: number } {
+/** Where the first section begins. */
+function readHeader({ oldBytes, newBytes, deltaBytes, readDelta }: DeltaWorld): number {
+  const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
   if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 1");
-  return { oldBytes: reader.varint(), newBytes: reader.varint() };
+  if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
+  return reader.at;
 }
 
-function readStreams(delta: Uint8Array, reader: StreamReader, { inflate }: DeltaWorld): Streams {
+function readSection(
+  start: number,
+  { inflate, readDelta, deltaBytes }: DeltaWorld,
+): { bytes: number; streams: Streams; end: number } {
+  const reader = new StreamReader(readDelta(start, Math.min(SECTION_HEADER_BYTES_MAX, deltaBytes - start)));
+  const bytes = reader.varint();
   let total = 0;
   const lengths = STREAMS.map((name) => {
     const plain = reader.varint();
@@ -65,15 +75,16 @@ function readStreams(delta: Uint8Array, reader: StreamReader, { inflate }: Delta
     }
     return { name, plain, codec, stored };
   });
+  let at = start + reader.at;
   const streams = lengths.map(({ name, plain, codec, stored }) => {
-    const bytes = delta.subarray(reader.at, reader.at + stored);
-    if (bytes.length < stored) throw malformedDelta("cut short");
-    reader.at += stored;
-    const inflated = codec === "none" ? bytes : inflate(codec, bytes, plain);
+    if (at + stored > deltaBytes) throw malformedDelta("cut short");
+    const kept = readDelta(at, stored);
+    at += stored;
+    const inflated = codec === "none" ? kept : inflate(codec, kept, plain);
     if (inflated?.length !== plain) throw malformedDelta("a stream that does not decompress");
     return [name, inflated] as const;
   });
-  return Object.fromEntries(streams) as unknown as Streams;
+  return { bytes, streams: Object.fromEntries(streams) as unknown as Streams, end: at };
 }
 
 class Decoder {

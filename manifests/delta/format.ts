@@ -33,7 +33,7 @@ export const CODECS = ["none", "zstd", "brotli"] as const;
 export type Codec = (typeof CODECS)[number];
 
 /** 2^53 - 1 takes eight groups of seven bits. */
-const VARINT_BYTES_MAX = 8;
+export const VARINT_BYTES_MAX = 8;
 
 /** Numbers and bytes, one after another. */
 export class StreamWriter {

@@ -23,9 +23,11 @@ function encode(old: Uint8Array, fresh: Uint8Array): Uint8Array<ArrayBuffer> {
 function decode(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Array {
   const made = new Uint8Array(newBytes);
   let at = 0;
-  const pieces = decodeDelta(delta, {
+  const pieces = decodeDelta({
     oldBytes: old.length,
     newBytes,
+    deltaBytes: delta.length,
+    readDelta: (offset, bytes) => delta.subarray(offset, offset + bytes),
     readOld: (offset, target) => target.set(old.subarray(offset, offset + target.length)),
     readMade: (offset, target) => {
       // only what was given on may be asked for

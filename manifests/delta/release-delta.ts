@@ -1,0 +1,200 @@
+/**
+ * How one release's contents become another's: which old bytes each part of the new ones is made of, and where the delta
+ * streams lie. Contents, not files: what both releases have costs nothing, and what one of them holds twice counts once.
+ *
+ * Both sides know both trees, so neither is spelled out here: the old space is the distinct contents of the old tree, one
+ * after another in its order; the new space is those of the new tree that the old one does not have. A group takes spans
+ * of the old space and makes the next run of the new one; small titles have one group. The index is an object, JSON:
+ *
+ *   {"v":1,"from":<tree>,"to":<tree>,"groups":[{"old":[[offset,bytes],…],"new":bytes,"objects":[[id,bytes],…]},…]}
+ *
+ * The objects of a group, joined, are one delta (format.ts). Nothing here is signed: see there.
+ */
+import * as v from "valibot";
+import { EMPTY_ROOT, parseObjectId, type ObjectId, type PiecesRoot } from "../digest.ts";
+import { Failure } from "../failures.ts";
+import { DELTA_GROUP_NEW_BYTES, DELTA_GROUP_OLD_BYTES, DELTA_INDEX_BYTES_MAX, OBJECT_BYTES_MAX } from "../limits.ts";
+import type { SafePath } from "../paths.ts";
+import type { Tree } from "../tree.ts";
+
+/** A distinct content and its place in a space. */
+export interface SpaceContent {
+  readonly root: PiecesRoot;
+  /** One of its files. */
+  readonly path: SafePath;
+  /** Bytes from the start of the space. */
+  readonly offset: number;
+  readonly size: number;
+}
+
+export interface Space {
+  readonly contents: readonly SpaceContent[];
+  readonly bytes: number;
+}
+
+/** Bytes [offset, offset + bytes) of a space. */
+export interface SpaceSpan {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+export interface GroupLayout {
+  readonly old: readonly SpaceSpan[];
+  /** New bytes, behind those of the group before. */
+  readonly bytes: number;
+}
+
+export interface DeltaGroup extends GroupLayout {
+  readonly objects: readonly { readonly id: ObjectId; readonly bytes: number }[];
+}
+
+export interface ReleaseDelta {
+  /** Tree objects. */
+  readonly from: ObjectId;
+  readonly to: ObjectId;
+  readonly groups: readonly DeltaGroup[];
+}
+
+/** The distinct contents of a tree, without the empty one and without those in `known`. */
+export function spaceOf(tree: Tree, known: ReadonlySet<PiecesRoot> = new Set()): Space {
+  const seen = new Set<PiecesRoot>([...known, EMPTY_ROOT]);
+  const contents: SpaceContent[] = [];
+  let offset = 0;
+  for (const { root, path, size } of tree.files) {
+    if (seen.has(root)) continue;
+    seen.add(root);
+    contents.push({ root, path, offset, size });
+    offset += size;
+  }
+  return { contents, bytes: offset };
+}
+
+/** Both sides of a delta. */
+export function spacesOf(from: Tree, to: Tree): { readonly old: Space; readonly fresh: Space } {
+  const old = spaceOf(from);
+  return { old, fresh: spaceOf(to, new Set(old.contents.map(({ root }) => root))) };
+}
+
+/**
+ * Which old bytes each run of new ones is compared with, so that neither side needs more memory than a group. Everything
+ * with everything while that is little; else a run of the new space with what its files were before, and around it.
+ */
+export function layOutGroups(old: Space, fresh: Space): GroupLayout[] {
+  if (fresh.bytes === 0) return [];
+  if (old.bytes + fresh.bytes <= DELTA_GROUP_NEW_BYTES + DELTA_GROUP_OLD_BYTES) {
+    return [{ old: old.bytes === 0 ? [] : [{ offset: 0, bytes: old.bytes }], bytes: fresh.bytes }];
+  }
+  const byPath = new Map(old.contents.map((content) => [content.path, content]));
+  const groups: GroupLayout[] = [];
+  for (let start = 0; start < fresh.bytes; start += DELTA_GROUP_NEW_BYTES) {
+    const bytes = Math.min(DELTA_GROUP_NEW_BYTES, fresh.bytes - start);
+    const wanted = contentsIn(fresh, start, bytes).flatMap((content) => counterpart(content, byPath, start, bytes));
+    groups.push({ old: joined(filled(wanted, old)), bytes });
+  }
+  return groups;
+}
+
+/** Contents of which bytes lie in [start, start + bytes). */
+export function contentsIn(space: Space, start: number, bytes: number): SpaceContent[] {
+  return space.contents.filter(({ offset, size }) => offset < start + bytes && offset + size > start);
+}
+
+/** Where the old file of the same path lies: all of it, or of a large one as much as may resemble this run. */
+function counterpart(
+  { path, offset, size }: SpaceContent,
+  byPath: ReadonlyMap<SafePath, SpaceContent>,
+  start: number,
+  bytes: number,
+): SpaceSpan[] {
+  const before = byPath.get(path);
+  if (before === undefined) return [];
+  if (before.size <= DELTA_GROUP_OLD_BYTES / 2) return [{ offset: before.offset, bytes: before.size }];
+  // content may have moved by as much as the file grew, and as far again
+  const middle = Math.max(0, (start + bytes / 2 - offset) / size) * before.size;
+  const from = Math.max(
+    0,
+    Math.min(before.size - DELTA_GROUP_OLD_BYTES, Math.floor(middle - DELTA_GROUP_OLD_BYTES / 2)),
+  );
+  return [{ offset: before.offset + from, bytes: Math.min(DELTA_GROUP_OLD_BYTES, before.size - from) }];
+}
+
+/** As many spans as the cap lets in; room that is left goes to what follows them in the old space. */
+function filled(spans: readonly SpaceSpan[], old: Space): SpaceSpan[] {
+  const kept: SpaceSpan[] = [];
+  let room = DELTA_GROUP_OLD_BYTES;
+  for (const { offset, bytes } of spans) {
+    if (room === 0) break;
+    kept.push({ offset, bytes: Math.min(bytes, room) });
+    room -= Math.min(bytes, room);
+  }
+  const last = kept.at(-1);
+  const from = last === undefined ? 0 : last.offset + last.bytes;
+  if (room > 0 && from < old.bytes) kept.push({ offset: from, bytes: Math.min(room, old.bytes - from) });
+  return kept;
+}
+
+/** Ascending, without overlaps. */
+function joined(spans: readonly SpaceSpan[]): SpaceSpan[] {
+  const result: { offset: number; bytes: number }[] = [];
+  for (const { offset, bytes } of spans.toSorted((a, b) => a.offset - b.offset)) {
+    const last = result.at(-1);
+    if (last === undefined || offset > last.offset + last.bytes) result.push({ offset, bytes });
+    else last.bytes = Math.max(last.bytes, offset + bytes - last.offset);
+  }
+  return result.filter(({ bytes }) => bytes > 0);
+}
+
+// --- The index object ------------------------------------------------------------------------------------------------
+
+const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const Size = v.pipe(Count, v.minValue(1));
+const Id = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/), v.transform(parseObjectId));
+const Shape = v.object({
+  v: v.literal(1),
+  from: Id,
+  to: Id,
+  groups: v.array(
+    v.object({
+      old: v.array(v.tuple([Count, Size])),
+      new: Size,
+      objects: v.array(v.tuple([Id, v.pipe(Size, v.maxValue(OBJECT_BYTES_MAX))])),
+    }),
+  ),
+});
+
+export function writeReleaseDelta({ from, to, groups }: ReleaseDelta): Uint8Array<ArrayBuffer> {
+  const rows = groups.map(({ old, bytes, objects }) => ({
+    old: old.map((span) => [span.offset, span.bytes]),
+    new: bytes,
+    objects: objects.map((object) => [object.id, object.bytes]),
+  }));
+  return new TextEncoder().encode(JSON.stringify({ v: 1, from, to, groups: rows }));
+}
+
+/**
+ * Bytes -> the delta between these very spaces. Throws: object.too-large, object.malformed, also when it does not fit them.
+ */
+export function parseReleaseDelta(bytes: Uint8Array, old: Space, fresh: Space): ReleaseDelta {
+  if (bytes.length > DELTA_INDEX_BYTES_MAX) {
+    throw new Failure("object.too-large", { kind: "delta index", bytes: bytes.length, limit: DELTA_INDEX_BYTES_MAX });
+  }
+  let shape: v.InferOutput<typeof Shape>;
+  try {
+    shape = v.parse(Shape, JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
+  } catch (cause) {
+    throw new Failure("object.malformed", { kind: "delta index", reason: "not of this shape" }, { cause });
+  }
+  const groups = shape.groups.map(({ old: spans, new: newBytes, objects }) => ({
+    old: spans.map(([offset, length]) => ({ offset, bytes: length })),
+    bytes: newBytes,
+    objects: objects.map(([id, length]) => ({ id, bytes: length })),
+  }));
+  const isInside = ({ offset, bytes: length }: SpaceSpan): boolean => offset + length <= old.bytes;
+  if (!groups.every((group) => group.old.every(isInside))) throw misfit("old bytes that are not there");
+  if (groups.reduce((sum, group) => sum + group.bytes, 0) !== fresh.bytes) throw misfit("other new bytes");
+  return { from: shape.from, to: shape.to, groups };
+}
+
+function misfit(reason: string): Failure {
+  return new Failure("object.malformed", { kind: "delta index", reason });
+}
