@@ -10,7 +10,7 @@ import { getObject } from "./origin/objects.ts";
 import { getSeedFile } from "./origin/web-seed.ts";
 import { explainProblem, problemFor } from "./respond.ts";
 import { announceRoute, scrapeRoute } from "./swarm/routes.ts";
-import { fresh, join, postRole, publish, putSignedObject, register, stats } from "./title/requests.ts";
+import { fresh, join, listDelta, postRole, publish, putSignedObject, register, stats } from "./title/requests.ts";
 
 export const routes = new Hono<Edge>()
   .use(countRequests, drainBody)
@@ -26,6 +26,7 @@ export const routes = new Hono<Edge>()
   .put("/t/:title/objects/:sha256", putSignedObject)
   .post("/t/:title/roles/:role", postRole)
   .post("/t/:title/publish", publish)
+  .post("/t/:title/deltas", listDelta)
   // the operator, with the admin token
   .post("/t/:title", register)
   // people and their tools

@@ -3,8 +3,9 @@
  * that the publisher signed and can stop them; everything here is read through that sentence.
  */
 import * as v from "valibot";
-import { type Sha256, fromHex } from "../digest.ts";
+import { type Sha256, fromHex, parseObjectId } from "../digest.ts";
 import { Failure } from "../failures.ts";
+import { DELTAS_MAX } from "../limits.ts";
 import { type SignedRelease, type TargetsRole, livePath } from "./roles.ts";
 import { parseShape } from "./shape.ts";
 
@@ -12,6 +13,20 @@ import { parseShape } from "./shape.ts";
 export const ROLLOUT_ALL = 100;
 
 const Seq = v.pipe(v.number(), v.safeInteger(), v.minValue(1));
+
+const Id = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/), v.transform(parseObjectId));
+
+const DeltaShape = v.object({
+  /** The release it starts from. */
+  from: Seq,
+  /** The index object (delta/release-delta.ts). */
+  index: Id,
+  /** All its objects together, what a player fetches; a hint, for choosing. */
+  bytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+});
+
+/** A delta that leads to what is live. The edge lists what it is told; whether it is any good, the roots tell. */
+export type LiveDelta = v.InferOutput<typeof DeltaShape>;
 
 const LiveShape = v.object({
   /** The release that is rolled out. */
@@ -22,8 +37,8 @@ const LiveShape = v.object({
   hold: v.boolean(),
   /** What an install outside the rollout, or under a hold, gets: the last release that everyone got. */
   previous: v.nullable(Seq),
-  /** Deltas that lead to `seq`; their format comes with the delta issue. */
-  deltas: v.array(v.unknown()),
+  /** Deltas that lead to `seq`. */
+  deltas: v.array(DeltaShape),
 });
 
 export type LiveChannel = v.InferOutput<typeof LiveShape>;
@@ -39,6 +54,12 @@ export function liveOf(role: TargetsRole, channel: string): LiveChannel | undefi
 /** The channel's state after a release was published to it. */
 export function afterPublish(live: LiveChannel | undefined, seq: number, rollout: number): LiveChannel {
   return { seq, rollout, hold: false, previous: lastForEveryone(live), deltas: [] };
+}
+
+/** The channel's state with one more delta to what it gives now; a second one from the same release takes its place. */
+export function withDelta(live: LiveChannel, delta: LiveDelta): LiveChannel {
+  const others = live.deltas.filter(({ from }) => from !== delta.from);
+  return { ...live, deltas: [...others, delta].toSorted((a, b) => b.from - a.from).slice(0, DELTAS_MAX) };
 }
 
 function lastForEveryone(live: LiveChannel | undefined): number | null {

@@ -186,6 +186,10 @@ export class Publisher {
     return await this.send("POST", "/publish", body, signer === undefined ? {} : { signer });
   }
 
+  async listDelta(order: object): Promise<Response> {
+    return await this.send("POST", "/deltas", new TextEncoder().encode(JSON.stringify(order)));
+  }
+
   async putObject(bytes: Uint8Array, over: SignOptions & { name?: string } = {}): Promise<Response> {
     const name = over.name ?? objectIdOf(bytes, sha256);
     return await this.send("PUT", `/objects/${name}`, bytes, over);

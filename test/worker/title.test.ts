@@ -1,7 +1,7 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { toHex } from "../../manifests/digest.ts";
+import { objectIdOf, toHex } from "../../manifests/digest.ts";
 import { ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
 import { openFresh } from "../../manifests/trust/fresh.ts";
 import { type LiveChannel, liveOf } from "../../manifests/trust/live.ts";
@@ -275,6 +275,41 @@ describe("publishing", () => {
     const stats = (await (await ask("/t/pub/stats")).json()) as { releases: unknown[]; swarms: unknown[] };
     expect(stats.releases).toEqual([expect.objectContaining({ seq: 1, status: "live", infohash: signed.infohash })]);
     expect(stats.swarms).toEqual([expect.objectContaining({ seq: 1, infohash: signed.infohash })]);
+  });
+
+  test("deltas to what is live are listed, the newest start first, and go with the next release", async () => {
+    const publisher = await Publisher.register("pub-deltas");
+    for (const seq of [1, 2, 3]) await publisher.release({ "a.txt": noise(10, seq) }, seq);
+    const index = noise(50, 9);
+    await expectOk(await publisher.putObject(index));
+    const id = objectIdOf(index, sha256);
+    const order = { channel: "stable", seq: 3, index: id, bytes: 1234 };
+    for (const from of [1, 2, 1]) await expectOk(await publisher.listDelta({ ...order, from }));
+    expect(await liveIn("pub-deltas")).toMatchObject({
+      seq: 3,
+      deltas: [
+        { from: 2, index: id, bytes: 1234 },
+        { from: 1, index: id, bytes: 1234 },
+      ],
+    });
+    await publisher.release({ "a.txt": noise(10, 4) }, 4);
+    expect(await liveIn("pub-deltas")).toMatchObject({ seq: 4, deltas: [] });
+  });
+
+  test.each([
+    { change: { seq: 1 }, code: "release.not-newest" },
+    { change: { from: 2 }, code: "release.not-found" },
+    { change: { from: 7 }, code: "release.not-found" },
+    { change: { index: "0".repeat(64) }, code: "object.not-found" },
+    { change: { bytes: -1 }, code: "request.malformed" },
+  ])("a delta that cannot be is refused: $change", async ({ change, code }) => {
+    const name = JSON.stringify(change).replaceAll(/[^a-z0-9]+/g, "-").slice(0, 40);
+    const publisher = await Publisher.register(`pub-delta${name}x`);
+    for (const seq of [1, 2]) await publisher.release({ "a.txt": noise(10, seq) }, seq);
+    const index = noise(50, 9);
+    await expectOk(await publisher.putObject(index));
+    const order = { channel: "stable", seq: 2, from: 1, index: objectIdOf(index, sha256), bytes: 1 };
+    expect(await problemCode(await publisher.listDelta({ ...order, ...change }))).toBe(code);
   });
 
   test("the one before is what a partial rollout falls back to", async () => {

@@ -1,6 +1,6 @@
 /** Making a signed release the current one of its channel. */
 import { Failure } from "../../manifests/failures.ts";
-import { type LiveChannel, afterPublish } from "../../manifests/trust/live.ts";
+import { type LiveChannel, type LiveDelta, afterPublish, withDelta } from "../../manifests/trust/live.ts";
 import { type UnixSeconds } from "../../manifests/trust/roles.ts";
 import { verifyRelease } from "../../manifests/trust/verify.ts";
 import { sha256 } from "../crypto.ts";
@@ -42,6 +42,41 @@ export async function makeLive(
     store.setLive(channel, live);
   });
   return live;
+}
+
+export interface DeltaOrder {
+  readonly channel: string;
+  /** The release it leads to. */
+  readonly seq: number;
+  readonly delta: LiveDelta;
+}
+
+/**
+ * Lists a delta to what is live. Repeatable.
+ * Throws: release.not-found when its start is no older release of the channel; release.not-newest when something else is
+ * live by now; object.not-found.
+ */
+export async function listDelta(
+  title: string,
+  { channel, seq, delta }: DeltaOrder,
+  store: TitleStore,
+  bucket: R2Bucket,
+): Promise<LiveChannel> {
+  const live = store.liveChannels()[channel];
+  if (live?.seq !== seq) throw new Failure("release.not-newest", { found: seq, expected: live?.seq ?? "nothing" });
+  const from = store.release(delta.from);
+  if (from?.channel !== channel || from.seq >= seq) {
+    throw new Failure("release.not-found", {
+      found: `${channel}/${delta.from}`,
+      reason: "a delta starts from an older one",
+    });
+  }
+  if (!(await hasObject(bucket, title, delta.index))) {
+    throw new Failure("object.not-found", { kind: "delta index", found: delta.index });
+  }
+  const next = withDelta(live, delta);
+  store.setLive(channel, next);
+  return next;
 }
 
 /**

@@ -15,7 +15,7 @@ import { flushServed } from "../origin/served.ts";
 import { valueOf } from "./answer.ts";
 import { factsOf } from "./known-titles.ts";
 import { isAdmin, requireAdmin, requireSigned } from "./sender.ts";
-import { type PublishOrder } from "./publish.ts";
+import { type DeltaOrder, type PublishOrder } from "./publish.ts";
 import { type TitleObject } from "./title-object.ts";
 import { mintToken } from "./token.ts";
 
@@ -58,6 +58,15 @@ export async function publish(c: EdgeContext): Promise<Response> {
   const sender = await requireSigned(c.req.raw, c.env, title, sha256(body));
   const order = parsePublishOrder(parseFields(body));
   return c.json(valueOf(await titleObject(c, title).publish(order, sender)), 200, UNCACHED);
+}
+
+/** POST /t/:title/deltas {channel, seq, from, index, bytes} -> {seq, live}. */
+export async function listDelta(c: EdgeContext): Promise<Response> {
+  const title = titleOf(c);
+  const body = await readBody(c.req.raw, REQUEST_BYTES_MAX);
+  const sender = await requireSigned(c.req.raw, c.env, title, sha256(body));
+  const order = parseDeltaOrder(parseFields(body));
+  return c.json(valueOf(await titleObject(c, title).listDelta(order, sender)), 200, UNCACHED);
 }
 
 /** PUT /t/:title/objects/:sha256: signed over the very digest that is the object's name. */
@@ -131,6 +140,23 @@ function parsePublishOrder(fields: Readonly<Record<string, unknown>>): PublishOr
     throw new Failure("request.malformed", { field: "rollout", expected: "0 to 100" });
   }
   return { channel: parseChannelName(typeof channel === "string" ? channel : ""), seq, rollout };
+}
+
+/** Throws: request.malformed, name.invalid. */
+function parseDeltaOrder(fields: Readonly<Record<string, unknown>>): DeltaOrder {
+  const { channel, seq, from, index, bytes } = fields;
+  for (const [field, value] of Object.entries({ seq, from, bytes })) {
+    if (!isCount(value)) throw new Failure("request.malformed", { field, expected: "a whole number" });
+  }
+  return {
+    channel: parseChannelName(typeof channel === "string" ? channel : ""),
+    seq: Number(seq),
+    delta: {
+      from: Number(from),
+      index: parseObjectId(typeof index === "string" ? index : ""),
+      bytes: Number(bytes),
+    },
+  };
 }
 
 function isCount(value: unknown): value is number {

@@ -18,7 +18,7 @@ import {
 import { type SignedRequestParameters, nonceExpiry } from "../../manifests/wire/signed-request.ts";
 import { type Env } from "../env.ts";
 import { type Answer, answer } from "./answer.ts";
-import { type PublishOrder, makeLive } from "./publish.ts";
+import { type DeltaOrder, type PublishOrder, listDelta, makeLive } from "./publish.ts";
 import { Repository } from "./repository.ts";
 import { makeOnlineKey, onlineKeyName, openSigner } from "./signer.ts";
 import { type Registration, type ReleaseRow, TitleStore } from "./store.ts";
@@ -103,6 +103,20 @@ export class TitleObject extends DurableObject<Env> {
       const live = await makeLive(title.name, order, this.#store, this.env.ORIGIN, now());
       // the tracker knows the release before any player can
       await this.#tellSwarm(title);
+      await this.#sign();
+      return { seq: order.seq, live };
+    });
+  }
+
+  /** Lists a delta to what is live. Repeatable. */
+  async listDelta(
+    order: DeltaOrder,
+    sender: SignedRequestParameters,
+  ): Promise<Answer<{ seq: number; live: LiveChannel }>> {
+    return await this.#exclusively(async () => {
+      const title = this.#title();
+      this.#admit(sender);
+      const live = await listDelta(title.name, order, this.#store, this.env.ORIGIN);
       await this.#sign();
       return { seq: order.seq, live };
     });
