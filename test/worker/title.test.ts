@@ -303,7 +303,9 @@ describe("publishing", () => {
     { change: { index: "0".repeat(64) }, code: "object.not-found" },
     { change: { bytes: -1 }, code: "request.malformed" },
   ])("a delta that cannot be is refused: $change", async ({ change, code }) => {
-    const name = JSON.stringify(change).replaceAll(/[^a-z0-9]+/g, "-").slice(0, 40);
+    const name = JSON.stringify(change)
+      .replaceAll(/[^a-z0-9]+/g, "-")
+      .slice(0, 40);
     const publisher = await Publisher.register(`pub-delta${name}x`);
     for (const seq of [1, 2]) await publisher.release({ "a.txt": noise(10, seq) }, seq);
     const index = noise(50, 9);
