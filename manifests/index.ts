@@ -4,6 +4,7 @@
 export * from "./chunker.ts";
 export { decodeDelta, type DeltaWorld } from "./delta/decode.ts";
 export * from "./delta/encode.ts";
+export * from "./delta/release-delta.ts";
 export { SourceIndex, type IndexParts } from "./delta/source-index.ts";
 export * from "./digest.ts";
 export * from "./failures.ts";

@@ -330,6 +330,12 @@ export const DELTA_SEGMENT_BYTES = 8 * 1024 * 1024;
  */
 export const DELTA_SECTION_STREAM_BYTES = 12 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
+/** Files a decoder keeps open at once; it jumps between them as the delta says. */
+export const DELTA_OPEN_FILES = 64;
+/** A delta object is written to the disk in slices of this. */
+export const DELTA_SLICE_BYTES = 1 * MIB;
+/** A delta is worth it when it is at most this share of what the chunks would take: it cannot come from peers. */
+export const DELTA_SHARE_MAX = 0.9;
 /** Bytes a decoder collects before it gives them on. */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /**

@@ -1,12 +1,13 @@
 /** A plan for people: what `patch --dry-run` prints. */
-import type { Content, Plan } from "./plan.ts";
+import { costWithDelta, type Content, type Plan } from "./plan.ts";
 
 /** How many files of one kind are named; the rest are counted. A screenful in all. */
 const NAMED_MAX = 10;
 
 /** @param formatBytes  bytes for people */
 export function formatPlan(plan: Plan, formatBytes: (bytes: number) => string): string {
-  const { files, cost, contents } = plan;
+  const { files, contents, delta } = plan;
+  const cost = costWithDelta(plan);
   const of = (how: Content["source"]["how"]): string[] =>
     contents.filter(({ source }) => source.how === how).flatMap((content) => describe(content, formatBytes));
   const sections = [
@@ -23,8 +24,11 @@ export function formatPlan(plan: Plan, formatBytes: (bytes: number) => string): 
   return [
     `${files.kept} files stay, ${files.added} are added, ${files.changed} change, ${files.removed} go.`,
     ...sections.flat(),
-    `To fetch: ${formatBytes(cost.fetch.stored)} (${formatBytes(cost.fetch.plain)} unpacked); ` +
-      `from this disk: ${formatBytes(cost.reused)}.`,
+    delta === undefined
+      ? `To fetch: ${formatBytes(cost.fetch.stored)} (${formatBytes(cost.fetch.plain)} unpacked); ` +
+        `from this disk: ${formatBytes(cost.reused)}.`
+      : `To fetch: ${formatBytes(cost.fetch.stored)}, the delta from ${delta.from} ` +
+        `(chunks would be ${formatBytes(plan.cost.fetch.stored)}); from this disk: ${formatBytes(cost.reused)}.`,
     `To write: ${formatBytes(cost.write)}; free space needed: ${formatBytes(cost.disk)}.`,
   ].join("\n");
 }

@@ -1,6 +1,7 @@
 /** `patch`: makes a folder the release that the title's channel calls current, or one asked for. */
 import { statfs } from "node:fs/promises";
 import type { Command, OptionValues } from "commander";
+import { costWithDelta } from "../../manifests/plan.ts";
 import { formatPlan } from "../../manifests/plan-report.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { act, verb, type Context } from "../command.ts";
@@ -67,7 +68,7 @@ export function worldOf({ output, signal }: Context): PatchWorld {
 /** The last word of `patch`, and of `verify --repair`: DESIGN section 4. */
 export function printOutcome(output: Output, request: PatchRequest, outcome: PatchOutcome, seconds: number): void {
   const { title, channel, from, to, plan, metadata, fetched } = outcome;
-  const { total, kept, reused } = plan.cost;
+  const { total, kept, reused, fetch, write, disk } = costWithDelta(plan);
   output.result(
     "patch",
     {
@@ -77,9 +78,7 @@ export function printOutcome(output: Output, request: PatchRequest, outcome: Pat
       to,
       files: plan.files,
       bytes: { total, kept, reused, metadata, fetched },
-      ...(request.dryRun
-        ? { dryRun: true, plan: { fetch: plan.cost.fetch, write: plan.cost.write, disk: plan.cost.disk } }
-        : {}),
+      ...(request.dryRun ? { dryRun: true, plan: { fetch, write, disk, delta: plan.delta ?? null } } : {}),
       seconds: Math.round(seconds * 1000) / 1000,
     },
     request.dryRun ? formatPlan(plan, formatBytes) : describeOutcome(outcome, seconds),
@@ -97,7 +96,7 @@ function describeOutcome({ title, from, to, because, plan, fetched }: PatchOutco
       : from === to
         ? `Healed ${title} ${to}`
         : `Updated ${title} from ${from} to ${to}`;
-  const { kept, reused } = plan.cost;
+  const { kept, reused } = costWithDelta(plan);
   const sources = describeSources({ kept, reused, ...fetched });
   return `${news} in ${formatSeconds(seconds)}${held}${waiting}: ${added} added, ${changed} changed, ${removed} removed (${sources}).`;
 }

@@ -24,7 +24,7 @@ export function publishCommand(): Command {
     .option("--channel <name>", "channel to publish to (default: the title's own)")
     .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
     .option("--rollout <percent>", "share of the players who get it", String(ROLLOUT_ALL))
-    .option("--deltas <count>", "accepted for later; this version makes none", String(DELTAS_DEFAULT))
+    .option("--deltas <count>", "make deltas from so many of the channel's last releases", String(DELTAS_DEFAULT))
     .option("--dry-run", "send nothing, sign nothing");
   return act(command, async ({ output, signal }, flags, [folder = ""]) => {
     const began = performance.now();
@@ -35,6 +35,7 @@ export function publishCommand(): Command {
       clock: () => performance.now(),
       cacheDir: cacheFolder(),
       onProgress: (progress) => output.progress(progress),
+      onLog: (text) => output.log(text),
       signal,
     });
     const seconds = Math.round(performance.now() - began) / 1000;
@@ -43,7 +44,6 @@ export function publishCommand(): Command {
 }
 
 async function parseOptions(folder: string, flags: OptionValues): Promise<PublishOptions> {
-  parseCount("--deltas", String(flags["deltas"]), DELTAS_MAX);
   const titleFile = await readTitleFile(String(flags["title"]));
   return {
     folder,
@@ -53,6 +53,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
     channel: flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"])),
     ignore: flags["ignore"] as string[],
     rollout: parseCount("--rollout", String(flags["rollout"]), ROLLOUT_ALL),
+    deltas: parseCount("--deltas", String(flags["deltas"]), DELTAS_MAX),
     dryRun: flags["dryRun"] === true,
   };
 }
@@ -70,7 +71,7 @@ function collect(glob: string, globs: readonly string[]): string[] {
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added }: PublishResult,
+  { outcome, seq, bytes, added, deltas }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -79,7 +80,7 @@ function fieldsOf(
     version,
     seq,
     bytes,
-    deltas: [],
+    deltas: deltas.map(({ from, bytes: size }) => ({ from, bytes: size })),
     seconds,
     ...(outcome === "unchanged" ? { unchanged: true } : {}),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
@@ -88,7 +89,7 @@ function fieldsOf(
 
 function describe(
   { titleFile: { title }, channel, version, rollout }: PublishOptions,
-  { outcome, seq, files, bytes, added }: PublishResult,
+  { outcome, seq, files, bytes, added, deltas }: PublishResult,
   seconds: number,
 ): string {
   const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
@@ -104,6 +105,7 @@ function describe(
   const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
   return (
     `${build}. Published as release ${seq} on ${channel}${share}. ` +
-    `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.`
+    `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.` +
+    deltas.map(({ from, bytes: size }) => `\nPlayers on ${from} update with a delta of ${formatBytes(size)}.`).join("")
   );
 }

@@ -48,6 +48,21 @@ export class PatchProgress {
     });
   }
 
+  /** @param fetched  bytes of the delta */
+  delta(fetched: number, total: number): void {
+    const now = this.#now();
+    this.#speed.add(fetched - this.#arrived, now);
+    this.#arrived = fetched;
+    const bytesPerSecond = this.#speed.rate(now);
+    const secondsLeft = bytesPerSecond > 0 ? { secondsLeft: (total - fetched) / bytesPerSecond } : {};
+    this.#output.progress({ phase: "downloading the delta", done: fetched, total, bytesPerSecond, ...secondsLeft });
+  }
+
+  /** Counting begins anew: what follows is counted in other bytes. */
+  afterDelta(): void {
+    this.#arrived = 0;
+  }
+
   committing({ cost }: Plan): void {
     this.#output.progress({ phase: "committing", done: cost.total, total: cost.total });
   }

@@ -8,7 +8,9 @@ import { Failure } from "../../manifests/failures.ts";
 import { CHUNK_BYTES, CHUNK_BYTES_LARGE, TREE_BYTES_MAX, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import {
+  costWithDelta,
   isInPlace,
+  withDelta,
   plan,
   rootsToBuild,
   type Have,
@@ -30,6 +32,7 @@ import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
+import { deltaOffer, stageByDelta, type DeltaOffer } from "./by-delta.ts";
 import { commit, NEXT_STATE, recover } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
@@ -45,7 +48,7 @@ import { Staging } from "./staging.ts";
 import { readState, saveState, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
 
-/** Where content may come from; `delta` has no effect before there are deltas. */
+/** Where content may come from. A delta comes from the origin. */
 export const SOURCES = ["local", "delta", "peers", "origin"] as const;
 export type Source = (typeof SOURCES)[number];
 
@@ -68,7 +71,7 @@ export interface PatchRequest {
 /** The part of a verified title that a session asks. */
 export type Title = Pick<
   TrustedTitle,
-  "title" | "file" | "edge" | "bytesFetched" | "refresh" | "current" | "release" | "releases" | "object"
+  "title" | "file" | "edge" | "bytesFetched" | "refresh" | "current" | "release" | "releases" | "object" | "live"
 >;
 
 /** What a session touches beyond the install. */
@@ -205,8 +208,13 @@ class Session {
     const staging = await Staging.open(this.#install);
     let { have } = scanned;
     let planned = await this.#plan(have, want, staging);
+    const offer = await this.#deltaOffer(have, want);
+    if (offer !== undefined) planned = withDelta(planned, { from: offer.from, bytes: offer.delta.bytes });
     if (this.#request.dryRun) return this.#outcome(planned);
     await this.#checkDisk(planned);
+    if (offer !== undefined && planned.delta !== undefined && !(await this.#stageByDelta(offer, want, staging))) {
+      planned = await this.#plan(have, want, staging);
+    }
     let staged = await this.#stage(planned, staging);
     while (staged.stale.length > 0) {
       // an old file is not what it seemed: plan again without it
@@ -300,8 +308,46 @@ class Session {
     return findLocalChunks(wanted, have, this.#recipes, cut);
   }
 
+  /** A delta from exactly what is installed to what is wanted; undefined when there is none, or it is forbidden. */
+  async #deltaOffer(have: Have, want: Tree): Promise<DeltaOffer | undefined> {
+    const { release, channel } = this.#target;
+    const { sources } = this.#request;
+    const from = this.#installed?.release;
+    if (from === undefined || this.#origin === undefined || !sources.has("delta") || !sources.has("local"))
+      return undefined;
+    const live = this.#title.live(channel);
+    const delta = live?.seq === release.seq ? live.deltas.find((one) => one.from === from.seq) : undefined;
+    if (delta === undefined) return undefined;
+    const installed = await this.#objects.read(from.tree);
+    if (installed === undefined) return undefined;
+    const trees = { from: from.tree, to: release.tree.sha256 };
+    return deltaOffer(have, { installed: openTree(installed), want }, { delta, from: from.version, trees });
+  }
+
+  async #stageByDelta(offer: DeltaOffer, want: Tree, staging: Staging): Promise<boolean> {
+    const origin = this.#origin;
+    if (origin === undefined) return false;
+    let fetched = 0;
+    const isStaged = await stageByDelta(offer, {
+      install: this.#install,
+      staging,
+      origin,
+      want,
+      readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
+      signal: this.#world.signal,
+      onProgress: (bytes) => {
+        fetched += bytes;
+        this.#progress.delta(fetched, offer.delta.bytes);
+      },
+      output: this.#world.output,
+    });
+    this.#progress.afterDelta();
+    return isStaged;
+  }
+
   /** Throws: install.no-space, before the first byte is written. */
-  async #checkDisk({ cost }: Plan): Promise<void> {
+  async #checkDisk(planned: Plan): Promise<void> {
+    const cost = costWithDelta(planned);
     const free = await this.#world.freeBytes(this.#install.own());
     if (cost.disk > free) {
       throw new Failure("install.no-space", {

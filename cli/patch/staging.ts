@@ -60,6 +60,12 @@ export class Staging {
     return joined(this.#earlier.get(root) ?? []).reduce((sum, run) => sum + run.bytes, 0);
   }
 
+  /** Notes whole contents that were written and are still to be hashed: from now on they count as an earlier run's. */
+  hold(contents: readonly { readonly root: PiecesRoot; readonly size: number }[]): void {
+    for (const { root, size } of contents) this.#earlier.set(root, [{ offset: 0, bytes: size }]);
+    this.record(contents.map(({ root, size }) => ({ root, offset: 0, bytes: size })));
+  }
+
   /** Notes finished runs for the next run, should this one be killed. */
   record(runs: readonly (Run & { readonly root: PiecesRoot })[]): void {
     if (runs.length === 0) return;

@@ -11,6 +11,7 @@ import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
+import { type MadeDelta, publishDeltas } from "./deltas.ts";
 import { type Desk, openDesk, spoolFolder } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
@@ -32,6 +33,8 @@ export interface PublishOptions {
   readonly ignore: readonly string[];
   /** Percent of installs that get it. */
   readonly rollout: number;
+  /** Deltas from so many of the channel's last releases; 0 for none. */
+  readonly deltas: number;
   /** Only say what would be sent. */
   readonly dryRun: boolean;
 }
@@ -44,6 +47,8 @@ export interface PublishWorld {
   /** For cached objects, and for what waits to be sent. */
   readonly cacheDir: string;
   readonly onProgress: OnProgress;
+  /** One sentence of news. */
+  readonly onLog: (text: string) => void;
   readonly signal?: AbortSignal | undefined;
   readonly patience?: Patience | undefined;
 }
@@ -61,6 +66,8 @@ export interface PublishResult {
   };
   /** What the origin did not have. */
   readonly added: { readonly chunks: number; readonly packs: number };
+  /** Deltas that lead to the release and were made by this run. */
+  readonly deltas: readonly MadeDelta[];
 }
 
 /**
@@ -123,8 +130,9 @@ async function publishNew(
     return number;
   });
   await makeCurrent(title.title, { channel, seq }, rollout, announcer);
+  const deltas = await followWithDeltas(seq, desk, announcer, options, world);
   await desk.cache.prune(world.now.getTime());
-  return resultOf("published", seq, read, upload.bytes.sent, packs.counts);
+  return resultOf("published", seq, read, upload.bytes.sent, packs.counts, deltas);
 }
 
 /**
@@ -145,7 +153,32 @@ async function publishAgain(
   // signed by a run that was cut short before the edge made it current
   const isWaiting = (title.live(channel)?.seq ?? 0) < seq;
   if (isWaiting) await makeCurrent(title.title, { channel, seq }, options.rollout, announcer);
-  return resultOf(isWaiting ? "published" : "unchanged", seq, read, 0, sink.counts);
+  // a run that was cut short may not have made them all
+  const isLive = isWaiting || title.live(channel)?.seq === seq;
+  const deltas = isLive ? await followWithDeltas(seq, desk, announcer, options, world) : [];
+  return resultOf(isWaiting ? "published" : "unchanged", seq, read, 0, sink.counts, deltas);
+}
+
+/** The release is live; deltas to it come after, as they are ready. */
+async function followWithDeltas(
+  seq: number,
+  { title, cache }: Desk,
+  announcer: Announcer,
+  { folder, titleFile, channel, deltas }: PublishOptions,
+  world: PublishWorld,
+): Promise<MadeDelta[]> {
+  const { cacheDir, now, clock, onProgress, onLog, signal } = world;
+  return await publishDeltas(
+    { folder, titleFile, channel, seq, count: deltas },
+    { title, cache, announcer },
+    {
+      cacheDir,
+      now,
+      clock,
+      output: { log: onLog, progress: onProgress },
+      signal: signal ?? new AbortController().signal,
+    },
+  );
 }
 
 /** What a publish would send, without sending it. Throws: release.version-taken. */
@@ -215,8 +248,9 @@ function resultOf(
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
+  deltas: readonly MadeDelta[] = [],
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
-  return { outcome, seq, files: read.length, bytes: { total, uploaded }, added: { chunks, packs } };
+  return { outcome, seq, files: read.length, bytes: { total, uploaded }, added: { chunks, packs }, deltas };
 }

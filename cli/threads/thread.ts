@@ -1,5 +1,6 @@
 /** What a worker thread can do: one exported function a job, each in a file of its own under jobs/. */
 export { ping } from "./jobs/ping.ts";
+export { applyDelta } from "./jobs/apply-delta.ts";
 export { checkChunks } from "./jobs/check-chunks.ts";
 export { chunkFile } from "./jobs/chunk-file.ts";
 export { copyFiles } from "./jobs/copy-files.ts";
@@ -9,6 +10,7 @@ export { landChunks } from "./jobs/land-chunks.ts";
 export { provePieces } from "./jobs/prove-pieces.ts";
 export { hashRanges } from "./jobs/hash-ranges.ts";
 
+type MakeDelta = typeof import("./jobs/make-delta.ts");
 type Ingest = typeof import("./jobs/ingest.ts").ingest;
 type VerifyPiece = typeof import("./jobs/verify-piece.ts").verifyPiece;
 
@@ -16,6 +18,22 @@ type VerifyPiece = typeof import("./jobs/verify-piece.ts").verifyPiece;
 
 export async function ingest(input: Parameters<Ingest>[0]): Promise<Awaited<ReturnType<Ingest>>> {
   return (await import("./jobs/ingest.ts")).ingest(input);
+}
+
+export async function indexSource(input: Parameters<MakeDelta["indexSource"]>[0]) {
+  return (await import("./jobs/make-delta.ts")).indexSource(input);
+}
+
+export async function scanSource(input: Parameters<MakeDelta["scanSource"]>[0]) {
+  return (await import("./jobs/make-delta.ts")).scanSource(input);
+}
+
+export async function compressStream(input: Parameters<MakeDelta["compressStream"]>[0]) {
+  return (await import("./jobs/make-delta.ts")).compressStream(input);
+}
+
+export async function checkDelta(input: Parameters<MakeDelta["checkDelta"]>[0]) {
+  return (await import("./jobs/make-delta.ts")).checkDelta(input);
 }
 
 export async function verifyPiece(input: Parameters<VerifyPiece>[0]): Promise<Awaited<ReturnType<VerifyPiece>>> {

@@ -57,7 +57,7 @@ export function afterPublish(live: LiveChannel | undefined, seq: number, rollout
 }
 
 /** The channel's state with one more delta to what it gives now; a second one from the same release takes its place. */
-export function withDelta(live: LiveChannel, delta: LiveDelta): LiveChannel {
+export function afterDelta(live: LiveChannel, delta: LiveDelta): LiveChannel {
   const others = live.deltas.filter(({ from }) => from !== delta.from);
   return { ...live, deltas: [...others, delta].toSorted((a, b) => b.from - a.from).slice(0, DELTAS_MAX) };
 }

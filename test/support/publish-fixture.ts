@@ -176,6 +176,7 @@ export class Publisher {
       },
       refresh: () => Promise.resolve({ proven: true, clockBehindSeconds: 0 }),
       current: () => ({ release: signed(find(this.#current)), because: "current" }),
+      live: () => undefined,
       release: (_channel, seq) => Promise.resolve(find(seq)),
       releases: () => this.#releases.map((release) => ({ ...signed(release), status: "live" as const })),
       async object(id) {

@@ -1,6 +1,6 @@
 /** Making a signed release the current one of its channel. */
 import { Failure } from "../../manifests/failures.ts";
-import { type LiveChannel, type LiveDelta, afterPublish, withDelta } from "../../manifests/trust/live.ts";
+import { type LiveChannel, type LiveDelta, afterPublish, afterDelta } from "../../manifests/trust/live.ts";
 import { type UnixSeconds } from "../../manifests/trust/roles.ts";
 import { verifyRelease } from "../../manifests/trust/verify.ts";
 import { sha256 } from "../crypto.ts";
@@ -74,7 +74,7 @@ export async function listDelta(
   if (!(await hasObject(bucket, title, delta.index))) {
     throw new Failure("object.not-found", { kind: "delta index", found: delta.index });
   }
-  const next = withDelta(live, delta);
+  const next = afterDelta(live, delta);
   store.setLive(channel, next);
   return next;
 }

@@ -1,0 +1,180 @@
+/**
+ * New contents made of the installed release and a delta, into staging. Nothing here is proven: staging hashes every piece
+ * before it counts, and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
+ * fit costs a little time and is no failure.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, open, rm, stat } from "node:fs/promises";
+import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
+import {
+  contentsIn,
+  parseReleaseDelta,
+  spacesOf,
+  type DeltaGroup,
+  type ReleaseDelta,
+  type Space,
+  type SpaceContent,
+} from "../../manifests/delta/release-delta.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { DELTA_INDEX_BYTES_MAX, DELTA_SLICE_BYTES } from "../../manifests/limits.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Have } from "../../manifests/plan.ts";
+import type { Tree } from "../../manifests/tree.ts";
+import type { LiveDelta } from "../../manifests/trust/live.ts";
+import type { Output } from "../output.ts";
+import type { Origin } from "../sources/origin.ts";
+import { toJson } from "../threads/as-json.ts";
+import type { FileRun, StagedRun } from "../threads/jobs/apply-delta.ts";
+import { runJob } from "../threads/pool.ts";
+import { diskFailure } from "./assembly.ts";
+import type { Install } from "./install.ts";
+import type { Staging } from "./staging.ts";
+
+/** A delta that leads from what is installed to what is wanted. */
+export interface DeltaOffer {
+  readonly delta: LiveDelta;
+  /** The version it starts from. */
+  readonly from: string;
+  readonly trees: { readonly from: ObjectId; readonly to: ObjectId };
+  readonly old: Space;
+  readonly fresh: Space;
+  /** A file of the install that holds a content of the old space, by its place there. */
+  readonly files: ReadonlyMap<PiecesRoot, SafePath>;
+}
+
+/** Undefined when the install lacks a content of the old release: a delta may need any of them. */
+export function deltaOffer(
+  have: Have,
+  { installed, want }: { readonly installed: Tree; readonly want: Tree },
+  offer: Pick<DeltaOffer, "delta" | "from" | "trees">,
+): DeltaOffer | undefined {
+  const { old, fresh } = spacesOf(installed, want);
+  const files = new Map<PiecesRoot, SafePath>();
+  for (const { path, root } of have.files.values()) if (root !== null) files.set(root, path);
+  return old.contents.every(({ root }) => files.has(root)) ? { ...offer, old, fresh, files } : undefined;
+}
+
+export interface ByDelta {
+  readonly install: Install;
+  readonly staging: Staging;
+  readonly origin: Origin;
+  readonly want: Tree;
+  /** Reads an object as a whole, proven by its name. */
+  readonly readObject: (id: ObjectId, bytesMax: number) => Promise<Uint8Array>;
+  readonly signal: AbortSignal;
+  readonly onProgress: (fetched: number) => void;
+  readonly output: Pick<Output, "log">;
+}
+
+/** False when the delta was of no use. Throws: install.no-space, source.interrupted. */
+export async function stageByDelta(offer: DeltaOffer, world: ByDelta): Promise<boolean> {
+  try {
+    await applyGroups(offer, await readIndex(offer, world), world);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Failure) || error.family === "no-space" || error.code === "source.interrupted") throw error;
+    world.output.log(`going on without the delta from ${offer.from}: ${error.message}`);
+    return false;
+  } finally {
+    await rm(world.install.own("deltas"), { recursive: true, force: true });
+  }
+}
+
+async function readIndex({ delta, old, fresh, trees }: DeltaOffer, { readObject }: ByDelta): Promise<ReleaseDelta> {
+  const index = parseReleaseDelta(await readObject(delta.index, DELTA_INDEX_BYTES_MAX), old, fresh);
+  if (index.from !== trees.from || index.to !== trees.to) {
+    throw new Failure("object.malformed", { kind: "delta index", reason: "between other releases" });
+  }
+  return index;
+}
+
+/** The next group is fetched while this one is applied. */
+async function applyGroups(offer: DeltaOffer, { groups }: ReleaseDelta, world: ByDelta): Promise<void> {
+  await mkdir(world.install.own("deltas"), { recursive: true });
+  const exec = new Set(world.want.files.filter((file) => file.exec).map(({ root }) => root));
+  let applying: Promise<void> = Promise.resolve();
+  let start = 0;
+  try {
+    for (const group of groups) {
+      const parts: FileRun[] = [];
+      for (const { id, bytes } of group.objects)
+        parts.push({ path: await fetchObject(id, bytes, world), offset: 0, bytes });
+      const from = start;
+      start += group.bytes;
+      await applying;
+      applying = applyGroup(offer, { group, start: from, parts, exec }, world);
+      applying.catch(() => {}); // heard of when it is waited for
+    }
+  } finally {
+    await applying;
+  }
+}
+
+async function applyGroup(
+  { old, fresh, files }: DeltaOffer,
+  work: {
+    readonly group: DeltaGroup;
+    /** Of the group, in the new space. */
+    readonly start: number;
+    readonly parts: readonly FileRun[];
+    readonly exec: ReadonlySet<PiecesRoot>;
+  },
+  { install, staging }: ByDelta,
+): Promise<void> {
+  const { group, start, parts, exec } = work;
+  const oldFile = ({ root, path }: SpaceContent): string => install.file(files.get(root) ?? path);
+  const oldRuns = group.old.flatMap(({ offset, bytes }) => runsIn(old, offset, bytes, oldFile));
+  const newRuns = contentsIn(fresh, start, group.bytes).map((content): StagedRun => {
+    const run = runOf(content, start, group.bytes, install.staged(content.root));
+    return { ...run, fileBytes: content.size, exec: exec.has(content.root) };
+  });
+  const { value, error } = await runJob("applyDelta", toJson({ delta: parts, old: oldRuns, fresh: newRuns }));
+  if (error !== undefined) throw diskFailure(error);
+  if (value?.refused !== undefined) {
+    throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
+  }
+  const end = start + group.bytes;
+  staging.hold(contentsIn(fresh, start, group.bytes).filter(({ offset, size }) => offset + size <= end));
+}
+
+function runsIn(space: Space, start: number, bytes: number, fileOf: (content: SpaceContent) => string): FileRun[] {
+  return contentsIn(space, start, bytes).map((content) => runOf(content, start, bytes, fileOf(content)));
+}
+
+/** The part of a content that lies in [start, start + bytes) of its space. */
+function runOf({ offset, size }: SpaceContent, start: number, bytes: number, path: string): FileRun {
+  const from = Math.max(0, start - offset);
+  const to = Math.min(size, start + bytes - offset);
+  return { path, offset: from, bytes: to - from };
+}
+
+/** An object in a file of its own; what an earlier try left of it is continued. Throws: object.mismatch, as Origin.read. */
+async function fetchObject(id: ObjectId, bytes: number, world: ByDelta): Promise<string> {
+  const { install, origin, signal, onProgress } = world;
+  const path = install.own("deltas", id);
+  const before = (await stat(path).catch(() => undefined))?.size ?? 0;
+  const offset = before <= bytes ? before : 0;
+  const file = await open(path, offset === 0 ? "w" : "a");
+  try {
+    const slices = slicesOf(bytes - offset);
+    for await (const slice of origin.read({ object: id, offset, slices, fresh: false, signal })) {
+      await file.write(new Uint8Array(slice));
+      onProgress(slice.byteLength);
+    }
+  } finally {
+    await file.close();
+  }
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+  const found = hash.digest("hex");
+  if (found === id) return path;
+  await rm(path, { force: true });
+  throw new Failure("object.mismatch", { found, expected: id });
+}
+
+function slicesOf(bytes: number): number[] {
+  const whole = Math.floor(bytes / DELTA_SLICE_BYTES);
+  const slices = Array.from({ length: whole }, () => DELTA_SLICE_BYTES);
+  return bytes % DELTA_SLICE_BYTES === 0 ? slices : [...slices, bytes % DELTA_SLICE_BYTES];
+}

@@ -1,0 +1,149 @@
+/** Job: one group of a delta on disk, and the old files -> new contents in staging. Holds a section at a time. */
+import { closeSync, openSync, readSync, rmSync } from "node:fs";
+import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import { Failure } from "../../../manifests/failures.ts";
+import { DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
+import { fromJson, type Json } from "../as-json.ts";
+import { inflate } from "../delta-codecs.ts";
+import { type OnDisk, onDisk } from "../disk-error.ts";
+import { openStaged, writeFully } from "./place.ts";
+
+/** A run of bytes that lies in a file. Runs follow each other: the next begins where this one ends. */
+export interface FileRun {
+  readonly path: string;
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** The same, of a staged file. */
+export interface StagedRun extends FileRun {
+  readonly fileBytes: number;
+  readonly exec: boolean;
+}
+
+export interface DeltaWork {
+  /** The group's objects, in order. Removed when they are of no more use. */
+  readonly delta: readonly FileRun[];
+  readonly old: readonly FileRun[];
+  readonly fresh: readonly StagedRun[];
+}
+
+/** Undefined when the delta was applied; otherwise why it cannot be: it is no delta, or an old file is not what it was. */
+export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: string | undefined }> {
+  const { delta, old, fresh } = fromJson(json);
+  const files = new OpenFiles();
+  return onDisk(() => {
+    try {
+      const reading = { delta: new Runs(delta), old: new Runs(old) };
+      const made = new Runs(fresh);
+      let at = 0;
+      const pieces = decodeDelta({
+        oldBytes: reading.old.bytes,
+        newBytes: made.bytes,
+        deltaBytes: reading.delta.bytes,
+        readDelta: (offset, bytes) => {
+          const read = new Uint8Array(bytes);
+          reading.delta.each(offset, read, (run, target, from) => files.read(run, target, from));
+          return read;
+        },
+        readOld: (offset, target) => reading.old.each(offset, target, (run, some, from) => files.read(run, some, from)),
+        readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.read(run, some, from)),
+        inflate,
+      });
+      for (const piece of pieces) {
+        made.each(at, piece, (run, some, from) => writeFully(files.writable(run), some, from));
+        at += piece.length;
+      }
+      return { refused: undefined };
+    } catch (error) {
+      if (error instanceof Failure) return { refused: error.message };
+      throw error;
+    } finally {
+      files.close();
+      for (const { path } of delta) rmSync(path, { force: true });
+    }
+  });
+}
+
+/** Runs one after another, as one range of bytes. */
+class Runs<Run extends FileRun> {
+  readonly bytes: number;
+  readonly #runs: readonly Run[];
+  /** Where each run begins. */
+  readonly #starts: Float64Array;
+
+  constructor(runs: readonly Run[]) {
+    this.#runs = runs;
+    this.#starts = new Float64Array(runs.length);
+    let at = 0;
+    for (const [i, { bytes }] of runs.entries()) {
+      this.#starts[i] = at;
+      at += bytes;
+    }
+    this.bytes = at;
+  }
+
+  /** Splits [offset, offset + bytes.length) at the ends of runs. `from`: bytes from the start of the file. */
+  each(offset: number, bytes: Uint8Array, act: (run: Run, some: Uint8Array, from: number) => void): void {
+    let index = this.#indexAt(offset);
+    for (let done = 0; done < bytes.length; index++) {
+      const run = this.#runs[index];
+      const inside = offset + done - (this.#starts[index] ?? 0);
+      if (run === undefined) throw new RangeError("beyond the last run");
+      const some = bytes.subarray(done, done + run.bytes - inside);
+      if (some.length > 0) act(run, some, run.offset + inside);
+      done += some.length;
+    }
+  }
+
+  /** The last run that begins at or before the offset. */
+  #indexAt(offset: number): number {
+    let low = 0;
+    let high = this.#starts.length;
+    while (high - low > 1) {
+      const middle = (low + high) >>> 1;
+      if ((this.#starts[middle] as number) <= offset) low = middle;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** The files used last, open. A delta jumps between files as it likes. */
+class OpenFiles {
+  readonly #open = new Map<string, number>();
+
+  /** Throws: install.damaged when the file is not as long as it was. */
+  read({ path }: FileRun, target: Uint8Array, from: number): void {
+    const fd = this.#get(path, () => openSync(path, "r"));
+    for (let done = 0; done < target.length;) {
+      const read = readSync(fd, target, done, target.length - done, from + done);
+      if (read === 0) throw new Failure("install.damaged", { file: path, reason: "shorter than it was" });
+      done += read;
+    }
+  }
+
+  writable(run: StagedRun): number {
+    return this.#get(run.path, () => openStaged({ path: run.path, fileBytes: run.fileBytes, exec: run.exec }));
+  }
+
+  close(): void {
+    for (const fd of this.#open.values()) closeSync(fd);
+    this.#open.clear();
+  }
+
+  #get(path: string, open: () => number): number {
+    const known = this.#open.get(path);
+    // taken out and put back: the map's first is then the one that was not used for longest
+    this.#open.delete(path);
+    const fd = known ?? open();
+    this.#open.set(path, fd);
+    if (this.#open.size > DELTA_OPEN_FILES) {
+      const [oldest = ["", fd]] = this.#open;
+      closeSync(oldest[1]);
+      this.#open.delete(oldest[0]);
+    }
+    return fd;
+  }
+}

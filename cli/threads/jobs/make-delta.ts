@@ -1,0 +1,63 @@
+/** Jobs: a publisher's half of a delta. The source and its index lie in memory that the threads share. */
+import type { ScannedSegments, StoredStream } from "../../../manifests/delta/encode.ts";
+import { scanSegment } from "../../../manifests/delta/encode.ts";
+import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import type { StreamName } from "../../../manifests/delta/format.ts";
+import { type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
+import { Failure } from "../../../manifests/failures.ts";
+import { compress, inflate } from "../delta-codecs.ts";
+
+/** Old bytes, then new ones, in shared memory. */
+export interface DeltaSource {
+  readonly source: Uint8Array;
+  readonly oldBytes: number;
+}
+
+export function indexSource({ source, oldBytes }: DeltaSource): IndexParts {
+  return SourceIndex.build(source, oldBytes, (length) => new Int32Array(new SharedArrayBuffer(4 * length)));
+}
+
+export function scanSource({
+  parts,
+  segment,
+}: {
+  readonly parts: IndexParts;
+  readonly segment: number;
+}): ScannedSegments {
+  return scanSegment(new SourceIndex(parts), segment);
+}
+
+export function compressStream({
+  plain,
+  name,
+}: {
+  readonly plain: Uint8Array;
+  readonly name: StreamName;
+}): StoredStream {
+  return compress(plain, name);
+}
+
+/** Whether the delta makes exactly the new bytes of the source out of its old ones. */
+export function checkDelta({ source, oldBytes, delta }: DeltaSource & { readonly delta: Uint8Array }): boolean {
+  const fresh = source.subarray(oldBytes);
+  let at = 0;
+  try {
+    const pieces = decodeDelta({
+      oldBytes,
+      newBytes: fresh.length,
+      deltaBytes: delta.length,
+      readDelta: (offset, bytes) => delta.subarray(offset, offset + bytes),
+      readOld: (offset, target) => target.set(source.subarray(offset, offset + target.length)),
+      readMade: (offset, target) => target.set(fresh.subarray(offset, offset + target.length)),
+      inflate,
+    });
+    for (const piece of pieces) {
+      if (Buffer.compare(piece, fresh.subarray(at, at + piece.length)) !== 0) return false;
+      at += piece.length;
+    }
+  } catch (error) {
+    if (error instanceof Failure) return false; // malformed: the answer is no
+    throw error;
+  }
+  return at === fresh.length;
+}

@@ -1,0 +1,134 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  contentsIn,
+  layOutGroups,
+  parseReleaseDelta,
+  spacesOf,
+  writeReleaseDelta,
+  type ReleaseDelta,
+  type Space,
+} from "../../manifests/delta/release-delta.ts";
+import { EMPTY_ROOT, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
+import { DELTA_GROUP_NEW_BYTES, DELTA_GROUP_OLD_BYTES } from "../../manifests/limits.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Tree } from "../../manifests/tree.ts";
+
+const malformed = expect.objectContaining({ code: "object.malformed" });
+const rootOf = (number: number): PiecesRoot => number.toString(16).padStart(64, "0") as PiecesRoot;
+const id = (digit: string): ObjectId => digit.repeat(64) as ObjectId;
+
+/** A tree of files with these contents and sizes; content 0 is empty. */
+function treeOf(files: readonly (readonly [content: number, size: number])[]): Tree {
+  return {
+    files: files.map(([content, size], i) => ({
+      path: `file-${String(i).padStart(4, "0")}` as SafePath,
+      size: content === 0 ? 0 : size,
+      root: content === 0 ? EMPTY_ROOT : rootOf(content),
+      exec: false,
+      recipe: null,
+    })),
+  };
+}
+
+test("the spaces hold each content once, and the new one none of the old", () => {
+  const from = treeOf([
+    [1, 10],
+    [2, 20],
+    [1, 10],
+    [0, 0],
+  ]);
+  const to = treeOf([
+    [2, 20],
+    [3, 30],
+    [0, 0],
+    [4, 40],
+    [3, 30],
+  ]);
+  const { old, fresh } = spacesOf(from, to);
+  expect(old.bytes).toBe(30);
+  expect(fresh.bytes).toBe(70);
+  expect(fresh.contents.map(({ root, offset, size }) => [root, offset, size])).toEqual([
+    [rootOf(3), 0, 30],
+    [rootOf(4), 30, 40],
+  ]);
+  expect(contentsIn(fresh, 29, 2).map(({ root }) => root)).toEqual([rootOf(3), rootOf(4)]);
+  expect(contentsIn(fresh, 30, 1).map(({ root }) => root)).toEqual([rootOf(4)]);
+});
+
+/** Releases of up to 40 files of up to 400 MB each: sizes only, no content. */
+const sizes = fc.array(fc.tuple(fc.integer({ min: 1, max: 1000 }), fc.integer({ min: 1, max: 400_000_000 })), {
+  minLength: 1,
+  maxLength: 40,
+});
+
+test("groups follow each other over the whole new space, and none is larger than a publisher can hold", () => {
+  fc.assert(
+    fc.property(sizes, sizes, (before, after) => {
+      const renumbered = after.map(([content, size]) => [content + 2000, size] as const);
+      const { old, fresh } = spacesOf(treeOf(before), treeOf(renumbered));
+      const groups = layOutGroups(old, fresh);
+      expect(groups.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(fresh.bytes);
+      for (const { old: spans, bytes } of groups) {
+        const oldBytes = spans.reduce((sum, span) => sum + span.bytes, 0);
+        expect(bytes + oldBytes).toBeLessThanOrEqual(DELTA_GROUP_NEW_BYTES + DELTA_GROUP_OLD_BYTES);
+        let end = 0;
+        for (const span of spans) {
+          expect(span.offset).toBeGreaterThanOrEqual(end);
+          end = span.offset + span.bytes;
+        }
+        expect(end).toBeLessThanOrEqual(old.bytes);
+      }
+    }),
+  );
+});
+
+test("a file of many groups is compared with the place in the old file where it was", () => {
+  const size = 10 * DELTA_GROUP_NEW_BYTES;
+  const { old, fresh } = spacesOf(treeOf([[1, size]]), treeOf([[2, size]]));
+  const groups = layOutGroups(old, fresh);
+  expect(groups).toHaveLength(10);
+  for (const [i, { old: spans }] of groups.entries()) {
+    const [span] = spans;
+    if (span === undefined) throw new Error("nothing to compare with");
+    expect(span.offset).toBeLessThanOrEqual(i * DELTA_GROUP_NEW_BYTES);
+    expect(span.offset + span.bytes).toBeGreaterThanOrEqual((i + 1) * DELTA_GROUP_NEW_BYTES);
+  }
+});
+
+const OLD: Space = { contents: [], bytes: 1000 };
+const FRESH: Space = { contents: [], bytes: 300 };
+const DELTA: ReleaseDelta = {
+  from: id("a"),
+  to: id("b"),
+  groups: [
+    { old: [{ offset: 5, bytes: 995 }], bytes: 100, objects: [{ id: id("1"), bytes: 50 }] },
+    { old: [], bytes: 200, objects: [{ id: id("2"), bytes: 70 }] },
+  ],
+};
+
+test("an index is read back as it was written", () => {
+  expect(parseReleaseDelta(writeReleaseDelta(DELTA), OLD, FRESH)).toEqual(DELTA);
+});
+
+test.each([
+  ["old bytes that are not there", { ...OLD, bytes: 999 }, FRESH],
+  ["more new bytes than there are", OLD, { ...FRESH, bytes: 299 }],
+  ["fewer new bytes than there are", OLD, { ...FRESH, bytes: 301 }],
+])("an index with %s is refused", (_, old, fresh) => {
+  expect(() => parseReleaseDelta(writeReleaseDelta(DELTA), old, fresh)).toThrow(malformed);
+});
+
+test("what is no index is refused, whatever it is", () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.uint8Array(),
+        fc.json().map((text) => new TextEncoder().encode(text)),
+      ),
+      (bytes) => {
+        expect(() => parseReleaseDelta(bytes, OLD, FRESH)).toThrow(malformed);
+      },
+    ),
+  );
+});

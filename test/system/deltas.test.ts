@@ -1,0 +1,118 @@
+/** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
+import { open, readdir, rm, stat, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { differences } from "../support/folders.ts";
+import { noise, openStudio, type Files, type Studio, writeFiles } from "../support/studio.ts";
+
+const MIB = 1024 * 1024;
+
+/** A program that was built again: every 400th byte differs, and something was put in at the front. */
+function rebuilt(seed: string): Uint8Array {
+  const program = noise(4 * MIB, seed);
+  const again = new Uint8Array(program.length + 1000);
+  again.set(noise(1000, `${seed}/front`));
+  again.set(program, 1000);
+  for (let at = 0; at < again.length; at += 400) again[at] = (again[at] ?? 0) + 3;
+  return again;
+}
+
+const V1: Files = {
+  "game.bin": noise(4 * MIB, "game"),
+  "data/kept.bin": 300_000,
+  "data/moved.bin": 200_000,
+  "gone.txt": "x",
+};
+const V2: Files = {
+  "game.bin": rebuilt("game"),
+  "data/kept.bin": 300_000,
+  "data/elsewhere.bin": noise(200_000, "data/moved.bin"),
+  "new.txt": "something new",
+};
+/** What the delta may take: the differences, the kilobyte in front, and a little. */
+const DELTA_BYTES_MAX = 100_000;
+
+test("an update fetches the delta, a fraction of what the chunks are, and is the release to the byte", async () => {
+  await using studio = await openStudio();
+  const published = await publishBoth(studio);
+  expect(published["deltas"]).toEqual([{ from: "1.0.0", bytes: expect.any(Number) }]);
+
+  const dry = await studio.patch("player", ["--dry-run"]);
+  expect(dry["plan"]).toMatchObject({ delta: { from: "1.0.0" } });
+
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeLessThan(DELTA_BYTES_MAX);
+  expect(bytes.kept + bytes.reused + bytes.fetched.origin).toBeLessThan(bytes.total + DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("without the delta the same update takes the chunks", async () => {
+  await using studio = await openStudio();
+  await publishBoth(studio);
+  const { bytes } = await studio.patch("player", ["--sources", "local,origin"]);
+  expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("an install that was changed by hand is healed, and needs no delta for it", async () => {
+  await using studio = await openStudio();
+  await publishBoth(studio);
+  await truncate(studio.at("player", "data", "kept.bin"), 1000);
+  await studio.patch("player");
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("a delta that the origin lost or that rotted there is done without", async () => {
+  for (const spoil of [flipByte, rm]) {
+    await using studio = await openStudio();
+    const before = await publishFirst(studio);
+    await writeFiles(studio.at("v2"), V2);
+    await studio.publish("v2", "2.0.0", ["--deltas", "0"]);
+    const chunks = await blobs(studio);
+    // run again, it makes what is missing
+    const again = await studio.publish("v2", "2.0.0");
+    expect(again).toMatchObject({ unchanged: true, deltas: [{ from: "1.0.0" }] });
+    const added = (await blobs(studio)).filter((blob) => !chunks.includes(blob) && !before.includes(blob));
+    const sizes = await Promise.all(added.map(async (path) => ({ path, size: (await stat(path)).size })));
+    // the objects of the delta; its index is below a kilobyte
+    for (const { path } of sizes.filter(({ size }) => size > 1000 && size < DELTA_BYTES_MAX)) await spoil(path);
+
+    const { bytes } = await studio.patch("player");
+    expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
+    expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+  }
+});
+
+async function publishFirst(studio: Studio): Promise<string[]> {
+  await writeFiles(studio.at("v1"), V1);
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  return await blobs(studio);
+}
+
+async function publishBoth(studio: Studio) {
+  await publishFirst(studio);
+  await writeFiles(studio.at("v2"), V2);
+  return await studio.publish("v2", "2.0.0");
+}
+
+/** Where the edge keeps objects: every file of its bucket. */
+async function blobs(studio: Studio): Promise<string[]> {
+  const entries = await readdir(studio.at("edge"), { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && entry.parentPath.endsWith("blobs"))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+async function flipByte(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  const byte = new Uint8Array(1);
+  await file.read(byte, 0, 1, 500);
+  await file.write(
+    byte.map((value) => value ^ 1),
+    0,
+    1,
+    500,
+  );
+  await file.close();
+}
