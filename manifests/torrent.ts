@@ -11,7 +11,6 @@ import {
   decodeUtf8,
   dict,
   encodeBencode,
-  Encoded,
   keyOfBytes,
   keyOfText,
   textOfKey,
@@ -63,8 +62,6 @@ export interface Torrent {
   readonly infohash: string;
   /** v2: SHA-256 of the same bytes, 64 hex digits. */
   readonly infohashV2: string;
-  /** The same files for clients that open no hybrid torrent. */
-  readonly v1Only: { readonly metainfo: Uint8Array<ArrayBuffer>; readonly infohash: string };
 }
 
 /** Where every file's pieces are. A piece never spans two files. */
@@ -125,45 +122,21 @@ export function torrentName(title: string, version: string): string {
 export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1): Torrent {
   checkPathSet(content.files.map((file) => file.path));
   const files = inTorrentOrder(content.files);
-  // the same in both torrents, and most of them
-  const v1 = v1InfoOf(content.name, content.pieceLength, files, piecesOf(files));
-  const info = new Encoded(infoOf(v1, files));
+  const info = infoOf(content.name, content.pieceLength, files, piecesOf(files));
+  const infoBytes = encodeBencode(info);
   const layers = new Map<string, Uint8Array>();
   for (const file of files) if (file.size > content.pieceLength) layers.set(keyOfBytes(fromHex(file.root)), file.layer);
-  const metainfo = metainfoOf(content, info, layers);
-  return {
-    metainfo,
-    infohash: toHex(sha1(info.bytes)),
-    infohashV2: toHex(sha256(info.bytes)),
-    v1Only: v1OnlyOf(content, new Encoded(dict(v1)), sha1),
-  };
-}
-
-/**
- * BEP 3 alone, with the pieces and the padding of the hybrid torrent: aria2 1.36 and Transmission 3.00 cannot join the
- * swarm of a dictionary with a `file tree`. Another info hash, so another swarm. Its trackers are HTTP ones: clients of that
- * age know no WebSocket.
- */
-function v1OnlyOf({ announce, webSeeds }: TorrentContent, info: Encoded, sha1: Sha1): Torrent["v1Only"] {
-  const trackers = announce.filter((url) => url.startsWith("http"));
-  return { metainfo: metainfoOf({ announce: trackers, webSeeds }, info), infohash: toHex(sha1(info.bytes)) };
-}
-
-function metainfoOf(
-  { announce, webSeeds }: Pick<TorrentContent, "announce" | "webSeeds">,
-  info: Encoded,
-  layers?: ReadonlyMap<string, Uint8Array>,
-): Uint8Array<ArrayBuffer> {
-  return encodeBencode(
+  const metainfo = encodeBencode(
     dict({
-      announce: announce[0],
-      "announce-list": announce.length > 1 ? announce.map((url) => [url]) : undefined,
+      announce: content.announce[0],
+      "announce-list": content.announce.length > 1 ? content.announce.map((url) => [url]) : undefined,
       "created by": "patchswarm",
       info,
       "piece layers": layers,
-      "url-list": webSeeds.length > 0 ? webSeeds : undefined,
+      "url-list": content.webSeeds.length > 0 ? content.webSeeds : undefined,
     }),
   );
+  return { metainfo, infohash: toHex(sha1(infoBytes)), infohashV2: toHex(sha256(infoBytes)) };
 }
 
 /**
@@ -193,8 +166,7 @@ export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): T
   const pieces = bytesOf(info.get("pieces"), "pieces");
   if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
   // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
-  const inOrder = inTorrentOrder(files);
-  if (!equalBytes(encodeBencode(infoOf(v1InfoOf(name, pieceLength, inOrder, pieces), inOrder)), infoBytes)) {
+  if (!equalBytes(encodeBencode(infoOf(name, pieceLength, inTorrentOrder(files), pieces)), infoBytes)) {
     throw malformed("info is not what patchswarm makes of these files");
   }
   return {
@@ -238,29 +210,22 @@ interface InfoFile {
   readonly root: PiecesRoot;
 }
 
-/** @param v1  of the same files, in the same order */
-function infoOf(v1: V1Info, files: readonly InfoFile[]): BencodeInput {
-  return dict({ "file tree": fileTreeOf(files), "meta version": 2, ...v1 });
-}
-
-type V1Info = ReturnType<typeof v1InfoOf>;
-
-function v1InfoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array) {
-  return {
-    files: new Encoded(v1EntriesOf(files, isPadded(files) ? pieceLength : 1)),
+function infoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): BencodeInput {
+  return dict({
+    "file tree": fileTreeOf(files),
+    files: files.flatMap((file) => v1EntriesOf(file, isPadded(files) ? pieceLength : 1)),
+    "meta version": 2,
     name,
     "piece length": pieceLength,
     pieces,
-  };
+  });
 }
 
-/** Each file and the padding up to the next multiple of `alignment`; one at a time, because there may be a million. */
-function* v1EntriesOf(files: readonly InfoFile[], alignment: number): Generator<BencodeInput> {
-  for (const { size, path, exec } of files) {
-    yield dict({ attr: exec ? "x" : undefined, length: size, path: path.split("/") });
-    const padding = paddingOf([size], alignment);
-    if (padding > 0) yield dict({ attr: "p", length: padding, path: [".pad", `${padding}`] });
-  }
+/** A file and the padding up to the next multiple of `alignment`. */
+function v1EntriesOf(file: InfoFile, alignment: number): BencodeInput[] {
+  const entry = dict({ attr: file.exec ? "x" : undefined, length: file.size, path: file.path.split("/") });
+  const padding = paddingOf([file.size], alignment);
+  return padding === 0 ? [entry] : [entry, dict({ attr: "p", length: padding, path: [".pad", `${padding}`] })];
 }
 
 type TreeNode = Map<string, BencodeInput>;

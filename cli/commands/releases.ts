@@ -1,6 +1,5 @@
 /** `releases`: what the publisher signed, as a player may believe it. */
 import { type Command } from "commander";
-import { type ObjectId } from "../../manifests/digest.ts";
 import { act, verb } from "../command.ts";
 import { formatBytes } from "../output.ts";
 import { type ListedRelease, openTitle } from "../trust/client.ts";
@@ -30,13 +29,9 @@ export function releasesCommand(): Command {
 
 /** DESIGN section 4. */
 function fieldsOf(release: ListedRelease, { edge, title }: { readonly edge: string; readonly title: string }) {
-  const { seq, version, channel, files, bytes, infohash, torrent, v1Only, status, created } = release;
-  const urlOf = (object: ObjectId): string => `${edge}/t/${title}/objects/${object}`;
-  return {
-    ...{ seq, version, channel, files, bytes, infohash, torrent: urlOf(torrent) },
-    ...(v1Only === undefined ? {} : { v1Only: { infohash: v1Only.infohash, torrent: urlOf(v1Only.torrent) } }),
-    ...{ status, created },
-  };
+  const { seq, version, channel, files, bytes, infohash, torrent, status, created } = release;
+  const url = `${edge}/t/${title}/objects/${torrent}`;
+  return { seq, version, channel, files, bytes, infohash, torrent: url, status, created };
 }
 
 function describe(releases: readonly ListedRelease[]): string {

@@ -72,7 +72,7 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
   const { title, channel, version, tree, files, pieceLength } = release;
   const created = formatTime(release.created);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  const { metainfo, infohash, infohashV2, v1Only } = torrentOf(release, seq);
+  const { metainfo, infohash, infohashV2 } = torrentOf(release, seq);
   const torrent = upload.send(metainfo);
   const document = writeRelease({
     title,
@@ -95,7 +95,6 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
     files: files.length,
     infohash,
     torrent,
-    v1Only: { infohash: v1Only.infohash, torrent: upload.send(v1Only.metainfo) },
     path: releasePath(channel, seq),
     document: { sha256: upload.send(document), bytes: document.length },
   };

@@ -225,8 +225,6 @@ export interface SignedRelease {
   /** BitTorrent v1, 40 hex digits. */
   readonly infohash: string;
   readonly torrent: ObjectId;
-  /** The torrent for clients that open no hybrid one. Absent: published before there was one. */
-  readonly v1Only?: { readonly infohash: string; readonly torrent: ObjectId } | undefined;
   /** ISO 8601, UTC, whole seconds. */
   readonly created: string;
   /** The release document (manifests/release.ts): an object, and its exact length. */
@@ -242,12 +240,12 @@ export function buildChannel({ version, expires, releases }: ChannelPlan): Targe
     _type: "targets",
     ...commonOf(version, expires),
     targets: Object.fromEntries(
-      releases.map(({ path, document, version, files, bytes, infohash, torrent, v1Only, created }) => [
+      releases.map(({ path, document, version, files, bytes, infohash, torrent, created }) => [
         path,
         {
           length: document.bytes,
           hashes: { sha256: document.sha256 },
-          custom: { version, files, bytes, infohash, torrent, created, ...(v1Only === undefined ? {} : { v1Only }) },
+          custom: { version, files, bytes, infohash, torrent, created },
         },
       ]),
     ),

@@ -174,16 +174,12 @@ export function signedPart(bytes: Uint8Array, bytesMax: number = ROLE_BYTES_MAX)
   return parseEnvelope(bytes, bytesMax).signed;
 }
 
-const InfoHash = v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/));
-const ObjectName = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
-
 const ReleaseCustom = v.object({
   version: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
   files: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   bytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  infohash: InfoHash,
-  torrent: ObjectName,
-  v1Only: v.optional(v.object({ infohash: InfoHash, torrent: ObjectName })),
+  infohash: v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/)),
+  torrent: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
   created: v.pipe(v.string(), v.maxLength(32)),
 });
 
@@ -195,13 +191,12 @@ export function releasesOf(role: TargetsRole, channel: string): SignedRelease[] 
       if (named.channel !== channel) {
         throw new Failure("metadata.invalid", { role: channel, reason: "lists a release of another channel", path });
       }
-      const { v1Only, ...custom } = parseShape(ReleaseCustom, target.custom, channel);
+      const custom = parseShape(ReleaseCustom, target.custom, channel);
       return {
         channel,
         path,
         seq: named.seq,
         ...custom,
-        ...(v1Only === undefined ? {} : { v1Only: { ...v1Only, torrent: parseObjectId(v1Only.torrent) } }),
         torrent: parseObjectId(custom.torrent),
         document: { sha256: parseObjectId(target.hashes.sha256), bytes: target.length },
       };

@@ -56,10 +56,6 @@ test("what publish, releases and status tell programs", async () => {
       bytes: 300_005,
       infohash: expect.stringMatching(/^[0-9a-f]{40}$/),
       torrent: expect.stringMatching(`^${edge.url}/t/${press.name}/objects/[0-9a-f]{64}$`),
-      v1Only: {
-        infohash: expect.stringMatching(/^[0-9a-f]{40}$/),
-        torrent: expect.stringMatching(`^${edge.url}/t/${press.name}/objects/[0-9a-f]{64}$`),
-      },
       status: "live",
       created: expect.stringMatching(/^\d{4}-.*Z$/),
     },

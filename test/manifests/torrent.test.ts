@@ -172,26 +172,6 @@ describe("trackers and web seeds", () => {
   });
 });
 
-test("the v1-only torrent has the hybrid's v1 half, its web seeds and its HTTP trackers, and nothing of BEP 52", () => {
-  const files = [
-    { path: "bin/run", size: 3 * PIECE + 5, seed: 1, exec: true },
-    { path: "data", size: 100, seed: 2, exec: false },
-  ];
-  const announce = ["http://127.0.0.1:8787/t/demo/announce", "ws://127.0.0.1:8787/t/demo/announce"];
-  const webSeeds = ["http://127.0.0.1:8787/t/demo/seed/1/"];
-  const { metainfo, v1Only } = makeTorrent(contentFor(files, PIECE, { announce, webSeeds }), sha256, sha1);
-  const hybrid = decodeBencodeEntries(metainfo);
-  const old = decodeBencodeEntries(v1Only.metainfo);
-  const infoOf = (torrent: typeof old) => torrent.get("info")?.value as Map<string, unknown>;
-  for (const key of ["files", "name", "piece length", "pieces"]) {
-    expect(infoOf(old).get(key)).toEqual(infoOf(hybrid).get(key));
-  }
-  expect([...infoOf(old).keys()]).toEqual(["files", "name", "piece length", "pieces"]);
-  expect(toHex(sha1(old.get("info")?.bytes ?? new Uint8Array(0)))).toBe(v1Only.infohash);
-  expect(old.get("url-list")).toEqual(hybrid.get("url-list"));
-  expect([...old.keys()]).toEqual(["announce", "created by", "info", "url-list"]);
-});
-
 describe("refused", () => {
   const files = [
     { path: "bin/run", size: 3 * PIECE + 5, seed: 1, exec: true },

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { OFFERS_MAX, OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import { parseIp } from "../../manifests/wire/address.ts";
 import type { AnnounceEvent } from "../../manifests/wire/announce.ts";
-import { infoHashFromHex } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import type { Offer } from "../../manifests/wire/websocket.ts";
 import { Bag, Pool, choose } from "../../worker/swarm/choose.ts";
@@ -430,19 +429,6 @@ describe("a title's tracker", () => {
     expect(tracker.swarms).toContain(second);
     expect(tracker.swarms).not.toContain(first);
     expect(tracker.size).toBe(1);
-  });
-
-  test("a torrent that is v1 only is a swarm of its own", () => {
-    const tracker = new Tracker();
-    const v1Only = { seq: 1, v1: "a".repeat(40) };
-    tracker.configure({ title: "demo", open: false, infohashes: [release(1), v1Only] });
-    expect(tracker.swarms).toHaveLength(2);
-    const infoHash = infoHashFromHex(v1Only.v1);
-    tracker.swarmFor(infoHash).announce(announced(at(1), { infoHash }), NOW);
-    expect(tracker.stats()).toEqual([
-      expect.objectContaining({ seq: 1, infohash: release(1).v1, incomplete: 0 }),
-      expect.objectContaining({ seq: 1, infohash: v1Only.v1, incomplete: 1 }),
-    ]);
   });
 
   test("answers for its releases only, unless it is open", () => {

@@ -9,13 +9,13 @@ import type { SwarmSnapshot } from "./snapshot.ts";
 import { Swarm } from "./swarm.ts";
 import type { Census, PeerRecord } from "./swarm.ts";
 
-/** A torrent of a release, as the title knows it. A release may have two: the hybrid one, and one that is v1 only. */
+/** One release's torrent, as the title knows it. */
 export interface RegisteredTorrent {
   readonly seq: number;
   /** BEP 3 info hash, 40 hex digits. */
   readonly v1: string;
-  /** BEP 52 info hash, 64 hex digits. Absent: a torrent that is v1 only. */
-  readonly v2?: string;
+  /** BEP 52 info hash, 64 hex digits. */
+  readonly v2: string;
 }
 
 export interface TrackerSettings {
@@ -43,7 +43,7 @@ export class Tracker {
     const swarms = new Map<InfoHash, Swarm>(open ? this.#swarms : []);
     const seqs = new Map<Swarm, number>();
     for (const { seq, v1, v2 } of infohashes) {
-      const doors = (v2 === undefined ? [v1] : [v1, v2]).map(infoHashFromHex);
+      const doors = [infoHashFromHex(v1), infoHashFromHex(v2)];
       const swarm = this.#swarmWith(doors) ?? new Swarm(doors, this.#census);
       for (const infoHash of doors) swarms.set(infoHash, swarm);
       seqs.set(swarm, seq);

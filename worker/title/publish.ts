@@ -87,9 +87,7 @@ async function checkComplete(title: string, release: ReleaseRow, bucket: R2Bucke
   const object = await bucket.get(objectKey(title, release.document.sha256));
   if (object === null) throw new Failure("object.not-found", { kind: "release", found: release.document.sha256 });
   const document = verifyRelease(new Uint8Array(await object.arrayBuffer()), title, release, sha256);
-  const named = { tree: document.tree.sha256, torrent: document.torrent.sha256, "v1 torrent": release.v1Only?.torrent };
-  for (const [kind, id] of Object.entries(named)) {
-    if (id === undefined) continue;
+  for (const [kind, id] of Object.entries({ tree: document.tree.sha256, torrent: document.torrent.sha256 })) {
     if (!(await hasObject(bucket, title, id))) throw new Failure("object.not-found", { kind, found: id });
   }
   return document.torrent.infohashV2;

@@ -52,9 +52,6 @@ export const MIGRATIONS: readonly string[] = [
    CREATE TABLE nonces (nonce TEXT PRIMARY KEY, expires INTEGER NOT NULL);
    CREATE INDEX nonces_by_expiry ON nonces (expires);
    CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);`,
-  // 2: the torrent for clients that open no hybrid one; null for releases from before there was one
-  `ALTER TABLE releases ADD COLUMN v1only_infohash TEXT;
-   ALTER TABLE releases ADD COLUMN v1only_torrent TEXT;`,
 ];
 
 /** Number of the last migration that ran; 0 for an object that never stored anything. */

@@ -139,9 +139,8 @@ export class TitleStore {
     for (const release of releases) {
       this.#rows(
         `INSERT INTO releases
-           (seq, channel, version, document, document_bytes, files, bytes, infohash, torrent, created,
-            v1only_infohash, v1only_torrent)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           (seq, channel, version, document, document_bytes, files, bytes, infohash, torrent, created)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (seq) DO UPDATE SET listed = 1`,
         release.seq,
         channel,
@@ -153,8 +152,6 @@ export class TitleStore {
         release.infohash,
         release.torrent,
         release.created,
-        release.v1Only?.infohash ?? null,
-        release.v1Only?.torrent ?? null,
       );
     }
   }
@@ -241,8 +238,6 @@ type ReleaseColumns = {
   infohash_v2: string | null;
   torrent: string;
   created: string;
-  v1only_infohash: string | null;
-  v1only_torrent: string | null;
   published: number | null;
   listed: number;
 };
@@ -259,10 +254,6 @@ function releaseOf(row: ReleaseColumns): ReleaseRow {
     infohash,
     infohashV2: row.infohash_v2 ?? undefined,
     torrent: row.torrent as ObjectId,
-    v1Only:
-      row.v1only_infohash === null || row.v1only_torrent === null
-        ? undefined
-        : { infohash: row.v1only_infohash, torrent: row.v1only_torrent as ObjectId },
     created,
     document: { sha256: row.document as ObjectId, bytes: row.document_bytes },
     published: row.published === null ? undefined : (row.published as UnixSeconds),

@@ -189,10 +189,9 @@ export class TitleObject extends DurableObject<Env> {
 
   /** The tracker answers for every release that was ever published: players of old ones still seed. */
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
-    const infohashes = this.#store.releases().flatMap(({ seq, infohash: v1, infohashV2: v2, v1Only }) => {
-      if (v2 === undefined) return [];
-      return [{ seq, v1, v2 }, ...(v1Only === undefined ? [] : [{ seq, v1: v1Only.infohash }])];
-    });
+    const infohashes = this.#store
+      .releases()
+      .flatMap(({ seq, infohash: v1, infohashV2: v2 }) => (v2 === undefined ? [] : [{ seq, v1, v2 }]));
     await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
   }
 
