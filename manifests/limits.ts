@@ -71,7 +71,7 @@ export const TORRENT_PADDING_SHARE_MAX = 1 / 4;
 
 /** tuf-js defaults to 512,000 for root; ours carry five keys. */
 export const ROOT_BYTES_MAX = 512_000;
-/** Any other role: 10,000 releases of 400 B. */
+/** Any other role: 7,500 releases of 550 B. */
 export const ROLE_BYTES_MAX = 4 * MIB;
 /** Root versions a player walks in one run: tuf-js's own bound, 256 yearly rotations. */
 export const ROOT_ROTATIONS_MAX = 256;

@@ -297,6 +297,7 @@ export async function buildRelease(
   const totals = { files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
   const created = formatTime(now());
   const { infohash, infohashV2 } = torrent;
+  const torrentV1 = objectIdOf(torrent.v1.metainfo, sha256);
   const document = writeRelease({
     title,
     seq,
@@ -304,7 +305,13 @@ export async function buildRelease(
     created,
     tree: { sha256: objectIdOf(tree, sha256), bytes: tree.length },
     ...totals,
-    torrent: { sha256: torrentId, infohash, infohashV2, pieceLength },
+    torrent: {
+      sha256: torrentId,
+      infohash,
+      infohashV2,
+      pieceLength,
+      v1: { sha256: torrentV1, infohash: torrent.v1.infohash },
+    },
     rollbackOf: null,
     notes: "",
   });
@@ -318,10 +325,11 @@ export async function buildRelease(
       ...totals,
       infohash,
       torrent: torrentId,
+      v1: { torrent: torrentV1, infohash: torrent.v1.infohash },
       created,
       document: { sha256: objectIdOf(document, sha256), bytes: document.length },
     },
-    objects: [...packs.bytes, recipeObject, tree, torrent.metainfo, document],
+    objects: [...packs.bytes, recipeObject, tree, torrent.metainfo, torrent.v1.metainfo, document],
     name,
     files: layout.files,
   };

@@ -274,7 +274,10 @@ describe("publishing", () => {
     expect(snapshot.meta["stable.json"]?.version).toBe(2);
     const stats = (await (await ask("/t/pub/stats")).json()) as { releases: unknown[]; swarms: unknown[] };
     expect(stats.releases).toEqual([expect.objectContaining({ seq: 1, status: "live", infohash: signed.infohash })]);
-    expect(stats.swarms).toEqual([expect.objectContaining({ seq: 1, infohash: signed.infohash })]);
+    expect(stats.swarms).toEqual([
+      expect.objectContaining({ seq: 1, torrent: "hybrid", infohash: signed.infohash }),
+      expect.objectContaining({ seq: 1, torrent: "v1", infohash: signed.v1?.infohash }),
+    ]);
   });
 
   test("the one before is what a partial rollout falls back to", async () => {
@@ -293,7 +296,7 @@ describe("publishing", () => {
     const publisher = await Publisher.register("pub-missing");
     const built = await buildRelease("pub-missing", FILES, 1);
     await publisher.list(built.signed);
-    // tree, torrent, document: the last three; each is missed in turn
+    // tree, torrents, document: the last four; each is missed in turn
     for (const object of built.objects) {
       expect(await problemCode(await publisher.publish({ channel: "stable", seq: 1 }))).toBe("object.not-found");
       await expectOk(await publisher.putObject(object));

@@ -139,8 +139,9 @@ export class TitleStore {
     for (const release of releases) {
       this.#rows(
         `INSERT INTO releases
-           (seq, channel, version, document, document_bytes, files, bytes, infohash, torrent, created)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           (seq, channel, version, document, document_bytes, files, bytes, infohash, torrent, torrent_v1, infohash_v1,
+            created)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (seq) DO UPDATE SET listed = 1`,
         release.seq,
         channel,
@@ -151,6 +152,8 @@ export class TitleStore {
         release.bytes,
         release.infohash,
         release.torrent,
+        release.v1?.torrent ?? null,
+        release.v1?.infohash ?? null,
         release.created,
       );
     }
@@ -237,6 +240,8 @@ type ReleaseColumns = {
   infohash: string;
   infohash_v2: string | null;
   torrent: string;
+  torrent_v1: string | null;
+  infohash_v1: string | null;
   created: string;
   published: number | null;
   listed: number;
@@ -254,6 +259,9 @@ function releaseOf(row: ReleaseColumns): ReleaseRow {
     infohash,
     infohashV2: row.infohash_v2 ?? undefined,
     torrent: row.torrent as ObjectId,
+    ...(row.torrent_v1 === null || row.infohash_v1 === null
+      ? {}
+      : { v1: { torrent: row.torrent_v1 as ObjectId, infohash: row.infohash_v1 } }),
     created,
     document: { sha256: row.document as ObjectId, bytes: row.document_bytes },
     published: row.published === null ? undefined : (row.published as UnixSeconds),

@@ -177,7 +177,9 @@ export class TitleObject extends DurableObject<Env> {
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
     const infohashes = this.#store
       .releases()
-      .flatMap(({ seq, infohash: v1, infohashV2: v2 }) => (v2 === undefined ? [] : [{ seq, v1, v2 }]));
+      .flatMap(({ seq, infohash: v1, infohashV2: v2, v1: alone }) =>
+        v2 === undefined ? [] : [{ seq, v1, v2, ...(alone === undefined ? {} : { v1Alone: alone.infohash }) }],
+      );
     await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
   }
 
