@@ -70,6 +70,11 @@ export interface SwarmTerms {
   readonly downloadLimit: number | null;
   /** False: take, never give. Everyone stays choked. */
   readonly allowUpload: boolean;
+  /**
+   * Info hash of the release's v1 torrent. What is there is given in that swarm too, within the same upload limit;
+   * nothing is fetched from it.
+   */
+  readonly v1?: string;
 }
 
 /** This machine's place in swarms: one listening socket, one peer id, any number of torrents. */

@@ -236,6 +236,23 @@ test("the upload limit holds", async () => {
   expect((performance.now() - began) / 1000).toBeGreaterThan((bytes - BLOCK_BYTES) / limit - 0.25);
 });
 
+test("a seed gives in the swarm of the release's v1 torrent too, and the upload limit holds over both", async () => {
+  const limit = 4 * PIECE;
+  const v1 = "ab".repeat(20);
+  const { layout, bytes } = await release({ "game.pak": pseudoRandomBytes(1, 4 * PIECE) });
+  const seed = await enter(board(layout, "seed", "all"), { uploadLimit: limit, v1 });
+  const wanted = [board(layout, "hybrid"), board({ ...layout, infohash: v1 }, "v1")];
+  const began = performance.now();
+  const leeches = await Promise.all(wanted.map((one) => enter(one)));
+  await Promise.all(wanted.map((one) => one.complete()));
+  expect((performance.now() - began) / 1000).toBeGreaterThan((2 * bytes - 2 * BLOCK_BYTES) / limit - 0.25);
+  // neither is told of the other: each had everything from the seed
+  expect(leeches.map((leech) => leech.uploaded())).toEqual([0, 0]);
+  expect(seed.uploaded()).toBe(2 * bytes);
+  await seed.leave();
+  expect(seed.peers()).toEqual({ connected: 0, unchoked: 0 });
+});
+
 test("a release of nothing but empty files needs no swarm", async () => {
   const { layout } = await release({ "empty.txt": new Uint8Array(0) });
   const member = await enter(board(layout, "leech"));
