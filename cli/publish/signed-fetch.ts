@@ -74,7 +74,7 @@ async function signHeaders(
   if (contentType !== undefined) headers.set("content-type", contentType);
   const fields = [{ name: "content-digest", value: digest }];
   const signature = await createSignature(
-    // as fetch will send it, so that both ends see the same path
+    // as fetch will send it, so that both ends see the same host and path
     { kind: "request", method, targetUri: new URL(url).href, fields },
     { label: SIGNATURE_LABEL, components: SIGNED_COMPONENTS, parameters, signer },
   );

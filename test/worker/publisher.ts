@@ -201,12 +201,12 @@ export class Publisher {
     method: string,
     url: string,
     body: Uint8Array,
-    { signer = this.targets, created = now(), digest = sha256(body) }: SignOptions = {},
+    { signer = this.targets, created = now(), digest = sha256(body), edge = EDGE }: SignOptions = {},
   ): Promise<Headers> {
     const value = contentDigest(digest);
     const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
     const signature = await createSignature(
-      { kind: "request", method, targetUri: `${EDGE}${url}`, fields: [{ name: "content-digest", value }] },
+      { kind: "request", method, targetUri: `${edge}${url}`, fields: [{ name: "content-digest", value }] },
       {
         label: SIGNATURE_LABEL,
         components: SIGNED_COMPONENTS,
@@ -240,6 +240,8 @@ interface SignOptions {
   readonly signer?: RoleSigner;
   readonly created?: UnixSeconds;
   readonly digest?: Uint8Array;
+  /** Whom the request is meant for. */
+  readonly edge?: string;
 }
 
 export async function expectOk(response: Response): Promise<void> {

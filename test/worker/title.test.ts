@@ -23,7 +23,7 @@ import {
 import type { TitleObject } from "../../worker/title/title-object.ts";
 import { sha256 } from "../support/hashes.ts";
 import { testCrypto, testKey, verifyEd25519 } from "../support/role-keys.ts";
-import { ADMIN_TOKEN, Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
+import { ADMIN_TOKEN, EDGE, Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
 
 const FILES = { "a.txt": noise(10, 1) };
 const NONCE = "0123456789abcdef".repeat(2);
@@ -208,6 +208,17 @@ describe("roles", () => {
     expect((await ask(url, { method: "POST", headers, body })).status).toBe(200);
     const again = await ask(url, { method: "POST", headers, body });
     expect([again.status, await problemCode(again)]).toEqual([401, "request.unauthorized"]);
+  });
+
+  test("a request that was meant for another edge is refused", async () => {
+    const publisher = await Publisher.register("role-elsewhere");
+    const body = await publisher.signedChannel("stable", []);
+    for (const edge of ["http://other.test", `${EDGE}:8080`]) {
+      const response = await publisher.send("POST", "/roles/stable", body, { edge });
+      expect([response.status, await problemCode(response)]).toEqual([401, "request.unauthorized"]);
+    }
+    // a name has no case, and http's port need not be said
+    await expectOk(await publisher.send("POST", "/roles/stable", body, { edge: "http://EDGE.test:80" }));
   });
 
   test("a body that is not the one that was signed is refused", async () => {
