@@ -31,7 +31,7 @@ export type SignedFetch = (request: SignedRequest) => Promise<Response>;
 
 export interface SignedFetchOptions {
   readonly fetch: Fetch;
-  /** Any key that holds root, targets or a channel of the title. */
+  /** A key of the channel that is spoken of, or of root or targets; for objects any of the title's. */
   readonly signer: RoleSigner;
   /** Read once a try: an upload may outlast the window that the edge allows. */
   readonly clock?: () => UnixSeconds;

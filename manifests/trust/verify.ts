@@ -241,6 +241,15 @@ export function publisherKeys(root: RootRole, targets: TargetsRole | undefined):
   return held;
 }
 
+/**
+ * The ids of the keys that may send requests about a role, and about the releases of a channel: who holds root or targets
+ * may about all of them, a channel's keys about that channel only.
+ */
+export function requestersFor(name: string, root: RootRole, targets: TargetsRole | undefined): ReadonlySet<string> {
+  const own = targets !== undefined && channelsOf(targets).includes(name) ? delegateOf(targets, name).keyids : [];
+  return new Set([...root.roles.root.keyids, ...root.roles.targets.keyids, ...own]);
+}
+
 /** Rollback (TUF 1.0.31 §5.4.3). Throws: metadata.rollback when the version is not the one, or not above the last. */
 export function checkVersion(
   role: string,

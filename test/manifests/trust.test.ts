@@ -44,6 +44,7 @@ import {
   parseKey,
   publisherKeys,
   releasesOf,
+  requestersFor,
   verifyRelease,
 } from "../../manifests/trust/verify.ts";
 import { sha256 } from "../support/hashes.ts";
@@ -377,6 +378,18 @@ test("nobody holds a role that was not delegated, whatever its name", () => {
   for (const name of ["nightly", "constructor", "__proto__", "targets"]) {
     expect(() => delegateOf(TARGETS_ROLE, name)).toThrow(invalid);
   }
+});
+
+test("a channel's key may speak about its channel only; those of root and targets about everything", () => {
+  const above = [...ROOT_KEYS, TARGETS].map(({ keyid }) => keyid);
+  const about = (role: string, targets: TargetsRole | undefined = TARGETS_ROLE): string[] =>
+    [...requestersFor(role, ROOT, targets)].toSorted();
+  expect(about("stable")).toEqual([...above, STABLE.keyid].toSorted());
+  expect(about("beta")).toEqual([...above, BETA.keyid].toSorted());
+  for (const role of ["root", "targets", "live", "snapshot", "nightly", "constructor"]) {
+    expect(about(role)).toEqual(above.toSorted());
+  }
+  expect([...requestersFor("stable", ROOT, undefined)].toSorted()).toEqual(above.toSorted());
 });
 
 test("publishers' keys are those of root, targets and channels, never the edge's", () => {

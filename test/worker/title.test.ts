@@ -210,6 +210,27 @@ describe("roles", () => {
     expect([again.status, await problemCode(again)]).toEqual([401, "request.unauthorized"]);
   });
 
+  test("a channel's key acts on its own channel, and on nothing else", async () => {
+    const publisher = await Publisher.register("role-own-channel", ["stable", "beta"]);
+    const { stable, beta } = publisher.channels;
+    if (stable === undefined || beta === undefined) throw new Error("no keys");
+    const built = await buildRelease("role-own-channel", FILES, 1);
+    for (const object of built.objects) await expectOk(await publisher.putObject(object, { signer: beta }));
+    const refused = async (response: Response): Promise<void> => {
+      expect([response.status, await problemCode(response)]).toEqual([401, "request.unauthorized"]);
+    };
+    // signed by those who hold the role, but sent by another
+    const role = await publisher.signedChannel("stable", [built.signed]);
+    await refused(await publisher.postRole("stable", role, beta));
+    await refused(await publisher.postRole("targets", await publisher.signedTargets(2), beta));
+    await refused(await publisher.postRole("root", await publisher.signedRoot(2), beta));
+    await expectOk(await publisher.postRole("stable", role, stable));
+    await refused(await publisher.publish({ channel: "stable", seq: 1 }, beta));
+    expect(await liveIn("role-own-channel")).toBeUndefined();
+    await expectOk(await publisher.publish({ channel: "stable", seq: 1 }, stable));
+    expect(await liveIn("role-own-channel")).toMatchObject({ seq: 1 });
+  });
+
   test("a request that was meant for another edge is refused", async () => {
     const publisher = await Publisher.register("role-elsewhere");
     const body = await publisher.signedChannel("stable", []);
