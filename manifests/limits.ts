@@ -138,6 +138,12 @@ export const RETRY_UNREGISTERED_MIN = 30;
 
 /** Largest JSON body of a request that carries no metadata (publish, fresh, join). They hold a handful of fields. */
 export const REQUEST_BYTES_MAX = 16 * KIB;
+/**
+ * How far above the newest release of the title the edge takes a new one: whoever holds one channel's key could use up all
+ * numbers (2^53) and leave none to the other channels. An edge that starts empty takes a title that published every minute
+ * for two years; at a hundred roles a second the numbers last three years.
+ */
+export const RELEASE_SEQ_JUMP_MAX = 1_000_000;
 /** Root and targets are kept in a database row, which takes 2 MB; this is a thousand channels. */
 export const AUTHORITY_BYTES_MAX = 512_000;
 /** The edge signs live and snapshot again when less than this is left, seconds: a long weekend without an alarm. */

@@ -2,7 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { toHex } from "../../manifests/digest.ts";
-import { ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
+import { RELEASE_SEQ_JUMP_MAX, ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
 import { openFresh } from "../../manifests/trust/fresh.ts";
 import { type LiveChannel, liveOf } from "../../manifests/trust/live.ts";
 import {
@@ -261,6 +261,39 @@ describe("roles", () => {
     const twin = await buildRelease("role-seq", { "b.txt": noise(5, 2) }, 5);
     const changed = await publisher.postRole("stable", await publisher.signedChannel("stable", [twin.signed]));
     expect(await problemCode(changed)).toBe("release.not-newest");
+  });
+
+  test("a channel's key cannot use up the numbers of the other channels", async () => {
+    const publisher = await Publisher.register("role-jump", ["stable", "beta"]);
+    const post = async (channel: string, ...seqs: number[]): Promise<Response> => {
+      const built = await Promise.all(seqs.map((seq) => buildRelease("role-jump", FILES, seq, channel)));
+      const releases = built.map(({ signed }) => signed);
+      return await publisher.postRole(channel, await publisher.signedChannel(channel, releases));
+    };
+    await expectOk(await post("stable", 1));
+    for (const seq of [RELEASE_SEQ_JUMP_MAX + 2, Number.MAX_SAFE_INTEGER]) {
+      expect(await problemCode(await post("beta", 2, seq))).toBe("metadata.invalid");
+    }
+    await expectOk(await post("beta", RELEASE_SEQ_JUMP_MAX + 1));
+    // listed no more and never current: as if it had not been, for publishers count from what the roles list
+    await expectOk(await post("beta"));
+    await expectOk(await post("stable", 1, 2));
+  });
+
+  test("a release that was current keeps its number when its role drops it", async () => {
+    const publisher = await Publisher.register("role-dropped", ["stable", "beta"]);
+    await publisher.release(FILES, 1);
+    const second = await publisher.release({ "a.txt": noise(10, 2) }, 2);
+    const keepsLive = await publisher.signedChannel("stable", [second.signed]);
+    await expectOk(await publisher.postRole("stable", keepsLive));
+    const stats = await (await ask("/t/role-dropped/stats")).json<{ releases: { seq: number; status: string }[] }>();
+    expect(stats.releases.map(({ seq, status }) => [seq, status])).toEqual([
+      [2, "live"],
+      [1, "withdrawn"],
+    ]);
+    const again = await buildRelease("role-dropped", FILES, 1, "beta");
+    const refused = await publisher.postRole("beta", await publisher.signedChannel("beta", [again.signed]));
+    expect(await problemCode(refused)).toBe("release.not-newest");
   });
 
   test("a rotated root is followed; targets signed by a key it dropped wait for a new signature", async () => {

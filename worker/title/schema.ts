@@ -29,7 +29,7 @@ export const MIGRATIONS: readonly string[] = [
    );
    -- last version number given to an online role, whether or not it was ever published
    CREATE TABLE drawn (name TEXT PRIMARY KEY, version INTEGER NOT NULL);
-   -- every release a channel's role ever listed
+   -- every release that a channel's role lists, or that was current once
    CREATE TABLE releases (
      seq INTEGER PRIMARY KEY,
      channel TEXT NOT NULL,

@@ -133,7 +133,11 @@ export class TitleStore {
     return row?.seq ?? 0;
   }
 
-  /** Takes over what a channel's role lists: new releases are added, those it dropped are marked. */
+  /**
+   * Takes over what a channel's role lists: new releases are added. Those it dropped are marked when they were current
+   * once, else forgotten: a number above all that the roles name would keep every publisher, who counts from the roles,
+   * from ever signing one that is high enough.
+   */
   putListed(channel: string, releases: readonly SignedRelease[]): void {
     this.#rows("UPDATE releases SET listed = 0 WHERE channel = ?", channel);
     for (const release of releases) {
@@ -157,6 +161,7 @@ export class TitleStore {
         release.created,
       );
     }
+    this.#rows("DELETE FROM releases WHERE channel = ? AND listed = 0 AND published IS NULL", channel);
   }
 
   /** @param infohashV2  64 hex digits */
