@@ -113,6 +113,10 @@ export const OFFERS_MAX = 10;
 export const SDP_CHARS_MAX = 12 * KIB;
 /** Longest WebSocket message of a peer: OFFERS_MAX descriptions, with room for JSON's escapes. */
 export const WEBSOCKET_MESSAGE_CHARS_MAX = 192 * KIB;
+/** STUN and TURN servers that an edge gives to its players, and URLs of one: browsers warn from five on. */
+export const ICE_SERVERS_MAX = 8;
+/** Longest URL, name or password of one of them; those that expire hold a signature. */
+export const ICE_TEXT_CHARS_MAX = 1000;
 /** An unanswered offer is forgotten: bittorrent-tracker's client gives up after 50 s. */
 export const OFFER_LIFETIME_S = 60;
 /** Longest announce token that a WebSocket remembers; ours have 51 characters. */

@@ -203,11 +203,12 @@ async function askTerms({ share, edges }: OpenInstall, { peerId }: Swarm, world:
 
 function swarmTerms(
   { infohashV1 }: OpenInstall,
-  { announce, upload }: JoinTerms,
+  { announce, upload, iceServers }: JoinTerms,
   uploadLimit: number | null,
 ): SwarmTerms {
   return {
     announce,
+    iceServers,
     uploadLimit: leastOf(uploadLimit, upload.limit),
     downloadLimit: null,
     allowUpload: upload.allowed && uploadLimit !== 0,

@@ -5,6 +5,7 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import { PEER_CONNECTIONS_MAX } from "../../manifests/limits.ts";
+import type { IceServers } from "../../manifests/wire/ice-servers.ts";
 import { type IceServer, WebTorrent } from "./bittorrent.ts";
 import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "./board.ts";
 import { type MembershipWorld, TorrentMembership } from "./membership.ts";
@@ -14,8 +15,6 @@ import { gatherWithoutWaiting } from "./webrtc.ts";
 export interface SwarmOptions {
   /** TCP port to listen on; 0 or absent: any free one. */
   readonly port?: number;
-  /** STUN and TURN servers for WebRTC. None by default: nobody is asked what our address is. */
-  readonly iceServers?: readonly IceServer[];
   /** What trackers and peers did that is worth a line in a log; never fatal. */
   readonly onWarning?: (message: string) => void;
   /** Milliseconds, monotonic. */
@@ -30,7 +29,8 @@ export async function createSwarm(options: SwarmOptions = {}): Promise<Swarm> {
   const client = new WebTorrent({
     torrentPort: options.port ?? 0,
     maxConns: PEER_CONNECTIONS_MAX,
-    tracker: { rtcConfig: { iceServers: options.iceServers ?? [] } },
+    // without this simple-peer would ask Google's and Twilio's servers
+    tracker: { rtcConfig: { iceServers: [] } },
     // Obfuscation only, at the price of RC4 over every byte; content is public and proven by hashes.
     secure: 0,
     dht: false,
@@ -75,6 +75,8 @@ class TorrentSwarm implements Swarm {
 
   async join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership> {
     if (board.layout.pieceCount === 0) return NO_SWARM;
+    // read when the torrent's trackers are opened, before `ready`
+    this.#client.tracker.rtcConfig = { iceServers: escaped(terms.iceServers ?? []) };
     const uploadLimit = new RateLimit(terms.uploadLimit, this.#world.now());
     const main = await this.#enter(board.layout.infohash, board, terms, uploadLimit);
     if (terms.v1 === undefined) return main;
@@ -116,6 +118,18 @@ class TorrentSwarm implements Swarm {
     }
     return membership;
   }
+}
+
+/**
+ * webrtc-polyfill 1.2.2 joins name and password into a URL as they are, and libdatachannel decodes them again: `:` and `@`,
+ * which names that expire are full of, would end up in the wrong place.
+ */
+function escaped(servers: IceServers): IceServer[] {
+  return servers.map(({ urls, username, credential }) => ({
+    urls,
+    ...(username === undefined ? {} : { username: encodeURIComponent(username) }),
+    ...(credential === undefined ? {} : { credential: encodeURIComponent(credential) }),
+  }));
 }
 
 /** The board without its claims. */

@@ -14,6 +14,7 @@ import type { TorrentLayout } from "../../manifests/torrent.ts";
 import { FolderBoard } from "../support/folder-board.ts";
 import { differences } from "../support/folders.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+import { startIceServer } from "../support/ice-server.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { type Contents, writeRelease } from "../support/torrents.ts";
 import { startTracker, type TestTracker } from "../support/tracker.ts";
@@ -189,6 +190,19 @@ test("players connect over WebRTC alone", async () => {
   await wanted.complete();
   expect(await differences(join(root, "seed"), join(root, "leech"))).toEqual([]);
   expect(leech.downloaded()).toBe(bytes);
+});
+
+test("the edge's STUN server is asked, under the name and password that the edge gave for TURN", async () => {
+  await using ice = await startIceServer();
+  const { layout } = await release({ "game.pak": pseudoRandomBytes(1, PIECE) });
+  const username = "1795341600:pl@yer";
+  const iceServers = [
+    { urls: `stun:127.0.0.1:${ice.port}` },
+    { urls: [`turn:127.0.0.1:${ice.port}?transport=udp`], username, credential: "p:a@s%s" },
+  ];
+  await enter(board(layout, "seed", "all"), { announce: [tracker.ws("seed")], iceServers });
+  expect(await ice.bound).toBe(true);
+  expect(await ice.username).toBe(username);
 });
 
 test("2,200 files need no more descriptors than the caps, and none is left open", async () => {
