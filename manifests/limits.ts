@@ -211,8 +211,8 @@ export const METADATA_ZSTD_LEVEL = 9;
 export const UPLOADS_AT_ONCE = 4;
 /** Tries of one request to the edge before a publish gives up; waits double from one second: half a minute in all. */
 export const EDGE_TRIES = 6;
-/** Largest answer of an edge about itself: 200 B for each of 10,000 releases. */
-export const STATS_BYTES_MAX = 2 * MIB;
+/** Largest answer of an edge about itself: 600 B for each of 10,000 releases, its two swarms included. */
+export const STATS_BYTES_MAX = 8 * MIB;
 /** Days that an unused object stays in the publisher's cache. Longer than a holiday between two releases. */
 export const CACHE_DAYS = 60;
 /** Deltas made for a release when the publisher does not say. */
