@@ -71,7 +71,7 @@ export const TORRENT_PADDING_SHARE_MAX = 1 / 4;
 
 /** tuf-js defaults to 512,000 for root; ours carry five keys. */
 export const ROOT_BYTES_MAX = 512_000;
-/** Any other role: 10,000 releases of 400 B. */
+/** Any other role: 7,500 releases of 550 B. */
 export const ROLE_BYTES_MAX = 4 * MIB;
 /** Root versions a player walks in one run: tuf-js's own bound, 256 yearly rotations. */
 export const ROOT_ROTATIONS_MAX = 256;
@@ -113,6 +113,10 @@ export const OFFERS_MAX = 10;
 export const SDP_CHARS_MAX = 12 * KIB;
 /** Longest WebSocket message of a peer: OFFERS_MAX descriptions, with room for JSON's escapes. */
 export const WEBSOCKET_MESSAGE_CHARS_MAX = 192 * KIB;
+/** STUN and TURN servers that an edge gives to its players, and URLs of one: browsers warn from five on. */
+export const ICE_SERVERS_MAX = 8;
+/** Longest URL, name or password of one of them; those that expire hold a signature. */
+export const ICE_TEXT_CHARS_MAX = 1000;
 /** An unanswered offer is forgotten: bittorrent-tracker's client gives up after 50 s. */
 export const OFFER_LIFETIME_S = 60;
 /** Longest announce token that a WebSocket remembers; ours have 51 characters. */
@@ -138,6 +142,12 @@ export const RETRY_UNREGISTERED_MIN = 30;
 
 /** Largest JSON body of a request that carries no metadata (publish, fresh, join). They hold a handful of fields. */
 export const REQUEST_BYTES_MAX = 16 * KIB;
+/**
+ * How far above the newest release of the title the edge takes a new one: whoever holds one channel's key could use up all
+ * numbers (2^53) and leave none to the other channels. An edge that starts empty takes a title that published every minute
+ * for two years; at a hundred roles a second the numbers last three years.
+ */
+export const RELEASE_SEQ_JUMP_MAX = 1_000_000;
 /** Root and targets are kept in a database row, which takes 2 MB; this is a thousand channels. */
 export const AUTHORITY_BYTES_MAX = 512_000;
 /** The edge signs live and snapshot again when less than this is left, seconds: a long weekend without an alarm. */
@@ -201,8 +211,8 @@ export const METADATA_ZSTD_LEVEL = 9;
 export const UPLOADS_AT_ONCE = 4;
 /** Tries of one request to the edge before a publish gives up; waits double from one second: half a minute in all. */
 export const EDGE_TRIES = 6;
-/** Largest answer of an edge about itself: 200 B for each of 10,000 releases. */
-export const STATS_BYTES_MAX = 2 * MIB;
+/** Largest answer of an edge about itself: 600 B for each of 10,000 releases, its two swarms included. */
+export const STATS_BYTES_MAX = 8 * MIB;
 /** Days that an unused object stays in the publisher's cache. Longer than a holiday between two releases. */
 export const CACHE_DAYS = 60;
 /** Deltas made for a release when the publisher does not say. */

@@ -28,6 +28,8 @@ export interface Release {
     readonly infohashV2: string;
     /** Bytes. */
     readonly pieceLength: number;
+    /** The same files for clients that read no hybrid torrent. Missing in releases of earlier publishers. */
+    readonly v1?: { readonly sha256: ObjectId; readonly infohash: string };
   };
   /** The seq whose tree this release brings back, or null. */
   readonly rollbackOf: number | null;
@@ -39,6 +41,7 @@ const RESERVED_CHANNELS: ReadonlySet<string> = new Set(["root", "targets", "snap
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const VERSION = /^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?$/;
+const INFOHASH = /^[0-9a-f]{40}$/;
 const CREATED = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
 
 const encoder = new TextEncoder();
@@ -93,6 +96,7 @@ export function writeRelease(release: Release): Uint8Array<ArrayBuffer> {
         infohash: torrent.infohash,
         infohashV2: torrent.infohashV2,
         pieceLength: torrent.pieceLength,
+        ...(torrent.v1 === undefined ? {} : { v1: { sha256: torrent.v1.sha256, infohash: torrent.v1.infohash } }),
       },
       rollbackOf: release.rollbackOf,
       notes: release.notes,
@@ -124,9 +128,10 @@ export function parseRelease(bytes: Uint8Array): Release {
       bytes: countOf(fields["bytes"], "bytes", 0),
       torrent: {
         sha256: parseObjectId(textOf(torrent["sha256"], "torrent.sha256")),
-        infohash: patternOf(torrent["infohash"], "torrent.infohash", /^[0-9a-f]{40}$/),
+        infohash: patternOf(torrent["infohash"], "torrent.infohash", INFOHASH),
         infohashV2: patternOf(torrent["infohashV2"], "torrent.infohashV2", /^[0-9a-f]{64}$/),
         pieceLength: pieceLengthOf(torrent["pieceLength"]),
+        ...(torrent["v1"] === undefined ? {} : { v1: torrentV1Of(recordOf(torrent["v1"], "torrent.v1")) }),
       },
       rollbackOf: fields["rollbackOf"] === null ? null : countOf(fields["rollbackOf"], "rollbackOf", 1),
       notes: textOf(fields["notes"], "notes"),
@@ -135,6 +140,13 @@ export function parseRelease(bytes: Uint8Array): Release {
     if (error instanceof Failure && error.code !== "object.malformed") throw malformed(error.message, {}, error);
     throw error;
   }
+}
+
+function torrentV1Of(v1: Readonly<Record<string, unknown>>): NonNullable<Release["torrent"]["v1"]> {
+  return {
+    sha256: parseObjectId(textOf(v1["sha256"], "torrent.v1.sha256")),
+    infohash: patternOf(v1["infohash"], "torrent.v1.infohash", INFOHASH),
+  };
 }
 
 function parseName(text: string, pattern: RegExp, kind: string): string {

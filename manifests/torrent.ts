@@ -11,6 +11,7 @@ import {
   decodeUtf8,
   dict,
   encodeBencode,
+  Encoded,
   keyOfBytes,
   keyOfText,
   textOfKey,
@@ -62,6 +63,18 @@ export interface Torrent {
   readonly infohash: string;
   /** v2: SHA-256 of the same bytes, 64 hex digits. */
   readonly infohashV2: string;
+  readonly v1: TorrentV1;
+}
+
+/**
+ * The v1 half alone, for clients that cannot read a hybrid torrent: the same files, pieces and padding under another info
+ * hash, and so another swarm (docs/decisions/0021).
+ */
+export interface TorrentV1 {
+  /** The .torrent file. */
+  readonly metainfo: Uint8Array<ArrayBuffer>;
+  /** SHA-1 of its info dictionary, 40 hex digits. */
+  readonly infohash: string;
 }
 
 /** Where every file's pieces are. A piece never spans two files. */
@@ -122,21 +135,17 @@ export function torrentName(title: string, version: string): string {
 export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1): Torrent {
   checkPathSet(content.files.map((file) => file.path));
   const files = inTorrentOrder(content.files);
-  const info = infoOf(content.name, content.pieceLength, files, piecesOf(files));
-  const infoBytes = encodeBencode(info);
+  const infoV1 = infoV1Of(content.name, content.pieceLength, files, piecesOf(files));
+  const info = new Encoded(dict({ ...fieldsV2Of(files), ...infoV1 }));
+  const infoAlone = new Encoded(dict(infoV1));
   const layers = new Map<string, Uint8Array>();
   for (const file of files) if (file.size > content.pieceLength) layers.set(keyOfBytes(fromHex(file.root)), file.layer);
-  const metainfo = encodeBencode(
-    dict({
-      announce: content.announce[0],
-      "announce-list": content.announce.length > 1 ? content.announce.map((url) => [url]) : undefined,
-      "created by": "patchswarm",
-      info,
-      "piece layers": layers,
-      "url-list": content.webSeeds.length > 0 ? content.webSeeds : undefined,
-    }),
-  );
-  return { metainfo, infohash: toHex(sha1(infoBytes)), infohashV2: toHex(sha256(infoBytes)) };
+  return {
+    metainfo: metainfoOf(content, { info, "piece layers": layers }),
+    infohash: toHex(sha1(info.bytes)),
+    infohashV2: toHex(sha256(info.bytes)),
+    v1: { metainfo: metainfoOf(content, { info: infoAlone }), infohash: toHex(sha1(infoAlone.bytes)) },
+  };
 }
 
 /**
@@ -166,7 +175,9 @@ export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): T
   const pieces = bytesOf(info.get("pieces"), "pieces");
   if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
   // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
-  if (!equalBytes(encodeBencode(infoOf(name, pieceLength, inTorrentOrder(files), pieces)), infoBytes)) {
+  const sorted = inTorrentOrder(files);
+  const expected = dict({ ...fieldsV2Of(sorted), ...infoV1Of(name, pieceLength, sorted, pieces) });
+  if (!equalBytes(encodeBencode(expected), infoBytes)) {
     throw malformed("info is not what patchswarm makes of these files");
   }
   return {
@@ -210,22 +221,43 @@ interface InfoFile {
   readonly root: PiecesRoot;
 }
 
-function infoOf(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): BencodeInput {
-  return dict({
-    "file tree": fileTreeOf(files),
-    files: files.flatMap((file) => v1EntriesOf(file, isPadded(files) ? pieceLength : 1)),
-    "meta version": 2,
+type Fields = Readonly<Record<string, BencodeInput | undefined>>;
+
+/** What BEP 3 wants of an info dictionary, with the padding of BEP 47. */
+function infoV1Of(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): Fields {
+  return {
+    // the same in both torrents, and most of them
+    files: new Encoded(v1EntriesOf(files, isPadded(files) ? pieceLength : 1)),
     name,
     "piece length": pieceLength,
     pieces,
-  });
+  };
 }
 
-/** A file and the padding up to the next multiple of `alignment`. */
-function v1EntriesOf(file: InfoFile, alignment: number): BencodeInput[] {
-  const entry = dict({ attr: file.exec ? "x" : undefined, length: file.size, path: file.path.split("/") });
-  const padding = paddingOf([file.size], alignment);
-  return padding === 0 ? [entry] : [entry, dict({ attr: "p", length: padding, path: [".pad", `${padding}`] })];
+/** What BEP 52 adds to it. */
+function fieldsV2Of(files: readonly InfoFile[]): Fields {
+  return { "file tree": fileTreeOf(files), "meta version": 2 };
+}
+
+function metainfoOf({ announce, webSeeds }: TorrentContent, fields: Fields): Uint8Array<ArrayBuffer> {
+  return encodeBencode(
+    dict({
+      announce: announce[0],
+      "announce-list": announce.length > 1 ? announce.map((url) => [url]) : undefined,
+      "created by": "patchswarm",
+      "url-list": webSeeds.length > 0 ? webSeeds : undefined,
+      ...fields,
+    }),
+  );
+}
+
+/** Each file and the padding up to the next multiple of `alignment`; one at a time, because there may be a million. */
+function* v1EntriesOf(files: readonly InfoFile[], alignment: number): Generator<BencodeInput> {
+  for (const { size, path, exec } of files) {
+    yield dict({ attr: exec ? "x" : undefined, length: size, path: path.split("/") });
+    const padding = paddingOf([size], alignment);
+    if (padding > 0) yield dict({ attr: "p", length: padding, path: [".pad", `${padding}`] });
+  }
 }
 
 type TreeNode = Map<string, BencodeInput>;

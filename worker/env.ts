@@ -15,6 +15,8 @@ export interface Env {
   readonly KEY_WRAP_SECRET: string;
   /** Decimal bytes a second: while a player's peers together deliver this, the origin rests. Unset: PEERS_FAST_ENOUGH_BPS. */
   readonly PEERS_ENOUGH_BPS?: string;
+  /** JSON list of STUN and TURN servers for players' WebRTC, as RTCIceServer. Unset: none, and nobody else is asked. */
+  readonly ICE_SERVERS?: string;
   /** The address of every client, on an edge that listens on loopback only; see client-address.ts. */
   readonly CLIENT_ADDRESS?: string;
 }

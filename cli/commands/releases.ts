@@ -29,9 +29,11 @@ export function releasesCommand(): Command {
 
 /** DESIGN section 4. */
 function fieldsOf(release: ListedRelease, { edge, title }: { readonly edge: string; readonly title: string }) {
-  const { seq, version, channel, files, bytes, infohash, torrent, status, created } = release;
-  const url = `${edge}/t/${title}/objects/${torrent}`;
-  return { seq, version, channel, files, bytes, infohash, torrent: url, status, created };
+  const { torrent, v1, seq, version, channel, files, bytes, infohash, status, created } = release;
+  const urlOf = (object: string): string => `${edge}/t/${title}/objects/${object}`;
+  const forOlderClients = v1 === undefined ? {} : { infohashV1: v1.infohash, torrentV1: urlOf(v1.torrent) };
+  const described = { seq, version, channel, files, bytes, infohash, torrent: urlOf(torrent) };
+  return { ...described, ...forOlderClients, status, created };
 }
 
 function describe(releases: readonly ListedRelease[]): string {

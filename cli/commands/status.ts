@@ -39,7 +39,10 @@ const Count = v.pipe(v.number(), v.minValue(0));
 /** The edge's own figures: shown, never acted upon. */
 const StatsShape = v.object({
   peers: v.optional(Count, 0),
-  swarms: v.optional(v.array(v.object({ seq: v.optional(Count), complete: Count, incomplete: Count })), []),
+  swarms: v.optional(
+    v.array(v.object({ seq: v.optional(Count), torrent: v.optional(v.string()), complete: Count, incomplete: Count })),
+    [],
+  ),
   bytes: v.optional(v.object({ origin: Count, peers: Count }), { origin: 0, peers: 0 }),
 });
 type Stats = v.InferOutput<typeof StatsShape>;
@@ -108,7 +111,8 @@ function channelStatus(title: TrustedTitle, channel: string, stats: Stats): Chan
   const live = title.live(channel);
   const problem = title.problems().get(channel)?.code;
   const release = problem === undefined ? title.releases(channel).find(({ seq }) => seq === live?.seq) : undefined;
-  const swarm = stats.swarms.find(({ seq }) => seq !== undefined && seq === live?.seq);
+  // the hybrid torrent's: a seed is in the other one too, and is one seed
+  const swarm = stats.swarms.find(({ seq, torrent }) => seq !== undefined && seq === live?.seq && torrent !== "v1");
   const seeds = swarm?.complete ?? 0;
   return {
     channel,

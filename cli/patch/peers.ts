@@ -156,9 +156,10 @@ export class Peers {
     this.#terms = await joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal });
     this.#signal.throwIfAborted();
     if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
-    const { announce, upload } = this.#terms;
+    const { announce, upload, iceServers } = this.#terms;
     this.#membership = await swarm.join(board, {
       announce,
+      iceServers,
       uploadLimit: leastOf(uploadLimit, upload.limit),
       downloadLimit,
       allowUpload: upload.allowed && uploadLimit !== 0,

@@ -73,7 +73,7 @@ export async function seed(
       const old = one.install.board;
       one.install = next;
       await old.close();
-      one.membership = await swarm.join(next.board, swarmTerms(terms, uploadLimit));
+      one.membership = await swarm.join(next.board, swarmTerms(next, terms, uploadLimit));
     } catch (error) {
       if (one.install !== next) await next.board.close();
       throw error;
@@ -83,7 +83,7 @@ export async function seed(
     for (const one of shared) {
       one.membership = await swarm.join(
         one.install.board,
-        swarmTerms(await askTerms(one.install, swarm, world), uploadLimit),
+        swarmTerms(one.install, await askTerms(one.install, swarm, world), uploadLimit),
       );
     }
     onReady(shared.map(({ install }) => install.share));
@@ -143,6 +143,8 @@ class WatchedBoard extends InstalledBoard {
 interface OpenInstall {
   readonly share: Share;
   readonly board: WatchedBoard;
+  /** Of the release's v1 torrent: clients that read no hybrid one are given to as well. */
+  readonly infohashV1: string | undefined;
   readonly edges: readonly string[];
 }
 
@@ -160,6 +162,7 @@ async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstal
   return {
     share: { folder: install.folder, title, version: state.release.version, infohash: layout.infohash },
     board,
+    infohashV1: state.release.infohashV1,
     edges,
   };
 }
@@ -198,12 +201,18 @@ async function askTerms({ share, edges }: OpenInstall, { peerId }: Swarm, world:
   });
 }
 
-function swarmTerms({ announce, upload }: JoinTerms, uploadLimit: number | null): SwarmTerms {
+function swarmTerms(
+  { infohashV1 }: OpenInstall,
+  { announce, upload, iceServers }: JoinTerms,
+  uploadLimit: number | null,
+): SwarmTerms {
   return {
     announce,
+    iceServers,
     uploadLimit: leastOf(uploadLimit, upload.limit),
     downloadLimit: null,
     allowUpload: upload.allowed && uploadLimit !== 0,
+    ...(infohashV1 === undefined ? {} : { v1: infohashV1 }),
   };
 }
 

@@ -427,6 +427,7 @@ class Session {
         channel,
         tree: release.tree.sha256,
         torrent: release.torrent.sha256,
+        ...(release.torrent.v1 === undefined ? {} : { infohashV1: release.torrent.v1.infohash }),
         pieceLength: release.torrent.pieceLength,
       },
       files,

@@ -30,6 +30,8 @@ export interface InstalledRelease {
   readonly tree: ObjectId;
   /** The torrent object; kept in objects/ once it was needed. */
   readonly torrent: ObjectId;
+  /** Info hash of the torrent for clients that read no hybrid one, when the release has it. */
+  readonly infohashV1?: string;
   /** Bytes; what the roots of the files were computed with. */
   readonly pieceLength: number;
 }
@@ -50,6 +52,7 @@ const Shape = v.object({
     channel: v.string(),
     tree: v.string(),
     torrent: v.string(),
+    infohashV1: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/))),
     pieceLength: Count,
   }),
   files: v.array(v.tuple([v.string(), Count, v.pipe(v.string(), v.digits()), v.string(), v.picklist([0, 1])])),

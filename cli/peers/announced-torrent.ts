@@ -2,11 +2,14 @@
 import type { TorrentLayout } from "../../manifests/torrent.ts";
 import type { ChunkStore, ParsedTorrent } from "./bittorrent.ts";
 
-/** Sizes and names; no files, hashes or padding, and none of the trackers and web seeds that the .torrent names. */
-export function announcedTorrent(layout: TorrentLayout, announce: readonly string[]): ParsedTorrent {
+/**
+ * Sizes and names; no files, hashes or padding, and none of the trackers and web seeds that the .torrent names.
+ * @param infohash  of the one of the release's torrents whose swarm it is
+ */
+export function announcedTorrent(layout: TorrentLayout, infohash: string, announce: readonly string[]): ParsedTorrent {
   const length = layout.pieceCount * layout.pieceLength;
   return {
-    infoHash: layout.infohash,
+    infoHash: infohash,
     info: {},
     name: layout.name,
     announce: [...announce],

@@ -8,6 +8,7 @@
  *     +------------------+
  */
 import type { TorrentLayout } from "../../manifests/torrent.ts";
+import type { IceServers } from "../../manifests/wire/ice-servers.ts";
 
 /** A piece changed hands. `missing`: it may be claimed (again). `verified`: on disk and proven, it may be served. */
 export interface BoardChange {
@@ -70,6 +71,13 @@ export interface SwarmTerms {
   readonly downloadLimit: number | null;
   /** False: take, never give. Everyone stays choked. */
   readonly allowUpload: boolean;
+  /** STUN and TURN servers of the edge. None by default: nobody is asked what our address is. */
+  readonly iceServers?: IceServers;
+  /**
+   * Info hash of the release's v1 torrent. What is there is given in that swarm too, within the same upload limit;
+   * nothing is fetched from it.
+   */
+  readonly v1?: string;
 }
 
 /** This machine's place in swarms: one listening socket, one peer id, any number of torrents. */

@@ -5,16 +5,16 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import { PEER_CONNECTIONS_MAX } from "../../manifests/limits.ts";
+import type { IceServers } from "../../manifests/wire/ice-servers.ts";
 import { type IceServer, WebTorrent } from "./bittorrent.ts";
 import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "./board.ts";
 import { type MembershipWorld, TorrentMembership } from "./membership.ts";
+import { RateLimit } from "./rates.ts";
 import { gatherWithoutWaiting } from "./webrtc.ts";
 
 export interface SwarmOptions {
   /** TCP port to listen on; 0 or absent: any free one. */
   readonly port?: number;
-  /** STUN and TURN servers for WebRTC. None by default: nobody is asked what our address is. */
-  readonly iceServers?: readonly IceServer[];
   /** What trackers and peers did that is worth a line in a log; never fatal. */
   readonly onWarning?: (message: string) => void;
   /** Milliseconds, monotonic. */
@@ -29,7 +29,8 @@ export async function createSwarm(options: SwarmOptions = {}): Promise<Swarm> {
   const client = new WebTorrent({
     torrentPort: options.port ?? 0,
     maxConns: PEER_CONNECTIONS_MAX,
-    tracker: { rtcConfig: { iceServers: options.iceServers ?? [] } },
+    // without this simple-peer would ask Google's and Twilio's servers
+    tracker: { rtcConfig: { iceServers: [] } },
     // Obfuscation only, at the price of RC4 over every byte; content is public and proven by hashes.
     secure: 0,
     dht: false,
@@ -74,12 +75,39 @@ class TorrentSwarm implements Swarm {
 
   async join(board: PieceBoard | VerifiedPieces, terms: SwarmTerms): Promise<Membership> {
     if (board.layout.pieceCount === 0) return NO_SWARM;
-    const { infohash } = board.layout;
+    // read when the torrent's trackers are opened, before `ready`
+    this.#client.tracker.rtcConfig = { iceServers: escaped(terms.iceServers ?? []) };
+    const uploadLimit = new RateLimit(terms.uploadLimit, this.#world.now());
+    const main = await this.#enter(board.layout.infohash, board, terms, uploadLimit);
+    if (terms.v1 === undefined) return main;
+    // clients that read no hybrid torrent have no WebRTC either
+    const announce = terms.announce.filter((url) => url.startsWith("http"));
+    try {
+      return together(main, await this.#enter(terms.v1, onlyServed(board), { ...terms, announce }, uploadLimit));
+    } catch (error) {
+      await main.leave();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#client.destroyed) return;
+    await Promise.all([...this.#memberships].map((membership) => membership.leave()));
+    await new Promise<void>((resolve) => this.#client.destroy(() => resolve()));
+  }
+
+  async #enter(
+    infohash: string,
+    board: PieceBoard | VerifiedPieces,
+    terms: SwarmTerms,
+    uploadLimit: RateLimit,
+  ): Promise<TorrentMembership> {
     if ([...this.#memberships].some((membership) => membership.infohash === infohash)) {
       throw new Failure("usage.bad-flag", { found: "the same release twice", infohash });
     }
-    const membership = new TorrentMembership(this.#client, board, terms, this.#world, () =>
-      this.#memberships.delete(membership),
+    const onLeft = (): void => void this.#memberships.delete(membership);
+    const membership: TorrentMembership = new TorrentMembership(
+      ...([this.#client, infohash, board, terms, uploadLimit, this.#world, onLeft] as const),
     );
     this.#memberships.add(membership);
     try {
@@ -90,12 +118,44 @@ class TorrentSwarm implements Swarm {
     }
     return membership;
   }
+}
 
-  async close(): Promise<void> {
-    if (this.#client.destroyed) return;
-    await Promise.all([...this.#memberships].map((membership) => membership.leave()));
-    await new Promise<void>((resolve) => this.#client.destroy(() => resolve()));
-  }
+/**
+ * webrtc-polyfill 1.2.2 joins name and password into a URL as they are, and libdatachannel decodes them again: `:` and `@`,
+ * which names that expire are full of, would end up in the wrong place.
+ */
+function escaped(servers: IceServers): IceServer[] {
+  return servers.map(({ urls, username, credential }) => ({
+    urls,
+    ...(username === undefined ? {} : { username: encodeURIComponent(username) }),
+    ...(credential === undefined ? {} : { credential: encodeURIComponent(credential) }),
+  }));
+}
+
+/** The board without its claims. */
+function onlyServed(board: VerifiedPieces): VerifiedPieces {
+  return {
+    layout: board.layout,
+    has: (piece) => board.has(piece),
+    verified: () => board.verified(),
+    readVerified: (piece, offset, bytes) => board.readVerified(piece, offset, bytes),
+    onChange: (listener) => board.onChange(listener),
+  };
+}
+
+/** Two swarms of one release, as one membership. */
+function together(one: Membership, other: Membership): Membership {
+  return {
+    peers() {
+      const [a, b] = [one.peers(), other.peers()];
+      return { connected: a.connected + b.connected, unchoked: a.unchoked + b.unchoked };
+    },
+    rate: () => one.rate() + other.rate(),
+    downloaded: () => one.downloaded() + other.downloaded(),
+    uploaded: () => one.uploaded() + other.uploaded(),
+    badPeers: () => [...one.badPeers(), ...other.badPeers()],
+    leave: async () => void (await Promise.all([one.leave(), other.leave()])),
+  };
 }
 
 /** A release of empty files has nothing to exchange. */

@@ -50,6 +50,8 @@ const UPLOAD_SLOTS_MIN = 2;
 const SLOT_BYTES_PER_SECOND = 4 * BLOCK_BYTES;
 
 export class TorrentMembership implements Membership {
+  /** Of the swarm that this is: one release has two (docs/decisions/0021). */
+  readonly infohash: string;
   readonly #board: PieceBoard | VerifiedPieces;
   readonly #terms: SwarmTerms;
   readonly #world: MembershipWorld;
@@ -74,24 +76,27 @@ export class TorrentMembership implements Membership {
 
   constructor(
     client: WebTorrent,
+    infohash: string,
     board: PieceBoard | VerifiedPieces,
     terms: SwarmTerms,
+    uploadLimit: RateLimit,
     world: MembershipWorld,
     onLeft: () => void,
   ) {
     const { now, random } = world;
+    this.infohash = infohash;
     this.#board = board;
     this.#terms = terms;
     this.#world = world;
     this.#peerId = client.peerId;
     this.#onLeft = onLeft;
-    this.#upload = new Upload(board, new RateLimit(terms.uploadLimit, now()), now);
+    this.#upload = new Upload(board, uploadLimit, now);
     this.#download = isFetching(board)
       ? new Download(board, new RateLimit(terms.downloadLimit, now()), now, random, {
           lied: (peer) => this.#expel(peer),
         })
       : undefined;
-    this.#torrent = client.add(announcedTorrent(board.layout, terms.announce), {
+    this.#torrent = client.add(announcedTorrent(board.layout, infohash, terms.announce), {
       deselect: true,
       bitfield: this.#startBitfield(),
       store: UnusedStore,
@@ -110,10 +115,6 @@ export class TorrentMembership implements Membership {
     this.#upload.watch(this.#torrent);
     this.#housekeeping = setInterval(() => this.#partFromSeeds(), HOUSEKEEPING_MS);
     this.#housekeeping.unref();
-  }
-
-  get infohash(): string {
-    return this.#board.layout.infohash;
   }
 
   /** Resolves when peers may come. Throws: source.interrupted when left before. */

@@ -7,7 +7,7 @@ declare module "webtorrent" {
     readonly torrentPort?: number;
     readonly maxConns?: number;
     readonly userAgent?: string;
-    readonly tracker?: { readonly rtcConfig?: { readonly iceServers: readonly IceServer[] }; readonly wrtc?: false };
+    readonly tracker: TrackerOptions;
     /** Protocol encryption: 0 off, 1 offered, 2 wanted. */
     readonly secure?: 0 | 1 | 2;
     readonly dht: false;
@@ -17,6 +17,11 @@ declare module "webtorrent" {
     readonly natPmp: false;
     readonly webSeeds: false;
     readonly utp: boolean;
+  }
+
+  /** Read whenever a torrent is added. */
+  export interface TrackerOptions {
+    rtcConfig: { readonly iceServers: readonly IceServer[] };
   }
 
   export interface IceServer {
@@ -174,6 +179,8 @@ declare module "webtorrent" {
     constructor(options: ClientOptions);
     readonly peerId: string;
     readonly torrentPort: number;
+    /** The very options that were given. */
+    readonly tracker: TrackerOptions;
     readonly listening: boolean;
     readonly destroyed: boolean;
     add(torrent: ParsedTorrent, options: TorrentOptions): Torrent;

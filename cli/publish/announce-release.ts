@@ -1,5 +1,5 @@
 /**
- * The last steps of a publish: torrent, release document, the channel's next role with the release in it, and the call
+ * The last steps of a publish: torrents, release document, the channel's next role with the release in it, and the call
  * that makes it current. In this order, each only when the edge has what it names.
  */
 import { type ObjectId } from "../../manifests/digest.ts";
@@ -34,7 +34,7 @@ export interface NewRelease {
   readonly edges: readonly string[];
 }
 
-/** Sends torrent and release document, and has the channel's role name the release. */
+/** Sends torrents and release document, and has the channel's role name the release. */
 export async function signRelease(
   release: NewRelease,
   seq: number,
@@ -72,8 +72,9 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
   const { title, channel, version, tree, files, pieceLength } = release;
   const created = formatTime(release.created);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  const { metainfo, infohash, infohashV2 } = torrentOf(release, seq);
+  const { metainfo, infohash, infohashV2, v1 } = torrentOf(release, seq);
   const torrent = upload.send(metainfo);
+  const torrentV1 = upload.send(v1.metainfo);
   const document = writeRelease({
     title,
     seq,
@@ -82,7 +83,13 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
     tree,
     bytes,
     files: files.length,
-    torrent: { sha256: torrent, infohash, infohashV2, pieceLength },
+    torrent: {
+      sha256: torrent,
+      infohash,
+      infohashV2,
+      pieceLength,
+      v1: { sha256: torrentV1, infohash: v1.infohash },
+    },
     rollbackOf: null,
     notes: "",
   });
@@ -95,6 +102,7 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
     files: files.length,
     infohash,
     torrent,
+    v1: { torrent: torrentV1, infohash: v1.infohash },
     path: releasePath(channel, seq),
     document: { sha256: upload.send(document), bytes: document.length },
   };

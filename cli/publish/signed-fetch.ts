@@ -31,7 +31,7 @@ export type SignedFetch = (request: SignedRequest) => Promise<Response>;
 
 export interface SignedFetchOptions {
   readonly fetch: Fetch;
-  /** Any key that holds root, targets or a channel of the title. */
+  /** A key of the channel that is spoken of, or of root or targets; for objects any of the title's. */
   readonly signer: RoleSigner;
   /** Read once a try: an upload may outlast the window that the edge allows. */
   readonly clock?: () => UnixSeconds;
@@ -74,7 +74,7 @@ async function signHeaders(
   if (contentType !== undefined) headers.set("content-type", contentType);
   const fields = [{ name: "content-digest", value: digest }];
   const signature = await createSignature(
-    // as fetch will send it, so that both ends see the same path
+    // as fetch will send it, so that both ends see the same host and path
     { kind: "request", method, targetUri: new URL(url).href, fields },
     { label: SIGNATURE_LABEL, components: SIGNED_COMPONENTS, parameters, signer },
   );

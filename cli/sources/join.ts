@@ -1,6 +1,7 @@
 /** Asks an edge to let this player into the title's swarm: announce URLs with a token, and what may be uploaded. */
 import * as v from "valibot";
 import { JOIN_BYTES_MAX } from "../../manifests/limits.ts";
+import { type IceServers, IceServersShape } from "../../manifests/wire/ice-servers.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
 
 const Rate = v.pipe(v.number(), v.minValue(0));
@@ -9,6 +10,7 @@ const Shape = v.object({
   announce: v.pipe(v.array(AnnounceUrl), v.maxLength(16)),
   upload: v.object({ allowed: v.boolean(), limit: v.nullable(Rate) }),
   origin: v.object({ fastEnough: Rate }),
+  iceServers: v.optional(IceServersShape, []),
 });
 
 export interface JoinTerms {
@@ -18,6 +20,8 @@ export interface JoinTerms {
   readonly upload: { readonly allowed: boolean; readonly limit: number | null };
   /** The origin rests while peers deliver this, bytes a second. */
   readonly origin: { readonly fastEnough: number };
+  /** STUN and TURN servers for WebRTC; empty when the operator named none. */
+  readonly iceServers: IceServers;
 }
 
 /**

@@ -225,6 +225,8 @@ export interface SignedRelease {
   /** BitTorrent v1, 40 hex digits. */
   readonly infohash: string;
   readonly torrent: ObjectId;
+  /** The torrent for clients that read no hybrid one, and its info hash. */
+  readonly v1?: { readonly torrent: ObjectId; readonly infohash: string };
   /** ISO 8601, UTC, whole seconds. */
   readonly created: string;
   /** The release document (manifests/release.ts): an object, and its exact length. */
@@ -240,12 +242,12 @@ export function buildChannel({ version, expires, releases }: ChannelPlan): Targe
     _type: "targets",
     ...commonOf(version, expires),
     targets: Object.fromEntries(
-      releases.map(({ path, document, version, files, bytes, infohash, torrent, created }) => [
+      releases.map(({ path, document, version, files, bytes, infohash, torrent, v1, created }) => [
         path,
         {
           length: document.bytes,
           hashes: { sha256: document.sha256 },
-          custom: { version, files, bytes, infohash, torrent, created },
+          custom: { version, files, bytes, infohash, torrent, ...(v1 === undefined ? {} : { v1 }), created },
         },
       ]),
     ),

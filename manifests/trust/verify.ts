@@ -174,12 +174,15 @@ export function signedPart(bytes: Uint8Array, bytesMax: number = ROLE_BYTES_MAX)
   return parseEnvelope(bytes, bytesMax).signed;
 }
 
+const Infohash = v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/));
+const ObjectName = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/), v.transform(parseObjectId));
 const ReleaseCustom = v.object({
   version: v.pipe(v.string(), v.minLength(1), v.maxLength(64)),
   files: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   bytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  infohash: v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/)),
-  torrent: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  infohash: Infohash,
+  torrent: ObjectName,
+  v1: v.exactOptional(v.object({ torrent: ObjectName, infohash: Infohash })),
   created: v.pipe(v.string(), v.maxLength(32)),
 });
 
@@ -197,7 +200,6 @@ export function releasesOf(role: TargetsRole, channel: string): SignedRelease[] 
         path,
         seq: named.seq,
         ...custom,
-        torrent: parseObjectId(custom.torrent),
         document: { sha256: parseObjectId(target.hashes.sha256), bytes: target.length },
       };
     })
@@ -237,6 +239,15 @@ export function publisherKeys(root: RootRole, targets: TargetsRole | undefined):
     }
   }
   return held;
+}
+
+/**
+ * The ids of the keys that may send requests about a role, and about the releases of a channel: who holds root or targets
+ * may about all of them, a channel's keys about that channel only.
+ */
+export function requestersFor(name: string, root: RootRole, targets: TargetsRole | undefined): ReadonlySet<string> {
+  const own = targets !== undefined && channelsOf(targets).includes(name) ? delegateOf(targets, name).keyids : [];
+  return new Set([...root.roles.root.keyids, ...root.roles.targets.keyids, ...own]);
 }
 
 /** Rollback (TUF 1.0.31 §5.4.3). Throws: metadata.rollback when the version is not the one, or not above the last. */
@@ -292,10 +303,15 @@ export function verifyRelease(
   checkSame("bytes", release.bytes, wanted.bytes);
   checkSame("torrent", release.torrent.sha256, wanted.torrent);
   checkSame("infohash", release.torrent.infohash, wanted.infohash);
+  // a role that an earlier publisher wrote again has lost it; the document's own hash still vouches for the document
+  if (wanted.v1 !== undefined) {
+    checkSame("torrent.v1", release.torrent.v1?.sha256, wanted.v1.torrent);
+    checkSame("torrent.v1.infohash", release.torrent.v1?.infohash, wanted.v1.infohash);
+  }
   return { ...release, channel: wanted.channel, document: wanted.document.sha256 } as VerifiedRelease;
 }
 
-function checkSame(field: string, found: string | number, expected: string | number): void {
+function checkSame(field: string, found: string | number | undefined, expected: string | number): void {
   if (found !== expected) {
     throw new Failure("metadata.invalid", { reason: `release document and role differ in ${field}`, found, expected });
   }

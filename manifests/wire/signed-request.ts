@@ -3,15 +3,20 @@
  * signs, and the worker, which checks. `http-message-sig` does both; only the particulars that must not drift live here.
  *
  *   Content-Digest:  sha-256=:<base64 of SHA-256 of the body>:                                (RFC 9530)
- *   Signature-Input: patchswarm=("@method" "@path" "content-digest");created=…;keyid="…";nonce="…";alg="ed25519";tag="patchswarm"
+ *   Signature-Input: patchswarm=("@method" "@authority" "@path" "content-digest");created=…;keyid="…";nonce="…";alg="ed25519";tag="patchswarm"
  *   Signature:       patchswarm=:<base64 of 64 bytes>:
  */
 import { Failure } from "../failures.ts";
 import { REQUEST_SKEW_S } from "../limits.ts";
 import { type UnixSeconds } from "../trust/roles.ts";
 
-/** RFC 9421 §2: what is signed. The body through its digest, so the server must recompute that from the bytes. */
-export const SIGNED_COMPONENTS = ["@method", "@path", "content-digest"] as const;
+/**
+ * RFC 9421 §2: what is signed. The body through its digest, so the server must recompute that from the bytes. The edge by
+ * the name that the client calls it (the Host header, §2.2.3): without it a request to one edge would be good at every
+ * other that holds the title, and each remembers nonces of its own. A proxy before an edge must pass Host on; what it
+ * may say in other headers is not looked at, because anyone could write those.
+ */
+export const SIGNED_COMPONENTS = ["@method", "@authority", "@path", "content-digest"] as const;
 /** RFC 9421 §2.3: what a signature must say of itself. */
 export const SIGNED_PARAMETERS = ["created", "keyid", "nonce", "alg", "tag"] as const;
 export const SIGNATURE_ALGORITHM = "ed25519";

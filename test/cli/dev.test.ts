@@ -1,4 +1,5 @@
 /** `patchswarm dev` as a process: what it prints, keeps, and leaves behind. */
+import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,9 +10,13 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { startEdge } from "../../cli/edge/dev.ts";
 import { WORKER_SETTINGS } from "../../cli/edge/worker-settings.ts";
+import { readKeys } from "../../cli/publish/keys.ts";
+import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";
+import type { Fetch } from "../../cli/trust/fetch-capped.ts";
 import { decodeBencode } from "../../manifests/bencode.ts";
 import { type RunningCli, runCli, startCli } from "../support/cli.ts";
 import { startTestEdge } from "../support/edge.ts";
+import { openPress } from "../support/press.ts";
 
 /** Of wrangler's configuration, what is looked at. */
 interface Binding {
@@ -116,6 +121,32 @@ test("an open title's tracker answers for any info hash, at once", async () => {
   const answer = new Uint8Array(await (await fetch(`${url}/t/scratch/announce?${query}`)).arrayBuffer());
   expect((decodeBencode(answer) as ReadonlyMap<string, unknown>).get("complete")).toBe(1);
 });
+
+// 127.0.0.2 is this machine too, but not an address that dev takes for loopback: Miniflare's entry worker stands between
+const hosts = process.platform === "linux" ? ["127.0.0.1", "127.0.0.2"] : ["127.0.0.1"];
+test.each(hosts)(
+  "an edge at %s takes what was signed for it, and nothing that was signed for another",
+  async (host) => {
+    await using edge = await startTestEdge({ host });
+    await using press = await openPress(edge);
+    const [signer] = await readKeys(press.at("keys"));
+    if (signer === undefined) throw new Error("no keys");
+    /** Signs an upload to an edge and sends it to ours. */
+    const put = (signedFor: string, sentTo: string): Promise<Response> => {
+      const reroute: Fetch = (url, init) => fetch((url as string).replace(signedFor, sentTo), init);
+      const body = randomBytes(20);
+      const url = `${signedFor}/t/${press.name}/objects/${createHash("sha256").update(body).digest("hex")}`;
+      return createSignedFetch({ fetch: reroute, signer })({ method: "PUT", url, body });
+    };
+    expect((await put(edge.url, edge.url)).status).toBe(201);
+    await expect(put("http://other.test", edge.url)).rejects.toMatchObject({ code: "request.unauthorized" });
+    if (host !== "127.0.0.1") return;
+    // the client's name for it counts, not the address it listens at
+    const otherName = edge.url.replace(host, "localhost");
+    expect((await put(otherName, otherName)).status).toBe(201);
+    await expect(put(otherName, edge.url)).rejects.toMatchObject({ code: "request.unauthorized" });
+  },
+);
 
 test("an edge whose worker was never built says so", async () => {
   const options = { host: "127.0.0.1", port: 0, state: state(), worker: path.join(folder, "nothing.js") };

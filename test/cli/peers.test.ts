@@ -14,6 +14,7 @@ import type { TorrentLayout } from "../../manifests/torrent.ts";
 import { FolderBoard } from "../support/folder-board.ts";
 import { differences } from "../support/folders.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+import { startIceServer } from "../support/ice-server.ts";
 import { RawPeer } from "../support/raw-peer.ts";
 import { type Contents, writeRelease } from "../support/torrents.ts";
 import { startTracker, type TestTracker } from "../support/tracker.ts";
@@ -191,6 +192,19 @@ test("players connect over WebRTC alone", async () => {
   expect(leech.downloaded()).toBe(bytes);
 });
 
+test("the edge's STUN server is asked, under the name and password that the edge gave for TURN", async () => {
+  await using ice = await startIceServer();
+  const { layout } = await release({ "game.pak": pseudoRandomBytes(1, PIECE) });
+  const username = "1795341600:pl@yer";
+  const iceServers = [
+    { urls: `stun:127.0.0.1:${ice.port}` },
+    { urls: [`turn:127.0.0.1:${ice.port}?transport=udp`], username, credential: "p:a@s%s" },
+  ];
+  await enter(board(layout, "seed", "all"), { announce: [tracker.ws("seed")], iceServers });
+  expect(await ice.bound).toBe(true);
+  expect(await ice.username).toBe(username);
+});
+
 test("2,200 files need no more descriptors than the caps, and none is left open", async () => {
   const contents = Object.fromEntries(
     Array.from({ length: 2200 }, (_, i) => [`${i % 50}/${i}`, pseudoRandomBytes(i + 1, 100 + i)]),
@@ -234,6 +248,23 @@ test("the upload limit holds", async () => {
   await wanted.complete();
   // all but the burst of a quarter second, and the block that was let through in debt
   expect((performance.now() - began) / 1000).toBeGreaterThan((bytes - BLOCK_BYTES) / limit - 0.25);
+});
+
+test("a seed gives in the swarm of the release's v1 torrent too, and the upload limit holds over both", async () => {
+  const limit = 4 * PIECE;
+  const v1 = "ab".repeat(20);
+  const { layout, bytes } = await release({ "game.pak": pseudoRandomBytes(1, 4 * PIECE) });
+  const seed = await enter(board(layout, "seed", "all"), { uploadLimit: limit, v1 });
+  const wanted = [board(layout, "hybrid"), board({ ...layout, infohash: v1 }, "v1")];
+  const began = performance.now();
+  const leeches = await Promise.all(wanted.map((one) => enter(one)));
+  await Promise.all(wanted.map((one) => one.complete()));
+  expect((performance.now() - began) / 1000).toBeGreaterThan((2 * bytes - 2 * BLOCK_BYTES) / limit - 0.25);
+  // neither is told of the other: each had everything from the seed
+  expect(leeches.map((leech) => leech.uploaded())).toEqual([0, 0]);
+  expect(seed.uploaded()).toBe(2 * bytes);
+  await seed.leave();
+  expect(seed.peers()).toEqual({ connected: 0, unchoked: 0 });
 });
 
 test("a release of nothing but empty files needs no swarm", async () => {

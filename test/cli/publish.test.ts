@@ -93,14 +93,14 @@ test("a version is not published again with another exec bit", async () => {
   await expect(press.publish(folder, "1.0.0")).rejects.toMatchObject({ code: "release.version-taken" });
 });
 
-test("a new version of the same content costs a torrent and a document", async () => {
+test("a new version of the same content costs two torrents and a document", async () => {
   const folder = await press.build("v1", { "a.bin": 2 * MIB });
   await press.publish(folder, "1.0.0");
   press.requests();
   const again = await press.publish(folder, "1.0.1");
   expect(again).toMatchObject({ outcome: "published", seq: 2, added: { chunks: 0, packs: 0 } });
   expect(again.bytes.uploaded).toBeLessThan(10_000);
-  expect(puts(press.requests())).toBe(2);
+  expect(puts(press.requests())).toBe(3);
   const title = await press.title();
   expect((await title.release("stable", 2)).tree).toEqual((await title.release("stable", 1)).tree);
 });

@@ -2,6 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { decodeBencodeEntries } from "../../manifests/bencode.ts";
+import { toHex } from "../../manifests/digest.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
 import { resultOf, runCli } from "../support/cli.ts";
 import { type TestEdge, startTestEdge } from "../support/edge.ts";
@@ -45,7 +47,7 @@ test("what publish, releases and status tell programs", async () => {
   expect(again).toMatchObject({ seq: 1, unchanged: true, bytes: { total: 300_005, uploaded: 0 } });
 
   const { releases } = (await resultOf(["releases", ...title()], { env: env() })) as unknown as {
-    releases: { torrent: string; infohash: string }[];
+    releases: { torrent: string; infohash: string; torrentV1: string; infohashV1: string }[];
   };
   expect(releases).toEqual([
     {
@@ -56,6 +58,8 @@ test("what publish, releases and status tell programs", async () => {
       bytes: 300_005,
       infohash: expect.stringMatching(/^[0-9a-f]{40}$/),
       torrent: expect.stringMatching(`^${edge.url}/t/${press.name}/objects/[0-9a-f]{64}$`),
+      infohashV1: expect.stringMatching(/^[0-9a-f]{40}$/),
+      torrentV1: expect.stringMatching(`^${edge.url}/t/${press.name}/objects/[0-9a-f]{64}$`),
       status: "live",
       created: expect.stringMatching(/^\d{4}-.*Z$/),
     },
@@ -63,6 +67,9 @@ test("what publish, releases and status tell programs", async () => {
   const [release] = releases;
   const metainfo = new Uint8Array(await (await fetch(release?.torrent ?? "")).arrayBuffer());
   expect(readTorrent(metainfo, sha256, sha1).infohash).toBe(release?.infohash);
+  const v1 = new Uint8Array(await (await fetch(release?.torrentV1 ?? "")).arrayBuffer());
+  const info = decodeBencodeEntries(v1).get("info")?.bytes ?? new Uint8Array();
+  expect(toHex(sha1(info))).toBe(release?.infohashV1);
 
   const status = await resultOf(["status", ...title()], { env: env() });
   expect(status).toMatchObject({

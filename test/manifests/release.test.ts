@@ -45,8 +45,16 @@ test("golden bytes: the document that gets signed", () => {
   );
 });
 
+test("golden bytes: with a torrent for clients that read no hybrid one", () => {
+  const v1 = { sha256: parseObjectId("e".repeat(64)), infohash: "f".repeat(40) };
+  expect(new TextDecoder().decode(writeRelease({ ...RELEASE, torrent: { ...RELEASE.torrent, v1 } }))).toContain(
+    `"pieceLength":1048576,"v1":{"sha256":"${"e".repeat(64)}","infohash":"${"f".repeat(40)}"}},"rollbackOf"`,
+  );
+});
+
 test("reads back what it wrote", () => {
   const objects = hex256.map(parseObjectId);
+  const infohashes = hex256.map((hex) => hex.slice(24));
   const releases: fc.Arbitrary<Release> = fc.record({
     title: fc.stringMatching(/^[a-z0-9][a-z0-9-]{0,62}$/),
     seq: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
@@ -55,12 +63,16 @@ test("reads back what it wrote", () => {
     tree: fc.record({ sha256: objects, bytes: fc.maxSafeNat() }),
     files: fc.maxSafeNat(),
     bytes: fc.maxSafeNat(),
-    torrent: fc.record({
-      sha256: objects,
-      infohash: hex256.map((hex) => hex.slice(24)),
-      infohashV2: hex256,
-      pieceLength: fc.integer({ min: 14, max: 22 }).map((power) => 2 ** power),
-    }),
+    torrent: fc.record(
+      {
+        sha256: objects,
+        infohash: infohashes,
+        infohashV2: hex256,
+        pieceLength: fc.integer({ min: 14, max: 22 }).map((power) => 2 ** power),
+        v1: fc.record({ sha256: objects, infohash: infohashes }),
+      },
+      { requiredKeys: ["sha256", "infohash", "infohashV2", "pieceLength"] },
+    ),
     rollbackOf: fc.option(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })),
     notes: fc.string({ unit: "grapheme" }),
   });
@@ -98,6 +110,9 @@ describe("refused", () => {
     ["a piece length that is no power of two", { torrent: { ...torrent, pieceLength: 1_000_000 } }],
     ["a piece length below the cap", { torrent: { ...torrent, pieceLength: 8192 } }],
     ["a piece length above the cap", { torrent: { ...torrent, pieceLength: 2 ** 23 } }],
+    ["a v1 torrent that is no object", { torrent: { ...torrent, v1: "e".repeat(64) } }],
+    ["a v1 torrent without its info hash", { torrent: { ...torrent, v1: { sha256: "e".repeat(64) } } }],
+    ["a v1 torrent without its name", { torrent: { ...torrent, v1: { infohash: "f".repeat(40) } } }],
     ["a rollback to nothing", { rollbackOf: 0 }],
     ["a rollback that is not said", { rollbackOf: undefined }],
     ["notes that are not text", { notes: 5 }],

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeBencodeEntries, encodeBencode, type BencodeInput } from "../../manifests/bencode.ts";
+import { decodeBencode, decodeBencodeEntries, encodeBencode, type BencodeInput } from "../../manifests/bencode.ts";
 import { EMPTY_ROOT, toHex } from "../../manifests/digest.ts";
 import { BLOCK_BYTES, PIECE_BYTES_MAX, PIECE_BYTES_MIN } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
@@ -169,6 +169,32 @@ describe("trackers and web seeds", () => {
     const bare = makeTorrent(contentFor(files, PIECE), sha256, sha1);
     const rich = makeTorrent(contentFor(files, PIECE, { announce, webSeeds }), sha256, sha1);
     expect(rich).toMatchObject({ infohash: bare.infohash, infohashV2: bare.infohashV2 });
+  });
+});
+
+describe("the v1 torrent beside it", () => {
+  const announce = ["http://127.0.0.1:8787/t/demo/announce", "ws://127.0.0.1:8787/t/demo/announce"];
+  const webSeeds = ["http://127.0.0.1:8787/t/demo/seed/1/"];
+
+  test("is the hybrid one without what BEP 52 added: same files, padding, pieces, trackers and web seeds", () => {
+    fc.assert(
+      fc.property(releases, (files) => {
+        const { metainfo, v1 } = makeTorrent(contentFor(files, PIECE, { announce, webSeeds }), sha256, sha1);
+        const hybrid = decodeBencode(metainfo) as Map<string, BencodeInput>;
+        hybrid.delete("piece layers");
+        const info = hybrid.get("info") as Map<string, BencodeInput>;
+        for (const key of ["file tree", "meta version"]) info.delete(key);
+        expect(v1.metainfo).toEqual(encodeBencode(hybrid));
+        expect(v1.infohash).toBe(toHex(sha1(entryOf(v1.metainfo, "info"))));
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test("has an info hash of its own", () => {
+    const files = [{ path: "a", size: 10, seed: 1, exec: false }];
+    const { infohash, v1 } = makeTorrent(contentFor(files, PIECE), sha256, sha1);
+    expect(v1.infohash).not.toBe(infohash);
   });
 });
 

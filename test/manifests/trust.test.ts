@@ -3,6 +3,7 @@ import { assert, asyncProperty, dictionary, integer, jsonValue, nat, property, s
 import { expect, test } from "vitest";
 import { objectIdOf, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { writeRelease } from "../../manifests/release.ts";
 import { canonicalJson } from "../../manifests/trust/canonical.ts";
 import { openFresh, parseFreshRequest, signFresh } from "../../manifests/trust/fresh.ts";
 import { afterPublish, chooseRelease, liveOf, rolloutBucket } from "../../manifests/trust/live.ts";
@@ -43,6 +44,8 @@ import {
   parseKey,
   publisherKeys,
   releasesOf,
+  requestersFor,
+  verifyRelease,
 } from "../../manifests/trust/verify.ts";
 import { sha256 } from "../support/hashes.ts";
 import vectors from "../vectors/trust/vectors.json" with { type: "json" };
@@ -324,6 +327,45 @@ test.each(["stable/0.json", "stable/01.json", "stable/1.json/x", "stable/1", "st
   },
 );
 
+test("a release's v1 torrent is listed when there is one", () => {
+  const v1 = { torrent: objectIdOf(utf8("v1 torrent"), sha256), infohash: "ab".repeat(20) };
+  const releases = [release(1), { ...release(2), v1 }];
+  expect(releasesOf(buildChannel({ ...dates, releases }), "stable")).toEqual(releases);
+  for (const broken of [{ torrent: v1.torrent }, { infohash: v1.infohash }, { ...v1, infohash: "xyz" }, "v1"]) {
+    const role = buildChannel({ ...dates, releases: [{ ...release(1), v1: broken as typeof v1 }] });
+    expect(() => releasesOf(role, "stable")).toThrow(invalid);
+  }
+});
+
+test("a release document must say what its channel's role says of it, as far as that says it", () => {
+  const { channel, path, seq, version, files, bytes, infohash, torrent, created } = release(5);
+  const v1 = { torrent: objectIdOf(utf8("v1 torrent"), sha256), infohash: "ab".repeat(20) };
+  const document = writeRelease({
+    ...{ title: "demo", seq, version, created, files, bytes, rollbackOf: null, notes: "" },
+    tree: { sha256: objectIdOf(utf8("tree"), sha256), bytes: 100 },
+    torrent: {
+      ...{ sha256: torrent, infohash, infohashV2: "cd".repeat(32), pieceLength: 16_384 },
+      v1: { sha256: v1.torrent, infohash: v1.infohash },
+    },
+  });
+  const wanted: SignedRelease = {
+    ...{ channel, path, seq, version, files, bytes, infohash, torrent, v1, created },
+    document: { sha256: objectIdOf(document, sha256), bytes: document.length },
+  };
+  expect(verifyRelease(document, "demo", wanted, sha256).torrent.v1?.infohash).toBe(v1.infohash);
+  // a publisher's older tool wrote the role again and dropped what it did not know
+  const { v1: _, ...forgotten } = wanted;
+  expect(verifyRelease(document, "demo", forgotten, sha256).torrent.v1?.infohash).toBe(v1.infohash);
+  const others: Partial<SignedRelease>[] = [
+    ...[{ seq: 6 }, { version: "2" }, { files: 1 }, { bytes: 1 }, { infohash: "0".repeat(40) }],
+    ...[{ torrent: v1.torrent }, { v1: { ...v1, torrent } }, { v1: { ...v1, infohash } }],
+  ];
+  for (const other of others) {
+    expect(() => verifyRelease(document, "demo", { ...wanted, ...other }, sha256)).toThrow(invalid);
+  }
+  expect(() => verifyRelease(document, "other", wanted, sha256)).toThrow(invalid);
+});
+
 test.each([{ files: -1 }, { infohash: "xyz" }, { torrent: "short" }, { version: "" }, { bytes: 1.5 }])(
   "a release listed with %o is refused",
   (change) => {
@@ -336,6 +378,18 @@ test("nobody holds a role that was not delegated, whatever its name", () => {
   for (const name of ["nightly", "constructor", "__proto__", "targets"]) {
     expect(() => delegateOf(TARGETS_ROLE, name)).toThrow(invalid);
   }
+});
+
+test("a channel's key may speak about its channel only; those of root and targets about everything", () => {
+  const above = [...ROOT_KEYS, TARGETS].map(({ keyid }) => keyid);
+  const about = (role: string, targets: TargetsRole | undefined = TARGETS_ROLE): string[] =>
+    [...requestersFor(role, ROOT, targets)].toSorted();
+  expect(about("stable")).toEqual([...above, STABLE.keyid].toSorted());
+  expect(about("beta")).toEqual([...above, BETA.keyid].toSorted());
+  for (const role of ["root", "targets", "live", "snapshot", "nightly", "constructor"]) {
+    expect(about(role)).toEqual(above.toSorted());
+  }
+  expect([...requestersFor("stable", ROOT, undefined)].toSorted()).toEqual(above.toSorted());
 });
 
 test("publishers' keys are those of root, targets and channels, never the edge's", () => {

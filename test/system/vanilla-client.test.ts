@@ -1,9 +1,11 @@
 /** Any BitTorrent client can take a release from its .torrent: the edge is tracker and web seed, players are peers. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { decodeBencode, encodeBencode } from "../../manifests/bencode.ts";
 import { resultOf } from "../support/cli.ts";
 import { folderContents } from "../support/folders.ts";
@@ -14,37 +16,70 @@ const LIBTORRENT = fileURLToPath(new URL("../support/libtorrent-get.py", import.
 const FILES = {
   "game.bin": 3_000_000,
   "with space #1 100%.dat": 50_000,
+  // the same padding as the one before, and so a second entry of one name among the torrent's files
+  "twin.dat": 50_000,
   "sub/日本語.txt": "text",
   "exact.bin": 65_536,
 };
 
-test("aria2 completes a release from the web seed, with identical files", async () => {
+/** Takes a torrent to its end, leaves the files in `folder/<torrent's name>`, and is gone when it resolves. */
+type Client = (torrent: string, folder: string, isDone: () => Promise<void>) => Promise<void>;
+const CLIENTS: readonly (readonly [string, Client])[] = [
+  ["aria2", aria2],
+  ["Transmission", transmission],
+];
+
+test.each(CLIENTS)("%s completes a release as a member of its swarm, from the web seed alone", async (_, client) => {
   await using studio = await openStudio();
-  const torrent = await publishAndFetchTorrent(studio);
-  await aria2(torrent, studio.at("aria"));
-  await expectSameFiles(studio, "aria");
+  const { v1 } = await publishAndFetchTorrents(studio);
+  // counted only if it announced itself as new and then as complete, and the tracker took both
+  await client(v1, studio.at("client"), () => tracked(studio, { downloaded: 1 }));
+  await tracked(studio, { downloaded: 1 });
+  await expectSameFiles(studio, "client");
 });
 
-// aria2 and Transmission of Debian 12 cannot join the swarm of any hybrid torrent: docs/decisions/0010
+test.each(CLIENTS)("%s completes a release from a seeding player alone", async (_, client) => {
+  await using studio = await openStudio();
+  const { v1 } = await publishAndFetchTorrents(studio);
+  const { bytes } = await studio.patch("player");
+  const taking = client(await withoutWebSeeds(v1), studio.at("client"), () => tracked(studio, { downloaded: 1 }));
+  // the player comes second and calls: Transmission calls nobody at 127.0.0.1 (isMartianAddr in its net.c)
+  await tracked(studio, { incomplete: 1 });
+  const seed = await studio.seed("player");
+  await taking;
+  await expectSameFiles(studio, "client");
+  seed.kill("SIGTERM");
+  const { lines } = await seed.finished();
+  const given = lines.at(-1)?.["bytes"] as { uploaded: number } | undefined;
+  expect(given?.uploaded).toBeGreaterThanOrEqual(bytes.total);
+});
+
 test("libtorrent, which reads the BEP 52 half, completes a release from a seeding player", async () => {
   await using studio = await openStudio();
-  const torrent = await publishAndFetchTorrent(studio);
+  const { hybrid } = await publishAndFetchTorrents(studio);
   await studio.patch("player");
   await studio.seed("player");
-  await run("/usr/bin/python3", [LIBTORRENT, await withoutWebSeeds(torrent), studio.at("libtorrent")]);
+  await run("/usr/bin/python3", [LIBTORRENT, await withoutWebSeeds(hybrid), studio.at("libtorrent")]);
   await expectSameFiles(studio, "libtorrent");
 });
 
-async function publishAndFetchTorrent(studio: Studio): Promise<string> {
+/** Gives the paths of the release's .torrent files. */
+async function publishAndFetchTorrents(studio: Studio): Promise<{ hybrid: string; v1: string }> {
   await writeFiles(studio.at("v1"), FILES);
   await studio.publish("v1", "1.0.0");
   const listed = await resultOf(["releases", "--title", studio.titleFile]);
-  const [release] = listed["releases"] as { torrent: string; version: string }[];
-  const response = await fetch(release?.torrent ?? "");
-  expect(response.status).toBe(200);
-  const path = studio.at("release.torrent");
-  await writeFile(path, new Uint8Array(await response.arrayBuffer()));
-  return path;
+  const [release] = listed["releases"] as { torrent: string; torrentV1: string }[];
+  const download = async (url: string | undefined, name: string): Promise<string> => {
+    const response = await fetch(url ?? "");
+    expect(response.status).toBe(200);
+    const path = studio.at(name);
+    await writeFile(path, new Uint8Array(await response.arrayBuffer()));
+    return path;
+  };
+  return {
+    hybrid: await download(release?.torrent, "hybrid.torrent"),
+    v1: await download(release?.torrentV1, "v1.torrent"),
+  };
 }
 
 /** The same torrent with peers as its only source. The info dictionary, and so the info hash, stays as it was. */
@@ -56,19 +91,55 @@ async function withoutWebSeeds(torrent: string): Promise<string> {
   return path;
 }
 
-async function aria2(torrent: string, folder: string, flags: readonly string[] = []): Promise<void> {
+/** Waits until the tracker says so of the v1 torrent's swarm. */
+async function tracked(studio: Studio, counts: { downloaded: number } | { incomplete: number }): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const stats = (await (await fetch(`${studio.url}/t/demo/stats`)).json()) as { swarms: object[] };
+      expect(stats.swarms).toContainEqual(expect.objectContaining({ seq: 1, torrent: "v1", ...counts }));
+    },
+    { timeout: 60_000, interval: 200 },
+  );
+}
+
+async function aria2(torrent: string, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await run("aria2c", [
-    ...[
-      "--seed-time=0",
-      "--enable-dht=false",
-      "--enable-dht6=false",
-      "--bt-enable-lpd=false",
-      "--enable-peer-exchange=false",
-    ],
-    ...["--follow-torrent=mem", "--file-allocation=none", "--check-integrity=true", "--summary-interval=0"],
-    ...["--console-log-level=warn", "--interface=127.0.0.1", ...flags, `--dir=${folder}`, torrent],
+    ...["--seed-time=0", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false"],
+    // not --check-integrity: with it aria2 never announces that it is complete
+    ...["--enable-peer-exchange=false", "--follow-torrent=mem", "--file-allocation=none", "--summary-interval=0"],
+    ...["--console-log-level=warn", "--interface=127.0.0.1", `--dir=${folder}`, torrent],
   ]);
+}
+
+/** transmission-cli seeds for ever: it is told to stop when the tracker has heard that it is complete. */
+async function transmission(torrent: string, folder: string, isDone: () => Promise<void>): Promise<void> {
+  const config = `${folder}-config`;
+  await mkdir(folder, { recursive: true });
+  await mkdir(config, { recursive: true });
+  const settings = {
+    "bind-address-ipv4": "127.0.0.1",
+    "bind-address-ipv6": "::1",
+    "dht-enabled": false,
+    "lpd-enabled": false,
+    "pex-enabled": false,
+    "utp-enabled": false,
+    "rpc-enabled": false,
+    "peer-port-random-on-start": true,
+    "incomplete-dir-enabled": false,
+    "rename-partial-files": false,
+  };
+  await writeFile(join(config, "settings.json"), JSON.stringify(settings));
+  const client = spawn("transmission-cli", ["-g", config, "-w", folder, "-M", "-D", "-U", torrent], {
+    stdio: "ignore",
+  });
+  const exited = once(client, "exit");
+  try {
+    await isDone();
+  } finally {
+    client.kill("SIGTERM");
+    await exited;
+  }
 }
 
 /** The release's own files are there, byte for byte; a client that knows no BEP 47 leaves its padding files beside them. */

@@ -205,12 +205,12 @@ export class Publisher {
     method: string,
     url: string,
     body: Uint8Array,
-    { signer = this.targets, created = now(), digest = sha256(body) }: SignOptions = {},
+    { signer = this.targets, created = now(), digest = sha256(body), edge = EDGE }: SignOptions = {},
   ): Promise<Headers> {
     const value = contentDigest(digest);
     const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
     const signature = await createSignature(
-      { kind: "request", method, targetUri: `${EDGE}${url}`, fields: [{ name: "content-digest", value }] },
+      { kind: "request", method, targetUri: `${edge}${url}`, fields: [{ name: "content-digest", value }] },
       {
         label: SIGNATURE_LABEL,
         components: SIGNED_COMPONENTS,
@@ -244,6 +244,8 @@ interface SignOptions {
   readonly signer?: RoleSigner;
   readonly created?: UnixSeconds;
   readonly digest?: Uint8Array;
+  /** Whom the request is meant for. */
+  readonly edge?: string;
 }
 
 export async function expectOk(response: Response): Promise<void> {
@@ -301,6 +303,7 @@ export async function buildRelease(
   const totals = { files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
   const created = formatTime(now());
   const { infohash, infohashV2 } = torrent;
+  const torrentV1 = objectIdOf(torrent.v1.metainfo, sha256);
   const document = writeRelease({
     title,
     seq,
@@ -308,7 +311,13 @@ export async function buildRelease(
     created,
     tree: { sha256: objectIdOf(tree, sha256), bytes: tree.length },
     ...totals,
-    torrent: { sha256: torrentId, infohash, infohashV2, pieceLength },
+    torrent: {
+      sha256: torrentId,
+      infohash,
+      infohashV2,
+      pieceLength,
+      v1: { sha256: torrentV1, infohash: torrent.v1.infohash },
+    },
     rollbackOf: null,
     notes: "",
   });
@@ -322,10 +331,11 @@ export async function buildRelease(
       ...totals,
       infohash,
       torrent: torrentId,
+      v1: { torrent: torrentV1, infohash: torrent.v1.infohash },
       created,
       document: { sha256: objectIdOf(document, sha256), bytes: document.length },
     },
-    objects: [...packs.bytes, recipeObject, tree, torrent.metainfo, document],
+    objects: [...packs.bytes, recipeObject, tree, torrent.metainfo, torrent.v1.metainfo, document],
     name,
     files: layout.files,
   };

@@ -1,7 +1,9 @@
+import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { FAILURES } from "../../manifests/failures.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
+import { routes } from "../../worker/routes.ts";
 import { verifyToken } from "../../worker/title/token.ts";
 import { sha256 } from "../support/hashes.ts";
 import { EDGE, Publisher, ask, noise, now, problemCode } from "./publisher.ts";
@@ -35,6 +37,25 @@ describe("joining", () => {
     const terms = await (await join({})).json<{ announce: string[]; token: null }>();
     expect(terms.token).toBeNull();
     expect(terms.announce[0]).toBe(`${EDGE}/t/joined/announce`);
+  });
+
+  test("the operator's STUN and TURN servers are handed on; a setting that is none is not", async () => {
+    const iceServers = [
+      { urls: ["stun:stun.test:3478", "turns:turn.test"], username: "1795341600:player", credential: "s/e=" },
+      { urls: "stun:other.test" },
+    ];
+    expect(await (await join({})).json()).toMatchObject({ iceServers: [] });
+    const joinWith = async (setting: string): Promise<object> => {
+      const request = new Request(`${EDGE}/t/joined/join`, { method: "POST", body: "{}" });
+      const context = createExecutionContext();
+      const response = await routes.fetch(request, { ...env, ICE_SERVERS: setting }, context);
+      await waitOnExecutionContext(context);
+      return await response.json();
+    };
+    expect(await joinWith(JSON.stringify(iceServers))).toMatchObject({ iceServers });
+    for (const wrong of ["", "stun:stun.test", '{"urls":"stun:a"}', '[{"urls":"https://a"}]', '[{"url":"stun:a"}]']) {
+      expect(await joinWith(wrong)).toMatchObject({ iceServers: [] });
+    }
   });
 
   test.each([{ peer: "xyz" }, { peer: 5 }, { peer: "0F".repeat(20) }])("%j is not a peer id", async (body) => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { OFFERS_MAX, OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import { parseIp } from "../../manifests/wire/address.ts";
 import type { AnnounceEvent } from "../../manifests/wire/announce.ts";
+import { infoHashFromHex } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import type { Offer } from "../../manifests/wire/websocket.ts";
 import { Bag, Pool, choose } from "../../worker/swarm/choose.ts";
@@ -429,6 +430,20 @@ describe("a title's tracker", () => {
     expect(tracker.swarms).toContain(second);
     expect(tracker.swarms).not.toContain(first);
     expect(tracker.size).toBe(1);
+  });
+
+  test("answers for a release's v1 torrent too, and keeps its swarm apart", () => {
+    const tracker = new Tracker();
+    const alone = "ab".repeat(20);
+    tracker.configure({ title: "demo", open: false, infohashes: [{ ...release(1), v1Alone: alone }, release(2)] });
+    const door = infoHashFromHex(alone);
+    tracker.swarmFor(door).announce(announced(at(1), { infoHash: door }), NOW);
+    const byTorrent = tracker.stats().map(({ seq, torrent, incomplete }) => [seq, torrent, incomplete]);
+    expect(byTorrent).toEqual([
+      [1, "hybrid", 0],
+      [1, "v1", 1],
+      [2, "hybrid", 0],
+    ]);
   });
 
   test("answers for its releases only, unless it is open", () => {

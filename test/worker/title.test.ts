@@ -2,7 +2,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { objectIdOf, toHex } from "../../manifests/digest.ts";
-import { ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
+import { RELEASE_SEQ_JUMP_MAX, ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
 import { openFresh } from "../../manifests/trust/fresh.ts";
 import { type LiveChannel, liveOf } from "../../manifests/trust/live.ts";
 import {
@@ -23,7 +23,7 @@ import {
 import type { TitleObject } from "../../worker/title/title-object.ts";
 import { sha256 } from "../support/hashes.ts";
 import { testCrypto, testKey, verifyEd25519 } from "../support/role-keys.ts";
-import { ADMIN_TOKEN, Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
+import { ADMIN_TOKEN, EDGE, Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
 
 const FILES = { "a.txt": noise(10, 1) };
 const NONCE = "0123456789abcdef".repeat(2);
@@ -210,6 +210,38 @@ describe("roles", () => {
     expect([again.status, await problemCode(again)]).toEqual([401, "request.unauthorized"]);
   });
 
+  test("a channel's key acts on its own channel, and on nothing else", async () => {
+    const publisher = await Publisher.register("role-own-channel", ["stable", "beta"]);
+    const { stable, beta } = publisher.channels;
+    if (stable === undefined || beta === undefined) throw new Error("no keys");
+    const built = await buildRelease("role-own-channel", FILES, 1);
+    for (const object of built.objects) await expectOk(await publisher.putObject(object, { signer: beta }));
+    const refused = async (response: Response): Promise<void> => {
+      expect([response.status, await problemCode(response)]).toEqual([401, "request.unauthorized"]);
+    };
+    // signed by those who hold the role, but sent by another
+    const role = await publisher.signedChannel("stable", [built.signed]);
+    await refused(await publisher.postRole("stable", role, beta));
+    await refused(await publisher.postRole("targets", await publisher.signedTargets(2), beta));
+    await refused(await publisher.postRole("root", await publisher.signedRoot(2), beta));
+    await expectOk(await publisher.postRole("stable", role, stable));
+    await refused(await publisher.publish({ channel: "stable", seq: 1 }, beta));
+    expect(await liveIn("role-own-channel")).toBeUndefined();
+    await expectOk(await publisher.publish({ channel: "stable", seq: 1 }, stable));
+    expect(await liveIn("role-own-channel")).toMatchObject({ seq: 1 });
+  });
+
+  test("a request that was meant for another edge is refused", async () => {
+    const publisher = await Publisher.register("role-elsewhere");
+    const body = await publisher.signedChannel("stable", []);
+    for (const edge of ["http://other.test", `${EDGE}:8080`]) {
+      const response = await publisher.send("POST", "/roles/stable", body, { edge });
+      expect([response.status, await problemCode(response)]).toEqual([401, "request.unauthorized"]);
+    }
+    // a name has no case, and http's port need not be said
+    await expectOk(await publisher.send("POST", "/roles/stable", body, { edge: "http://EDGE.test:80" }));
+  });
+
   test("a body that is not the one that was signed is refused", async () => {
     const publisher = await Publisher.register("role-swapped");
     const url = "/t/role-swapped/roles/stable";
@@ -229,6 +261,39 @@ describe("roles", () => {
     const twin = await buildRelease("role-seq", { "b.txt": noise(5, 2) }, 5);
     const changed = await publisher.postRole("stable", await publisher.signedChannel("stable", [twin.signed]));
     expect(await problemCode(changed)).toBe("release.not-newest");
+  });
+
+  test("a channel's key cannot use up the numbers of the other channels", async () => {
+    const publisher = await Publisher.register("role-jump", ["stable", "beta"]);
+    const post = async (channel: string, ...seqs: number[]): Promise<Response> => {
+      const built = await Promise.all(seqs.map((seq) => buildRelease("role-jump", FILES, seq, channel)));
+      const releases = built.map(({ signed }) => signed);
+      return await publisher.postRole(channel, await publisher.signedChannel(channel, releases));
+    };
+    await expectOk(await post("stable", 1));
+    for (const seq of [RELEASE_SEQ_JUMP_MAX + 2, Number.MAX_SAFE_INTEGER]) {
+      expect(await problemCode(await post("beta", 2, seq))).toBe("metadata.invalid");
+    }
+    await expectOk(await post("beta", RELEASE_SEQ_JUMP_MAX + 1));
+    // listed no more and never current: as if it had not been, for publishers count from what the roles list
+    await expectOk(await post("beta"));
+    await expectOk(await post("stable", 1, 2));
+  });
+
+  test("a release that was current keeps its number when its role drops it", async () => {
+    const publisher = await Publisher.register("role-dropped", ["stable", "beta"]);
+    await publisher.release(FILES, 1);
+    const second = await publisher.release({ "a.txt": noise(10, 2) }, 2);
+    const keepsLive = await publisher.signedChannel("stable", [second.signed]);
+    await expectOk(await publisher.postRole("stable", keepsLive));
+    const stats = await (await ask("/t/role-dropped/stats")).json<{ releases: { seq: number; status: string }[] }>();
+    expect(stats.releases.map(({ seq, status }) => [seq, status])).toEqual([
+      [2, "live"],
+      [1, "withdrawn"],
+    ]);
+    const again = await buildRelease("role-dropped", FILES, 1, "beta");
+    const refused = await publisher.postRole("beta", await publisher.signedChannel("beta", [again.signed]));
+    expect(await problemCode(refused)).toBe("release.not-newest");
   });
 
   test("a rotated root is followed; targets signed by a key it dropped wait for a new signature", async () => {
@@ -274,7 +339,10 @@ describe("publishing", () => {
     expect(snapshot.meta["stable.json"]?.version).toBe(2);
     const stats = (await (await ask("/t/pub/stats")).json()) as { releases: unknown[]; swarms: unknown[] };
     expect(stats.releases).toEqual([expect.objectContaining({ seq: 1, status: "live", infohash: signed.infohash })]);
-    expect(stats.swarms).toEqual([expect.objectContaining({ seq: 1, infohash: signed.infohash })]);
+    expect(stats.swarms).toEqual([
+      expect.objectContaining({ seq: 1, torrent: "hybrid", infohash: signed.infohash }),
+      expect.objectContaining({ seq: 1, torrent: "v1", infohash: signed.v1?.infohash }),
+    ]);
   });
 
   test("deltas to what is live are listed, the newest start first, and go with the next release", async () => {
@@ -330,7 +398,7 @@ describe("publishing", () => {
     const publisher = await Publisher.register("pub-missing");
     const built = await buildRelease("pub-missing", FILES, 1);
     await publisher.list(built.signed);
-    // tree, torrent, document: the last three; each is missed in turn
+    // tree, torrents, document: the last four; each is missed in turn
     for (const object of built.objects) {
       expect(await problemCode(await publisher.publish({ channel: "stable", seq: 1 }))).toBe("object.not-found");
       await expectOk(await publisher.putObject(object));

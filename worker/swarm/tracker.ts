@@ -9,13 +9,15 @@ import type { SwarmSnapshot } from "./snapshot.ts";
 import { Swarm } from "./swarm.ts";
 import type { Census, PeerRecord } from "./swarm.ts";
 
-/** One release's torrent, as the title knows it. */
+/** One release's torrents, as the title knows them. */
 export interface RegisteredTorrent {
   readonly seq: number;
   /** BEP 3 info hash, 40 hex digits. */
   readonly v1: string;
   /** BEP 52 info hash, 64 hex digits. */
   readonly v2: string;
+  /** Info hash of the torrent for clients that read no hybrid one, 40 hex digits. */
+  readonly v1Alone?: string;
 }
 
 export interface TrackerSettings {
@@ -25,9 +27,15 @@ export interface TrackerSettings {
   readonly infohashes: readonly RegisteredTorrent[];
 }
 
-export interface SwarmStats extends SwarmCounts {
-  /** Undefined for a swarm that is not one of the title's releases. */
-  readonly seq?: number;
+/** What a swarm is to the title. */
+interface OfRelease {
+  readonly seq: number;
+  /** Which of the release's torrents. */
+  readonly torrent: "hybrid" | "v1";
+}
+
+/** Not of a release: a swarm of an open title. */
+export interface SwarmStats extends SwarmCounts, Partial<OfRelease> {
   /** The first info hash of the swarm, hex. */
   readonly infohash: string;
 }
@@ -35,22 +43,27 @@ export interface SwarmStats extends SwarmCounts {
 export class Tracker {
   #open = false;
   #swarms = new Map<InfoHash, Swarm>();
-  #seqs = new Map<Swarm, number>();
+  #releases = new Map<Swarm, OfRelease>();
   readonly #census: Census = { peers: 0 };
 
   /** Swarms of releases that stay keep their peers; the others are forgotten. */
   configure({ open, infohashes }: TrackerSettings): void {
     const swarms = new Map<InfoHash, Swarm>(open ? this.#swarms : []);
-    const seqs = new Map<Swarm, number>();
-    for (const { seq, v1, v2 } of infohashes) {
-      const doors = [infoHashFromHex(v1), infoHashFromHex(v2)];
+    const releases = new Map<Swarm, OfRelease>();
+    const register = (release: OfRelease, ...hashes: readonly string[]): void => {
+      const doors = hashes.map(infoHashFromHex);
       const swarm = this.#swarmWith(doors) ?? new Swarm(doors, this.#census);
       for (const infoHash of doors) swarms.set(infoHash, swarm);
-      seqs.set(swarm, seq);
+      releases.set(swarm, release);
+    };
+    for (const { seq, v1, v2, v1Alone } of infohashes) {
+      register({ seq, torrent: "hybrid" }, v1, v2);
+      // not one more door: who has the one torrent never meets who has the other, so neither should be told of it
+      if (v1Alone !== undefined) register({ seq, torrent: "v1" }, v1Alone);
     }
     this.#open = open;
     this.#swarms = swarms;
-    this.#seqs = seqs;
+    this.#releases = releases;
     this.#census.peers = this.swarms.reduce((sum, swarm) => sum + swarm.size, 0);
   }
 
@@ -100,10 +113,9 @@ export class Tracker {
 
   stats(): SwarmStats[] {
     return this.swarms.map((swarm) => {
-      const seq = this.#seqs.get(swarm);
       const [infoHash] = swarm.infoHashes;
       const infohash = infoHash === undefined ? "" : hexOf(infoHash);
-      return { ...(seq === undefined ? {} : { seq }), infohash, ...swarm.counts };
+      return { ...this.#releases.get(swarm), infohash, ...swarm.counts };
     });
   }
 
@@ -134,7 +146,7 @@ export class Tracker {
   expire(now: number): PeerRecord[] {
     const expired = this.swarms.flatMap((swarm) => swarm.expire(now));
     for (const [infoHash, swarm] of this.#swarms) {
-      if (this.#open && swarm.size === 0 && !this.#seqs.has(swarm)) this.#swarms.delete(infoHash);
+      if (this.#open && swarm.size === 0 && !this.#releases.has(swarm)) this.#swarms.delete(infoHash);
     }
     return expired;
   }

@@ -2,7 +2,7 @@
  * Whether the edge takes a role that a publisher sends. The checks stand in the order that is the argument: signed by
  * those who hold the role, which way, how old; then what only the edge can see.
  */
-import { AUTHORITY_BYTES_MAX } from "../../manifests/limits.ts";
+import { AUTHORITY_BYTES_MAX, RELEASE_SEQ_JUMP_MAX } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
   LIVE_ROLE,
@@ -82,10 +82,19 @@ export async function acceptChannel(
   return { file: roleFile(channel, role, bytes), releases };
 }
 
-/** A release never changes, and a new one is above every release of the title. */
+/** A release never changes, and a new one is above every release of the title, but not far above. */
 function checkRelease(release: SignedRelease, known: KnownReleases): void {
   const before = known.find(release.seq);
   if (before === undefined) {
+    const most = known.newestSeq + RELEASE_SEQ_JUMP_MAX;
+    if (release.seq > most) {
+      throw new Failure("metadata.invalid", {
+        role: release.channel,
+        reason: "numbers a release far above the newest of the title",
+        found: release.seq,
+        expected: `at most ${most}`,
+      });
+    }
     if (release.seq > known.newestSeq) return;
     throw new Failure("release.not-newest", { found: release.seq, expected: `above ${known.newestSeq}` });
   }

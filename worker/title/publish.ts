@@ -80,15 +80,17 @@ export async function listDelta(
 }
 
 /**
- * Nothing becomes current before the origin has its document, tree and torrent. Packs and recipes are not looked at:
+ * Nothing becomes current before the origin has its document, tree and torrents. Packs and recipes are not looked at:
  * they may be thousands, and it is the publisher who sends them before it signs. Gives the v2 info hash.
  */
 async function checkComplete(title: string, release: ReleaseRow, bucket: R2Bucket): Promise<string> {
   const object = await bucket.get(objectKey(title, release.document.sha256));
   if (object === null) throw new Failure("object.not-found", { kind: "release", found: release.document.sha256 });
   const document = verifyRelease(new Uint8Array(await object.arrayBuffer()), title, release, sha256);
-  for (const [kind, id] of Object.entries({ tree: document.tree.sha256, torrent: document.torrent.sha256 })) {
-    if (!(await hasObject(bucket, title, id))) throw new Failure("object.not-found", { kind, found: id });
+  const { tree, torrent } = document;
+  for (const [kind, id] of Object.entries({ tree: tree.sha256, torrent: torrent.sha256, v1: torrent.v1?.sha256 })) {
+    if (id === undefined || (await hasObject(bucket, title, id))) continue;
+    throw new Failure("object.not-found", { kind, found: id });
   }
   return document.torrent.infohashV2;
 }

@@ -21,6 +21,7 @@ import {
   parseRootRole,
   parseTargetsRole,
   publisherKeys,
+  requestersFor,
   signedPart,
 } from "../../manifests/trust/verify.ts";
 import { CRYPTO, sha256 } from "../crypto.ts";
@@ -48,6 +49,12 @@ export class Repository {
   publisherKeys(): Map<string, Key> {
     const root = this.#root();
     return root === undefined ? new Map() : publisherKeys(root, this.#targets());
+  }
+
+  /** Whether a key may send requests about a role, or about the releases of a channel. */
+  mayAct(keyid: string, role: string): boolean {
+    const root = this.#root();
+    return root !== undefined && requestersFor(role, root, this.#targets()).has(keyid);
   }
 
   /** The current file of a role. */

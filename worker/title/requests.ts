@@ -7,10 +7,12 @@ import { parseChannelName, parseTitleName } from "../../manifests/release.ts";
 import { parseFreshRequest } from "../../manifests/trust/fresh.ts";
 import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { toUnixSeconds } from "../../manifests/trust/roles.ts";
+import { type IceServers, parseIceServers } from "../../manifests/wire/ice-servers.ts";
 import { parseFields, readBody } from "../body.ts";
 import { sha256 } from "../crypto.ts";
 import type { Edge, Env } from "../env.ts";
 import { putObject } from "../origin/objects.ts";
+import { logFault } from "../log.ts";
 import { flushServed } from "../origin/served.ts";
 import { valueOf } from "./answer.ts";
 import { factsOf } from "./known-titles.ts";
@@ -105,6 +107,7 @@ export async function join(c: EdgeContext): Promise<Response> {
       token,
       upload: { allowed: true, limit: null },
       origin: { fastEnough: peersEnough(c.env) },
+      iceServers: iceServers(c.env),
     },
     200,
     UNCACHED,
@@ -115,6 +118,13 @@ export async function join(c: EdgeContext): Promise<Response> {
 function peersEnough({ PEERS_ENOUGH_BPS }: Env): number {
   const set = Number(PEERS_ENOUGH_BPS);
   return Number.isSafeInteger(set) && set > 0 ? set : PEERS_FAST_ENOUGH_BPS;
+}
+
+/** What the operator set; none when that cannot be read, which the log then says. */
+function iceServers({ ICE_SERVERS = "[]" }: Env): IceServers {
+  const servers = parseIceServers(ICE_SERVERS);
+  if (servers === undefined) logFault("ICE_SERVERS is not a JSON list of STUN and TURN servers; players get none");
+  return servers ?? [];
 }
 
 /** GET /t/:title/stats -> releases, players now, bytes so far. */

@@ -29,7 +29,7 @@ export const MIGRATIONS: readonly string[] = [
    );
    -- last version number given to an online role, whether or not it was ever published
    CREATE TABLE drawn (name TEXT PRIMARY KEY, version INTEGER NOT NULL);
-   -- every release a channel's role ever listed
+   -- every release that a channel's role lists, or that was current once
    CREATE TABLE releases (
      seq INTEGER PRIMARY KEY,
      channel TEXT NOT NULL,
@@ -52,6 +52,9 @@ export const MIGRATIONS: readonly string[] = [
    CREATE TABLE nonces (nonce TEXT PRIMARY KEY, expires INTEGER NOT NULL);
    CREATE INDEX nonces_by_expiry ON nonces (expires);
    CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);`,
+  // 2: the torrent for clients that read no hybrid one; null in releases of earlier publishers
+  `ALTER TABLE releases ADD COLUMN torrent_v1 TEXT;
+   ALTER TABLE releases ADD COLUMN infohash_v1 TEXT;`,
 ];
 
 /** Number of the last migration that ran; 0 for an object that never stored anything. */

@@ -133,14 +133,19 @@ export class TitleStore {
     return row?.seq ?? 0;
   }
 
-  /** Takes over what a channel's role lists: new releases are added, those it dropped are marked. */
+  /**
+   * Takes over what a channel's role lists: new releases are added. Those it dropped are marked when they were current
+   * once, else forgotten: a number above all that the roles name would keep every publisher, who counts from the roles,
+   * from ever signing one that is high enough.
+   */
   putListed(channel: string, releases: readonly SignedRelease[]): void {
     this.#rows("UPDATE releases SET listed = 0 WHERE channel = ?", channel);
     for (const release of releases) {
       this.#rows(
         `INSERT INTO releases
-           (seq, channel, version, document, document_bytes, files, bytes, infohash, torrent, created)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+           (seq, channel, version, document, document_bytes, files, bytes, infohash, torrent, torrent_v1, infohash_v1,
+            created)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (seq) DO UPDATE SET listed = 1`,
         release.seq,
         channel,
@@ -151,9 +156,12 @@ export class TitleStore {
         release.bytes,
         release.infohash,
         release.torrent,
+        release.v1?.torrent ?? null,
+        release.v1?.infohash ?? null,
         release.created,
       );
     }
+    this.#rows("DELETE FROM releases WHERE channel = ? AND listed = 0 AND published IS NULL", channel);
   }
 
   /** @param infohashV2  64 hex digits */
@@ -237,6 +245,8 @@ type ReleaseColumns = {
   infohash: string;
   infohash_v2: string | null;
   torrent: string;
+  torrent_v1: string | null;
+  infohash_v1: string | null;
   created: string;
   published: number | null;
   listed: number;
@@ -254,6 +264,9 @@ function releaseOf(row: ReleaseColumns): ReleaseRow {
     infohash,
     infohashV2: row.infohash_v2 ?? undefined,
     torrent: row.torrent as ObjectId,
+    ...(row.torrent_v1 === null || row.infohash_v1 === null
+      ? {}
+      : { v1: { torrent: row.torrent_v1 as ObjectId, infohash: row.infohash_v1 } }),
     created,
     document: { sha256: row.document as ObjectId, bytes: row.document_bytes },
     published: row.published === null ? undefined : (row.published as UnixSeconds),

@@ -4,7 +4,7 @@ import { type ReleaseRow } from "./store.ts";
 
 /**
  * live: what its channel gives; published: was live before; signed: listed by its channel's role and never published;
- * withdrawn: listed no more.
+ * withdrawn: was live before, and is listed no more.
  */
 export type ReleaseStatus = "live" | "published" | "signed" | "withdrawn";
 

@@ -82,7 +82,7 @@ export class TitleObject extends DurableObject<Env> {
       const again = repository.holds(name, bytes);
       // the first root is what the admin token is for; sending it again is a retry
       const firstRoot = name === "root" && (again || repository.meta(name) === undefined);
-      if (sender !== "admin") this.#admit(sender);
+      if (sender !== "admin") this.#admit(sender, name);
       else if (!firstRoot) throw new Failure("request.unauthorized", { reason: "the admin token sets the first root" });
       if (!again) await repository.accept(name, bytes, now());
       await this.#sign();
@@ -99,7 +99,7 @@ export class TitleObject extends DurableObject<Env> {
   ): Promise<Answer<{ seq: number; live: LiveChannel }>> {
     return await this.#exclusively(async () => {
       const title = this.#title();
-      this.#admit(sender);
+      this.#admit(sender, order.channel);
       const live = await makeLive(title.name, order, this.#store, this.env.ORIGIN, now());
       // the tracker knows the release before any player can
       await this.#tellSwarm(title);
@@ -115,7 +115,7 @@ export class TitleObject extends DurableObject<Env> {
   ): Promise<Answer<{ seq: number; live: LiveChannel }>> {
     return await this.#exclusively(async () => {
       const title = this.#title();
-      this.#admit(sender);
+      this.#admit(sender, order.channel);
       const live = await listDelta(title.name, order, this.#store, this.env.ORIGIN);
       await this.#sign();
       return { seq: order.seq, live };
@@ -177,10 +177,13 @@ export class TitleObject extends DurableObject<Env> {
     return this.#known;
   }
 
-  /** The worker has checked the signature; here is the current word on whose key it is, and whether it is a replay. */
-  #admit({ keyid, nonce, created }: SignedRequestParameters): void {
-    if (!this.#title().repository.publisherKeys().has(keyid)) {
-      throw new Failure("request.unauthorized", { reason: "not a key of this title", keyid });
+  /**
+   * The worker has checked the signature; here is the current word on whose key it is, and whether it is a replay.
+   * @param role  what the request is about
+   */
+  #admit({ keyid, nonce, created }: SignedRequestParameters, role: string): void {
+    if (!this.#title().repository.mayAct(keyid, role)) {
+      throw new Failure("request.unauthorized", { reason: "not a key of this role or of one above it", role, keyid });
     }
     if (!this.#store.useNonce(nonce, nonceExpiry(created), now())) {
       throw new Failure("request.unauthorized", { reason: "replayed: this nonce was used before" });
@@ -191,7 +194,9 @@ export class TitleObject extends DurableObject<Env> {
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
     const infohashes = this.#store
       .releases()
-      .flatMap(({ seq, infohash: v1, infohashV2: v2 }) => (v2 === undefined ? [] : [{ seq, v1, v2 }]));
+      .flatMap(({ seq, infohash: v1, infohashV2: v2, v1: alone }) =>
+        v2 === undefined ? [] : [{ seq, v1, v2, ...(alone === undefined ? {} : { v1Alone: alone.infohash }) }],
+      );
     await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
   }
 
