@@ -332,6 +332,8 @@ export const DELTA_GAIN_BYTES_MIN = 16;
 /** The further a jump, the more bytes it takes to say: from this distance on, a match must gain more. */
 export const DELTA_JUMP_FAR_BYTES = 64;
 export const DELTA_JUMP_FAR_GAIN_BYTES = 16;
+/** Bytes without a match after which a scan takes larger steps. */
+export const DELTA_MISSES_MAX = 8 * 1024;
 /** New bytes that one thread scans; no step crosses from one segment to the next. */
 export const DELTA_SEGMENT_BYTES = 8 * 1024 * 1024;
 /**

@@ -55,10 +55,11 @@ export async function publishDeltas(
   world: OldBuildWorld,
 ): Promise<MadeDelta[]> {
   const { channel, seq, count } = options;
+  if (count === 0) return [];
   await title.refresh();
   const releases = title.releases(channel);
   const target = releases.find((release) => release.seq === seq);
-  if (target === undefined || count === 0) return [];
+  if (target === undefined) return [];
   const listed = new Set(title.live(channel)?.deltas.map(({ from }) => from));
   const starts = releases
     .filter((release) => release.seq < seq)

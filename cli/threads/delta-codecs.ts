@@ -8,14 +8,20 @@ import type { Codec, StreamName } from "../../manifests/delta/format.ts";
  * times as long on the others for 3 to 6 %.
  */
 const BROTLI_STREAMS: ReadonlySet<StreamName> = new Set(["copies", "literals", "jumps", "bytes"]);
+/** At half a megabyte a second, more than this would take longer than all the rest: that much is new content, not change. */
+const BROTLI_BYTES_MAX = 6 * 1024 * 1024;
 const ZSTD_LEVEL = 19;
 /** 2^24: no stream is much longer, and a reader needs no more memory than for the stream itself. */
 const WINDOW_LOG = 24;
+/** A quick look first: what level 1 makes less than 2 % of is compressed already, and slow levels find no more there. */
+const LOOK_LEVEL = 1;
+const LOOK_SAVING_SHARE_MIN = 0.02;
 
 export function compress(plain: Uint8Array, name: StreamName): StoredStream {
-  if (!BROTLI_STREAMS.has(name)) {
-    const params = { [constants.ZSTD_c_compressionLevel]: ZSTD_LEVEL, [constants.ZSTD_c_windowLog]: WINDOW_LOG };
-    return { codec: "zstd", bytes: zstdCompressSync(plain, { params }) };
+  const look = zstd(plain, LOOK_LEVEL);
+  if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
+  if (!BROTLI_STREAMS.has(name) || plain.length > BROTLI_BYTES_MAX) {
+    return { codec: "zstd", bytes: zstd(plain, ZSTD_LEVEL) };
   }
   const params = {
     [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
@@ -23,6 +29,11 @@ export function compress(plain: Uint8Array, name: StreamName): StoredStream {
     [constants.BROTLI_PARAM_SIZE_HINT]: plain.length,
   };
   return { codec: "brotli", bytes: brotliCompressSync(plain, { params }) };
+}
+
+function zstd(plain: Uint8Array, level: number): Uint8Array {
+  const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_windowLog]: WINDOW_LOG };
+  return zstdCompressSync(plain, { params });
 }
 
 /** A compressed stream -> its `bytes` plain bytes; undefined when it is anything else, or longer. */

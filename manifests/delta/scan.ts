@@ -7,6 +7,7 @@ import {
   DELTA_GAIN_BYTES_MIN,
   DELTA_JUMP_FAR_BYTES,
   DELTA_JUMP_FAR_GAIN_BYTES,
+  DELTA_MISSES_MAX,
   DELTA_WINDOW_BYTES,
 } from "../limits.ts";
 import { type Match, RollingHash, type SourceIndex, commonBytes } from "./source-index.ts";
@@ -71,11 +72,20 @@ function nextMatch(
       const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
       if (found.bytes > gain + agreeing(source, aligned, at, found.bytes)) return at;
     }
-    at++;
+    at += strideAfter(at - start);
   }
   found.at = 0;
   found.bytes = 0;
   return end;
+}
+
+/**
+ * Where nothing was found for long, there is new content, and every lookup misses the cache: look less often. Odd strides,
+ * because the index has every eighth window: within as many windows as the stride is long, both meet.
+ */
+function strideAfter(missed: number): number {
+  if (missed < DELTA_MISSES_MAX) return 1;
+  return missed < 8 * DELTA_MISSES_MAX ? 3 : 7;
 }
 
 /** How many of `bytes` bytes agree, byte for byte, along an alignment. None with themselves: the first segment of all. */
