@@ -328,10 +328,10 @@ export const DELTA_CANDIDATES_MAX = 16;
  * Bytes by which a match must beat going on along the one before. bsdiff has 8; with more, there are fewer steps, and what
  * they would have covered compresses well as literals (measured on the pairs of bench/delta).
  */
-export const DELTA_GAIN_BYTES_MIN = 16;
+export const DELTA_GAIN_BYTES_MIN = 24;
 /** The further a jump, the more bytes it takes to say: from this distance on, a match must gain more. */
 export const DELTA_JUMP_FAR_BYTES = 64;
-export const DELTA_JUMP_FAR_GAIN_BYTES = 16;
+export const DELTA_JUMP_FAR_GAIN_BYTES = 24;
 /** Bytes without a match after which a scan takes larger steps. */
 export const DELTA_MISSES_MAX = 8 * 1024;
 /** New bytes that one thread scans; no step crosses from one segment to the next. */

@@ -99,7 +99,10 @@ function describe(
   if (outcome === "dry-run") {
     return (
       `${build}. Would become release ${seq} on ${channel} and send ${formatBytes(bytes.uploaded)}: ` +
-      `${added.chunks} new chunks in ${added.packs} packs. Nothing was sent.`
+      `${added.chunks} new chunks in ${added.packs} packs. Nothing was sent.` +
+      deltas
+        .map(({ from, bytes: size }) => `\nPlayers on ${from} would update with a delta of ${formatBytes(size)}.`)
+        .join("")
     );
   }
   const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;

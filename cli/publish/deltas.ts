@@ -14,6 +14,7 @@ import {
 } from "../../manifests/delta/release-delta.ts";
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
+import type { Tree } from "../../manifests/tree.ts";
 import type { SignedRelease } from "../../manifests/trust/roles.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -41,17 +42,18 @@ export interface MadeDelta {
   readonly from: string;
   /** What a player fetches. */
   readonly bytes: number;
-  readonly sent: number;
+}
+
+/** What a publish has at hand. */
+export interface DeltaDesk {
+  readonly title: TrustedTitle;
+  readonly cache: ObjectCache;
 }
 
 /** Throws: build.changed when the folder is not what was published any more; what a patch or an upload throws. */
 export async function publishDeltas(
   options: DeltaOptions,
-  {
-    title,
-    cache,
-    announcer,
-  }: { readonly title: TrustedTitle; readonly cache: ObjectCache; readonly announcer: Announcer },
+  { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
   world: OldBuildWorld,
 ): Promise<MadeDelta[]> {
   const { channel, seq, count } = options;
@@ -83,42 +85,81 @@ export async function publishDeltas(
 
 /** Undefined when there is nothing to make: the new release has no content that the old one does not have. */
 async function publishDelta(
-  { folder, titleFile, channel, seq }: DeltaOptions,
+  options: DeltaOptions,
   start: SignedRelease,
   to: ReleaseTree,
-  {
-    title,
-    cache,
-    announcer,
-  }: { readonly title: TrustedTitle; readonly cache: ObjectCache; readonly announcer: Announcer },
+  { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
   world: OldBuildWorld,
 ): Promise<MadeDelta | undefined> {
   const from = await readReleaseTree(title, cache, start);
-  const { old, fresh } = spacesOf(from.tree, to.tree);
-  if (fresh.bytes === 0) return undefined;
-  const install = await oldBuild(titleFile, channel, start.version, world);
   const upload = new Upload(originOf(announcer), () => {});
+  const keep = async (object: Uint8Array): Promise<ObjectId> => {
+    await upload.ready();
+    return upload.send(object);
+  };
+  const groups = await makeDelta({ from, to: to.tree }, options, keep, world);
+  if (groups.length === 0) return undefined;
+  const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, groups });
+  upload.send(index);
+  await upload.done();
+  const { channel, seq } = options;
+  const bytes = index.length + storedBytes(groups);
+  await list(announcer, { channel, seq, from: start.seq, index: objectIdOf(index, sha256), bytes });
+  return { from: start.version, bytes };
+}
+
+/** What the deltas of a build that is not published would take: they are made, and thrown away. */
+export async function measureDeltas(
+  options: Omit<DeltaOptions, "seq">,
+  to: Tree,
+  { title, cache }: DeltaDesk,
+  world: OldBuildWorld,
+): Promise<MadeDelta[]> {
+  const measured: MadeDelta[] = [];
+  const { channel, count } = options;
+  if (count === 0) return measured;
+  for (const start of title.releases(channel).slice(-count).toReversed()) {
+    const from = await readReleaseTree(title, cache, start);
+    const name = (object: Uint8Array): Promise<ObjectId> => Promise.resolve(objectIdOf(object, sha256));
+    const groups = await makeDelta({ from, to }, options, name, world);
+    if (groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(groups) });
+  }
+  return measured;
+}
+
+/**
+ * The groups of a delta, each applied and compared. None when the new release has no content of its own.
+ * @param keep  takes an object of the delta and names it
+ */
+async function makeDelta(
+  { from, to }: { readonly from: ReleaseTree; readonly to: Tree },
+  { folder, titleFile, channel }: Pick<DeltaOptions, "folder" | "titleFile" | "channel">,
+  keep: (object: Uint8Array) => Promise<ObjectId>,
+  world: OldBuildWorld,
+): Promise<DeltaGroup[]> {
+  const { old, fresh } = spacesOf(from.tree, to);
+  if (fresh.bytes === 0) return [];
+  const { version } = from.release;
+  const install = await oldBuild(titleFile, channel, version, world);
   let scanned = 0;
   const onScanned = (bytes: number): void => {
     scanned += bytes;
-    world.output.progress({ phase: `delta from ${start.version}`, done: scanned, total: fresh.bytes });
+    world.output.progress({ phase: `delta from ${version}`, done: scanned, total: fresh.bytes });
   };
   const groups: DeltaGroup[] = [];
-  for (const { layout, source, oldBytes } of sources(old, fresh, {
-    pieceLength: to.release.torrent.pieceLength,
-    oldFile: (path) => install.file(path),
-    newFile: (path) => join(folder, path),
-  })) {
-    const objects = await makeGroupDelta({ source, oldBytes }, { signal: world.signal, onScanned });
-    groups.push({ ...layout, objects: objects.map((object) => ({ id: upload.send(object), bytes: object.length })) });
-    await upload.ready();
+  const files = { oldFile: (path: SafePath) => install.file(path), newFile: (path: SafePath) => join(folder, path) };
+  for (const { layout, source, oldBytes } of sources(old, fresh, files)) {
+    const objects: { id: ObjectId; bytes: number }[] = [];
+    for (const object of await makeGroupDelta({ source, oldBytes }, { signal: world.signal, onScanned })) {
+      objects.push({ id: await keep(object), bytes: object.length });
+    }
+    groups.push({ ...layout, objects });
   }
-  const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, groups });
-  const bytes = groups.flatMap(({ objects }) => objects).reduce((sum, object) => sum + object.bytes, index.length);
-  upload.send(index);
-  await upload.done();
-  await list(announcer, { channel, seq, from: start.seq, index: objectIdOf(index, sha256), bytes });
-  return { from: start.version, bytes, sent: upload.bytes.sent };
+  return groups;
+}
+
+function storedBytes(groups: readonly DeltaGroup[]): number {
+  return groups.flatMap(({ objects }) => objects).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** The bytes of each group, old ones first, in shared memory. The new ones are proven as they are read. */
@@ -126,12 +167,11 @@ function* sources(
   old: Space,
   fresh: Space,
   files: {
-    readonly pieceLength: number;
     readonly oldFile: (path: SafePath) => string;
     readonly newFile: (path: SafePath) => string;
   },
 ) {
-  const prover = new SpaceProver(fresh, files.pieceLength);
+  const prover = new SpaceProver(fresh);
   let start = 0;
   for (const layout of layOutGroups(old, fresh)) {
     const oldBytes = layout.old.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -11,7 +11,8 @@ import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
-import { type MadeDelta, publishDeltas } from "./deltas.ts";
+import { type MadeDelta, measureDeltas, publishDeltas } from "./deltas.ts";
+import { type OldBuildWorld } from "./old-build.ts";
 import { type Desk, openDesk, spoolFolder } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
@@ -167,18 +168,13 @@ async function followWithDeltas(
   { folder, titleFile, channel, deltas }: PublishOptions,
   world: PublishWorld,
 ): Promise<MadeDelta[]> {
-  const { cacheDir, now, clock, onProgress, onLog, signal } = world;
-  return await publishDeltas(
-    { folder, titleFile, channel, seq, count: deltas },
-    { title, cache, announcer },
-    {
-      cacheDir,
-      now,
-      clock,
-      output: { log: onLog, progress: onProgress },
-      signal: signal ?? new AbortController().signal,
-    },
-  );
+  const options = { folder, titleFile, channel, seq, count: deltas };
+  return await publishDeltas(options, { title, cache, announcer }, deltaWorld(world));
+}
+
+function deltaWorld({ cacheDir, now, clock, onProgress, onLog, signal }: PublishWorld): OldBuildWorld {
+  const output = { log: onLog, progress: onProgress };
+  return { cacheDir, now, clock, output, signal: signal ?? new AbortController().signal };
 }
 
 /** What a publish would send, without sending it. Throws: release.version-taken. */
@@ -190,7 +186,12 @@ async function rehearse(
 ): Promise<PublishResult> {
   const { read, sink } = await readAndCount(reading, desk, options, world);
   if (desk.earlier === undefined) {
-    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts);
+    const { folder, titleFile, channel, deltas: count } = options;
+    const tree = {
+      files: read.map(({ file: { path, exec }, hashes: { size, root } }) => ({ path, exec, size, root, recipe: null })),
+    };
+    const deltas = await measureDeltas({ folder, titleFile, channel, count }, tree, desk, deltaWorld(world));
+    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, deltas);
   }
   if (!hasSameContent(read, desk.earlier.tree)) throw versionTaken(options, desk);
   return resultOf("unchanged", desk.earlier.release.seq, read, 0, sink.counts);

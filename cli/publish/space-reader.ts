@@ -3,6 +3,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { contentsIn, type Space } from "../../manifests/delta/release-delta.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { PIECE_BYTES_MAX } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -43,10 +44,10 @@ export class SpaceProver {
   readonly #hasher: FileHasher;
   #at = 0;
 
-  /** @param pieceLength  any: the root does not depend on it */
-  constructor(space: Space, pieceLength: number) {
+  constructor(space: Space) {
     this.#space = space;
-    this.#hasher = new FileHasher(sha256, pieceLength);
+    // a root does not depend on the length of pieces
+    this.#hasher = new FileHasher(sha256, PIECE_BYTES_MAX);
   }
 
   /** The next bytes of the space. */
