@@ -81,6 +81,8 @@ function decode(frame: Uint8Array, to: Uint8Array, at: number, size: number): bo
  * @param room  used when the content fits; what it holds is then overwritten by the next call
  */
 export function inflate(frame: Uint8Array, sizeMax: number, room: Uint8Array): Uint8Array | undefined {
+  // zlib takes nothing at all for a frame of nothing
+  if (frame.length === 0) return undefined;
   const bytes = decodeUpTo(frame, room.subarray(0, Math.min(room.length, sizeMax + SLACK_BYTES)));
   if (bytes !== undefined && bytes <= sizeMax) return room.subarray(0, bytes);
   try {

@@ -40,6 +40,11 @@ test("a frame of another size is refused", () => {
   );
 });
 
+test("nothing is no frame", () => {
+  expect(inflateInto(new Uint8Array(0), Buffer.alloc(1000), 0, 500)).toBe(false);
+  expect(inflate(new Uint8Array(0), 500, Buffer.alloc(1000))).toBeUndefined();
+});
+
 test("noise is no frame", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (noise) => {
