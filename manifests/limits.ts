@@ -346,10 +346,16 @@ export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * D
 export const DELTA_OPEN_FILES = 64;
 /** A delta object is written to the disk in slices of this. */
 export const DELTA_SLICE_BYTES = 1 * MIB;
-/** A delta is worth it when it is at most this share of what the chunks would take: it cannot come from peers. */
+/** A delta is worth it when it is at most this share of what the chunks would take: those have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
 /** Bytes a decoder collects before it gives them on. */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
+/** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */
+export const DELTA_PIECE_BYTES = 128 * 1024;
+/** Peers that give nothing of a delta for this long are given up, milliseconds: it is small, and there is another way. */
+export const DELTA_PEERS_STALL_MS = 5000;
+/** Days that an install keeps a delta to give it to others: most players update in the first week. */
+export const DELTA_KEEP_DAYS = 7;
 /**
  * Bytes of a group, old and new: a publisher holds both, an index of twice their size, and what is being compressed, in
  * 1 GiB together.

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
 import {
   contentsIn,
@@ -17,9 +18,10 @@ import {
   type SpaceContent,
 } from "../../manifests/delta/release-delta.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTA_INDEX_BYTES_MAX, DELTA_SLICE_BYTES } from "../../manifests/limits.ts";
+import { DELTA_INDEX_BYTES_MAX, DELTA_SLICE_BYTES, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Have } from "../../manifests/plan.ts";
+import type { TorrentLayout } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { Output } from "../output.ts";
@@ -29,6 +31,7 @@ import type { FileRun, StagedRun } from "../threads/jobs/apply-delta.ts";
 import { runJob } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
+import { deltaFolder, dropDeltas, keepDelta, readDeltaTorrent } from "./kept-deltas.ts";
 import type { Staging } from "./staging.ts";
 
 /** A delta that leads from what is installed to what is wanted. */
@@ -58,7 +61,12 @@ export function deltaOffer(
 export interface ByDelta {
   readonly install: Install;
   readonly staging: Staging;
-  readonly origin: Origin;
+  /** Undefined when it is forbidden. */
+  readonly origin: Origin | undefined;
+  /** Fetches the files of a torrent into a folder, as far as peers give them. Undefined when it is forbidden. */
+  readonly fromPeers:
+    | ((layout: TorrentLayout, folder: string, onBytes: (bytes: number) => void) => Promise<void>)
+    | undefined;
   readonly want: Tree;
   /** Reads an object as a whole, proven by its name. */
   readonly readObject: (id: ObjectId, bytesMax: number) => Promise<Uint8Array>;
@@ -69,15 +77,25 @@ export interface ByDelta {
 
 /** False when the delta was of no use. Throws: install.no-space, source.interrupted. */
 export async function stageByDelta(offer: DeltaOffer, world: ByDelta): Promise<boolean> {
+  const { install, output, fromPeers } = world;
+  const { object } = offer.delta.torrent;
   try {
-    await applyGroups(offer, await readIndex(offer, world), world);
+    await dropDeltas(install, object);
+    await mkdir(deltaFolder(install, object), { recursive: true });
+    const index = await readIndex(offer, world);
+    const metainfo = fromPeers === undefined ? undefined : await world.readObject(object, TORRENT_BYTES_MAX);
+    if (metainfo !== undefined) {
+      await fromPeers?.(readDeltaTorrent(metainfo), deltaFolder(install, object), world.onProgress);
+    }
+    await applyGroups(offer, index, world);
+    if (metainfo !== undefined) await keepDelta(install, object, metainfo);
+    else await dropDeltas(install);
     return true;
   } catch (error) {
     if (!(error instanceof Failure) || error.family === "no-space" || error.code === "source.interrupted") throw error;
-    world.output.log(`going on without the delta from ${offer.from}: ${error.message}`);
+    output.log(`going on without the delta from ${offer.from}: ${error.message}`);
+    await dropDeltas(install);
     return false;
-  } finally {
-    await rm(world.install.own("deltas"), { recursive: true, force: true });
   }
 }
 
@@ -91,15 +109,15 @@ async function readIndex({ delta, old, fresh, trees }: DeltaOffer, { readObject 
 
 /** The next group is fetched while this one is applied. */
 async function applyGroups(offer: DeltaOffer, { groups }: ReleaseDelta, world: ByDelta): Promise<void> {
-  await mkdir(world.install.own("deltas"), { recursive: true });
   const exec = new Set(world.want.files.filter((file) => file.exec).map(({ root }) => root));
   let applying: Promise<void> = Promise.resolve();
   let start = 0;
   try {
     for (const group of groups) {
       const parts: FileRun[] = [];
-      for (const { id, bytes } of group.objects)
-        parts.push({ path: await fetchObject(id, bytes, world), offset: 0, bytes });
+      for (const object of group.objects) {
+        parts.push({ path: await fetchObject(offer, object, world), offset: 0, bytes: object.bytes });
+      }
       const from = start;
       start += group.bytes;
       await applying;
@@ -149,12 +167,27 @@ function runOf({ offset, size }: SpaceContent, start: number, bytes: number, pat
   return { path, offset: from, bytes: to - from };
 }
 
-/** An object in a file of its own; what an earlier try left of it is continued. Throws: object.mismatch, as Origin.read. */
-async function fetchObject(id: ObjectId, bytes: number, world: ByDelta): Promise<string> {
-  const { install, origin, signal, onProgress } = world;
-  const path = install.own("deltas", id);
-  const before = (await stat(path).catch(() => undefined))?.size ?? 0;
-  const offset = before <= bytes ? before : 0;
+/**
+ * An object of the delta, in a file of its own: as peers or an earlier run left it, or from the origin. What is there of
+ * it is continued, and when that comes to nothing fetched again.
+ * Throws: object.mismatch, sources.exhausted, as Origin.read.
+ */
+async function fetchObject({ delta }: DeltaOffer, { id, bytes }: DeltaObject, world: ByDelta): Promise<string> {
+  const path = join(deltaFolder(world.install, delta.torrent.object), id);
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const before = attempt === 0 ? ((await stat(path).catch(() => undefined))?.size ?? 0) : 0;
+    if (before < bytes || attempt > 0) await fetchFrom(before, path, { id, bytes }, world);
+    if ((await hashOf(path)) === id) return path;
+  }
+  await rm(path, { force: true });
+  throw new Failure("object.mismatch", { expected: id });
+}
+
+type DeltaObject = DeltaGroup["objects"][number];
+
+async function fetchFrom(offset: number, path: string, { id, bytes }: DeltaObject, world: ByDelta): Promise<void> {
+  const { origin, signal, onProgress } = world;
+  if (origin === undefined) throw new Failure("sources.exhausted", { object: id });
   const file = await open(path, offset === 0 ? "w" : "a");
   try {
     const slices = slicesOf(bytes - offset);
@@ -165,12 +198,12 @@ async function fetchObject(id: ObjectId, bytes: number, world: ByDelta): Promise
   } finally {
     await file.close();
   }
+}
+
+async function hashOf(path: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  const found = hash.digest("hex");
-  if (found === id) return path;
-  await rm(path, { force: true });
-  throw new Failure("object.mismatch", { found, expected: id });
+  return hash.digest("hex");
 }
 
 function slicesOf(bytes: number): number[] {

@@ -5,16 +5,18 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import {
+  DELTA_PEERS_STALL_MS,
   PEERS_COUNT_GRACE_MS,
   PEERS_FAST_ENOUGH_BPS,
   PEERS_TORRENT_GRACE_MS,
   SWARM_START_BYTES_MIN,
   TORRENT_BYTES_MAX,
 } from "../../manifests/limits.ts";
-import { readTorrent } from "../../manifests/torrent.ts";
+import { pieceOf, readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { VerifiedRelease } from "../../manifests/trust/verify.ts";
-import type { Membership, Swarm } from "../peers/board.ts";
+import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
+import { FolderBoard } from "../peers/folder-board.ts";
 import { countPlayers } from "../sources/crowd.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
@@ -48,6 +50,8 @@ export class Peers {
   #torrent: Uint8Array | undefined;
   #swarm: Promise<Swarm> | undefined;
   #membership: Membership | undefined;
+  /** Torrents other than the release's. */
+  readonly #beside: { board: FolderBoard; membership: Membership | undefined }[] = [];
   #terms: JoinTerms | undefined;
   #settled = false;
   /** Nobody was there, and we did not join. */
@@ -120,7 +124,8 @@ export class Peers {
 
   /** Content bytes that peers sent. */
   get downloaded(): number {
-    return this.#membership?.downloaded() ?? 0;
+    const beside = this.#beside.reduce((sum, { membership }) => sum + (membership?.downloaded() ?? 0), 0);
+    return beside + (this.#membership?.downloaded() ?? 0);
   }
 
   async close(): Promise<void> {
@@ -130,6 +135,7 @@ export class Peers {
     await this.#joining;
     const board = await this.#board?.catch(() => undefined);
     await board?.close();
+    await Promise.all(this.#beside.map((one) => one.board.close()));
   }
 
   /** How many others the tracker knows of. */
@@ -147,23 +153,53 @@ export class Peers {
   }
 
   async #join(tree: Promise<Tree>): Promise<void> {
-    const { title, fetch, log, createSwarm, uploadLimit, downloadLimit } = this.#options;
+    const { log, createSwarm } = this.#options;
     this.#signal.throwIfAborted();
     this.#board = this.#openBoard(tree);
-    this.#swarm = createSwarm(log);
+    this.#swarm ??= createSwarm(log);
     // both take time and need nothing of each other
     const [swarm, board] = await Promise.all([this.#swarm, this.#board]);
-    this.#terms = await joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal });
+    this.#membership = await swarm.join(board, await this.#askTerms(swarm));
+  }
+
+  async #askTerms(swarm: Swarm): Promise<SwarmTerms> {
+    const { title, fetch, uploadLimit, downloadLimit } = this.#options;
+    this.#terms ??= await joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal });
     this.#signal.throwIfAborted();
     if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
     const { announce, upload, iceServers } = this.#terms;
-    this.#membership = await swarm.join(board, {
+    return {
       announce,
       iceServers,
       uploadLimit: leastOf(uploadLimit, upload.limit),
       downloadLimit,
       allowUpload: upload.allowed && uploadLimit !== 0,
-    });
+    };
+  }
+
+  /**
+   * Fetches a torrent beside the release, as far as anybody gives it, and shares it until `close`. Gives up when nothing
+   * comes for a while: there is another way for what is missing.
+   */
+  async fetchBeside(layout: TorrentLayout, folder: string, onBytes: (bytes: number) => void): Promise<void> {
+    const { title, fetch, evenIfAlone, createSwarm, log } = this.#options;
+    const players = await countPlayers(title.edge, title.title, layout.infohash, { fetch, signal: this.#signal });
+    if (players === 0 && !evenIfAlone) return;
+    try {
+      this.#swarm ??= createSwarm(log);
+      const swarm = await this.#swarm;
+      const board = await FolderBoard.open(layout, folder);
+      this.#beside.push({ board, membership: undefined });
+      const membership = await swarm.join(board, await this.#askTerms(swarm));
+      this.#beside[this.#beside.length - 1] = { board, membership };
+      board.onChange(({ piece, now }) => {
+        if (now === "verified") onBytes(pieceOf(layout, piece).bytes);
+      });
+      await untilStalled(board, membership, this.#signal);
+    } catch (error) {
+      if (this.#signal.aborted) throw new Failure("source.interrupted", {}, { cause: error });
+      log(`the delta does not come from peers: ${(error as Error).message}`);
+    }
   }
 
   async #openBoard(tree: Promise<Tree>): Promise<ReleaseBoard> {
@@ -172,6 +208,19 @@ export class Peers {
     const board = new ReleaseBoard(readTorrent(this.#torrent, sha256, sha1));
     board.checkAgainst(await unlessAborted(this.#signal, tree), release.torrent.pieceLength);
     return board;
+  }
+}
+
+/** Resolves when the board is complete, or when peers have given nothing for DELTA_PEERS_STALL_MS. */
+async function untilStalled(board: FolderBoard, membership: Membership, signal: AbortSignal): Promise<void> {
+  for (let before = -1; !board.isComplete && membership.downloaded() > before && !signal.aborted;) {
+    before = membership.downloaded();
+    let stop = (): void => {};
+    const complete = new Promise<void>((resolve) => {
+      stop = board.onChange(() => board.isComplete && resolve());
+    });
+    await within(DELTA_PEERS_STALL_MS, complete);
+    stop();
   }
 }
 

@@ -5,11 +5,13 @@ import { Failure } from "../../manifests/failures.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
+import { FolderBoard } from "../peers/folder-board.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
 import { titleOfInstall } from "../trust/title.ts";
 import { Install } from "./install.ts";
+import { keptDeltas } from "./kept-deltas.ts";
 import { InstalledBoard } from "./installed-board.ts";
 import { Objects } from "./objects.ts";
 import { leastOf } from "./peers.ts";
@@ -55,14 +57,21 @@ export async function seed(
 ): Promise<{ readonly uploaded: number }> {
   const { signal, output, rejoinAfterMs = REJOIN_AFTER_MS, retryMs = RETRY_MS } = world;
   const installs = await Promise.all(folders.map((folder) => openInstall(folder, world)));
-  const shared: Shared[] = installs.map((install) => ({ install, membership: undefined }));
+  const shared: Shared[] = installs.map((install) => ({ install, memberships: [] }));
   const swarm = await world.createSwarm((text) => output.log(text));
   let uploaded = 0;
   const leave = async (one: Shared): Promise<void> => {
-    const { membership } = one;
-    one.membership = undefined;
-    uploaded += membership?.uploaded() ?? 0;
-    await membership?.leave();
+    const memberships = one.memberships.splice(0);
+    uploaded += memberships.reduce((sum, membership) => sum + membership.uploaded(), 0);
+    await Promise.all(memberships.map((membership) => membership.leave()));
+  };
+  /** The release, and the deltas that were kept from the last update. */
+  const enter = async (one: Shared, joining: JoinTerms): Promise<void> => {
+    const { board, deltas } = one.install;
+    const terms = swarmTerms(one.install, joining, uploadLimit);
+    one.memberships.push(await swarm.join(board, terms));
+    const { v1: _, ...plain } = terms;
+    for (const delta of deltas) one.memberships.push(await swarm.join(delta, plain));
   };
   /** What is installed now, under new terms. The old membership stays until both are there. */
   const renew = async (one: Shared): Promise<void> => {
@@ -70,21 +79,18 @@ export async function seed(
     try {
       const terms = await askTerms(next, swarm, world);
       await leave(one);
-      const old = one.install.board;
+      const old = one.install;
       one.install = next;
-      await old.close();
-      one.membership = await swarm.join(next.board, swarmTerms(next, terms, uploadLimit));
+      await closeBoards(old);
+      await enter(one, terms);
     } catch (error) {
-      if (one.install !== next) await next.board.close();
+      if (one.install !== next) await closeBoards(next);
       throw error;
     }
   };
   try {
     for (const one of shared) {
-      one.membership = await swarm.join(
-        one.install.board,
-        swarmTerms(one.install, await askTerms(one.install, swarm, world), uploadLimit),
-      );
+      await enter(one, await askTerms(one.install, swarm, world));
     }
     onReady(shared.map(({ install }) => install.share));
     let wait = rejoinAfterMs;
@@ -109,15 +115,19 @@ export async function seed(
     await Promise.all(shared.map(leave));
   } finally {
     await swarm.close();
-    await Promise.all(shared.map(({ install }) => install.board.close()));
+    await Promise.all(shared.map(({ install }) => closeBoards(install)));
   }
   return { uploaded };
 }
 
 interface Shared {
   install: OpenInstall;
-  /** Undefined when it could not be joined again. */
-  membership: Membership | undefined;
+  /** None when it could not be joined again. */
+  readonly memberships: Membership[];
+}
+
+async function closeBoards({ board, deltas }: OpenInstall): Promise<void> {
+  await Promise.all([board, ...deltas].map((one) => one.close()));
 }
 
 /** The edge is away, or the install is just being patched. */
@@ -143,6 +153,8 @@ class WatchedBoard extends InstalledBoard {
 interface OpenInstall {
   readonly share: Share;
   readonly board: WatchedBoard;
+  /** Deltas that it was made with. */
+  readonly deltas: readonly FolderBoard[];
   /** Of the release's v1 torrent: clients that read no hybrid one are given to as well. */
   readonly infohashV1: string | undefined;
   readonly edges: readonly string[];
@@ -159,9 +171,11 @@ async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstal
       `${folder}: ${board.touched} files are not as they were installed and are not shared; try verify.`,
     );
   }
+  const kept = await keptDeltas(install, Date.now());
   return {
     share: { folder: install.folder, title, version: state.release.version, infohash: layout.infohash },
     board,
+    deltas: await Promise.all(kept.map((delta) => FolderBoard.open(delta.layout, delta.folder))),
     infohashV1: state.release.infohashV1,
     edges,
   };

@@ -48,7 +48,7 @@ import { Staging } from "./staging.ts";
 import { readState, saveState, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
 
-/** Where content may come from. A delta comes from the origin. */
+/** Where content may come from. A delta comes from peers and the origin, as they are allowed. */
 export const SOURCES = ["local", "delta", "peers", "origin"] as const;
 export type Source = (typeof SOURCES)[number];
 
@@ -313,8 +313,8 @@ class Session {
     const { release, channel } = this.#target;
     const { sources } = this.#request;
     const from = this.#installed?.release;
-    if (from === undefined || this.#origin === undefined || !sources.has("delta") || !sources.has("local"))
-      return undefined;
+    if (from === undefined || !sources.has("delta") || !sources.has("local")) return undefined;
+    if (this.#origin === undefined && !sources.has("peers")) return undefined;
     const live = this.#title.live(channel);
     const delta = live?.seq === release.seq ? live.deltas.find((one) => one.from === from.seq) : undefined;
     if (delta === undefined) return undefined;
@@ -325,13 +325,14 @@ class Session {
   }
 
   async #stageByDelta(offer: DeltaOffer, want: Tree, staging: Staging): Promise<boolean> {
-    const origin = this.#origin;
-    if (origin === undefined) return false;
     let fetched = 0;
     const isStaged = await stageByDelta(offer, {
       install: this.#install,
       staging,
-      origin,
+      origin: this.#origin,
+      fromPeers: this.#request.sources.has("peers")
+        ? (layout, folder, onBytes) => this.#peers.fetchBeside(layout, folder, onBytes)
+        : undefined,
       want,
       readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
       signal: this.#world.signal,

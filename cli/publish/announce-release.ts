@@ -109,19 +109,23 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
 }
 
 function torrentOf({ title, version, files, pieceLength, edges }: NewRelease, seq: number): Torrent {
-  const announce = edges.map((edge) => `${edge}/t/${title}/announce`);
   return makeTorrent(
     {
       name: torrentName(title, version),
       pieceLength,
       files,
-      // the same URL speaks HTTP and, upgraded, the WebTorrent protocol
-      announce: [...announce, ...announce.map((url) => url.replace(/^http/, "ws"))],
+      announce: announceUrls(edges, title),
       webSeeds: edges.map((edge) => `${edge}/t/${title}/seed/${seq}/`),
     },
     sha256,
     sha1,
   );
+}
+
+/** The same URL speaks HTTP and, upgraded, the WebTorrent protocol. */
+export function announceUrls(edges: readonly string[], title: string): string[] {
+  const announce = edges.map((edge) => `${edge}/t/${title}/announce`);
+  return [...announce, ...announce.map((url) => url.replace(/^http/, "ws"))];
 }
 
 async function post({ edge, send, signal }: Announcer, path: string, body: Uint8Array): Promise<void> {

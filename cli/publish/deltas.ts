@@ -13,12 +13,17 @@ import {
   writeReleaseDelta,
 } from "../../manifests/delta/release-delta.ts";
 import { Failure } from "../../manifests/failures.ts";
-import type { SafePath } from "../../manifests/paths.ts";
+import { DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
+import { FileHasher } from "../../manifests/merkle.ts";
+import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import { makeTorrent, type TorrentFile } from "../../manifests/torrent.ts";
+import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { SignedRelease } from "../../manifests/trust/roles.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
-import { sha256 } from "../threads/digests.ts";
+import { sha1, sha256 } from "../threads/digests.ts";
 import type { TrustedTitle } from "../trust/client.ts";
+import { announceUrls } from "./announce-release.ts";
 import type { Announcer } from "./announcer.ts";
 import type { ObjectCache } from "./cache.ts";
 import { makeGroupDelta } from "./group-delta.ts";
@@ -93,18 +98,35 @@ async function publishDelta(
 ): Promise<MadeDelta | undefined> {
   const from = await readReleaseTree(title, cache, start);
   const upload = new Upload(originOf(announcer), () => {});
+  // two groups may share an object
+  const files = new Map<ObjectId, TorrentFile>();
   const keep = async (object: Uint8Array): Promise<ObjectId> => {
     await upload.ready();
-    return upload.send(object);
+    const id = upload.send(object);
+    const hasher = new FileHasher(sha256, DELTA_PIECE_BYTES, sha1);
+    hasher.update(object);
+    files.set(id, { path: parseSafePath(id), exec: false, ...hasher.finish() });
+    return id;
   };
   const groups = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
   const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, groups });
-  upload.send(index);
-  await upload.done();
-  const { channel, seq } = options;
+  const { metainfo, infohash, infohashV2 } = makeTorrent(
+    {
+      name: `${title.title}-${to.release.version}-from-${start.version}`,
+      pieceLength: DELTA_PIECE_BYTES,
+      files: [...files.values()],
+      announce: announceUrls(options.titleFile.edges, title.title),
+      webSeeds: [],
+    },
+    sha256,
+    sha1,
+  );
   const bytes = index.length + storedBytes(groups);
-  await list(announcer, { channel, seq, from: start.seq, index: objectIdOf(index, sha256), bytes });
+  const torrent = { object: upload.send(metainfo), infohash, infohashV2 };
+  const delta = { from: start.seq, index: upload.send(index), bytes, torrent };
+  await upload.done();
+  await list(announcer, { channel: options.channel, seq: options.seq, delta });
   return { from: start.version, bytes };
 }
 
@@ -191,13 +213,7 @@ function* sources(
 
 async function list(
   { edge, title, send, signal }: Announcer,
-  order: {
-    readonly channel: string;
-    readonly seq: number;
-    readonly from: number;
-    readonly index: ObjectId;
-    readonly bytes: number;
-  },
+  order: { readonly channel: string; readonly seq: number; readonly delta: LiveDelta },
 ): Promise<void> {
   const body = new TextEncoder().encode(JSON.stringify(order));
   const url = `${edge}/t/${title}/deltas`;

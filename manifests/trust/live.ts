@@ -23,10 +23,21 @@ const DeltaShape = v.object({
   index: Id,
   /** All its objects together, what a player fetches; a hint, for choosing. */
   bytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  /** The torrent over its objects, each a file named by its id. */
+  torrent: v.object({
+    object: Id,
+    infohash: v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/)),
+    infohashV2: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  }),
 });
 
 /** A delta that leads to what is live. The edge lists what it is told; whether it is any good, the roots tell. */
 export type LiveDelta = v.InferOutput<typeof DeltaShape>;
+
+/** Throws: what valibot throws when it is no delta. */
+export function parseLiveDelta(value: unknown): LiveDelta {
+  return v.parse(DeltaShape, value);
+}
 
 const LiveShape = v.object({
   /** The release that is rolled out. */

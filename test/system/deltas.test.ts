@@ -54,6 +54,22 @@ test("an update fetches the delta, a fraction of what the chunks are, and is the
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
 });
 
+test("a second player updates by the delta that the first one gives, with the origin forbidden", async () => {
+  await using studio = await openStudio();
+  await publishFirst(studio);
+  await studio.patch("second");
+  await writeFiles(studio.at("v2"), V2);
+  await studio.publish("v2", "2.0.0");
+  await studio.patch("player");
+  await studio.seed("player");
+
+  const { bytes } = await studio.patch("second", ["--sources", "local,delta,peers"]);
+  expect(bytes.fetched.origin).toBe(0);
+  expect(bytes.fetched.peers).toBeGreaterThan(0);
+  expect(bytes.fetched.peers).toBeLessThan(DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v2"), studio.at("second"))).toEqual([]);
+});
+
 test("without the delta the same update takes the chunks", async () => {
   await using studio = await openStudio();
   await publishBoth(studio);

@@ -358,25 +358,34 @@ describe("publishing", () => {
     const index = noise(50, 9);
     await expectOk(await publisher.putObject(index));
     const id = objectIdOf(index, sha256);
-    const order = { channel: "stable", seq: 3, index: id, bytes: 1234 };
-    for (const from of [1, 2, 1]) await expectOk(await publisher.listDelta({ ...order, from }));
-    expect(await liveIn("pub-deltas")).toMatchObject({
-      seq: 3,
-      deltas: [
-        { from: 2, index: id, bytes: 1234 },
-        { from: 1, index: id, bytes: 1234 },
-      ],
-    });
+    const delta = (from: number) => {
+      const infohash = `${from}`.repeat(40);
+      return { from, index: id, bytes: 1234, torrent: { object: id, infohash, infohashV2: `${from}`.repeat(64) } };
+    };
+    for (const from of [1, 2, 1]) {
+      await expectOk(await publisher.listDelta({ channel: "stable", seq: 3, delta: delta(from) }));
+    }
+    expect(await liveIn("pub-deltas")).toMatchObject({ seq: 3, deltas: [delta(2), delta(1)] });
+    // the tracker answers for their torrents, while they are listed
+    const swarms = async (): Promise<unknown[]> => {
+      const stats = await (
+        await ask("/t/pub-deltas/stats")
+      ).json<{ swarms: { torrent: string; infohash: string }[] }>();
+      return stats.swarms.filter(({ torrent }) => torrent === "delta").map(({ infohash }) => infohash);
+    };
+    expect(await swarms()).toEqual(["2".repeat(40), "1".repeat(40)]);
     await publisher.release({ "a.txt": noise(10, 4) }, 4);
     expect(await liveIn("pub-deltas")).toMatchObject({ seq: 4, deltas: [] });
+    expect(await swarms()).toEqual([]);
   });
 
   test.each([
     { change: { seq: 1 }, code: "release.not-newest" },
-    { change: { from: 2 }, code: "release.not-found" },
-    { change: { from: 7 }, code: "release.not-found" },
-    { change: { index: "0".repeat(64) }, code: "object.not-found" },
-    { change: { bytes: -1 }, code: "request.malformed" },
+    { change: { delta: { from: 2 } }, code: "release.not-found" },
+    { change: { delta: { from: 7 } }, code: "release.not-found" },
+    { change: { delta: { index: "0".repeat(64) } }, code: "object.not-found" },
+    { change: { delta: { bytes: -1 } }, code: "request.malformed" },
+    { change: { delta: { torrent: {} } }, code: "request.malformed" },
   ])("a delta that cannot be is refused: $change", async ({ change, code }) => {
     const name = JSON.stringify(change)
       .replaceAll(/[^a-z0-9]+/g, "-")
@@ -385,8 +394,11 @@ describe("publishing", () => {
     for (const seq of [1, 2]) await publisher.release({ "a.txt": noise(10, seq) }, seq);
     const index = noise(50, 9);
     await expectOk(await publisher.putObject(index));
-    const order = { channel: "stable", seq: 2, from: 1, index: objectIdOf(index, sha256), bytes: 1 };
-    expect(await problemCode(await publisher.listDelta({ ...order, ...change }))).toBe(code);
+    const id = objectIdOf(index, sha256);
+    const torrent = { object: id, infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
+    const delta = { from: 1, index: id, bytes: 1, torrent };
+    const order = { channel: "stable", seq: 2, ...change, delta: { ...delta, ...change.delta } };
+    expect(await problemCode(await publisher.listDelta(order))).toBe(code);
   });
 
   test("the one before is what a partial rollout falls back to", async () => {

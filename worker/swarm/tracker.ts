@@ -18,6 +18,8 @@ export interface RegisteredTorrent {
   readonly v2: string;
   /** Info hash of the torrent for clients that read no hybrid one, 40 hex digits. */
   readonly v1Alone?: string;
+  /** A delta to the release, not the release. */
+  readonly isDelta?: boolean;
 }
 
 export interface TrackerSettings {
@@ -31,7 +33,7 @@ export interface TrackerSettings {
 interface OfRelease {
   readonly seq: number;
   /** Which of the release's torrents. */
-  readonly torrent: "hybrid" | "v1";
+  readonly torrent: "hybrid" | "v1" | "delta";
 }
 
 /** Not of a release: a swarm of an open title. */
@@ -56,8 +58,8 @@ export class Tracker {
       for (const infoHash of doors) swarms.set(infoHash, swarm);
       releases.set(swarm, release);
     };
-    for (const { seq, v1, v2, v1Alone } of infohashes) {
-      register({ seq, torrent: "hybrid" }, v1, v2);
+    for (const { seq, v1, v2, v1Alone, isDelta } of infohashes) {
+      register({ seq, torrent: isDelta === true ? "delta" : "hybrid" }, v1, v2);
       // not one more door: who has the one torrent never meets who has the other, so neither should be told of it
       if (v1Alone !== undefined) register({ seq, torrent: "v1" }, v1Alone);
     }

@@ -71,8 +71,8 @@ export async function listDelta(
       reason: "a delta starts from an older one",
     });
   }
-  if (!(await hasObject(bucket, title, delta.index))) {
-    throw new Failure("object.not-found", { kind: "delta index", found: delta.index });
+  for (const [kind, id] of Object.entries({ "delta index": delta.index, "delta torrent": delta.torrent.object })) {
+    if (!(await hasObject(bucket, title, id))) throw new Failure("object.not-found", { kind, found: id });
   }
   const next = afterDelta(live, delta);
   store.setLive(channel, next);

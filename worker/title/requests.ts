@@ -5,7 +5,7 @@ import { fromHex, parseObjectId } from "../../manifests/digest.ts";
 import { PEERS_FAST_ENOUGH_BPS, REQUEST_BYTES_MAX, ROLE_BYTES_MAX } from "../../manifests/limits.ts";
 import { parseChannelName, parseTitleName } from "../../manifests/release.ts";
 import { parseFreshRequest } from "../../manifests/trust/fresh.ts";
-import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
+import { ROLLOUT_ALL, parseLiveDelta } from "../../manifests/trust/live.ts";
 import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type IceServers, parseIceServers } from "../../manifests/wire/ice-servers.ts";
 import { parseFields, readBody } from "../body.ts";
@@ -62,7 +62,7 @@ export async function publish(c: EdgeContext): Promise<Response> {
   return c.json(valueOf(await titleObject(c, title).publish(order, sender)), 200, UNCACHED);
 }
 
-/** POST /t/:title/deltas {channel, seq, from, index, bytes} -> {seq, live}. */
+/** POST /t/:title/deltas {channel, seq, delta: {from, index, bytes, torrent}} -> {seq, live}. */
 export async function listDelta(c: EdgeContext): Promise<Response> {
   const title = titleOf(c);
   const body = await readBody(c.req.raw, REQUEST_BYTES_MAX);
@@ -154,19 +154,18 @@ function parsePublishOrder(fields: Readonly<Record<string, unknown>>): PublishOr
 
 /** Throws: request.malformed, name.invalid. */
 function parseDeltaOrder(fields: Readonly<Record<string, unknown>>): DeltaOrder {
-  const { channel, seq, from, index, bytes } = fields;
-  for (const [field, value] of Object.entries({ seq, from, bytes })) {
-    if (!isCount(value)) throw new Failure("request.malformed", { field, expected: "a whole number" });
+  const { channel, seq, delta } = fields;
+  if (!isCount(seq)) throw new Failure("request.malformed", { field: "seq", expected: "a release's number" });
+  try {
+    return {
+      channel: parseChannelName(typeof channel === "string" ? channel : ""),
+      seq,
+      delta: parseLiveDelta(delta),
+    };
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure("request.malformed", { field: "delta", expected: "from, index, bytes and torrent" }, { cause });
   }
-  return {
-    channel: parseChannelName(typeof channel === "string" ? channel : ""),
-    seq: Number(seq),
-    delta: {
-      from: Number(from),
-      index: parseObjectId(typeof index === "string" ? index : ""),
-      bytes: Number(bytes),
-    },
-  };
 }
 
 function isCount(value: unknown): value is number {

@@ -117,6 +117,7 @@ export class TitleObject extends DurableObject<Env> {
       const title = this.#title();
       this.#admit(sender, order.channel);
       const live = await listDelta(title.name, order, this.#store, this.env.ORIGIN);
+      await this.#tellSwarm(title);
       await this.#sign();
       return { seq: order.seq, live };
     });
@@ -190,14 +191,17 @@ export class TitleObject extends DurableObject<Env> {
     }
   }
 
-  /** The tracker answers for every release that was ever published: players of old ones still seed. */
+  /** The tracker answers for every release that was ever published: players of old ones still seed. And for live deltas. */
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
     const infohashes = this.#store
       .releases()
       .flatMap(({ seq, infohash: v1, infohashV2: v2, v1: alone }) =>
         v2 === undefined ? [] : [{ seq, v1, v2, ...(alone === undefined ? {} : { v1Alone: alone.infohash }) }],
       );
-    await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
+    const deltas = Object.values(this.#store.liveChannels()).flatMap(({ seq, deltas: listed }) =>
+      listed.map(({ torrent }) => ({ seq, v1: torrent.infohash, v2: torrent.infohashV2, isDelta: true })),
+    );
+    await this.env.SWARMS.getByName(title).configure({ title, open, infohashes: [...infohashes, ...deltas] });
   }
 
   async #sign(): Promise<void> {

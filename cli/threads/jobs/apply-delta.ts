@@ -1,5 +1,5 @@
 /** Job: one group of a delta on disk, and the old files -> new contents in staging. Holds a section at a time. */
-import { closeSync, openSync, readSync, rmSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
@@ -23,7 +23,7 @@ export interface StagedRun extends FileRun {
 }
 
 export interface DeltaWork {
-  /** The group's objects, in order. Removed when they are of no more use. */
+  /** The group's objects, in order. */
   readonly delta: readonly FileRun[];
   readonly old: readonly FileRun[];
   readonly fresh: readonly StagedRun[];
@@ -61,7 +61,6 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
       throw error;
     } finally {
       files.close();
-      for (const { path } of delta) rmSync(path, { force: true });
     }
   });
 }

@@ -1,0 +1,66 @@
+/**
+ * Deltas that an install holds: while one is fetched and applied, and afterwards for some days, to give it to others who
+ * make the same step.
+ *
+ *   deltas/<torrent id>/<object id>   an object of the delta
+ *   deltas/<torrent id>.torrent       written when all of them are there
+ */
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { DELTA_KEEP_DAYS } from "../../manifests/limits.ts";
+import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
+import { sha1, sha256 } from "../threads/digests.ts";
+import type { Install } from "./install.ts";
+
+const TORRENT = /^([0-9a-f]{64})\.torrent$/;
+const DAY_MS = 86_400_000;
+
+export interface KeptDelta {
+  readonly layout: TorrentLayout;
+  /** With its objects. */
+  readonly folder: string;
+}
+
+export function deltaFolder(install: Install, torrent: ObjectId): string {
+  return install.own("deltas", torrent);
+}
+
+/** Every object is there. */
+export async function keepDelta(install: Install, torrent: ObjectId, metainfo: Uint8Array): Promise<void> {
+  await mkdir(install.own("deltas"), { recursive: true });
+  await writeFile(install.own("deltas", `${torrent}.torrent`), metainfo);
+}
+
+/** Deletes every delta but this one. */
+export async function dropDeltas(install: Install, but?: ObjectId): Promise<void> {
+  for (const name of await readdir(install.own("deltas")).catch((): string[] => [])) {
+    if (but !== undefined && name.startsWith(but)) continue;
+    await rm(install.own("deltas", name), { recursive: true, force: true });
+  }
+}
+
+/** Complete deltas; those that were kept long enough are deleted. @param now  milliseconds since 1970 */
+export async function keptDeltas(install: Install, now: number): Promise<KeptDelta[]> {
+  const kept: KeptDelta[] = [];
+  for (const name of await readdir(install.own("deltas")).catch((): string[] => [])) {
+    const [, id] = TORRENT.exec(name) ?? [];
+    if (id === undefined) continue;
+    const { mtimeMs } = await stat(install.own("deltas", name));
+    if (now - mtimeMs > DELTA_KEEP_DAYS * DAY_MS) {
+      await dropDeltas(install);
+      return [];
+    }
+    const metainfo = await readFile(install.own("deltas", name));
+    if (objectIdOf(metainfo, sha256) !== id) continue;
+    kept.push({ layout: readDeltaTorrent(metainfo), folder: deltaFolder(install, id as ObjectId) });
+  }
+  return kept;
+}
+
+/** A torrent whose files are objects. Throws: object.malformed. */
+export function readDeltaTorrent(metainfo: Uint8Array): TorrentLayout {
+  const layout = readTorrent(metainfo, sha256, sha1);
+  if (layout.files.every(({ path }) => /^[0-9a-f]{64}$/.test(path))) return layout;
+  throw new Failure("object.malformed", { kind: "torrent", reason: "not of a delta's objects" });
+}
