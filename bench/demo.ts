@@ -77,10 +77,17 @@ try {
       titleFile,
       "--keys",
       keys,
-    ])) as JsonLine & { bytes: { total: number; uploaded: number }; seconds: number };
+    ])) as JsonLine & {
+      bytes: { total: number; uploaded: number };
+      deltas: { from: string; bytes: number }[];
+      seconds: number;
+    };
+    const deltas = published.deltas
+      .map(({ from, bytes }) => ` and a delta of ${formatBytes(bytes)} from ${from}`)
+      .join("");
     say(
       `\nThe studio published ${version}: ${formatBytes(published.bytes.total)}, ` +
-        `of which ${formatBytes(published.bytes.uploaded)} were sent, in ${formatSeconds(published.seconds)}.`,
+        `of which ${formatBytes(published.bytes.uploaded)}${deltas} were sent, in ${formatSeconds(published.seconds)}.`,
     );
 
     const seeds: RunningCli[] = [];
