@@ -6,34 +6,38 @@ import type { Tree } from "../../manifests/tree.ts";
 import type { CommitPlan } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
+import type { Layout } from "./layout.ts";
 import { lookAt, type Seen } from "./scan.ts";
 import type { StateFile } from "./state.ts";
 
-/** Names of the staged files of a content: itself and its copies. */
-export function stagedNames(root: string, places: number): string[] {
-  return Array.from({ length: places }, (_, copy) => (copy === 0 ? root : `${root}.${copy}`));
-}
-
-export function arrange(disk: Disk, install: Install, { contents, remove, aside, chmod }: Plan): CommitPlan {
+export function arrange(
+  disk: Disk,
+  install: Install,
+  { contents, remove, aside, chmod }: Plan,
+  layout: Layout,
+): CommitPlan {
   const moves: [SafePath, string][] = [];
   const execs: [SafePath, boolean][] = chmod.map(({ path, exec }) => [path, exec]);
   const places: [string, SafePath][] = [];
+  const inFolders: SafePath[] = [];
   for (const { root, places: of, source } of contents) {
     if (source.how === "move") {
-      moves.push([source.from, root]);
+      moves.push([source.from, layout.nameOf(root)]);
       execs.push([of[0].path, of[0].exec]);
     }
-    for (const [copy, name] of stagedNames(root, of.length).entries()) {
-      const place = of[copy];
-      if (place !== undefined) places.push([name, place.path]);
+    for (const [copy, { path }] of of.entries()) {
+      if (layout.isInFolder(root, copy)) inFolders.push(path);
+      else places.push([layout.nameOf(root, copy), path]);
     }
   }
-  const taken = new Set<string>(places.map(([, path]) => path));
+  const taken = new Set<string>([...places.map(([, path]) => path), ...inFolders]);
   return {
     moves,
     removes: remove,
     asides: aside.map((path) => [path, freeName(disk, install, path, taken)]),
     execs,
+    folders: layout.folders,
+    inFolders,
     places,
   };
 }
@@ -47,6 +51,7 @@ export function nextFiles(
   install: Install,
   want: Tree,
   { contents }: Plan,
+  layout: Layout,
   seen: ReadonlyMap<SafePath, Seen>,
   staged: ReadonlyMap<PiecesRoot, Seen> = new Map(),
 ): Map<SafePath, StateFile> {
@@ -54,7 +59,7 @@ export function nextFiles(
   for (const { root, places, source } of contents) {
     for (const [copy, { path }] of places.entries()) {
       const known = source.how === "move" ? seen.get(source.from) : staged.get(root);
-      looks.set(path, (copy === 0 ? known : undefined) ?? lookAt(install.staged(root, copy)));
+      looks.set(path, (copy === 0 ? known : undefined) ?? lookAt(install.staged(layout.nameOf(root, copy))));
     }
   }
   const files = new Map<SafePath, StateFile>();

@@ -4,7 +4,7 @@
  */
 import { closeSync } from "node:fs";
 import pLimit from "p-limit";
-import { SHA256_BYTES } from "../../manifests/digest.ts";
+import { SHA256_BYTES, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
@@ -14,6 +14,7 @@ import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { openStaged, type Placing, type Write } from "../threads/jobs/place.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import type { Install } from "./install.ts";
+import type { Layout } from "./layout.ts";
 import type { CompletePiece, Ledger } from "./ledger.ts";
 import { Prover } from "./prover.ts";
 import type { Staging } from "./staging.ts";
@@ -28,6 +29,7 @@ export interface SliceChunk {
 
 export interface AssemblyOptions {
   readonly install: Install;
+  readonly layout: Layout;
   readonly ledger: Ledger;
   readonly staging: Staging;
   /** Whether the file of a build may be run. */
@@ -54,6 +56,7 @@ interface Landing {
 
 export class Assembly {
   readonly #install: Install;
+  readonly #layout: Layout;
   readonly #ledger: Ledger;
   readonly #staging: Staging;
   readonly #isExec: (build: number) => boolean;
@@ -71,6 +74,7 @@ export class Assembly {
 
   constructor(options: AssemblyOptions) {
     this.#install = options.install;
+    this.#layout = options.layout;
     this.#ledger = options.ledger;
     this.#staging = options.staging;
     this.#isExec = options.isExec;
@@ -95,7 +99,7 @@ export class Assembly {
         for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
           const bytes = Math.min(pieceLength, size - offset);
           if (offset + bytes > end) break;
-          const span = { path: this.#install.staged(root), offset, bytes, whole: size <= pieceLength };
+          const span = { path: this.#stagedAt(root), offset, bytes, whole: size <= pieceLength };
           found.push({ piece: firstPiece + offset / pieceLength, span });
         }
       }
@@ -228,7 +232,7 @@ export class Assembly {
     const { root } = this.#ledger.buildAt(this.#ledger.map.rangeOf(piece).build);
     await this.#copy(
       found.map(({ chunk }) => chunk),
-      found.map(({ chunk, offset }) => ({ path: this.#install.staged(root), offset, bytes: chunk.chunk.size })),
+      found.map(({ chunk, offset }) => ({ path: this.#stagedAt(root), offset, bytes: chunk.chunk.size })),
     );
   }
 
@@ -394,7 +398,11 @@ export class Assembly {
 
   #stagedFile(build: number): { path: string; fileBytes: number; exec: boolean } {
     const { root, size } = this.#ledger.buildAt(build);
-    return { path: this.#install.staged(root), fileBytes: size, exec: this.#isExec(build) };
+    return { path: this.#stagedAt(root), fileBytes: size, exec: this.#isExec(build) };
+  }
+
+  #stagedAt(root: PiecesRoot): string {
+    return this.#install.staged(this.#layout.nameOf(root));
   }
 }
 

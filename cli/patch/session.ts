@@ -33,6 +33,7 @@ import { arrange, nextFiles } from "./arrange.ts";
 import { commit, NEXT_STATE, recover } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
+import { Layout } from "./layout.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileLocked } from "./lock.ts";
 import { Objects, openTree } from "./objects.ts";
@@ -207,14 +208,17 @@ class Session {
     let planned = await this.#plan(have, want, staging);
     if (this.#request.dryRun) return this.#outcome(planned);
     await this.#checkDisk(planned);
-    let staged = await this.#stage(planned, staging);
+    const isThere = (folder: string): boolean => scanned.folders.has(folder);
+    let layout = new Layout(planned.contents, isThere);
+    let staged = await this.#stage(planned, layout, staging);
     while (staged.stale.length > 0) {
       // an old file is not what it seemed: plan again without it
       have = withoutRoots(have, staged.stale);
       planned = await this.#plan(have, want, staging);
-      staged = await this.#stage(planned, staging);
+      layout = new Layout(planned.contents, isThere);
+      staged = await this.#stage(planned, layout, staging);
     }
-    await this.#commit(planned, want, scanned, staged);
+    await this.#commit(planned, layout, want, scanned, staged);
     await staging.clear();
     return this.#outcome(planned);
   }
@@ -315,7 +319,7 @@ class Session {
 
   // --- Acting ------------------------------------------------------------------------------------------------------
 
-  async #stage(planned: Plan, staging: Staging): Promise<Staged> {
+  async #stage(planned: Plan, layout: Layout, staging: Staging): Promise<Staged> {
     // found damaged, or worth fetching for: others may help
     const { stored } = planned.cost.fetch;
     if (stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree(), stored);
@@ -323,6 +327,7 @@ class Session {
       return await stage({
         install: this.#install,
         plan: planned,
+        layout,
         staging,
         origin: this.#origin,
         peers: this.#peers,
@@ -344,7 +349,7 @@ class Session {
     }
   }
 
-  async #commit(planned: Plan, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
+  async #commit(planned: Plan, layout: Layout, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
     const { disk, signal } = this.#world;
     const { release } = this.#target;
     // a lost lock: another is at work on the install
@@ -354,9 +359,9 @@ class Session {
     const { torrent } = this.#peers;
     if (torrent !== undefined) await this.#objects.keep(release.torrent.sha256, torrent);
     await this.#recipes.save(want.files);
-    const state = this.#stateWith(nextFiles(this.#install, want, planned, seen, looks));
+    const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
     disk.write(this.#install.own(NEXT_STATE), writeState(state));
-    await commit(disk, this.#install, arrange(disk, this.#install, planned));
+    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout));
     await this.#objects.prune([release.tree.sha256, release.torrent.sha256]);
     await this.#recipes.prune();
   }
@@ -366,7 +371,10 @@ class Session {
     const planned = plan(have, want, NO_OFFERS);
     const moved = this.#installed?.release.seq !== this.#target.release.seq;
     if (!this.#request.dryRun && (moved || hashed > 0)) {
-      await saveState(this.#install, this.#stateWith(nextFiles(this.#install, want, planned, seen)));
+      await saveState(
+        this.#install,
+        this.#stateWith(nextFiles(this.#install, want, planned, new Layout(planned.contents, () => true), seen)),
+      );
     }
     return this.#outcome(planned);
   }

@@ -1,5 +1,6 @@
 /** What landing jobs share: plain bytes in memory go to their places in staged files, and whole pieces are hashed. */
-import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fchmodSync, fstatSync, ftruncateSync, mkdirSync, openSync, writeSync } from "node:fs";
+import path from "node:path";
 import { SHA256_BYTES } from "../../../manifests/digest.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
 import { sha256 } from "../digests.ts";
@@ -60,15 +61,27 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
 export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { readonly bytes?: number }): number {
   const mode = file.exec ? EXEC_MODE : PLAIN_MODE;
   if (file.bytes === file.fileBytes) {
-    const fd = openSync(file.path, "w", mode);
+    const fd = makingFolder(file.path, () => openSync(file.path, "w", mode));
     takeMode(fd, file.exec);
     return fd;
   }
   // not emptied: another thread may have begun it
-  const fd = openSync(file.path, constants.O_RDWR | constants.O_CREAT, mode);
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  const fd = makingFolder(file.path, () => openSync(file.path, flags, mode));
   takeMode(fd, file.exec);
   ftruncateSync(fd, file.fileBytes);
   return fd;
+}
+
+/** Makes a file; when its folder is not there yet, makes that first. Most folders hold many files: asking is dearer. */
+export function makingFolder<Value>(file: string, make: () => Value): Value {
+  try {
+    return make();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    mkdirSync(path.dirname(file), { recursive: true });
+    return make();
+  }
 }
 
 /** An earlier run may have made the file for a release in which it could be run, or could not. */
