@@ -9,6 +9,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
 import { type DiskError, type OnDisk } from "../threads/disk-error.ts";
+import type { Place } from "../../manifests/plan.ts";
 import type { Read } from "../threads/jobs/copy-runs.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { openStaged, type Placing, type Write } from "../threads/jobs/place.ts";
@@ -32,8 +33,8 @@ export interface AssemblyOptions {
   readonly layout: Layout;
   readonly ledger: Ledger;
   readonly staging: Staging;
-  /** Whether the file of a build may be run. */
-  readonly isExec: (build: number) => boolean;
+  /** The places of a build: of the content itself, and of its copies. */
+  readonly placesOf: (build: number) => readonly Place[];
   /** Somebody sent wrong bytes, or a local file changed under our hands: one sentence. */
   readonly onBad: (text: string) => void;
 }
@@ -52,6 +53,8 @@ interface Landing {
   readonly hashed: readonly number[];
   /** Every piece that is written to. */
   readonly touched: readonly number[];
+  /** Builds that are written from end to end, and with them their copies. */
+  readonly whole: readonly number[];
 }
 
 export class Assembly {
@@ -59,7 +62,7 @@ export class Assembly {
   readonly #layout: Layout;
   readonly #ledger: Ledger;
   readonly #staging: Staging;
-  readonly #isExec: (build: number) => boolean;
+  readonly #placesOf: (build: number) => readonly Place[];
   readonly #onBad: (text: string) => void;
   /**
    * Pieces being written by landing chunks, and pieces from peers being proven and written: never the same at once, or
@@ -71,13 +74,15 @@ export class Assembly {
   #busy = 0;
   /** Plain bytes that landed so far. */
   readonly landed = { install: 0, origin: 0, peers: 0, earlier: 0 };
+  /** Builds whose copies are there too. */
+  readonly copied = new Set<number>();
 
   constructor(options: AssemblyOptions) {
     this.#install = options.install;
     this.#layout = options.layout;
     this.#ledger = options.ledger;
     this.#staging = options.staging;
-    this.#isExec = options.isExec;
+    this.#placesOf = options.placesOf;
     this.#onBad = options.onBad;
     this.#prover = new Prover(options.ledger.map.pieceLength);
   }
@@ -280,6 +285,12 @@ export class Assembly {
     await this.#judge(
       complete.filter(({ piece }) => onTheWay.has(piece)).map((each) => [each, onTheWay.get(each.piece)]),
     );
+    // the very bytes that were written to the copies were hashed, and are what they should be
+    const own = new Set(complete.map(({ piece }) => piece));
+    for (const build of landing.whole) {
+      if (this.#ledger.isBuilt(build) && this.#ledger.map.piecesOf(build).every((piece) => own.has(piece)))
+        this.copied.add(build);
+    }
     await this.#hashComplete(unhashed);
     return undefined;
   }
@@ -310,8 +321,12 @@ export class Assembly {
     const pieces: Placing["pieces"][number][] = [];
     const hashed: number[] = [];
     const touched: number[] = [];
+    const whole: number[] = [];
     for (const { build, offset, from, bytes } of joinedRuns(runs)) {
-      writes.push({ ...this.#stagedFile(build), offset, from, bytes });
+      const file = this.#stagedFile(build);
+      const copies = bytes === file.fileBytes ? this.#copiesOf(build) : [];
+      if (copies.length > 0) whole.push(build);
+      writes.push({ ...file, offset, from, bytes, ...(copies.length > 0 ? { copies } : {}) });
       for (const piece of this.#ledger.map.piecesIn({ build, offset }, bytes)) {
         touched.push(piece);
         const range = this.#ledger.map.rangeOf(piece);
@@ -320,7 +335,7 @@ export class Assembly {
         pieces.push({ from: from + range.offset - offset, bytes: range.bytes, whole: range.whole });
       }
     }
-    return { placing: { writes, pieces, pieceLength }, hashed, touched };
+    return { placing: { writes, pieces, pieceLength }, hashed, touched, whole };
   }
 
   /** Pieces whose bytes came in several parts are read back. */
@@ -398,7 +413,14 @@ export class Assembly {
 
   #stagedFile(build: number): { path: string; fileBytes: number; exec: boolean } {
     const { root, size } = this.#ledger.buildAt(build);
-    return { path: this.#stagedAt(root), fileBytes: size, exec: this.#isExec(build) };
+    return { path: this.#stagedAt(root), fileBytes: size, exec: this.#placesOf(build)[0]?.exec === true };
+  }
+
+  #copiesOf(build: number): { path: string; exec: boolean }[] {
+    const { root } = this.#ledger.buildAt(build);
+    return this.#placesOf(build)
+      .slice(1)
+      .map(({ exec }, index) => ({ path: this.#install.staged(this.#layout.nameOf(root, index + 1)), exec }));
   }
 
   #stagedAt(root: PiecesRoot): string {

@@ -70,8 +70,8 @@ export async function stage(options: StageOptions): Promise<Staged> {
     const stale = await copyWhole(options);
     const looks = new Map<PiecesRoot, Seen>();
     if (stale.length > 0) return { stale, looks };
-    if (builds.length > 0) await build(options, builds, looks);
-    await copyToOtherPlaces(options);
+    const copied = builds.length === 0 ? new Set<PiecesRoot>() : await build(options, builds, looks);
+    await copyToOtherPlaces(options, copied);
     return { stale, looks };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -106,7 +106,12 @@ async function copyWhole({ install, plan, layout, pieceLength, signal }: StageOp
   return copies.filter(({ root }, index) => gone.has(index) || roots.get(root) !== root).map(({ from }) => from);
 }
 
-async function build(options: StageOptions, contents: readonly Content[], looks: Map<PiecesRoot, Seen>): Promise<void> {
+/** Puts contents together. Gives those whose copies were written at once. */
+async function build(
+  options: StageOptions,
+  contents: readonly Content[],
+  looks: Map<PiecesRoot, Seen>,
+): Promise<Set<PiecesRoot>> {
   const { install, layout, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
   const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
   const board = await peers.board();
@@ -120,7 +125,7 @@ async function build(options: StageOptions, contents: readonly Content[], looks:
     layout,
     ledger,
     staging,
-    isExec: (build) => contents[build]?.places[0].exec === true,
+    placesOf: (build) => contents[build]?.places ?? [],
     onBad: (text) => output.log(text),
   });
   // while threads work there is time to look; at the end there is not
@@ -161,6 +166,7 @@ async function build(options: StageOptions, contents: readonly Content[], looks:
     }),
   ]);
   report();
+  return new Set([...assembly.copied].map((build) => ledger.buildAt(build).root));
 }
 
 /** Runs things at once; when one fails, the others are stopped and waited for. */
@@ -185,9 +191,13 @@ function localBytes(contents: readonly Content[]): number {
   return [...chunks.values()].reduce((sum, size) => sum + size, 0);
 }
 
-/** A content with several places gets a file for each. */
-async function copyToOtherPlaces({ install, layout, plan }: StageOptions): Promise<void> {
+/** A content with several places gets a file for each; large ones, and those that peers brought, only now. */
+async function copyToOtherPlaces(
+  { install, layout, plan }: StageOptions,
+  copied: ReadonlySet<PiecesRoot>,
+): Promise<void> {
   const copies = plan.contents.flatMap(({ root, places, source }) => {
+    if (copied.has(root)) return [];
     const from = source.how === "move" ? install.file(source.from) : install.staged(layout.nameOf(root));
     return places.slice(1).map(({ exec }, index) => {
       const isSame = source.how !== "move" && exec === places[0].exec;

@@ -90,6 +90,23 @@ test("a corrupt pack is named, and nothing of it is kept", async () => {
   expect(await player.contents()).toEqual(contentsOfBuild(V1));
 });
 
+test.for([
+  ["small, written to all its places at once", 9 * KIB],
+  ["large, copied when it is whole", 700 * KIB],
+] as const)("a content that arrives wrong at first is right wherever the release has it: %s", async ([, bytes]) => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  const content = noisy(bytes, "c");
+  const files = { "a/one": content, "b/two": content, three: content };
+  publisher.publish("1.0.0", { files, exec: ["b/two"] });
+  await using player = await newPlayer(publisher);
+  let corrupted = 0;
+  publisher.mishap = (_, isPack) => (isPack && corrupted++ === 0 ? "corrupt" : undefined);
+  await player.patch();
+  expect(corrupted).toBeGreaterThan(1);
+  expect(await player.contents()).toEqual(contentsOfBuild(files, ["b/two"]));
+  expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});
+
 test("a chunk that a cache had corrupted is asked for again past the caches", async () => {
   await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
   publisher.publish("1.0.0", { files: V1 });

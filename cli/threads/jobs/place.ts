@@ -15,6 +15,8 @@ export interface Write {
   /** Where the run begins in the plain bytes. */
   readonly from: number;
   readonly bytes: number;
+  /** Other files that get the same bytes; only for a run that is the whole file. */
+  readonly copies?: readonly { readonly path: string; readonly exec: boolean }[];
 }
 
 /** A run of plain bytes that is one whole piece. */
@@ -45,7 +47,9 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
         fd = openStaged(write);
         path = write.path;
       }
-      writeFully(fd, plain.subarray(write.from, write.from + write.bytes), write.offset);
+      const bytes = plain.subarray(write.from, write.from + write.bytes);
+      writeFully(fd, bytes, write.offset);
+      for (const copy of write.copies ?? []) writeCopy({ ...write, ...copy }, bytes);
     }
   } finally {
     if (fd >= 0) closeSync(fd);
@@ -55,6 +59,15 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
     hashes.set(pieceHash(plain.subarray(from, from + bytes), pieceLength, whole, sha256), index * SHA256_BYTES);
   }
   return hashes;
+}
+
+function writeCopy(file: Write, bytes: Uint8Array): void {
+  const fd = openStaged(file);
+  try {
+    writeFully(fd, bytes, 0);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Opens a staged file for writing, making it when it is not there; its size is right afterwards. */
