@@ -133,6 +133,9 @@ class Session {
   /** Asks what is current and verifies it. */
   static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
     const objects = new Objects(install);
+    const installed = await readState(install);
+    // a first install has work for threads whatever is current: they start while the edge is asked
+    if (installed === undefined && !request.dryRun) warmThreads();
     const title = await world.openTitle({
       titleFile: request.titleFile,
       metadataDir: install.own("metadata"),
@@ -143,7 +146,6 @@ class Session {
     });
     await title.refresh();
     await rememberTitle(install.folder, request.titleFile);
-    const installed = await readState(install);
     const target = await chooseTarget(title, request.wish, request.channel, installed);
     return new Session({
       install,
@@ -196,7 +198,7 @@ class Session {
     if (this.#target.release.bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
-    if (same === undefined) warmThreads();
+    if (same === undefined && this.#installed !== undefined) warmThreads();
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#tree());
     const scanned = await this.#scan(same ?? (await this.#tree()));
