@@ -1,7 +1,6 @@
 /** What a commit has to do for a plan whose contents are all staged, and the state it leads to. */
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import type { Plan } from "../../manifests/plan.ts";
-import type { PiecesRoot } from "../../manifests/digest.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { CommitPlan } from "./commit.ts";
 import type { Disk } from "./disk.ts";
@@ -45,7 +44,7 @@ export function arrange(
 /**
  * Every file of the release as it will look after the commit: renaming changes neither size nor time.
  * @param seen  how files that stay or move look now
- * @param staged  how staged contents look, as far as that is known
+ * @param staged  how staged files look, by their names, as far as that is known
  */
 export function nextFiles(
   install: Install,
@@ -53,13 +52,14 @@ export function nextFiles(
   { contents }: Plan,
   layout: Layout,
   seen: ReadonlyMap<SafePath, Seen>,
-  staged: ReadonlyMap<PiecesRoot, Seen> = new Map(),
+  staged: ReadonlyMap<string, Seen> = new Map(),
 ): Map<SafePath, StateFile> {
   const looks = new Map(seen);
   for (const { root, places, source } of contents) {
     for (const [copy, { path }] of places.entries()) {
-      const known = source.how === "move" ? seen.get(source.from) : staged.get(root);
-      looks.set(path, (copy === 0 ? known : undefined) ?? lookAt(install.staged(layout.nameOf(root, copy))));
+      const name = layout.nameOf(root, copy);
+      const known = source.how === "move" && copy === 0 ? seen.get(source.from) : staged.get(name);
+      looks.set(path, known ?? lookAt(install.staged(name)));
     }
   }
   const files = new Map<SafePath, StateFile>();

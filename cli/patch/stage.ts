@@ -44,8 +44,8 @@ export interface StageOptions {
 export interface Staged {
   /** Old files that were not what they seemed; then nothing else counts, and the plan has to be made again. */
   readonly stale: readonly SafePath[];
-  /** How contents that were built look on the disk. */
-  readonly looks: ReadonlyMap<PiecesRoot, Seen>;
+  /** How staged files look on the disk, by their names: those that were built, and the copies written with them. */
+  readonly looks: ReadonlyMap<string, Seen>;
 }
 
 /** Files copied in one job. */
@@ -68,7 +68,7 @@ export async function stage(options: StageOptions): Promise<Staged> {
   try {
     await writeEmpty(options);
     const stale = await copyWhole(options);
-    const looks = new Map<PiecesRoot, Seen>();
+    const looks = new Map<string, Seen>();
     if (stale.length > 0) return { stale, looks };
     const copied = builds.length === 0 ? new Set<PiecesRoot>() : await build(options, builds, looks);
     await copyToOtherPlaces(options, copied);
@@ -110,7 +110,7 @@ async function copyWhole({ install, plan, layout, pieceLength, signal }: StageOp
 async function build(
   options: StageOptions,
   contents: readonly Content[],
-  looks: Map<PiecesRoot, Seen>,
+  looks: Map<string, Seen>,
 ): Promise<Set<PiecesRoot>> {
   const { install, layout, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
   const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
@@ -130,8 +130,10 @@ async function build(
   });
   // while threads work there is time to look; at the end there is not
   const look = (build: number): void => {
-    const { root } = ledger.buildAt(build);
-    looks.set(root, lookAt(stagedAt(root)));
+    const { root, size } = ledger.buildAt(build);
+    const mtimes = assembly.mtimesOf(build);
+    if (mtimes === undefined) looks.set(layout.nameOf(root), lookAt(stagedAt(root)));
+    else for (const [copy, mtimeNs] of mtimes.entries()) looks.set(layout.nameOf(root, copy), { size, mtimeNs });
   };
   ledger.listen({ onBuilt: look });
   await assembly.resume();

@@ -1,6 +1,8 @@
 /** Sessions from end to end in this process, over HTTP, without peers. */
-import { readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { lstat, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
+import { Install } from "../../cli/patch/install.ts";
+import { readState } from "../../cli/patch/state.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
@@ -104,6 +106,13 @@ test.for([
   await player.patch();
   expect(corrupted).toBeGreaterThan(1);
   expect(await player.contents()).toEqual(contentsOfBuild(files, ["b/two"]));
+  // what is remembered is what is there: or the next run would hash it all again
+  const state = await readState(new Install(player.folder));
+  expect(state?.files.size).toBe(3);
+  for (const { path, size, mtimeNs } of state?.files.values() ?? []) {
+    const found = await lstat(player.at(path), { bigint: true });
+    expect([path, size, mtimeNs]).toEqual([path, Number(found.size), found.mtimeNs]);
+  }
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
 });
 
