@@ -357,12 +357,19 @@ class Session {
     // a lost lock: another is at work on the install
     if (signal.reason instanceof Failure) throw signal.reason;
     this.#progress.committing(planned);
-    if (this.#treeObject !== undefined) await this.#objects.keep(release.tree.sha256, this.#treeObject);
+    // each waits for the disk, and they may wait together
     const { torrent } = this.#peers;
-    if (torrent !== undefined) await this.#objects.keep(release.torrent.sha256, torrent);
-    await this.#recipes.save(want.files);
-    const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
-    disk.write(this.#install.own(NEXT_STATE), writeState(state));
+    const keeping = Promise.all([
+      this.#treeObject === undefined ? undefined : this.#objects.keep(release.tree.sha256, this.#treeObject),
+      torrent === undefined ? undefined : this.#objects.keep(release.torrent.sha256, torrent),
+      this.#recipes.save(want.files),
+    ]);
+    try {
+      const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
+      disk.write(this.#install.own(NEXT_STATE), writeState(state));
+    } finally {
+      await keeping;
+    }
     await commit(disk, this.#install, arrange(disk, this.#install, planned, layout));
     await this.#objects.prune([release.tree.sha256, release.torrent.sha256]);
     await this.#recipes.prune();
