@@ -11,6 +11,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { lstat, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { PiecesRoot } from "../../manifests/digest.ts";
+import { isCode } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { flatName, isStagedName, type Layout } from "./layout.ts";
 
@@ -66,7 +67,8 @@ export class Staging {
     // by way of names that cannot collide: where one content lay, another may have to go
     for (const [root, { names }] of this.#earlier) {
       const name = [...names].at(-1) ?? flatName(root);
-      if (name !== flatName(root)) await rename(this.#install.staged(name), this.#install.staged(flatName(root)));
+      if (name !== flatName(root))
+        await renameIfThere(this.#install.staged(name), this.#install.staged(flatName(root)));
     }
     for (const name of await readdir(this.#install.own("staging"))) {
       if (name === PROGRESS || wanted.has(name as PiecesRoot)) continue;
@@ -76,7 +78,7 @@ export class Staging {
       const name = layout.nameOf(root);
       if (name !== flatName(root)) {
         await mkdir(path.dirname(this.#install.staged(name)), { recursive: true });
-        await rename(this.#install.staged(flatName(root)), this.#install.staged(name));
+        await renameIfThere(this.#install.staged(flatName(root)), this.#install.staged(name));
       }
       names.clear();
       names.add(name);
@@ -138,6 +140,15 @@ async function readProgress(file: string): Promise<Map<PiecesRoot, Earlier>> {
     known.names.add(name);
   }
   return found;
+}
+
+/** What somebody deleted meanwhile is fetched again. */
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (!isCode(error, "ENOENT")) throw error;
+  }
 }
 
 async function isFile(file: string): Promise<boolean> {
