@@ -4,9 +4,9 @@ import { Failure } from "../../manifests/failures.ts";
 import { DELTAS_DEFAULT, DELTAS_MAX } from "../../manifests/limits.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
+import { cacheFolder } from "../cache-folder.ts";
 import { act, verb } from "../command.ts";
 import { formatBytes, formatSeconds } from "../output.ts";
-import { cacheFolder } from "../publish/cache.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
 import { readTitleFile } from "../trust/title.ts";
 

@@ -1,39 +1,42 @@
 /** What a commit has to do for a plan whose contents are all staged, and the state it leads to. */
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import type { Plan } from "../../manifests/plan.ts";
-import type { PiecesRoot } from "../../manifests/digest.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { CommitPlan } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
+import type { Layout } from "./layout.ts";
 import { lookAt, type Seen } from "./scan.ts";
 import type { StateFile } from "./state.ts";
 
-/** Names of the staged files of a content: itself and its copies. */
-export function stagedNames(root: string, places: number): string[] {
-  return Array.from({ length: places }, (_, copy) => (copy === 0 ? root : `${root}.${copy}`));
-}
-
-export function arrange(disk: Disk, install: Install, { contents, remove, aside, chmod }: Plan): CommitPlan {
+export function arrange(
+  disk: Disk,
+  install: Install,
+  { contents, remove, aside, chmod }: Plan,
+  layout: Layout,
+): CommitPlan {
   const moves: [SafePath, string][] = [];
   const execs: [SafePath, boolean][] = chmod.map(({ path, exec }) => [path, exec]);
   const places: [string, SafePath][] = [];
+  const inFolders: SafePath[] = [];
   for (const { root, places: of, source } of contents) {
     if (source.how === "move") {
-      moves.push([source.from, root]);
+      moves.push([source.from, layout.nameOf(root)]);
       execs.push([of[0].path, of[0].exec]);
     }
-    for (const [copy, name] of stagedNames(root, of.length).entries()) {
-      const place = of[copy];
-      if (place !== undefined) places.push([name, place.path]);
+    for (const [copy, { path }] of of.entries()) {
+      if (layout.isInFolder(root, copy)) inFolders.push(path);
+      else places.push([layout.nameOf(root, copy), path]);
     }
   }
-  const taken = new Set<string>(places.map(([, path]) => path));
+  const taken = new Set<string>([...places.map(([, path]) => path), ...inFolders]);
   return {
     moves,
     removes: remove,
     asides: aside.map((path) => [path, freeName(disk, install, path, taken)]),
     execs,
+    folders: layout.folders,
+    inFolders,
     places,
   };
 }
@@ -41,20 +44,22 @@ export function arrange(disk: Disk, install: Install, { contents, remove, aside,
 /**
  * Every file of the release as it will look after the commit: renaming changes neither size nor time.
  * @param seen  how files that stay or move look now
- * @param staged  how staged contents look, as far as that is known
+ * @param staged  how staged files look, by their names, as far as that is known
  */
 export function nextFiles(
   install: Install,
   want: Tree,
   { contents }: Plan,
+  layout: Layout,
   seen: ReadonlyMap<SafePath, Seen>,
-  staged: ReadonlyMap<PiecesRoot, Seen> = new Map(),
+  staged: ReadonlyMap<string, Seen> = new Map(),
 ): Map<SafePath, StateFile> {
   const looks = new Map(seen);
   for (const { root, places, source } of contents) {
     for (const [copy, { path }] of places.entries()) {
-      const known = source.how === "move" ? seen.get(source.from) : staged.get(root);
-      looks.set(path, (copy === 0 ? known : undefined) ?? lookAt(install.staged(root, copy)));
+      const name = layout.nameOf(root, copy);
+      const known = source.how === "move" && copy === 0 ? seen.get(source.from) : staged.get(name);
+      looks.set(path, known ?? lookAt(install.staged(name)));
     }
   }
   const files = new Map<SafePath, StateFile>();

@@ -4,16 +4,18 @@
  */
 import { closeSync } from "node:fs";
 import pLimit from "p-limit";
-import { SHA256_BYTES } from "../../manifests/digest.ts";
+import { SHA256_BYTES, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
 import { type DiskError, type OnDisk } from "../threads/disk-error.ts";
+import type { Place } from "../../manifests/plan.ts";
 import type { Read } from "../threads/jobs/copy-runs.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
-import { openStaged, type Placing, type Write } from "../threads/jobs/place.ts";
+import { openStaged, type Placed, type Placing, type Write } from "../threads/jobs/place.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import type { Install } from "./install.ts";
+import type { Layout } from "./layout.ts";
 import type { CompletePiece, Ledger } from "./ledger.ts";
 import { Prover } from "./prover.ts";
 import type { Staging } from "./staging.ts";
@@ -28,10 +30,11 @@ export interface SliceChunk {
 
 export interface AssemblyOptions {
   readonly install: Install;
+  readonly layout: Layout;
   readonly ledger: Ledger;
   readonly staging: Staging;
-  /** Whether the file of a build may be run. */
-  readonly isExec: (build: number) => boolean;
+  /** The places of a build: of the content itself, and of its copies. */
+  readonly placesOf: (build: number) => readonly Place[];
   /** Somebody sent wrong bytes, or a local file changed under our hands: one sentence. */
   readonly onBad: (text: string) => void;
 }
@@ -50,13 +53,24 @@ interface Landing {
   readonly hashed: readonly number[];
   /** Every piece that is written to. */
   readonly touched: readonly number[];
+  /** Builds that are written from end to end, and with them their copies; in the order of `placing.writes`. */
+  readonly whole: readonly number[];
 }
+
+/** What a landing job says. Not ok: some chunks were bad, or could not be read, and nothing was written. */
+interface JobOutcome extends Placed {
+  readonly ok: boolean;
+  readonly bad: readonly number[];
+}
+
+const NOTHING_PLACED: Placed = { hashes: new Uint8Array(0), mtimesNs: new BigInt64Array(0) };
 
 export class Assembly {
   readonly #install: Install;
+  readonly #layout: Layout;
   readonly #ledger: Ledger;
   readonly #staging: Staging;
-  readonly #isExec: (build: number) => boolean;
+  readonly #placesOf: (build: number) => readonly Place[];
   readonly #onBad: (text: string) => void;
   /**
    * Pieces being written by landing chunks, and pieces from peers being proven and written: never the same at once, or
@@ -68,12 +82,17 @@ export class Assembly {
   #busy = 0;
   /** Plain bytes that landed so far. */
   readonly landed = { install: 0, origin: 0, peers: 0, earlier: 0 };
+  /** Builds whose copies are there too. */
+  readonly copied = new Set<number>();
+  /** When the file of a build and its copies were written; only while a hash of those bytes is being judged. */
+  readonly #written = new Map<number, readonly bigint[]>();
 
   constructor(options: AssemblyOptions) {
     this.#install = options.install;
+    this.#layout = options.layout;
     this.#ledger = options.ledger;
     this.#staging = options.staging;
-    this.#isExec = options.isExec;
+    this.#placesOf = options.placesOf;
     this.#onBad = options.onBad;
     this.#prover = new Prover(options.ledger.map.pieceLength);
   }
@@ -81,6 +100,14 @@ export class Assembly {
   /** Whether something is being copied, written or hashed: what is missing then may not be for long. */
   get isBusy(): boolean {
     return this.#busy > 0;
+  }
+
+  /**
+   * When the file of a build and then its copies were written; undefined when nobody looked. To be asked when the ledger
+   * says that it is built.
+   */
+  mtimesOf(build: number): readonly bigint[] | undefined {
+    return this.#written.get(build);
   }
 
   /** Takes over what an earlier run left, as far as it still hashes to what it should. */
@@ -95,7 +122,7 @@ export class Assembly {
         for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
           const bytes = Math.min(pieceLength, size - offset);
           if (offset + bytes > end) break;
-          const span = { path: this.#install.staged(root), offset, bytes, whole: size <= pieceLength };
+          const span = { path: this.#stagedAt(root), offset, bytes, whole: size <= pieceLength };
           found.push({ piece: firstPiece + offset / pieceLength, span });
         }
       }
@@ -154,8 +181,8 @@ export class Assembly {
         return { at, stored: chunk.stored, size: chunk.size, raw: chunk.raw };
       });
       const input = { stored, work: toJson({ chunks: stores, placing }) };
-      const { bad, hashes } = written(await runJob("landChunks", input, { transfer: [stored] }));
-      return { ok: bad.length === 0, bad, hashes };
+      const landed = written(await runJob("landChunks", input, { transfer: [stored] }));
+      return { ok: landed.bad.length === 0, ...landed };
     });
     if (bad === undefined) return;
     this.#ledger.condemnInFlight(bad.map((index) => chunks[index]).filter((chunk) => chunk !== undefined));
@@ -228,7 +255,7 @@ export class Assembly {
     const { root } = this.#ledger.buildAt(this.#ledger.map.rangeOf(piece).build);
     await this.#copy(
       found.map(({ chunk }) => chunk),
-      found.map(({ chunk, offset }) => ({ path: this.#install.staged(root), offset, bytes: chunk.chunk.size })),
+      found.map(({ chunk, offset }) => ({ path: this.#stagedAt(root), offset, bytes: chunk.chunk.size })),
     );
   }
 
@@ -236,7 +263,7 @@ export class Assembly {
     const bad = await this.#landing(chunks, "install", async (placing) => {
       const copied = await runJob("copyRuns", toJson({ reads: joinedReads(reads), placing }));
       if (copied.error !== undefined) throw diskFailure(copied.error);
-      return { ok: copied.value !== undefined, bad: [], hashes: copied.value ?? new Uint8Array(0) };
+      return { ok: copied.value !== undefined, bad: [], ...(copied.value ?? NOTHING_PLACED) };
     });
     if (bad !== undefined) this.#ledger.giveBack(chunks);
   }
@@ -252,12 +279,12 @@ export class Assembly {
   async #landing(
     chunks: readonly LedgerChunk[],
     from: "install" | "origin",
-    run: (placing: Placing) => Promise<{ ok: boolean; bad: readonly number[]; hashes: Uint8Array }>,
+    run: (placing: Placing) => Promise<JobOutcome>,
   ): Promise<readonly number[] | undefined> {
     const landing = await this.#prepare(chunks);
     const job = run(landing.placing);
     for (const piece of landing.touched) this.#landings.set(piece, [...(this.#landings.get(piece) ?? []), job]);
-    const { ok, bad, hashes } = await job.finally(() => {
+    const { ok, bad, hashes, mtimesNs } = await job.finally(() => {
       for (const piece of landing.touched) {
         const rest = this.#landings.get(piece)?.filter((other) => other !== job) ?? [];
         if (rest.length === 0) this.#landings.delete(piece);
@@ -272,10 +299,27 @@ export class Assembly {
       if (this.#ledger.isWanted(chunk)) this.landed[from] += chunk.chunk.size;
       complete.push(...this.#ledger.land(chunk, from));
     }
+    const own = new Set(complete.map(({ piece }) => piece));
+    // others may have brought a piece of them meanwhile: then these are not the bytes that count
+    const whole: number[] = [];
+    let at = 0;
+    for (const build of landing.whole) {
+      const next = at + this.#placesOf(build).length;
+      if (this.#ledger.map.piecesOf(build).every((piece) => own.has(piece))) {
+        whole.push(build);
+        if (mtimesNs.length > 0) this.#written.set(build, [...mtimesNs.subarray(at, next)]);
+      }
+      at = next;
+    }
     const unhashed = complete.filter(({ piece }) => !onTheWay.has(piece));
     await this.#judge(
       complete.filter(({ piece }) => onTheWay.has(piece)).map((each) => [each, onTheWay.get(each.piece)]),
     );
+    // the very bytes that were written to the copies were hashed, and are what they should be
+    for (const build of whole) {
+      this.#written.delete(build);
+      if (this.#ledger.isBuilt(build)) this.copied.add(build);
+    }
     await this.#hashComplete(unhashed);
     return undefined;
   }
@@ -306,8 +350,12 @@ export class Assembly {
     const pieces: Placing["pieces"][number][] = [];
     const hashed: number[] = [];
     const touched: number[] = [];
+    const whole: number[] = [];
     for (const { build, offset, from, bytes } of joinedRuns(runs)) {
-      writes.push({ ...this.#stagedFile(build), offset, from, bytes });
+      const file = this.#stagedFile(build);
+      const copies = bytes === file.fileBytes ? this.#copiesOf(build) : [];
+      if (bytes === file.fileBytes) whole.push(build);
+      writes.push({ ...file, offset, from, bytes, ...(copies.length > 0 ? { copies } : {}) });
       for (const piece of this.#ledger.map.piecesIn({ build, offset }, bytes)) {
         touched.push(piece);
         const range = this.#ledger.map.rangeOf(piece);
@@ -316,7 +364,7 @@ export class Assembly {
         pieces.push({ from: from + range.offset - offset, bytes: range.bytes, whole: range.whole });
       }
     }
-    return { placing: { writes, pieces, pieceLength }, hashed, touched };
+    return { placing: { writes, pieces, pieceLength }, hashed, touched, whole };
   }
 
   /** Pieces whose bytes came in several parts are read back. */
@@ -394,7 +442,18 @@ export class Assembly {
 
   #stagedFile(build: number): { path: string; fileBytes: number; exec: boolean } {
     const { root, size } = this.#ledger.buildAt(build);
-    return { path: this.#install.staged(root), fileBytes: size, exec: this.#isExec(build) };
+    return { path: this.#stagedAt(root), fileBytes: size, exec: this.#placesOf(build)[0]?.exec === true };
+  }
+
+  #copiesOf(build: number): { path: string; exec: boolean }[] {
+    const { root } = this.#ledger.buildAt(build);
+    return this.#placesOf(build)
+      .slice(1)
+      .map(({ exec }, index) => ({ path: this.#install.staged(this.#layout.nameOf(root, index + 1)), exec }));
+  }
+
+  #stagedAt(root: PiecesRoot): string {
+    return this.#install.staged(this.#layout.nameOf(root));
   }
 }
 

@@ -31,6 +31,7 @@ import type { FileRun, StagedRun } from "../threads/jobs/apply-delta.ts";
 import { runJob } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
+import { flatName } from "./layout.ts";
 import { deltaFolder, dropDeltas, keepDelta, readDeltaTorrent } from "./kept-deltas.ts";
 import type { Staging } from "./staging.ts";
 
@@ -144,7 +145,7 @@ async function applyGroup(
   const oldFile = ({ root, path }: SpaceContent): string => install.file(files.get(root) ?? path);
   const oldRuns = group.old.flatMap(({ offset, bytes }) => runsIn(old, offset, bytes, oldFile));
   const newRuns = contentsIn(fresh, start, group.bytes).map((content): StagedRun => {
-    const run = runOf(content, start, group.bytes, install.staged(content.root));
+    const run = runOf(content, start, group.bytes, install.staged(flatName(content.root)));
     return { ...run, fileBytes: content.size, exec: exec.has(content.root) };
   });
   const { value, error } = await runJob("applyDelta", toJson({ delta: parts, old: oldRuns, fresh: newRuns }));

@@ -8,7 +8,7 @@
  *   4  old files that go: removed; folders they leave empty too
  *   5  what is not ours and is in the way: moved aside
  *   6  journal "place", flush
- *   7  staged files: into place
+ *   7  new folders, then staged files: into place
  *   8  exec bits of files that stay or moved
  *   9  flush; the new state: into place
  *  10  journal removed, flush
@@ -22,6 +22,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
+import { isStagedName, NEW_FOLDER } from "./layout.ts";
 
 /** What a commit does. Paths of the release are relative to the install, those of staging to the staging folder. */
 export interface CommitPlan {
@@ -31,6 +32,10 @@ export interface CommitPlan {
   /** Path in the way -> its new name beside it. */
   readonly asides: readonly (readonly [SafePath, SafePath])[];
   readonly execs: readonly (readonly [SafePath, boolean])[];
+  /** Folders of the release that lie in staging as a whole: everything in `staging/new` belongs to them. */
+  readonly folders: readonly SafePath[];
+  /** Paths of the release's files in those folders. */
+  readonly inFolders: readonly SafePath[];
   /** Name in staging -> file of the release. */
   readonly places: readonly (readonly [string, SafePath])[];
 }
@@ -42,22 +47,31 @@ const JOURNAL = "journal.json";
 
 const Text = v.string();
 const Journal = v.object({
-  v: v.literal(1),
+  // 1: without folders; an older program must not take a journal for one that places nothing but files
+  v: v.picklist([1, 2]),
   phase: v.picklist(["clear", "place"]),
   moves: v.array(v.tuple([Text, Text])),
   removes: v.array(Text),
   asides: v.array(v.tuple([Text, Text])),
   execs: v.array(v.tuple([Text, v.boolean()])),
+  folders: v.optional(v.array(Text), []),
   places: v.array(v.tuple([Text, Text])),
 });
 
-/** Staged files are named by roots; anything else in a journal is not ours. */
-const STAGED_NAME = /^[0-9a-f]{64}(\.\d{1,9})?$/;
+/** What of a plan a journal holds: files that come with their folder need no mention. */
+type Journaled = Omit<CommitPlan, "inFolders">;
 
 /** Makes the staged release the installed one. The next state must lie at NEXT_STATE. */
 export async function commit(disk: Disk, install: Install, plan: CommitPlan): Promise<void> {
-  const staged = [...plan.places.map(([name]) => install.own("staging", name)), install.own(NEXT_STATE)];
-  await disk.flush(install.folder, staged, [install.own("staging"), install.own()]);
+  const likeness = install.staged(NEW_FOLDER);
+  const files = [
+    ...plan.places.map(([name]) => install.staged(name)),
+    ...plan.inFolders.map((file) => path.join(likeness, file)),
+    install.own(NEXT_STATE),
+  ];
+  const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(likeness, folder));
+  if (folders.length > 0) folders.push(likeness);
+  await disk.flush(install.folder, files, [...folders, install.own("staging"), install.own()]);
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
     await writeJournal(disk, install, "clear", plan);
     await clear(disk, install, plan);
@@ -79,9 +93,9 @@ export async function recover(disk: Disk, install: Install): Promise<boolean> {
   return true;
 }
 
-async function clear(disk: Disk, install: Install, { moves, removes, asides }: CommitPlan): Promise<void> {
+async function clear(disk: Disk, install: Install, { moves, removes, asides }: Journaled): Promise<void> {
   for (const [from, name] of moves) {
-    const staged = install.own("staging", name);
+    const staged = install.staged(name);
     if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file")
       disk.rename(install.file(from), staged);
   }
@@ -96,34 +110,57 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: C
   );
 }
 
-async function place(disk: Disk, install: Install, { execs, places }: CommitPlan): Promise<void> {
+async function place(disk: Disk, install: Install, { folders: whole, execs, places }: Journaled): Promise<void> {
+  const changed = new Set<string>();
+  for (const folder of whole) {
+    disk.makeFolder(path.dirname(install.file(folder)));
+    for (const touched of placeFolder(disk, install.staged(`${NEW_FOLDER}/${folder}`), install.file(folder)))
+      changed.add(touched);
+  }
   const folders = foldersOf(places.map(([, to]) => to)).map((folder) => path.join(install.folder, folder));
   for (const folder of folders) disk.makeFolder(folder);
   for (const [name, to] of places) {
     // nothing happens when it was placed before the last run was cut short
-    disk.rename(install.own("staging", name), install.file(to));
+    disk.rename(install.staged(name), install.file(to));
   }
   for (const [file, exec] of execs)
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
-  await disk.flush(install.folder, [], [...folders, install.folder, install.own("staging")]);
+  await disk.flush(install.folder, [], [...new Set([...changed, ...folders, install.folder, install.own("staging")])]);
   disk.rename(install.own(NEXT_STATE), install.own(STATE));
   await disk.flush(install.folder, [], [install.own()]);
   disk.remove(install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
 }
 
-async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: CommitPlan): Promise<void> {
+/**
+ * A new folder into place; where there is one by now, what is in it, one by one. Gives the folders whose names changed.
+ * Done again, it goes on with what is left.
+ */
+function placeFolder(disk: Disk, from: string, to: string): string[] {
+  if (disk.moveFolder(from, to)) return [path.dirname(from), path.dirname(to)];
+  disk.makeFolder(to);
+  const changed = [from, to, path.dirname(to)];
+  for (const { name, isFolder } of disk.list(from)) {
+    if (isFolder) changed.push(...placeFolder(disk, path.join(from, name), path.join(to, name)));
+    else disk.rename(path.join(from, name), path.join(to, name));
+  }
+  return changed;
+}
+
+async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: Journaled): Promise<void> {
   const staged = install.own(`${JOURNAL}.new`);
-  disk.write(staged, JSON.stringify({ v: 1, phase, ...plan }));
+  const { moves, removes, asides, execs, folders, places } = plan;
+  const v = folders.length === 0 ? 1 : 2;
+  disk.write(staged, JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places }));
   await disk.flush(install.folder, [staged], []);
   disk.rename(staged, install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
 }
 
 /** Our own file, but on a disk that others write to: names are checked again before anything is renamed by them. */
-function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: CommitPlan } {
+function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: Journaled } {
   try {
-    const { phase, moves, removes, asides, execs, places } = v.parse(Journal, JSON.parse(bytes.toString()));
+    const { phase, moves, removes, asides, execs, folders, places } = v.parse(Journal, JSON.parse(bytes.toString()));
     return {
       phase,
       plan: {
@@ -131,6 +168,7 @@ function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: CommitPl
         removes: removes.map(parseSafePath),
         asides: asides.map(([from, to]) => [parseSafePath(from), parseSafePath(to)] as const),
         execs: execs.map(([file, exec]) => [parseSafePath(file), exec] as const),
+        folders: folders.map(parseSafePath),
         places: places.map(([name, to]) => [stagedName(name), parseSafePath(to)] as const),
       },
     };
@@ -140,7 +178,7 @@ function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: CommitPl
 }
 
 function stagedName(text: string): string {
-  if (!STAGED_NAME.test(text)) throw new RangeError(`${text} is no staged file`);
+  if (!isStagedName(text)) throw new RangeError(`${text} is no staged file`);
   return text;
 }
 

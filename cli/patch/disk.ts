@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
@@ -28,6 +29,13 @@ export interface Disk {
   readonly write: (path: string, bytes: string | Uint8Array) => void;
   /** Replaces what is at `to`, when that is no folder. Nothing happens when `from` is not there. */
   readonly rename: (from: string, to: string) => void;
+  /**
+   * Moves a folder with all that is in it to where nothing is. False when something is there, or the system refuses, as
+   * Windows does while a file in it is open. Nothing happens when `from` is not there.
+   */
+  readonly moveFolder: (from: string, to: string) => boolean;
+  /** What is in a folder; nothing when it is not there. */
+  readonly list: (folder: string) => readonly { readonly name: string; readonly isFolder: boolean }[];
   /** Nothing happens when the file is not there. */
   readonly remove: (path: string) => void;
   /** Removes the folder when it is empty; false when it is not. */
@@ -65,6 +73,25 @@ export const realDisk: Disk = {
     } catch (error) {
       // ENOENT may also mean that the folder of `to` is missing
       if (!isCode(error, "ENOENT", "ENOTDIR") || lstatSync(from, { throwIfNoEntry: false }) !== undefined) throw error;
+    }
+  },
+  moveFolder(from, to) {
+    try {
+      renameSync(from, to);
+      return true;
+    } catch (error) {
+      if (lstatSync(from, { throwIfNoEntry: false }) === undefined) return true;
+      if (isCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR", "EPERM", "EACCES", "EBUSY")) return false;
+      throw error;
+    }
+  },
+  list(folder) {
+    try {
+      const entries = readdirSync(folder, { withFileTypes: true });
+      return entries.map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }));
+    } catch (error) {
+      if (isCode(error, "ENOENT")) return [];
+      throw error;
     }
   },
   remove(path) {

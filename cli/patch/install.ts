@@ -3,7 +3,6 @@
  * that committing is renaming.
  */
 import path from "node:path";
-import type { PiecesRoot } from "../../manifests/digest.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 
 export class Install {
@@ -27,8 +26,8 @@ export class Install {
     return this.folder + path.sep + (path.sep === "/" ? safe : safe.replaceAll("/", path.sep));
   }
 
-  /** Where a content is put together; `copy` counts the further places of the same content. */
-  staged(root: PiecesRoot, copy = 0): string {
-    return this.#staging + (copy === 0 ? root : `${root}.${copy}`);
+  /** A file or folder in staging; the name is one of layout.ts. */
+  staged(name: string): string {
+    return this.#staging + (path.sep === "/" ? name : name.replaceAll("/", path.sep));
   }
 }

@@ -114,6 +114,10 @@ export class Ledger {
     return this.#build(build);
   }
 
+  isBuilt(build: number): boolean {
+    return this.#build(build).built;
+  }
+
   get buildCount(): number {
     return this.#builds.length;
   }

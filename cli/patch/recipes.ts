@@ -6,7 +6,7 @@
  *   objects/recipes-<n>   recipe after recipe, each a zstd frame; an index of JSON; its length, 8 B little-endian
  */
 import { closeSync, openSync, readSync } from "node:fs";
-import { open, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import pLimit from "p-limit";
 import * as v from "valibot";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
@@ -111,6 +111,7 @@ export class Recipes {
     if (this.#fetched.size === 0 && [...this.#index.keys()].every((root) => roots.has(root as PiecesRoot))) return;
     const number = this.#number + 1;
     const index: Record<string, Kept> = {};
+    await mkdir(this.#install.own("objects"), { recursive: true });
     const file = await open(this.#install.own("objects", `recipes-${number}`), "w");
     try {
       let at = 0;

@@ -38,6 +38,8 @@ export interface Scan {
   readonly have: Have;
   /** Regular files at wanted or owned paths, as they look now. */
   readonly seen: ReadonlyMap<SafePath, Seen>;
+  /** Folders of the wanted and the owned files that are there; "." is the install itself. */
+  readonly folders: ReadonlySet<string>;
   /** How many files had to be hashed. */
   readonly hashed: number;
 }
@@ -105,7 +107,7 @@ export async function scan(options: ScanOptions): Promise<Scan> {
     const found = files.get(file);
     if (found !== undefined) files.set(file, { ...found, root });
   }
-  return { have: { files }, seen, hashed: doubtful.length };
+  return { have: { files }, seen, folders: folders.there, hashed: doubtful.length };
 }
 
 /** A file to hash. */

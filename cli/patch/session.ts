@@ -36,6 +36,7 @@ import { deltaOffer, stageByDelta, type DeltaOffer } from "./by-delta.ts";
 import { commit, NEXT_STATE, recover } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
+import { Layout } from "./layout.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileLocked } from "./lock.ts";
 import { Objects, openTree } from "./objects.ts";
@@ -135,6 +136,9 @@ class Session {
   /** Asks what is current and verifies it. */
   static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
     const objects = new Objects(install);
+    const installed = await readState(install);
+    // a first install has work for threads whatever is current: they start while the edge is asked
+    if (installed === undefined && !request.dryRun) warmThreads();
     const title = await world.openTitle({
       titleFile: request.titleFile,
       metadataDir: install.own("metadata"),
@@ -145,7 +149,6 @@ class Session {
     });
     await title.refresh();
     await rememberTitle(install.folder, request.titleFile);
-    const installed = await readState(install);
     const target = await chooseTarget(title, request.wish, request.channel, installed);
     return new Session({
       install,
@@ -198,7 +201,7 @@ class Session {
     if (this.#target.release.bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
-    if (same === undefined) warmThreads();
+    if (same === undefined && this.#installed !== undefined) warmThreads();
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#tree());
     const scanned = await this.#scan(same ?? (await this.#tree()));
@@ -215,14 +218,17 @@ class Session {
     if (offer !== undefined && planned.delta !== undefined && !(await this.#stageByDelta(offer, want, staging))) {
       planned = await this.#plan(have, want, staging);
     }
-    let staged = await this.#stage(planned, staging);
+    const isThere = (folder: string): boolean => scanned.folders.has(folder);
+    let layout = new Layout(planned.contents, isThere);
+    let staged = await this.#stage(planned, layout, staging);
     while (staged.stale.length > 0) {
       // an old file is not what it seemed: plan again without it
       have = withoutRoots(have, staged.stale);
       planned = await this.#plan(have, want, staging);
-      staged = await this.#stage(planned, staging);
+      layout = new Layout(planned.contents, isThere);
+      staged = await this.#stage(planned, layout, staging);
     }
-    await this.#commit(planned, want, scanned, staged);
+    await this.#commit(planned, layout, want, scanned, staged);
     await staging.clear();
     return this.#outcome(planned);
   }
@@ -362,7 +368,7 @@ class Session {
 
   // --- Acting ------------------------------------------------------------------------------------------------------
 
-  async #stage(planned: Plan, staging: Staging): Promise<Staged> {
+  async #stage(planned: Plan, layout: Layout, staging: Staging): Promise<Staged> {
     // found damaged, or worth fetching for: others may help
     const { stored } = planned.cost.fetch;
     if (stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree(), stored);
@@ -370,6 +376,7 @@ class Session {
       return await stage({
         install: this.#install,
         plan: planned,
+        layout,
         staging,
         origin: this.#origin,
         peers: this.#peers,
@@ -391,19 +398,26 @@ class Session {
     }
   }
 
-  async #commit(planned: Plan, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
+  async #commit(planned: Plan, layout: Layout, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
     const { disk, signal } = this.#world;
     const { release } = this.#target;
     // a lost lock: another is at work on the install
     if (signal.reason instanceof Failure) throw signal.reason;
     this.#progress.committing(planned);
-    if (this.#treeObject !== undefined) await this.#objects.keep(release.tree.sha256, this.#treeObject);
+    // each waits for the disk, and they may wait together
     const { torrent } = this.#peers;
-    if (torrent !== undefined) await this.#objects.keep(release.torrent.sha256, torrent);
-    await this.#recipes.save(want.files);
-    const state = this.#stateWith(nextFiles(this.#install, want, planned, seen, looks));
-    disk.write(this.#install.own(NEXT_STATE), writeState(state));
-    await commit(disk, this.#install, arrange(disk, this.#install, planned));
+    const keeping = Promise.all([
+      this.#treeObject === undefined ? undefined : this.#objects.keep(release.tree.sha256, this.#treeObject),
+      torrent === undefined ? undefined : this.#objects.keep(release.torrent.sha256, torrent),
+      this.#recipes.save(want.files),
+    ]);
+    try {
+      const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
+      disk.write(this.#install.own(NEXT_STATE), writeState(state));
+    } finally {
+      await keeping;
+    }
+    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout));
     await this.#objects.prune([release.tree.sha256, release.torrent.sha256]);
     await this.#recipes.prune();
   }
@@ -413,7 +427,10 @@ class Session {
     const planned = plan(have, want, NO_OFFERS);
     const moved = this.#installed?.release.seq !== this.#target.release.seq;
     if (!this.#request.dryRun && (moved || hashed > 0)) {
-      await saveState(this.#install, this.#stateWith(nextFiles(this.#install, want, planned, seen)));
+      await saveState(
+        this.#install,
+        this.#stateWith(nextFiles(this.#install, want, planned, new Layout(planned.contents, () => true), seen)),
+      );
     }
     return this.#outcome(planned);
   }

@@ -2,7 +2,8 @@
  * The first phase: every new content is put together beside the install and proven there. What the install holds is
  * copied while the rest is fetched. Nothing of the old release is touched.
  */
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
 import pLimit from "p-limit";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
@@ -16,6 +17,7 @@ import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure, Assembly } from "./assembly.ts";
 import { fetchMissing } from "./fetch.ts";
 import type { Install } from "./install.ts";
+import type { Layout } from "./layout.ts";
 import { Ledger } from "./ledger.ts";
 import type { Peers } from "./peers.ts";
 import type { Build } from "./piece-map.ts";
@@ -26,6 +28,7 @@ import type { Staging } from "./staging.ts";
 export interface StageOptions {
   readonly install: Install;
   readonly plan: Plan;
+  readonly layout: Layout;
   readonly staging: Staging;
   readonly pieceLength: number;
   /** Undefined when it is forbidden. */
@@ -41,8 +44,8 @@ export interface StageOptions {
 export interface Staged {
   /** Old files that were not what they seemed; then nothing else counts, and the plan has to be made again. */
   readonly stale: readonly SafePath[];
-  /** How contents that were built look on the disk. */
-  readonly looks: ReadonlyMap<PiecesRoot, Seen>;
+  /** How staged files look on the disk, by their names: those that were built, and the copies written with them. */
+  readonly looks: ReadonlyMap<string, Seen>;
 }
 
 /** Files copied in one job. */
@@ -57,18 +60,18 @@ const UMASK = process.umask();
  * source.interrupted. What was fetched is kept for the next run.
  */
 export async function stage(options: StageOptions): Promise<Staged> {
-  const { plan, staging, install } = options;
+  const { plan, layout, staging } = options;
   const builds = plan.contents.filter(({ source }) => source.how === "build");
   // Only what is built is taken over, piece by piece and hashed. The commit moves files to names in staging, and takes a
   // file that is there for one it moved before a crash: a part of a download may not lie under such a name.
-  await staging.prune(new Set(builds.map(({ root }) => root)));
+  await staging.use(layout, new Set(builds.map(({ root }) => root)));
   try {
-    await writeEmpty(install, plan.contents);
+    await writeEmpty(options);
     const stale = await copyWhole(options);
-    const looks = new Map<PiecesRoot, Seen>();
+    const looks = new Map<string, Seen>();
     if (stale.length > 0) return { stale, looks };
-    if (builds.length > 0) await build(options, builds, looks);
-    await copyToOtherPlaces(install, plan.contents);
+    const copied = builds.length === 0 ? new Set<PiecesRoot>() : await build(options, builds, looks);
+    await copyToOtherPlaces(options, copied);
     return { stale, looks };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -78,30 +81,39 @@ export async function stage(options: StageOptions): Promise<Staged> {
   }
 }
 
-async function writeEmpty(install: Install, contents: readonly Content[]): Promise<void> {
-  for (const { root, places, source } of contents) {
-    if (source.how === "empty") await writeFile(install.staged(root), "", { mode: modeOf(places[0].exec) });
+async function writeEmpty({ install, layout, plan }: StageOptions): Promise<void> {
+  for (const { root, places, source } of plan.contents) {
+    if (source.how !== "empty") continue;
+    const file = install.staged(layout.nameOf(root));
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, "", { mode: modeOf(places[0].exec) });
   }
 }
 
 /** Old files that the new release has elsewhere too. They are hashed after copying: the copy is what counts. */
-async function copyWhole({ install, plan, pieceLength, signal }: StageOptions): Promise<SafePath[]> {
+async function copyWhole({ install, plan, layout, pieceLength, signal }: StageOptions): Promise<SafePath[]> {
   const copies: { from: SafePath; root: PiecesRoot; size: number; exec: boolean }[] = [];
   for (const { root, size, places, source } of plan.contents) {
     if (source.how === "copy") copies.push({ from: source.from, root, size, exec: places[0].exec });
   }
   const gone = await copyFiles(
     copies.map(({ from, root, exec }) => {
-      return { from: install.file(from), to: install.staged(root), mode: modeOf(exec) & ~UMASK };
+      return { from: install.file(from), to: install.staged(layout.nameOf(root)), mode: modeOf(exec) & ~UMASK };
     }),
   );
-  const staged = copies.map(({ root, size }) => ({ path: root, at: install.staged(root), size }));
+  const staged = copies.map(({ root, size }) => ({ path: root, at: install.staged(layout.nameOf(root)), size }));
   const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, staged);
   return copies.filter(({ root }, index) => gone.has(index) || roots.get(root) !== root).map(({ from }) => from);
 }
 
-async function build(options: StageOptions, contents: readonly Content[], looks: Map<PiecesRoot, Seen>): Promise<void> {
-  const { install, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
+/** Puts contents together. Gives those whose copies were written at once. */
+async function build(
+  options: StageOptions,
+  contents: readonly Content[],
+  looks: Map<string, Seen>,
+): Promise<Set<PiecesRoot>> {
+  const { install, layout, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
+  const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
   const board = await peers.board();
   const builds = contents.map(({ root, size, places, source }): Build => {
     const parts = source.how === "build" ? source.parts : [];
@@ -110,15 +122,18 @@ async function build(options: StageOptions, contents: readonly Content[], looks:
   const ledger = new Ledger(builds, pieceLength, sha256);
   const assembly = new Assembly({
     install,
+    layout,
     ledger,
     staging,
-    isExec: (build) => contents[build]?.places[0].exec === true,
+    placesOf: (build) => contents[build]?.places ?? [],
     onBad: (text) => output.log(text),
   });
   // while threads work there is time to look; at the end there is not
   const look = (build: number): void => {
-    const { root } = ledger.buildAt(build);
-    looks.set(root, lookAt(install.staged(root)));
+    const { root, size } = ledger.buildAt(build);
+    const mtimes = assembly.mtimesOf(build);
+    if (mtimes === undefined) looks.set(layout.nameOf(root), lookAt(stagedAt(root)));
+    else for (const [copy, mtimeNs] of mtimes.entries()) looks.set(layout.nameOf(root, copy), { size, mtimeNs });
   };
   ledger.listen({ onBuilt: look });
   await assembly.resume();
@@ -126,7 +141,7 @@ async function build(options: StageOptions, contents: readonly Content[], looks:
     for (const path of plan.keep) board.addProven(path, [install.file(path)]);
     const placesOf = contents.map(({ places }) => places.map(({ path }) => path));
     const where = (build: number, place: SafePath): string[] => [
-      install.staged(contents[build]?.root ?? ("" as PiecesRoot)),
+      stagedAt(contents[build]?.root ?? ("" as PiecesRoot)),
       install.file(place),
     ];
     ledger.listen(board.attach({ ledger, assembly }, placesOf, where));
@@ -153,6 +168,7 @@ async function build(options: StageOptions, contents: readonly Content[], looks:
     }),
   ]);
   report();
+  return new Set([...assembly.copied].map((build) => ledger.buildAt(build).root));
 }
 
 /** Runs things at once; when one fails, the others are stopped and waited for. */
@@ -177,13 +193,21 @@ function localBytes(contents: readonly Content[]): number {
   return [...chunks.values()].reduce((sum, size) => sum + size, 0);
 }
 
-/** A content with several places gets a file for each. */
-async function copyToOtherPlaces(install: Install, contents: readonly Content[]): Promise<void> {
-  const copies = contents.flatMap(({ root, places, source }) => {
-    const from = source.how === "move" ? install.file(source.from) : install.staged(root);
+/** A content with several places gets a file for each; large ones, and those that peers brought, only now. */
+async function copyToOtherPlaces(
+  { install, layout, plan }: StageOptions,
+  copied: ReadonlySet<PiecesRoot>,
+): Promise<void> {
+  const copies = plan.contents.flatMap(({ root, places, source }) => {
+    if (copied.has(root)) return [];
+    const from = source.how === "move" ? install.file(source.from) : install.staged(layout.nameOf(root));
     return places.slice(1).map(({ exec }, index) => {
       const isSame = source.how !== "move" && exec === places[0].exec;
-      return { from, to: install.staged(root, index + 1), mode: isSame ? undefined : modeOf(exec) & ~UMASK };
+      return {
+        from,
+        to: install.staged(layout.nameOf(root, index + 1)),
+        mode: isSame ? undefined : modeOf(exec) & ~UMASK,
+      };
     });
   });
   const gone = await copyFiles(copies);

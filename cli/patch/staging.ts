@@ -1,17 +1,19 @@
 /**
- * The staging folder: contents under way, each named by its root, and a record of what was finished, so that a run that
+ * The staging folder: contents under way, where layout.ts puts them, and a record of what was finished, so that a run that
  * was killed is continued. The record is only a hint of where to look: what it names is hashed again before it counts,
  * so it needs no fsync and may be wrong after a power cut.
  *
- *   staging/<root>       a content, as long as the file will be; holes where bytes are missing
- *   staging/<root>.<n>   a copy of it for another place
- *   staging/progress     lines "<root> <offset> <bytes>": a piece that was hashed
+ *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
+ *   staging/progress     lines "<root> <offset> <bytes>[ <name>]": a piece that was hashed, and where its content lies if
+ *                        not under its root
  */
 import { closeSync, openSync, writeSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { PiecesRoot } from "../../manifests/digest.ts";
+import { isCode } from "./disk.ts";
 import type { Install } from "./install.ts";
+import { flatName, isStagedName, type Layout } from "./layout.ts";
 
 /** Bytes [offset, offset + bytes) of a content. */
 export interface Run {
@@ -20,14 +22,22 @@ export interface Run {
 }
 
 const PROGRESS = "progress";
-const LINE = /^([0-9a-f]{64}) (\d{1,16}) (\d{1,16})$/;
+const LINE = /^([0-9a-f]{64}) (\d{1,16}) (\d{1,16})(?: (.+))?$/;
+
+/** What an earlier run left of a content. */
+interface Earlier {
+  readonly runs: Run[];
+  /** Where it may lie, the likeliest last. */
+  readonly names: Set<string>;
+}
 
 export class Staging {
   readonly #install: Install;
-  readonly #earlier: Map<PiecesRoot, Run[]>;
+  readonly #earlier: Map<PiecesRoot, Earlier>;
+  #layout: Layout | undefined;
   #progress: number | undefined;
 
-  private constructor(install: Install, earlier: Map<PiecesRoot, Run[]>) {
+  private constructor(install: Install, earlier: Map<PiecesRoot, Earlier>) {
     this.#install = install;
     this.#earlier = earlier;
   }
@@ -37,32 +47,66 @@ export class Staging {
     await mkdir(install.own("staging"), { recursive: true });
     const earlier = await readProgress(install.own("staging", PROGRESS));
     // lines outlive the files that were pruned
-    const there = new Set(await readdir(install.own("staging")));
-    for (const root of earlier.keys()) if (!there.has(root)) earlier.delete(root);
+    for (const [root, { names }] of earlier) {
+      for (const name of names) if (!(await isFile(install.staged(name)))) names.delete(name);
+      if (names.size === 0) earlier.delete(root);
+    }
     return new Staging(install, earlier);
+  }
+
+  /**
+   * Puts what the plan can go on with where its layout wants it, and deletes everything else; of new folders all but the
+   * contents of which a piece was finished, because the commit moves those folders with whatever is in them.
+   * @param wanted  contents to be put together
+   */
+  async use(layout: Layout, wanted: ReadonlySet<PiecesRoot>): Promise<void> {
+    this.#layout = layout;
+    for (const root of this.#earlier.keys()) if (!wanted.has(root)) this.#earlier.delete(root);
+    // said before it is done: who is killed on the way finds it in either place
+    this.record([...this.#earlier.keys()].map((root) => ({ root, offset: 0, bytes: 0 })));
+    // by way of names that cannot collide: where one content lay, another may have to go
+    for (const [root, { names }] of this.#earlier) {
+      const name = [...names].at(-1) ?? flatName(root);
+      if (name !== flatName(root))
+        await renameIfThere(this.#install.staged(name), this.#install.staged(flatName(root)));
+    }
+    for (const name of await readdir(this.#install.own("staging"))) {
+      if (name === PROGRESS || wanted.has(name as PiecesRoot)) continue;
+      await rm(this.#install.own("staging", name), { recursive: true, force: true });
+    }
+    for (const [root, { names }] of this.#earlier) {
+      const name = layout.nameOf(root);
+      if (name !== flatName(root)) {
+        await mkdir(path.dirname(this.#install.staged(name)), { recursive: true });
+        await renameIfThere(this.#install.staged(flatName(root)), this.#install.staged(name));
+      }
+      names.clear();
+      names.add(name);
+    }
   }
 
   /** What an earlier run finished of a content, ascending and joined; nothing when the file is not as long as it should be. */
   async earlier(root: PiecesRoot, size: number): Promise<readonly Run[]> {
-    const runs = this.#earlier.get(root);
-    if (runs === undefined) return [];
-    const found = await stat(this.#install.staged(root)).catch(() => undefined);
-    return found?.size === size ? joined(runs) : [];
-  }
-
-  /** Contents of which something was finished. */
-  roots(): Iterable<PiecesRoot> {
-    return this.#earlier.keys();
+    const found = this.#earlier.get(root);
+    const [name] = found?.names ?? [];
+    if (found === undefined || name === undefined) return [];
+    const stats = await lstat(this.#install.staged(name)).catch(() => undefined);
+    return stats?.size === size ? joined(found.runs) : [];
   }
 
   /** Bytes of a content that an earlier run finished, at most. */
   bytes(root: PiecesRoot): number {
-    return joined(this.#earlier.get(root) ?? []).reduce((sum, run) => sum + run.bytes, 0);
+    return joined(this.#earlier.get(root)?.runs ?? []).reduce((sum, run) => sum + run.bytes, 0);
   }
 
-  /** Notes whole contents that were written and are still to be hashed: from now on they count as an earlier run's. */
+  /**
+   * Notes whole contents that were written under their flat names, before there is a layout, and are still to be hashed:
+   * from now on they count as an earlier run's.
+   */
   hold(contents: readonly { readonly root: PiecesRoot; readonly size: number }[]): void {
-    for (const { root, size } of contents) this.#earlier.set(root, [{ offset: 0, bytes: size }]);
+    for (const { root, size } of contents) {
+      this.#earlier.set(root, { runs: [{ offset: 0, bytes: size }], names: new Set([flatName(root)]) });
+    }
     this.record(contents.map(({ root, size }) => ({ root, offset: 0, bytes: size })));
   }
 
@@ -70,16 +114,11 @@ export class Staging {
   record(runs: readonly (Run & { readonly root: PiecesRoot })[]): void {
     if (runs.length === 0) return;
     this.#progress ??= openSync(this.#install.own("staging", PROGRESS), "a");
-    writeSync(this.#progress, runs.map(({ root, offset, bytes }) => `${root} ${offset} ${bytes}\n`).join(""));
-  }
-
-  /** Deletes what no content of this plan can use. */
-  async prune(wanted: ReadonlySet<PiecesRoot>): Promise<void> {
-    for (const name of await readdir(this.#install.own("staging"))) {
-      if (name === PROGRESS || wanted.has(name as PiecesRoot)) continue;
-      await rm(this.#install.own("staging", name), { recursive: true, force: true });
-    }
-    for (const root of this.#earlier.keys()) if (!wanted.has(root)) this.#earlier.delete(root);
+    const lines = runs.map(({ root, offset, bytes }) => {
+      const name = this.#layout?.nameOf(root) ?? root;
+      return `${root} ${offset} ${bytes}${name === root ? "" : ` ${name}`}\n`;
+    });
+    writeSync(this.#progress, lines.join(""));
   }
 
   close(): void {
@@ -94,20 +133,37 @@ export class Staging {
   }
 }
 
-async function readProgress(file: string): Promise<Map<PiecesRoot, Run[]>> {
+async function readProgress(file: string): Promise<Map<PiecesRoot, Earlier>> {
   const text = await readFile(file, "utf8").catch(() => "");
-  const runs = new Map<PiecesRoot, Run[]>();
+  const found = new Map<PiecesRoot, Earlier>();
   for (const line of text.split("\n")) {
     // the last line may be cut short
     const match = LINE.exec(line);
     if (match === null) continue;
     const root = match[1] as PiecesRoot;
-    const known = runs.get(root);
+    const name = match[4] ?? flatName(root);
+    if (!isStagedName(name)) continue;
+    const known = found.get(root) ?? { runs: [], names: new Set([flatName(root)]) };
+    found.set(root, known);
     const run = { offset: Number(match[2]), bytes: Number(match[3]) };
-    if (known === undefined) runs.set(root, [run]);
-    else known.push(run);
+    if (run.bytes > 0) known.runs.push(run);
+    known.names.delete(name);
+    known.names.add(name);
   }
-  return runs;
+  return found;
+}
+
+/** What somebody deleted meanwhile is fetched again. */
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (!isCode(error, "ENOENT")) throw error;
+  }
+}
+
+async function isFile(file: string): Promise<boolean> {
+  return (await lstat(file).catch(() => undefined))?.isFile() === true;
 }
 
 function joined(runs: readonly Run[]): Run[] {

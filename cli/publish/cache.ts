@@ -5,16 +5,10 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import envPaths from "env-paths";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { CACHE_DAYS } from "../../manifests/limits.ts";
 
 const DAY_MS = 86_400_000;
-
-/** Where patchswarm may keep what it can do without; XDG_CACHE_HOME and its like are honoured. */
-export function cacheFolder(): string {
-  return envPaths("patchswarm", { suffix: "" }).cache;
-}
 
 export class ObjectCache {
   readonly #folder: string;

@@ -1,5 +1,7 @@
 /** Worker threads for what burns processor: hashing, chunking, (de)compression. One pool a process, made on first use. */
+import { getCompileCacheDir } from "node:module";
 import { availableParallelism } from "node:os";
+import path from "node:path";
 import type { Piscina } from "piscina";
 import type * as jobs from "./thread.ts";
 
@@ -39,6 +41,7 @@ async function startPool(): Promise<Piscina> {
   const { Piscina } = await import("piscina");
   return new Piscina({
     filename: threadFile(),
+    ...threadEnv(),
     maxThreads: threadCount(),
     minThreads: 1,
     idleTimeout: 60_000,
@@ -57,6 +60,13 @@ export async function closePool(): Promise<void> {
   const closing = pool;
   pool = undefined;
   await (await closing)?.destroy();
+}
+
+/** Threads keep what they compile where the program does, but only when they are told. */
+function threadEnv(): { env?: NodeJS.ProcessEnv } {
+  const folder = getCompileCacheDir();
+  // it has the version of Node below what was asked for
+  return folder === undefined ? {} : { env: { ...process.env, NODE_COMPILE_CACHE: path.dirname(folder) } };
 }
 
 /** The source tree runs as it is; the build puts `thread.js` beside its other files. */

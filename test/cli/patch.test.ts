@@ -1,6 +1,8 @@
 /** Sessions from end to end in this process, over HTTP, without peers. */
-import { readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { lstat, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
+import { Install } from "../../cli/patch/install.ts";
+import { readState } from "../../cli/patch/state.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
@@ -88,6 +90,30 @@ test("a corrupt pack is named, and nothing of it is kept", async () => {
   publisher.mishap = () => undefined;
   await player.patch();
   expect(await player.contents()).toEqual(contentsOfBuild(V1));
+});
+
+test.for([
+  ["small, written to all its places at once", 9 * KIB],
+  ["large, copied when it is whole", 700 * KIB],
+] as const)("a content that arrives wrong at first is right wherever the release has it: %s", async ([, bytes]) => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  const content = noisy(bytes, "c");
+  const files = { "a/one": content, "b/two": content, three: content };
+  publisher.publish("1.0.0", { files, exec: ["b/two"] });
+  await using player = await newPlayer(publisher);
+  let corrupted = 0;
+  publisher.mishap = (_, isPack) => (isPack && corrupted++ === 0 ? "corrupt" : undefined);
+  await player.patch();
+  expect(corrupted).toBeGreaterThan(1);
+  expect(await player.contents()).toEqual(contentsOfBuild(files, ["b/two"]));
+  // what is remembered is what is there: or the next run would hash it all again
+  const state = await readState(new Install(player.folder));
+  expect(state?.files.size).toBe(3);
+  for (const { path, size, mtimeNs } of state?.files.values() ?? []) {
+    const found = await lstat(player.at(path), { bigint: true });
+    expect([path, size, mtimeNs]).toEqual([path, Number(found.size), found.mtimeNs]);
+  }
+  expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
 });
 
 test("a chunk that a cache had corrupted is asked for again past the caches", async () => {

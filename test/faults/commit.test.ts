@@ -28,8 +28,10 @@ function interruptedDisk(stopAt: number): { disk: Disk; calls: () => number } {
     // looking changes nothing: only what acts is a step
     look: realDisk.look,
     read: realDisk.read,
+    list: realDisk.list,
     write: guarded(realDisk.write),
     rename: guarded(realDisk.rename),
+    moveFolder: guarded(realDisk.moveFolder),
     remove: guarded(realDisk.remove),
     removeEmptyFolder: guarded(realDisk.removeEmptyFolder),
     makeFolder: guarded(realDisk.makeFolder),
@@ -123,5 +125,53 @@ test("finishing a commit may itself be interrupted at every step", async () => {
   }
   expect(interruptions).toBeGreaterThan(10);
   expect(await contentsOf(player.folder)).toEqual(contentsOfBuild(NEW, ["tool.sh"]));
+  expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});
+
+const FIRST = { "a.txt": "a", "data/one": "1", "data/deep/two": "2", "data/deep/again": "2", "tools/run": "#!" };
+
+test("whatever step of a first install is the last, the next run ends with the whole release", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: FIRST, exec: ["tools/run"] });
+  const after = contentsOfBuild(FIRST, ["tools/run"]);
+  for (let step = 1; ; step++) {
+    await using player = await newPlayer(publisher);
+    const { disk, calls } = interruptedDisk(step);
+    const patched = await player.patch({}, { disk }).catch((error: unknown) => error);
+    if (calls() < step) {
+      expect(await player.contents()).toEqual(after);
+      expect(step).toBeGreaterThan(10);
+      return;
+    }
+    expect(patched).toBeInstanceOf(Interrupted);
+    await recover(realDisk, new Install(player.folder));
+    const found = await player.contents();
+    expect([step, found]).toEqual([step, "a.txt" in found ? after : {}]);
+    await player.patch();
+    expect([step, await player.contents()]).toEqual([step, after]);
+  }
+});
+
+test("a folder that appears while its likeness takes its place keeps what is in it, at whatever step that is noticed", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: FIRST, exec: ["tools/run"] });
+  const mine = { "data/mine": "a save", "data/deep/mine": "another" };
+  const after = { ...contentsOfBuild(FIRST, ["tools/run"]), ...mine };
+  await using player = await newPlayer(publisher);
+  // 1: the next state, 2: flush, 3 to 6: the journal, 7: the folder above the first new one
+  await expect(player.patch({}, { disk: interruptedDisk(7).disk })).rejects.toThrow(Interrupted);
+  await put(player.folder, mine);
+  let interruptions = 0;
+  for (let step = 1; ; step++) {
+    try {
+      await recover(interruptedDisk(step).disk, new Install(player.folder));
+      break;
+    } catch (error) {
+      expect(error).toBeInstanceOf(Interrupted);
+      interruptions += 1;
+    }
+  }
+  expect(interruptions).toBeGreaterThan(10);
+  expect(await player.contents()).toEqual(after);
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
 });

@@ -1,10 +1,10 @@
 /** What can go wrong around a patch: a full disk, a second patcher, an interruption, an origin that goes away. */
-import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { lockInstall, whileLocked } from "../../cli/patch/lock.ts";
 import { closePool } from "../../cli/threads/pool.ts";
-import { contentsOfBuild, newPlayer, noisy } from "../support/patching.ts";
+import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
 afterAll(closePool);
@@ -71,7 +71,7 @@ test("a patcher whose lock another took over ends as busy, and leaves the other'
   await using publisher = await Publisher.start();
   await using player = await newPlayer(publisher);
   const lock = player.at(".patchswarm", "lock");
-  const { stat, utimes } = await import("node:fs/promises");
+  const { utimes } = await import("node:fs/promises");
   const work = whileLocked(new Install(player.folder), new AbortController().signal, async (signal) => {
     await utimes(lock, 1, 1);
     await new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("stopped"))));
@@ -99,6 +99,38 @@ test("an interrupted patch keeps what it has, and the next run fetches only the 
   const { fetched } = await player.patch();
   expect(fetched.origin).toBeLessThan(3500 * KIB);
   expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
+test("what an interrupted first install has is used by a run for another release, wherever it goes there", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  const [a, b] = [noisy(1024 * KIB, "a"), noisy(1024 * KIB, "b")];
+  publisher.publish("1.0.0", { files: { "data/a.bin": a, "data/b.bin": b } });
+  await using player = await newPlayer(publisher);
+  let packs = 0;
+  publisher.mishap = (_, isPack) => (isPack && ++packs > 2 ? "busy" : undefined);
+  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  publisher.mishap = () => undefined;
+  // where one content lay, the other goes; and one more lies in no folder
+  const next = { "data/a.bin": b, "data/b.bin": a, "data/c": "new", "b.bin": b };
+  publisher.publish("2.0.0", { files: next });
+  const { fetched } = await player.patch();
+  expect(fetched.origin).toBeLessThan(1600 * KIB);
+  expect(await player.contents()).toEqual(contentsOfBuild(next));
+});
+
+test("nothing that lies among new folders in staging gets into the install with them", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "data/a": "one", "data/deep/b": "two" } });
+  await using player = await newPlayer(publisher);
+  await put(player.folder, {
+    ".patchswarm/staging/new/data/stray": "?",
+    ".patchswarm/staging/new/data/a": "not one",
+    ".patchswarm/staging/new/data/folder/stray": "?",
+    ".patchswarm/staging/progress": `${"0".repeat(64)} 0 1 new/data/stray\n${"1".repeat(64)} 0 1 new/../../escaped\n`,
+  });
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild({ "data/a": "one", "data/deep/b": "two" }));
+  await expect(stat(player.at("data", "folder"))).rejects.toMatchObject({ code: "ENOENT" });
 });
 
 test("bytes that rotted in staging between two runs are fetched again", async () => {

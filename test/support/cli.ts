@@ -5,7 +5,8 @@ import { createInterface } from "node:readline";
 import { type Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
-const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+/** The built command line. */
+export const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
 export interface JsonLine {
   readonly type: string;
@@ -40,7 +41,8 @@ export interface RunningCli {
 export function startCli(args: readonly string[], options: RunOptions = {}): RunningCli {
   const child: ChildProcessByStdio<null, Readable, Readable> = spawn(process.execPath, [MAIN, ...args, "--json"], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...options.env },
+    // no test may read or fill the cache of whoever runs it, and one of its own would never be warm
+    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1", ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   const lines: JsonLine[] = [];

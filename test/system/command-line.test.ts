@@ -1,9 +1,11 @@
 /** What a person or a script meets before any work is done: help, wrong flags, exit codes. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { runCli } from "../support/cli.ts";
+import { MAIN, runCli } from "../support/cli.ts";
 
 const VERBS = ["dev", "deploy", "init", "publish", "patch", "verify", "seed", "releases", "status"];
 
@@ -36,5 +38,21 @@ test("a folder that is no install is named as such", async () => {
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test("what was compiled is kept in the user's cache folder, and done without where that cannot be written", async () => {
+  const cache = await mkdtemp(join(tmpdir(), "patchswarm-test-"));
+  const run = async (folder: string): Promise<string> => {
+    const env = { ...process.env, NODE_COMPILE_CACHE: "", XDG_CACHE_HOME: folder };
+    return (await promisify(execFile)(process.execPath, [MAIN, "--version"], { env })).stdout;
+  };
+  try {
+    const version = await run(cache);
+    expect(await readdir(join(cache, "patchswarm"))).toEqual(["compiled"]);
+    await writeFile(join(cache, "a-file"), "");
+    expect(await run(join(cache, "a-file"))).toBe(version);
+  } finally {
+    await rm(cache, { recursive: true, force: true });
   }
 });

@@ -1,6 +1,7 @@
 /** Job: whole files -> staged copies. The disk shares the blocks where it can (btrfs, XFS, APFS). */
 import { chmodSync, constants, copyFileSync } from "node:fs";
 import { type OnDisk, onDisk } from "../disk-error.ts";
+import { makingFolder } from "./place.ts";
 
 export interface FileCopy {
   readonly from: string;
@@ -15,7 +16,7 @@ export function copyFiles(copies: readonly FileCopy[]): OnDisk<number[]> {
     const gone: number[] = [];
     for (const [index, { from, to, mode }] of copies.entries()) {
       try {
-        copyFileSync(from, to, constants.COPYFILE_FICLONE);
+        makingFolder(to, () => copyFileSync(from, to, constants.COPYFILE_FICLONE));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
         gone.push(index);

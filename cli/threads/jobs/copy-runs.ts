@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { scratch } from "../scratch.ts";
-import { type Placing, placeBytes } from "./place.ts";
+import { type Placed, type Placing, placeBytes } from "./place.ts";
 
 /** A run to read. In memory it follows the one before. */
 export interface Read {
@@ -17,8 +17,8 @@ export interface CopyWork {
   readonly placing: Placing;
 }
 
-/** The hashes of the pieces, 32 B each; no value when a run could not be read: then nothing was written. */
-export function copyRuns(work: Json<CopyWork>): OnDisk<Uint8Array<ArrayBuffer>> {
+/** No value when a run could not be read: then nothing was written. */
+export function copyRuns(work: Json<CopyWork>): OnDisk<Placed> {
   const { reads, placing } = fromJson(work);
   const plain = scratch(reads.reduce((sum, { bytes }) => sum + bytes, 0));
   return readRuns(reads, plain) ? onDisk(() => placeBytes(plain, placing)) : {};

@@ -3,7 +3,7 @@ import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { INFLATE_SLACK_BYTES, inflateInto } from "../inflate.ts";
 import { release, scratch } from "../scratch.ts";
-import { type Placing, placeBytes } from "./place.ts";
+import { type Placed, type Placing, placeBytes } from "./place.ts";
 
 /** A chunk inside `stored`. Plain, it follows the one before. */
 export interface StoredChunk {
@@ -13,10 +13,9 @@ export interface StoredChunk {
   readonly raw: boolean;
 }
 
-export interface LandedChunks {
+export interface LandedChunks extends Placed {
   /** Chunks that are not what they should be: no zstd frame, or of another size. Then nothing was written. */
   readonly bad: readonly number[];
-  readonly hashes: Uint8Array<ArrayBuffer>;
 }
 
 export interface LandingWork {
@@ -44,6 +43,6 @@ export function landChunks({
     to += size;
   }
   release(stored);
-  if (bad.length > 0) return { value: { bad, hashes: new Uint8Array(0) } };
-  return onDisk(() => ({ bad, hashes: placeBytes(plain, placing) }));
+  if (bad.length > 0) return { value: { bad, hashes: new Uint8Array(0), mtimesNs: new BigInt64Array(0) } };
+  return onDisk(() => ({ bad, ...placeBytes(plain, placing) }));
 }

@@ -1,5 +1,16 @@
 /** What landing jobs share: plain bytes in memory go to their places in staged files, and whole pieces are hashed. */
-import { type Stats, closeSync, constants, fchmodSync, fstatSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import {
+  type Stats,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+} from "node:fs";
+import path from "node:path";
 import { SHA256_BYTES } from "../../../manifests/digest.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
 import { sha256 } from "../digests.ts";
@@ -14,6 +25,8 @@ export interface Write {
   /** Where the run begins in the plain bytes. */
   readonly from: number;
   readonly bytes: number;
+  /** Other files that get the same bytes; only for a run that is the whole file. */
+  readonly copies?: readonly { readonly path: string; readonly exec: boolean }[];
 }
 
 /** A run of plain bytes that is one whole piece. */
@@ -32,8 +45,19 @@ export interface Placing {
 const PLAIN_MODE = 0o666;
 const EXEC_MODE = 0o777;
 
-/** Writes the runs; returns the hashes of the pieces, 32 B each. Runs of one file should follow each other. */
-export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placing): Uint8Array<ArrayBuffer> {
+export interface Placed {
+  /** Of the pieces, 32 B each. */
+  readonly hashes: Uint8Array<ArrayBuffer>;
+  /**
+   * When files that were written from end to end were written, nanoseconds since 1970: of each such run the file, then its
+   * copies. Empty where closing a file may change it (Windows).
+   */
+  readonly mtimesNs: BigInt64Array<ArrayBuffer>;
+}
+
+/** Writes the runs and hashes the pieces. Runs of one file should follow each other. */
+export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placing): Placed {
+  const mtimesNs: bigint[] = [];
   let path: string | undefined;
   let fd = -1;
   try {
@@ -44,7 +68,10 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
         fd = openStaged(write);
         path = write.path;
       }
-      writeFully(fd, plain.subarray(write.from, write.from + write.bytes), write.offset);
+      const bytes = plain.subarray(write.from, write.from + write.bytes);
+      writeFully(fd, bytes, write.offset);
+      if (write.bytes === write.fileBytes) mtimesNs.push(mtimeOf(fd));
+      for (const copy of write.copies ?? []) mtimesNs.push(writeCopy({ ...write, ...copy }, bytes));
     }
   } finally {
     if (fd >= 0) closeSync(fd);
@@ -53,24 +80,51 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
   for (const [index, { from, bytes, whole }] of pieces.entries()) {
     hashes.set(pieceHash(plain.subarray(from, from + bytes), pieceLength, whole, sha256), index * SHA256_BYTES);
   }
-  return hashes;
+  return { hashes, mtimesNs: BigInt64Array.from(process.platform === "win32" ? [] : mtimesNs) };
+}
+
+function writeCopy(file: Write, bytes: Uint8Array): bigint {
+  const fd = openStaged(file);
+  try {
+    writeFully(fd, bytes, 0);
+    return mtimeOf(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Asked of the open file: looked for by its path, it takes five times as long, in the thread that has most to do (measured). */
+function mtimeOf(fd: number): bigint {
+  return fstatSync(fd, { bigint: true }).mtimeNs;
 }
 
 /** Opens a staged file for writing, making it when it is not there; its size is right afterwards. */
 export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { readonly bytes?: number }): number {
   const mode = file.exec ? EXEC_MODE : PLAIN_MODE;
   if (file.bytes === file.fileBytes) {
-    const fd = openSync(file.path, "w", mode);
+    const fd = makingFolder(file.path, () => openSync(file.path, "w", mode));
     takeMode(fd, fstatSync(fd), file.exec);
     return fd;
   }
   // not emptied: another thread may have begun it
-  const fd = openSync(file.path, constants.O_RDWR | constants.O_CREAT, mode);
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  const fd = makingFolder(file.path, () => openSync(file.path, flags, mode));
   const stats = fstatSync(fd);
   takeMode(fd, stats, file.exec);
   // each call waits for those who write to the file, though there is nothing to do: a tenth of a thread's time (measured)
   if (stats.size !== file.fileBytes) ftruncateSync(fd, file.fileBytes);
   return fd;
+}
+
+/** Makes a file; when its folder is not there yet, makes that first. Most folders hold many files: asking is dearer. */
+export function makingFolder<Value>(file: string, make: () => Value): Value {
+  try {
+    return make();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    mkdirSync(path.dirname(file), { recursive: true });
+    return make();
+  }
 }
 
 /** An earlier run may have made the file for a release in which it could be run, or could not. */
