@@ -387,6 +387,8 @@ export const COST_STAMP_APART_S_MAX = 3 * 365 * 86_400;
 export const COST_STAMP_APART_S_MIN = 60;
 /** A bare number may be a time by chance; this many that tell of the same two days are not. */
 export const COST_STAMP_ALIKE_MIN = 3;
+/** Bytes of a copy that differ for this long were replaced, not changed: of bytes by chance one in 256 agrees, of text one in 16. */
+export const COST_REPLACED_RUN_BYTES = 16;
 /** Changes of at most this many bytes are short: an address or an offset in program code. */
 export const COST_SHORT_RUN_BYTES = 4;
 /** A short change is like others when so many have the very same difference: addresses that moved together. */

@@ -1,6 +1,6 @@
 /**
  * Why a file costs what it costs, decided by what was measured on it, and what its publisher can do. A cause is named only
- * when the figures show it; everything else is an edit, of which a delta is as small as it gets.
+ * when the figures show it; everything else is an edit, whatever made it.
  */
 import {
   COST_BACKWARD_MOVES_MIN,
@@ -9,7 +9,7 @@ import {
   COST_SQUEEZED_SAVING_SHARE_MIN,
 } from "../limits.ts";
 import type { ContentFormat, FormatKind } from "./content-format.ts";
-import { type CostFacts, type PartCost, storedBytes } from "./cost.ts";
+import { type CostFacts, foundBytes, newBytes, type PartCost, storedBytes } from "./cost.ts";
 
 export type CauseCode = "compressed" | "timestamps" | "reordered" | "code" | "rewritten" | "added" | "edited";
 
@@ -38,7 +38,7 @@ export function causeOf(cost: FileCost): Cause {
   if (isMostly(cost, "literals") && isIncompressible(facts)) return compressed(facts.format);
   if (isRebuiltCode(facts)) return CODE;
   if (isMostly(cost, "control") && isReordered(facts)) return REORDERED;
-  if (before !== null && 2 * facts.literalBytes >= cost.after) return REWRITTEN;
+  if (before !== null && 2 * newBytes(facts) >= cost.after) return REWRITTEN;
   return EDITED;
 }
 
@@ -49,17 +49,16 @@ function isTimes({ stamps }: CostFacts): boolean {
 
 /** A path that the old release does not have, of content that it does not have either. */
 function isNew({ before, after, facts }: FileCost): boolean {
-  return before === null && 2 * facts.literalBytes >= after;
+  return before === null && 2 * newBytes(facts) >= after;
 }
 
 function isMostly(cost: PartCost, kind: keyof PartCost["stored"]): boolean {
   return 2 * cost.stored[kind] >= storedBytes(cost);
 }
 
-function isIncompressible({ literalBytes, squeezedBytes }: CostFacts): boolean {
-  return (
-    literalBytes >= COST_SQUEEZED_BYTES_MIN && squeezedBytes >= literalBytes * (1 - COST_SQUEEZED_SAVING_SHARE_MIN)
-  );
+function isIncompressible(facts: CostFacts): boolean {
+  const bytes = newBytes(facts);
+  return bytes >= COST_SQUEEZED_BYTES_MIN && facts.squeezedBytes >= bytes * (1 - COST_SQUEEZED_SAVING_SHARE_MIN);
 }
 
 /** A program with many short changes, as moved addresses are, that are at least half of its changed places. */
@@ -68,8 +67,9 @@ function isRebuiltCode({ format, shortRuns, places }: CostFacts): boolean {
 }
 
 /** Content from many places of the old release, often going back: inserting and deleting only go on. */
-function isReordered({ moves, backwardMoves, copiedBytes, literalBytes }: CostFacts): boolean {
-  return backwardMoves >= COST_BACKWARD_MOVES_MIN && 4 * backwardMoves >= moves && copiedBytes > literalBytes;
+function isReordered(facts: CostFacts): boolean {
+  const { moves, backwardMoves } = facts;
+  return backwardMoves >= COST_BACKWARD_MOVES_MIN && 4 * backwardMoves >= moves && foundBytes(facts) > newBytes(facts);
 }
 
 // --- What to say -----------------------------------------------------------------------------------------------------
@@ -116,7 +116,8 @@ const EDITED: Cause = {
   code: "edited",
   label: "edited",
   isAvoidable: false,
-  remedy: "Nothing to mend: the delta holds little more than what was edited.",
+  remedy:
+    "No cause shows beyond edits; if these are more than was edited, look at what else the build writes into the file.",
 };
 
 const COMPRESSED_REMEDIES: Readonly<Record<FormatKind | "unknown", string>> = {
@@ -150,18 +151,17 @@ export function evidenceOf(code: CauseCode, cost: FileCost, formatBytes: FormatB
 
 const EVIDENCE: Readonly<Record<CauseCode, (cost: FileCost, size: FormatBytes) => string>> = {
   compressed: ({ facts }, size) =>
-    `${size(facts.literalBytes)} are new and do not compress, ${size(facts.copiedBytes)} were found in the old build`,
+    `${size(newBytes(facts))} are new and do not compress, ${size(foundBytes(facts))} were found in the old build`,
   timestamps: ({ facts }) =>
     `${facts.stamps.places} of ${facts.stamps.looked} changed places are times${exampleOf(facts)}`,
   reordered: ({ facts }, size) =>
-    `${size(facts.copiedBytes)} were found in ${facts.moves + 1} pieces, ${facts.backwardMoves} of them before the one they follow`,
+    `${size(foundBytes(facts))} were found in ${facts.moves + 1} pieces, ${facts.backwardMoves} of them before the one they follow`,
   code: ({ facts }) =>
     `${facts.format?.name ?? "program"}: ${facts.shortRuns} of ${facts.places} changes are short, and ${facts.alikeRuns} of these differ as others do`,
-  rewritten: ({ after, facts }, size) =>
-    `${size(facts.literalBytes)} of ${size(after)} were not found in the old build`,
-  added: ({ after, facts }, size) => `${size(facts.literalBytes)} of ${size(after)} are new content`,
+  rewritten: ({ after, facts }, size) => `${size(newBytes(facts))} of ${size(after)} were not found in the old build`,
+  added: ({ after, facts }, size) => `${size(newBytes(facts))} of ${size(after)} are new content`,
   edited: ({ facts }, size) =>
-    `${size(facts.literalBytes)} new, ${size(facts.changedBytes)} changed in place, ` +
+    `${size(newBytes(facts))} new, ${size(facts.changedBytes - facts.replacedBytes)} changed in place, ` +
     `${size(facts.copiedBytes - facts.changedBytes)} as before`,
 };
 

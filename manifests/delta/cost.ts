@@ -3,7 +3,14 @@
  * charged to the file whose bytes it makes, and each stream's stored size is shared out by that. What all files are charged
  * is the delta's size, to the byte. On the way it is measured what causes.ts decides by.
  */
-import { COST_ALIKE_RUNS_MIN, COST_SHORT_RUN_BYTES, DELTA_JUMP_FAR_BYTES, DELTA_SEGMENT_BYTES } from "../limits.ts";
+import { concatBytes } from "../digest.ts";
+import {
+  COST_REPLACED_RUN_BYTES,
+  COST_ALIKE_RUNS_MIN,
+  COST_SHORT_RUN_BYTES,
+  DELTA_JUMP_FAR_BYTES,
+  DELTA_SEGMENT_BYTES,
+} from "../limits.ts";
 import { type ContentFormat, formatOf } from "./content-format.ts";
 import { type DeltaWorld, readHeader, readSection, type Section } from "./decode.ts";
 import { malformedDelta, STREAMS, type StreamName, StreamReader, unzigzag } from "./format.ts";
@@ -27,12 +34,15 @@ export type CostByKind = Readonly<Record<CostKind, number>>;
 
 /** Measured on one file, or on the part of it that one group makes. Bytes are plain ones, of the new file. */
 export interface CostFacts {
-  /** New content, and what a quick compression leaves of it. */
+  /** The delta's literals. */
   readonly literalBytes: number;
-  readonly squeezedBytes: number;
-  /** Found in the old release or earlier in the new one; of these so many were changed. */
+  /** Its copies, from the old release or from earlier in the new one; of these, those that are something else. */
   readonly copiedBytes: number;
   readonly changedBytes: number;
+  /** Of these, those that differ for so long that they are new content: the copy only runs on over them. */
+  readonly replacedBytes: number;
+  /** What a quick compression leaves of the literals and of what was replaced. */
+  readonly squeezedBytes: number;
   /** Places with something changed or new. */
   readonly places: number;
   /** Copies from elsewhere in the old release than right behind the one before; of these, those that go back in it. */
@@ -118,16 +128,16 @@ function chargeSection(
     const literals = streams.bytes.subarray(literalAt, literalAt + meter.plain.bytes);
     literalAt += literals.length;
     const left = literals.length === 0 ? 0 : squeeze(literals);
-    meter.squeezedBytes += left;
+    meter.squeezedBytes += left + meter.squeezeReplaced(squeeze);
     // as it is, each byte takes one; compressed, those that compress badly take more
     return stored.bytes === streams.bytes.length ? literals.length : left;
   });
   for (const name of STREAMS) {
     const weights = name === "bytes" ? literalWeights : charged.map(({ plain }) => plain[name]);
-    for (const [i, share] of sharedOut(stored[name], weights).entries()) charged[i]?.charge(KINDS[name], share);
+    for (const [i, share] of sharedOut(stored[name], weights).entries()) charged[i]?.charge(name, share);
   }
   const totals = charged.map(({ plain }) => STREAMS.reduce((sum, name) => sum + plain[name], 0));
-  for (const [i, share] of sharedOut(frame, totals).entries()) charged[i]?.charge("control", share);
+  for (const [i, share] of sharedOut(frame, totals).entries()) charged[i]?.chargeFrame(share);
 }
 
 /** Whole numbers in proportion to the weights, `total` together. All of it to the first when no weight is above 0. */
@@ -264,6 +274,7 @@ class PartMeter {
   /** Bytes of the section under way, by stream. */
   plain = noStreams();
   squeezedBytes = 0;
+  readonly #source: Uint8Array;
   readonly #oldBytes: number;
   readonly #stamps: StampCounter;
   readonly #format: ContentFormat | null;
@@ -271,6 +282,9 @@ class PartMeter {
   #literalBytes = 0;
   #copiedBytes = 0;
   #changedBytes = 0;
+  #replacedBytes = 0;
+  /** New bytes that were replaced, of the section under way. */
+  #replaced: Uint8Array[] = [];
   #places = 0;
   #moves = 0;
   #backwardMoves = 0;
@@ -284,6 +298,7 @@ class PartMeter {
   constructor({ source, oldBytes }: CostWorld, part: CostPart) {
     const start = oldBytes + part.start;
     this.part = part;
+    this.#source = source;
     this.#oldBytes = oldBytes;
     this.#stamps = new StampCounter(source, start, start + part.bytes);
     this.#format = part.isStart ? formatOf(source.subarray(start, start + Math.min(part.bytes, HEAD_BYTES))) : null;
@@ -291,10 +306,25 @@ class PartMeter {
 
   beginSection(): void {
     this.plain = noStreams();
+    this.#replaced = [];
   }
 
-  charge(kind: CostKind, bytes: number): void {
-    this.#stored[kind] += bytes;
+  /** How many bytes a quick compression leaves of what was replaced in this section. */
+  squeezeReplaced(squeeze: CostWorld["squeeze"]): number {
+    return this.#replaced.length === 0 ? 0 : squeeze(concatBytes(this.#replaced));
+  }
+
+  /** Its share of a stream as the delta holds it. */
+  charge(name: StreamName, bytes: number): void {
+    // new content is new content, whether it is told as such or as differences
+    const replaced = name === "values" ? this.#replaced.reduce((sum, { length }) => sum + length, 0) : 0;
+    const told = replaced === 0 ? 0 : Math.round((bytes * replaced) / this.plain.values);
+    this.#stored.literals += told;
+    this.#stored[KINDS[name]] += bytes - told;
+  }
+
+  chargeFrame(bytes: number): void {
+    this.#stored.control += bytes;
   }
 
   /** `bytes` bytes that the source has from `from` on. */
@@ -315,6 +345,11 @@ class PartMeter {
     this.#changedBytes += differences.length;
     this.#places++;
     this.#stamps.look(this.#oldBytes + at, from, differences.length);
+    if (differences.length >= COST_REPLACED_RUN_BYTES) {
+      this.#replacedBytes += differences.length;
+      const start = this.#oldBytes + at;
+      this.#replaced.push(this.#source.subarray(start, start + differences.length));
+    }
     if (differences.length > COST_SHORT_RUN_BYTES) return;
     this.#shortRuns++;
     // the length is the leading digit, so that 00 05 is not 05
@@ -338,9 +373,10 @@ class PartMeter {
       stored: this.#stored,
       facts: {
         literalBytes: this.#literalBytes,
-        squeezedBytes: this.squeezedBytes,
         copiedBytes: this.#copiedBytes,
         changedBytes: this.#changedBytes,
+        replacedBytes: this.#replacedBytes,
+        squeezedBytes: this.squeezedBytes,
         places: this.#places,
         moves: this.#moves,
         backwardMoves: this.#backwardMoves,
@@ -371,9 +407,10 @@ export function joinedCost(a: PartCost, b: PartCost): PartCost {
     },
     facts: {
       literalBytes: of.literalBytes + and.literalBytes,
-      squeezedBytes: of.squeezedBytes + and.squeezedBytes,
       copiedBytes: of.copiedBytes + and.copiedBytes,
       changedBytes: of.changedBytes + and.changedBytes,
+      replacedBytes: of.replacedBytes + and.replacedBytes,
+      squeezedBytes: of.squeezedBytes + and.squeezedBytes,
       places: of.places + and.places,
       moves: of.moves + and.moves,
       backwardMoves: of.backwardMoves + and.backwardMoves,
@@ -389,6 +426,16 @@ export function joinedCost(a: PartCost, b: PartCost): PartCost {
       format: of.format ?? and.format,
     },
   };
+}
+
+/** Bytes of the file that are nowhere in the old release, as far as the engine looks. */
+export function newBytes({ literalBytes, replacedBytes }: CostFacts): number {
+  return literalBytes + replacedBytes;
+}
+
+/** Bytes of the file that were found, as they are or with places in them changed. */
+export function foundBytes({ copiedBytes, replacedBytes }: CostFacts): number {
+  return copiedBytes - replacedBytes;
 }
 
 /** Bytes of the delta. */

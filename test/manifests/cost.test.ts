@@ -134,6 +134,15 @@ test("a delta of several sections is charged to the byte, and each file what is 
   expect(last).toBeLessThan(200);
 });
 
+test("new content is told apart from changes, though a copy runs on over it", () => {
+  const [front, back] = [prose(3000, 41), prose(40_000, 42)];
+  const [before, after] = [pseudoRandomBytes(43, 20_000), pseudoRandomBytes(44, 20_000)];
+  const cost = fileCost({ old: concatBytes([front, before, back]), fresh: concatBytes([front, after, back]) });
+  expect(cost.facts.literalBytes).toBe(0);
+  expect(cost.facts.replacedBytes).toBeGreaterThan(19_000);
+  expect(causeOf(cost).code).toBe("compressed");
+});
+
 test("text beside bytes that do not compress is charged what it compresses to, not its length", () => {
   const words = prose(20_000, 3);
   const noise = pseudoRandomBytes(4, words.length);
