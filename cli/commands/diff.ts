@@ -80,7 +80,7 @@ function fieldsOf(before: string, after: string, { files, bytes, costs }: BuildD
 
 function describe(before: string, after: string, { files, bytes, costs }: BuildDiff, most: number): string {
   const { added, changed, removed, kept } = files;
-  const counts = `${changed} files changed, ${added} added, ${removed} removed, ${kept} kept`;
+  const counts = `files ${changed} changed, ${added} added, ${removed} removed, ${kept} kept`;
   const sizes = `${formatBytes(bytes.before)} to ${formatBytes(bytes.after)}`;
   const head = `${before} to ${after}: ${counts}; ${sizes}.`;
   if (costs.bytes === 0) return `${head} There is nothing to send: all content is in the old build.`;

@@ -36,7 +36,7 @@ export function causeOf(cost: FileCost): Cause {
   if (isTimes(facts)) return TIMESTAMPS;
   if (isNew(cost)) return ADDED;
   if (isMostly(cost, "literals") && isIncompressible(facts)) return compressed(facts.format);
-  if (isRebuiltCode(facts)) return CODE;
+  if (!isMostly(cost, "literals") && isRebuiltCode(facts)) return CODE;
   if (isMostly(cost, "control") && isReordered(facts)) return REORDERED;
   if (before !== null && 2 * newBytes(facts) >= cost.after) return REWRITTEN;
   return EDITED;

@@ -101,7 +101,7 @@ test("people get a table, and each cause with its remedy; --top shortens it", as
   };
   const all = await print();
   expect(all).toMatch(
-    /^before to after: 2 files changed, 1 added, 1 removed, 0 kept; .+ The delta takes [\d.]+ kB\.\n/,
+    /^before to after: files 2 changed, 1 added, 1 removed, 0 kept; .+ The delta takes [\d.]+ kB\.\n/,
   );
   expect(all).toMatch(/^delta +share +before +after +cause +file$/m);
   expect(all).toMatch(/^[\d.]+ kB +\d+ % +[\d.]+ kB +[\d.]+ kB +compressed or encrypted +a\.pak$/m);
