@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { EXIT_CODES, Failure } from "../manifests/failures.ts";
 import { devCommand } from "./commands/dev.ts";
 import { deployCommand } from "./commands/deploy.ts";
+import { diffCommand } from "./commands/diff.ts";
 import { initCommand } from "./commands/init.ts";
 import { patchCommand } from "./commands/patch.ts";
 import { publishCommand } from "./commands/publish.ts";
@@ -19,6 +20,7 @@ const VERBS = [
   deployCommand,
   initCommand,
   publishCommand,
+  diffCommand,
   patchCommand,
   verifyCommand,
   seedCommand,

@@ -366,3 +366,41 @@ export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 export const DELTA_OBJECT_BYTES = 16 * MIB;
 /** 100 B a group and 80 B an object: enough for a title of 100 GB. */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
+
+// --- Why a delta is big ----------------------------------------------------------------------------------------------
+
+/** New bytes of a file of which a quick compression must be tried before they are said not to compress; less is noise. */
+export const COST_SQUEEZED_BYTES_MIN = 1024;
+/** Saves it less than this, they do not compress: the share below which the encoder stores a stream as it is. */
+export const COST_SQUEEZED_SAVING_SHARE_MIN = 0.02;
+/** Changed places of a file that are searched for times, in each group. A few microseconds each. */
+export const COST_STAMP_PLACES_MAX = 4096;
+/** Bytes around a changed place that may belong to a written time: "Nov 27 2026 10:00:00" has 20. */
+export const COST_STAMP_AROUND_BYTES = 24;
+/** A changed place longer than this is no time. */
+export const COST_STAMP_BYTES_MAX = 32;
+/** Times of builds lie between 2010 and 2040, Unix seconds: most other numbers of 32 bits do not. */
+export const COST_STAMP_SECONDS_MIN = 1_262_304_000;
+export const COST_STAMP_SECONDS_MAX = 2_208_988_800;
+/** Two builds that are compared lie at most three years apart, and at least a minute: counters go on by one. */
+export const COST_STAMP_APART_S_MAX = 3 * 365 * 86_400;
+export const COST_STAMP_APART_S_MIN = 60;
+/** A bare number may be a time by chance; this many that tell of the same two days are not. */
+export const COST_STAMP_ALIKE_MIN = 3;
+/** Bytes of a copy that differ for this long were replaced, not changed: of bytes by chance one in 256 agrees, of text one in 16. */
+export const COST_REPLACED_RUN_BYTES = 16;
+/** Changes of at most this many bytes are short: an address or an offset in program code. */
+export const COST_SHORT_RUN_BYTES = 4;
+/** A short change is like others when so many have the very same difference: addresses that moved together. */
+export const COST_ALIKE_RUNS_MIN = 8;
+/** Short changes from which on a program is said to have been built again; fewer may be an edit. */
+export const COST_CODE_RUNS_MIN = 64;
+/** Copies that go back in the old release from which on content is said to have another order. */
+export const COST_BACKWARD_MOVES_MIN = 8;
+/** Files that `diff` names, and that a publish keeps for each delta. A screenful. */
+export const COST_ROWS_DEFAULT = 10;
+/** Files that a publish names to people. */
+export const COST_ROWS_SAID = 3;
+/** It names those that cost at least this share of the delta, and this many bytes: less is not worth a build engineer's day. */
+export const COST_SAID_SHARE_MIN = 0.05;
+export const COST_SAID_BYTES_MIN = 16 * KIB;

@@ -1,4 +1,4 @@
-/** Values of flags that several verbs share: sources, rates, durations. */
+/** Values of flags that several verbs share: sources, counts, rates, durations. */
 import bytes from "bytes";
 import { Failure } from "../../manifests/failures.ts";
 import { SOURCES, type Source } from "../patch/session.ts";
@@ -12,6 +12,18 @@ export function parseSources(text: string): ReadonlySet<Source> {
     throw new Failure("usage.bad-flag", { option: "--sources", found: text, expected: SOURCES });
   }
   return new Set(sources);
+}
+
+/** "25" -> 25, between 0 and `most`. Throws: usage.bad-flag. */
+export function parseCount(option: string, text: string, most: number): number {
+  const count = Number(text);
+  if (/^\d{1,7}$/.test(text) && count <= most) return count;
+  throw new Failure("usage.bad-flag", { option, found: text, expected: `0 to ${most}` });
+}
+
+/** An option that may be given again: what it was given before, and this. */
+export function collect(value: string, values: readonly string[]): string[] {
+  return [...values, value];
 }
 
 const RATE = /^\d+(?:\.\d+)?(?:[kmg]?b)?(?:\/s)?$/i;

@@ -1,6 +1,5 @@
 /** `publish`: a build folder becomes a release. */
 import { type Command, type OptionValues } from "commander";
-import { Failure } from "../../manifests/failures.ts";
 import { DELTAS_DEFAULT, DELTAS_MAX } from "../../manifests/limits.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
@@ -9,6 +8,8 @@ import { act, verb } from "../command.ts";
 import { formatBytes, formatSeconds } from "../output.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
 import { readTitleFile } from "../trust/title.ts";
+import { costFields, tellCosts } from "./costs.ts";
+import { collect, parseCount } from "./flags.ts";
 
 export function publishCommand(): Command {
   const command = verb("publish <dir>", "Publish a build folder as a release", [
@@ -58,16 +59,6 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
   };
 }
 
-function parseCount(option: string, text: string, most: number): number {
-  const count = Number(text);
-  if (/^\d{1,6}$/.test(text) && count <= most) return count;
-  throw new Failure("usage.bad-flag", { option, found: text, expected: `0 to ${most}` });
-}
-
-function collect(glob: string, globs: readonly string[]): string[] {
-  return [...globs, glob];
-}
-
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
@@ -80,7 +71,7 @@ function fieldsOf(
     version,
     seq,
     bytes,
-    deltas: deltas.map(({ from, bytes: size }) => ({ from, bytes: size })),
+    deltas: deltas.map(({ from, bytes: size, costs }) => ({ from, bytes: size, costs: costFields(costs) })),
     seconds,
     ...(outcome === "unchanged" ? { unchanged: true } : {}),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
@@ -96,19 +87,26 @@ function describe(
   if (outcome === "unchanged") {
     return `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.`;
   }
+  // the newest release is what most players have
+  const [newest] = deltas;
+  const why = newest === undefined ? "" : tellCosts(newest.costs);
   if (outcome === "dry-run") {
     return (
       `${build}. Would become release ${seq} on ${channel} and send ${formatBytes(bytes.uploaded)}: ` +
       `${added.chunks} new chunks in ${added.packs} packs. Nothing was sent.` +
       deltas
         .map(({ from, bytes: size }) => `\nPlayers on ${from} would update with a delta of ${formatBytes(size)}.`)
-        .join("")
+        .join("") +
+      why
     );
   }
   const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
   return (
     `${build}. Published as release ${seq} on ${channel}${share}. ` +
     `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.` +
-    deltas.map(({ from, bytes: size }) => `\nPlayers on ${from} update with a delta of ${formatBytes(size)}.`).join("")
+    deltas
+      .map(({ from, bytes: size }) => `\nPlayers on ${from} update with a delta of ${formatBytes(size)}.`)
+      .join("") +
+    why
   );
 }

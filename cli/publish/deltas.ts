@@ -26,6 +26,7 @@ import type { TrustedTitle } from "../trust/client.ts";
 import { announceUrls } from "./announce-release.ts";
 import type { Announcer } from "./announcer.ts";
 import type { ObjectCache } from "./cache.ts";
+import { type DeltaCosts, CostBook } from "./delta-costs.ts";
 import { makeGroupDelta } from "./group-delta.ts";
 import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
@@ -47,6 +48,8 @@ export interface MadeDelta {
   readonly from: string;
   /** What a player fetches. */
   readonly bytes: number;
+  /** What it is spent on. */
+  readonly costs: DeltaCosts;
 }
 
 /** What a publish has at hand. */
@@ -108,7 +111,7 @@ async function publishDelta(
     files.set(id, { path: parseSafePath(id), exec: false, ...hasher.finish() });
     return id;
   };
-  const groups = await makeDelta({ from, to: to.tree }, options, keep, world);
+  const { groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
   const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, groups });
   const { metainfo, infohash, infohashV2 } = makeTorrent(
@@ -127,7 +130,7 @@ async function publishDelta(
   const delta = { from: start.seq, index: upload.send(index), bytes, torrent };
   await upload.done();
   await list(announcer, { channel: options.channel, seq: options.seq, delta });
-  return { from: start.version, bytes };
+  return { from: start.version, bytes, costs };
 }
 
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */
@@ -143,41 +146,73 @@ export async function measureDeltas(
   for (const start of title.releases(channel).slice(-count).toReversed()) {
     const from = await readReleaseTree(title, cache, start);
     const name = (object: Uint8Array): Promise<ObjectId> => Promise.resolve(objectIdOf(object, sha256));
-    const groups = await makeDelta({ from, to }, options, name, world);
-    if (groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(groups) });
+    const { groups, costs } = await makeDelta({ from, to }, options, name, world);
+    if (groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(groups), costs });
   }
   return measured;
 }
 
-/**
- * The groups of a delta, each applied and compared. None when the new release has no content of its own.
- * @param keep  takes an object of the delta and names it
- */
+/** A delta whose objects somebody has taken. */
+export interface CostedDelta {
+  /** Each applied and compared. None when the new tree has no content of its own. */
+  readonly groups: readonly DeltaGroup[];
+  readonly costs: DeltaCosts;
+}
+
+/** @param keep  takes an object of the delta and names it */
 async function makeDelta(
   { from, to }: { readonly from: ReleaseTree; readonly to: Tree },
   { folder, titleFile, channel }: Pick<DeltaOptions, "folder" | "titleFile" | "channel">,
   keep: (object: Uint8Array) => Promise<ObjectId>,
   world: OldBuildWorld,
-): Promise<DeltaGroup[]> {
-  const { old, fresh } = spacesOf(from.tree, to);
-  if (fresh.bytes === 0) return [];
+): Promise<CostedDelta> {
   const { version } = from.release;
-  const install = await oldBuild(titleFile, channel, version, world);
+  return await deltaBetween(from.tree, to, {
+    openOld: async () => {
+      const install = await oldBuild(titleFile, channel, version, world);
+      return (path) => install.file(path);
+    },
+    newFile: (path) => join(folder, path),
+    keep,
+    onScanned: (done, total) => world.output.progress({ phase: `delta from ${version}`, done, total }),
+    signal: world.signal,
+  });
+}
+
+export interface DeltaWork {
+  /** Makes the old files ready; gives where each lies. Not called when there is nothing to make. */
+  readonly openOld: () => Promise<(path: SafePath) => string>;
+  readonly newFile: (path: SafePath) => string;
+  /** Takes an object of the delta and names it. */
+  readonly keep: (object: Uint8Array) => Promise<ObjectId>;
+  /** New bytes scanned so far, and all of them. */
+  readonly onScanned: (done: number, total: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** The delta between two trees whose files are at hand. Throws: build.changed when a file is not what its tree says. */
+export async function deltaBetween(
+  from: Tree,
+  to: Tree,
+  { openOld, newFile, keep, onScanned, signal }: DeltaWork,
+): Promise<CostedDelta> {
+  const { old, fresh } = spacesOf(from, to);
+  const book = new CostBook(from, fresh);
+  if (fresh.bytes === 0) return { groups: [], costs: book.costs };
+  const files = { oldFile: await openOld(), newFile };
   let scanned = 0;
-  const onScanned = (bytes: number): void => {
-    scanned += bytes;
-    world.output.progress({ phase: `delta from ${version}`, done: scanned, total: fresh.bytes });
-  };
   const groups: DeltaGroup[] = [];
-  const files = { oldFile: (path: SafePath) => install.file(path), newFile: (path: SafePath) => join(folder, path) };
   for (const { layout, source, oldBytes } of sources(old, fresh, files)) {
+    const made = await makeGroupDelta(
+      { source, oldBytes },
+      { signal, onScanned: (bytes) => onScanned((scanned += bytes), fresh.bytes) },
+    );
+    await book.add({ source, oldBytes }, made, signal);
     const objects: { id: ObjectId; bytes: number }[] = [];
-    for (const object of await makeGroupDelta({ source, oldBytes }, { signal: world.signal, onScanned })) {
-      objects.push({ id: await keep(object), bytes: object.length });
-    }
+    for (const object of made) objects.push({ id: await keep(object), bytes: object.length });
     groups.push({ ...layout, objects });
   }
-  return groups;
+  return { groups, costs: book.costs };
 }
 
 function storedBytes(groups: readonly DeltaGroup[]): number {

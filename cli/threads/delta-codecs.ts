@@ -31,6 +31,11 @@ export function compress(plain: Uint8Array, name: StreamName): StoredStream {
   return { codec: "brotli", bytes: brotliCompressSync(plain, { params }) };
 }
 
+/** How many bytes a quick look leaves; with the window of its length, for it is asked of thousands of small files. */
+export function squeezedBytes(plain: Uint8Array): number {
+  return zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: LOOK_LEVEL } }).length;
+}
+
 function zstd(plain: Uint8Array, level: number): Uint8Array {
   const params = { [constants.ZSTD_c_compressionLevel]: level, [constants.ZSTD_c_windowLog]: WINDOW_LOG };
   return zstdCompressSync(plain, { params });

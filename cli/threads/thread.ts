@@ -11,6 +11,7 @@ export { provePieces } from "./jobs/prove-pieces.ts";
 export { hashRanges } from "./jobs/hash-ranges.ts";
 
 type MakeDelta = typeof import("./jobs/make-delta.ts");
+type CostDelta = typeof import("./jobs/cost-delta.ts").costDelta;
 type Ingest = typeof import("./jobs/ingest.ts").ingest;
 type VerifyPiece = typeof import("./jobs/verify-piece.ts").verifyPiece;
 
@@ -34,6 +35,10 @@ export async function compressStream(input: Parameters<MakeDelta["compressStream
 
 export async function checkDelta(input: Parameters<MakeDelta["checkDelta"]>[0]) {
   return (await import("./jobs/make-delta.ts")).checkDelta(input);
+}
+
+export async function costDelta(input: Parameters<CostDelta>[0]) {
+  return (await import("./jobs/cost-delta.ts")).costDelta(input);
 }
 
 export async function verifyPiece(input: Parameters<VerifyPiece>[0]): Promise<Awaited<ReturnType<VerifyPiece>>> {

@@ -5,6 +5,7 @@ import {
   type Codec,
   DELTA_MAGIC,
   STREAMS,
+  type StreamName,
   StreamReader,
   type Streams,
   VARINT_BYTES_MAX,
@@ -49,18 +50,35 @@ export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffe
   yield* decoder.finish();
 }
 
-/** Where the first section begins. */
-function readHeader({ oldBytes, newBytes, deltaBytes, readDelta }: DeltaWorld): number {
+/** Where the first section begins. Throws: object.malformed. */
+export function readHeader({
+  oldBytes,
+  newBytes,
+  deltaBytes,
+  readDelta,
+}: Pick<DeltaWorld, "oldBytes" | "newBytes" | "deltaBytes" | "readDelta">): number {
   const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
   if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 1");
   if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
   return reader.at;
 }
 
-function readSection(
+/** A section of the delta, its streams plain. */
+export interface Section {
+  /** New bytes that it makes. */
+  readonly bytes: number;
+  readonly streams: Streams;
+  /** Bytes of each stream as the delta holds it. */
+  readonly stored: Readonly<Record<StreamName, number>>;
+  /** Where the next one begins. */
+  readonly end: number;
+}
+
+/** The section at `start`. Throws: object.malformed. */
+export function readSection(
   start: number,
-  { inflate, readDelta, deltaBytes }: DeltaWorld,
-): { bytes: number; streams: Streams; end: number } {
+  { inflate, readDelta, deltaBytes }: Pick<DeltaWorld, "inflate" | "readDelta" | "deltaBytes">,
+): Section {
   const reader = new StreamReader(readDelta(start, Math.min(SECTION_HEADER_BYTES_MAX, deltaBytes - start)));
   const bytes = reader.varint();
   let total = 0;
@@ -84,7 +102,12 @@ function readSection(
     if (inflated?.length !== plain) throw malformedDelta("a stream that does not decompress");
     return [name, inflated] as const;
   });
-  return { bytes, streams: Object.fromEntries(streams) as unknown as Streams, end: at };
+  return {
+    bytes,
+    streams: Object.fromEntries(streams) as unknown as Streams,
+    stored: Object.fromEntries(lengths.map(({ name, stored }) => [name, stored])) as Record<StreamName, number>,
+    end: at,
+  };
 }
 
 class Decoder {

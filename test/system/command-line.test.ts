@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { MAIN, runCli } from "../support/cli.ts";
 
-const VERBS = ["dev", "deploy", "init", "publish", "patch", "verify", "seed", "releases", "status"];
+const VERBS = ["dev", "deploy", "init", "publish", "diff", "patch", "verify", "seed", "releases", "status"];
 
 test.each(VERBS)("%s --help shows its flags and examples", async (verb) => {
   const { code, stdout } = await runCli([verb, "--help"]);
@@ -21,6 +21,9 @@ test.each([
   ["an unknown verb", ["frobnicate"]],
   ["an unknown option", ["patch", "game", "--frobnicate"]],
   ["a missing argument", ["patch"]],
+  ["a diff with one folder", ["diff", "here"]],
+  ["a diff of folders that are not there", ["diff", "here", "there"]],
+  ["a count that is none", ["diff", ".", ".", "--top", "many"]],
   ["a rate that is none", ["patch", "game", "--download-limit", "fast"]],
   ["a source that is none", ["patch", "game", "--sources", "pigeons"]],
 ])("%s is a usage error, exit code 2", async (_name, args) => {
