@@ -243,8 +243,8 @@ export const PEERS_ACTIVE_BYTES_MAX = 64 * MIB;
 export const PEER_MESSAGE_BYTES_MAX = 256 * KIB;
 /** Largest block a peer may ask for; above 128 KiB BEP 3 clients disconnect. */
 export const PEER_BLOCK_BYTES_MAX = 128 * KIB;
-/** Lies from one address, under any peer id, before the address itself is refused: several players may share one. */
-export const PEER_LIES_PER_ADDRESS_MAX = 3;
+/** Peer ids at one address that lied before the address itself is refused: several players may share one. */
+export const PEER_LIARS_PER_ADDRESS_MAX = 3;
 /** Files are served in windows of this size: one read a window instead of one a 16 KiB block. */
 export const SERVE_WINDOW_BYTES = 256 * KIB;
 /** Windows kept in memory for serving, together. */

@@ -7,7 +7,7 @@ import {
   ANNOUNCE_INTERVAL_MIN_S,
   BLOCK_BYTES,
   PEER_CONNECTIONS_MAX,
-  PEER_LIES_PER_ADDRESS_MAX,
+  PEER_LIARS_PER_ADDRESS_MAX,
   PEER_REQUESTS_ACCEPTED,
 } from "../../manifests/limits.ts";
 import { pieceOf } from "../../manifests/torrent.ts";
@@ -61,7 +61,7 @@ export class TorrentMembership implements Membership {
   readonly #download: Download | undefined;
   readonly #links = new Map<number, Link>();
   readonly #liars = new Map<string, string>();
-  readonly #liesByHost = new Map<string, number>();
+  readonly #liarsByHost = new Map<string, number>();
   readonly #onLeft: () => void;
   readonly #housekeeping: NodeJS.Timeout;
   #stopListening = (): void => {};
@@ -221,7 +221,7 @@ export class TorrentMembership implements Membership {
   #connected(wire: Wire, address: string | undefined): void {
     const host = hostOf(address);
     const isRefused =
-      this.#liars.has(wire.peerId) || (this.#liesByHost.get(host ?? "") ?? 0) >= PEER_LIES_PER_ADDRESS_MAX;
+      this.#liars.has(wire.peerId) || (this.#liarsByHost.get(host ?? "") ?? 0) >= PEER_LIARS_PER_ADDRESS_MAX;
     if (isRefused || this.#links.size >= PEER_CONNECTIONS_MAX) {
       this.#part(wire);
       return;
@@ -255,15 +255,15 @@ export class TorrentMembership implements Membership {
     return callerA <= callerB ? b : a;
   }
 
+  /** A peer that lied once is named once, however many of its pieces turn out bad before its connection has closed. */
   #expel(peer: string): void {
-    for (const link of this.#links.values()) {
-      if (link.wire.peerId !== peer) continue;
-      this.#liars.set(peer, link.name);
-      if (link.host !== undefined) this.#liesByHost.set(link.host, (this.#liesByHost.get(link.host) ?? 0) + 1);
-      this.#part(link.wire);
-    }
-    // it left before it was found out: refused when it comes back
-    if (!this.#liars.has(peer)) this.#liars.set(peer, `a peer that left (${peer})`);
+    if (this.#liars.has(peer)) return;
+    const links = [...this.#links.values()].filter((link) => link.wire.peerId === peer);
+    // it may have left before it was found out: refused when it comes back
+    this.#liars.set(peer, links[0]?.name ?? `a peer that left (${peer})`);
+    const hosts = new Set(links.map((link) => link.host).filter((host) => host !== undefined));
+    for (const host of hosts) this.#liarsByHost.set(host, (this.#liarsByHost.get(host) ?? 0) + 1);
+    for (const link of links) this.#part(link.wire);
   }
 
   #partFromSeeds(): void {

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import type { Membership, Swarm, SwarmTerms, VerifiedPieces } from "../../cli/peers/board.ts";
+import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "../../cli/peers/board.ts";
 import { createSwarm, type SwarmOptions } from "../../cli/peers/engine.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { BLOCK_BYTES, OPEN_FILES_MAX } from "../../manifests/limits.ts";
@@ -133,6 +133,19 @@ test("a peer that sends wrong bytes is dropped and named, and its pieces come fr
   expect(await differences(join(root, "seed"), join(root, "leech"))).toEqual([]);
   expect(leech.badPeers()).toHaveLength(1);
   expect(leech.badPeers()[0]).toMatch(/127\.0\.0\.1.*:\d+ \([0-9a-f]{40}\)$/);
+});
+
+test("a peer whose lies are all found out at once is one liar: others at its address are still welcome", async () => {
+  const { layout } = await release({ "game.pak": pseudoRandomBytes(1, 8 * BLOCK_BYTES) }, BLOCK_BYTES);
+  await enter(lying(board(layout, "seed", "all")));
+  const wanted = board(layout, "leech");
+  const caught = change(wanted, () => wanted.rejected.length === 8);
+  const leech = await enter(provingTogether(wanted, 8));
+  await caught;
+  await enter(board(layout, "seed", "all"));
+  await wanted.complete();
+  expect(await differences(join(root, "seed"), join(root, "leech"))).toEqual([]);
+  expect(leech.badPeers()).toHaveLength(1);
 });
 
 test("with an honest and a lying peer at once the liar alone is named", async () => {
@@ -383,6 +396,29 @@ function serving(honest: VerifiedPieces, change: (read: Promise<Uint8Array>) => 
     readVerified(piece, offset, bytes) {
       const read = honest.readVerified(piece, offset, bytes);
       return read === undefined ? undefined : change(read);
+    },
+  };
+}
+
+/** Looks at no piece before `count` are there: as when the threads that prove them are slower than the peers. */
+function provingTogether(pieces: FolderBoard, count: number): PieceBoard {
+  const all = Promise.withResolvers<void>();
+  let arrived = 0;
+  return {
+    ...serving(pieces, (read) => read),
+    missing: () => pieces.missing(),
+    claim(piece) {
+      const claim = pieces.claim(piece);
+      if (claim === undefined) return undefined;
+      return {
+        ...claim,
+        async complete(content) {
+          arrived += 1;
+          if (arrived === count) all.resolve();
+          await all.promise;
+          return await claim.complete(content);
+        },
+      };
     },
   };
 }
