@@ -80,6 +80,7 @@ export class Assembly {
   readonly #provings = new Map<number, Promise<unknown>>();
   readonly #prover: Prover;
   #busy = 0;
+  #landingError: unknown;
   /** Plain bytes that landed so far. */
   readonly landed = { install: 0, origin: 0, peers: 0, earlier: 0 };
   /** Builds whose copies are there too. */
@@ -193,9 +194,20 @@ export class Assembly {
   /**
    * A piece that came from peers, with `blocks` of it filled in. True when it is right; then it is on disk.
    * @param piece  of the ledger, claimed
+   * Throws: as the disk does; `landingError` then says so to whoever looks after the patch, since peers cannot.
    */
   async landPiece(piece: number, blocks: readonly number[], bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
-    return await this.#whileBusy(() => this.#landPiece(piece, blocks, bytes));
+    try {
+      return await this.#whileBusy(() => this.#landPiece(piece, blocks, bytes));
+    } catch (error) {
+      this.#landingError ??= error;
+      throw error;
+    }
+  }
+
+  /** Why a piece of a peer could not be written: install.no-space, or whatever the disk said. */
+  get landingError(): unknown {
+    return this.#landingError;
   }
 
   async #landPiece(piece: number, blocks: readonly number[], bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {

@@ -111,6 +111,7 @@ class Fetching {
     const { signal, onTick } = this.#options;
     while (!this.#over) {
       if (signal.aborted) throw new Failure("source.interrupted");
+      if (this.#options.assembly.landingError !== undefined) throw this.#options.assembly.landingError;
       this.#observePeers();
       this.#shareStale();
       this.#checkHope();

@@ -201,7 +201,7 @@ export class Download {
     try {
       good = await incoming.claim.complete(incoming.bytes);
     } catch {
-      // the disk failed, not the peers; the board told its owner, who decides what becomes of the patch
+      // the disk failed, not the peers: the board's owner keeps why, and ends the patch (Assembly.landingError)
       this.stop();
       return;
     }

@@ -1,5 +1,6 @@
 /** Sessions with peers: who gives what, who lies, and what happens when only one side has the right bytes. */
-import { writeFile } from "node:fs/promises";
+import { hash } from "node:crypto";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { InstalledBoard } from "../../cli/patch/installed-board.ts";
@@ -60,6 +61,19 @@ test("a peer's lies are refused, and the truth is taken", async () => {
   const { createSwarm } = fakeSwarm({ files: FILES, lies: 5 });
   await player.patch({ sources: PEERS_ONLY }, { createSwarm });
   expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
+test("a disk that is full when a peer's piece comes is said to be full, not the peers to have nothing", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: { "a.txt": "two" } });
+  publisher.players = 1;
+  await using player = await newPlayer(publisher);
+  await mkdir(player.at(".patchswarm", "staging"), { recursive: true });
+  // the root of a file of one block is the hash of its bytes
+  await symlink("/dev/full", player.at(".patchswarm", "staging", hash("sha256", "two")));
+  const { createSwarm } = fakeSwarm({ files: { "a.txt": "two" } });
+  const full = player.patch({ sources: PEERS_ONLY }, { createSwarm });
+  await expect(full).rejects.toMatchObject({ code: "install.no-space", family: "no-space" });
 });
 
 test("what the peers do not have comes from the origin", async () => {

@@ -25,11 +25,12 @@ export function fakeSwarm({ files, lies = 0, silent = false, only }: FakePeer): 
   let given = 0;
   let liesLeft = lies;
   let joined: PieceBoard | undefined;
+  let stopped = false;
 
   async function give(board: PieceBoard, piece: number): Promise<void> {
     const { file, offset, bytes } = pieceOf(board.layout, piece);
     const content = Buffer.from(files[file.path] ?? "");
-    if (silent || content.length !== file.size || only?.includes(file.path) === false) return;
+    if (stopped || silent || content.length !== file.size || only?.includes(file.path) === false) return;
     const claim = board.claim(piece);
     if (claim === undefined) return;
     const whole = Uint8Array.from(content.subarray(offset, offset + bytes));
@@ -43,7 +44,14 @@ export function fakeSwarm({ files, lies = 0, silent = false, only }: FakePeer): 
       const at = (claim.blocks[0] ?? 0) * block;
       filled[at] = (filled[at] ?? 0) ^ 1;
     }
-    if (!(await claim.complete(filled))) await give(board, piece);
+    let good: boolean;
+    try {
+      good = await claim.complete(filled);
+    } catch {
+      stopped = true; // as cli/peers/download.ts does: the disk failed, and the board's owner knows
+      return;
+    }
+    if (!good) await give(board, piece);
   }
 
   const createSwarm = (): Promise<Swarm> =>
