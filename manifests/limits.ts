@@ -393,6 +393,8 @@ export const COST_REPLACED_RUN_BYTES = 16;
 export const COST_SHORT_RUN_BYTES = 4;
 /** A short change is like others when so many have the very same difference: addresses that moved together. */
 export const COST_ALIKE_RUNS_MIN = 8;
+/** Differences of a file that are told apart, about 50 B each; what comes after so many is much like them. */
+export const COST_DIFFERENCES_MAX = 65_536;
 /** Short changes from which on a program is said to have been built again; fewer may be an edit. */
 export const COST_CODE_RUNS_MIN = 64;
 /** Copies that go back in the old release from which on content is said to have another order. */

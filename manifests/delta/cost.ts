@@ -5,8 +5,9 @@
  */
 import { concatBytes } from "../digest.ts";
 import {
-  COST_REPLACED_RUN_BYTES,
   COST_ALIKE_RUNS_MIN,
+  COST_DIFFERENCES_MAX,
+  COST_REPLACED_RUN_BYTES,
   COST_SHORT_RUN_BYTES,
   DELTA_JUMP_FAR_BYTES,
   DELTA_SEGMENT_BYTES,
@@ -263,8 +264,6 @@ class RunReader {
   }
 }
 
-/** Differences that are told apart; the rest of a program of that many is much like it. */
-const DIFFERENCES_MAX = 65_536;
 /** As much of a file as tells its format. */
 const HEAD_BYTES = 16;
 
@@ -355,7 +354,7 @@ class PartMeter {
     // the length is the leading digit, so that 00 05 is not 05
     const difference = differences.reduce((number, byte) => number * 256 + byte, differences.length);
     const count = this.#differences.get(difference);
-    if (count === undefined && this.#differences.size === DIFFERENCES_MAX) return;
+    if (count === undefined && this.#differences.size === COST_DIFFERENCES_MAX) return;
     this.#differences.set(difference, (count ?? 0) + 1);
   }
 
