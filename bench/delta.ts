@@ -12,6 +12,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { sha256 } from "../cli/threads/digests.ts";
+import { PIECE_BYTES_MAX } from "../manifests/limits.ts";
+import { FileHasher } from "../manifests/merkle.ts";
+import type { Case } from "./delta/case.ts";
 import { chartOf } from "./delta/chart.ts";
 import { foldersOf, type Pair, PAIRS, writeContents } from "./delta/pairs.ts";
 import { type Command, type Files, type Tool, TOOLS } from "./delta/peers.ts";
@@ -19,7 +23,6 @@ import { type PairFigures, tablesOf, type ToolFigures } from "./delta/report.ts"
 import { timeOurUpdate, timeTheirUpdate } from "./delta/update.ts";
 import { type Measured, measure, median, printMachine } from "./measure.ts";
 
-const ENGINE = fileURLToPath(new URL("delta/engine.ts", import.meta.url));
 const FIGURES = fileURLToPath(new URL("../docs/delta-sizes.json", import.meta.url));
 const CHART = fileURLToPath(new URL("../docs/delta-sizes.svg", import.meta.url));
 const APPLY_ROUNDS = 3;
@@ -56,7 +59,7 @@ async function comparePair(name: string, pair: Pair): Promise<PairFigures> {
     const at = (file: string): string => path.join(scratch, file);
     const [old, fresh, engineCase] = [at("old"), at("new"), at("case.json")];
     writeContents(folders, old, fresh);
-    writeFileSync(engineCase, execFileSync(process.execPath, [ENGINE, "describe", old, fresh]));
+    writeFileSync(engineCase, JSON.stringify({ old: sideOf(old), fresh: sideOf(fresh) } satisfies Case));
     const tools: ToolFigures[] = [];
     for (const [i, tool] of TOOLS.entries()) {
       const files = { old, fresh, engineCase, patch: at(`patch${i}`), made: at(`made${i}`) };
@@ -72,6 +75,13 @@ async function comparePair(name: string, pair: Pair): Promise<PairFigures> {
   } finally {
     rmSync(scratch, { recursive: true });
   }
+}
+
+function sideOf(file: string): Case["old"] {
+  const bytes = readFileSync(file);
+  const hasher = new FileHasher(sha256, PIECE_BYTES_MAX);
+  hasher.update(bytes);
+  return { file, size: bytes.length, root: hasher.finish().root };
 }
 
 async function timeTool(tool: Tool, files: Files): Promise<Omit<ToolFigures, "updateSeconds">> {

@@ -3,7 +3,9 @@ import { readdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const ENGINE = fileURLToPath(new URL("engine.ts", import.meta.url));
+const [MAKER, APPLIER] = ["make-delta.ts", "apply-delta.ts"].map((file) =>
+  fileURLToPath(new URL(file, import.meta.url)),
+) as [string, string];
 
 export type Command = readonly [string, ...string[]];
 
@@ -64,8 +66,8 @@ export const TOOLS: readonly Tool[] = [
   {
     name: OURS,
     isThreaded: true,
-    make: ({ engineCase, patch }) => [process.execPath, ENGINE, "make", engineCase, patch],
-    apply: ({ engineCase, patch, made }) => [process.execPath, ENGINE, "apply", engineCase, patch, made],
+    make: ({ engineCase, patch }) => [process.execPath, MAKER, engineCase, patch],
+    apply: ({ engineCase, patch, made }) => [process.execPath, APPLIER, engineCase, patch, made],
     bytes: ({ patch }) => filesBelow(patch).reduce((sum, file) => sum + statSync(file).size, 0),
   },
   onePatch(
