@@ -340,7 +340,7 @@ export const DELTA_SEGMENT_BYTES = 8 * 1024 * 1024;
  * Plain bytes of a section's streams from which on no further segment is added, and the most a reader takes: a segment
  * that resembles nothing adds its own length and a little more.
  */
-export const DELTA_SECTION_STREAM_BYTES = 12 * 1024 * 1024;
+export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;

@@ -103,7 +103,7 @@ function extendForward(source: Uint8Array, from: number, begun: number, end: num
   let best = 0;
   let bestAt = 0;
   for (let i = 0; i < end - begun;) {
-    score += source[from + i] === source[begun + i] ? 1 : -1;
+    score += source[from + i] === source[begun + i] ? 1 : -3;
     i++;
     if (score > best) {
       best = score;
@@ -120,7 +120,7 @@ function extendBackward(source: Uint8Array, from: number, at: number, begun: num
   let best = 0;
   let bestAt = 0;
   for (let i = 1; i <= most; i++) {
-    score += source[from - i] === source[at - i] ? 1 : -1;
+    score += source[from - i] === source[at - i] ? 1 : -3;
     if (score > best) {
       best = score;
       bestAt = i;
