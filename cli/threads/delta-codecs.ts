@@ -1,7 +1,7 @@
 /** How the streams of a delta are compressed. Which codec serves which stream best was measured on real pairs. */
 import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import type { StoredStream } from "../../manifests/delta/encode.ts";
-import type { Codec, StreamName } from "../../manifests/delta/format.ts";
+import type { Codec } from "../../manifests/delta/format.ts";
 
 /**
  * Brotli's best level models text and small numbers better than zstd's, at half a megabyte a second: on more than this it

@@ -15,7 +15,7 @@ import {
   zigzag,
 } from "./format.ts";
 import { scan } from "./scan.ts";
-import { type IndexParts, SourceIndex } from "./source-index.ts";
+import { SourceIndex } from "./source-index.ts";
 
 /** A stream as the delta holds it. */
 export interface StoredStream {
@@ -24,7 +24,7 @@ export interface StoredStream {
 }
 
 /** Plain stream -> how to store it. The same for the same bytes. */
-export type Compress = (plain: Uint8Array, name: StreamName) => StoredStream;
+export type Compress = (plain: Uint8Array) => StoredStream;
 
 /** What scanning made of one segment, or of several that follow each other. */
 export interface ScannedSegments {
@@ -33,13 +33,12 @@ export interface ScannedSegments {
   readonly streams: Streams;
 }
 
-/** The delta that makes the new bytes of the source out of the old ones, in one thread. */
-export function encodeDelta(parts: IndexParts, compress: Compress): Uint8Array<ArrayBuffer> {
-  const { source, oldBytes } = parts;
-  const index = new SourceIndex(parts);
+/** The delta that makes the new bytes of the source out of the old ones in front of them, in one thread. */
+export function encodeDelta(source: Uint8Array, oldBytes: number, compress: Compress): Uint8Array<ArrayBuffer> {
+  const index = SourceIndex.of(source, oldBytes);
   const scanned = segmentsOf(source.length - oldBytes).map((segment) => scanSegment(index, segment));
   const sections = inSections(scanned).map((section) => {
-    const stored = STREAMS.map((name) => [name, compress(section.streams[name], name)] as const);
+    const stored = STREAMS.map((name) => [name, compress(section.streams[name])] as const);
     return writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
   });
   return concatBytes([writeDeltaHeader(oldBytes, source.length - oldBytes), ...sections]);

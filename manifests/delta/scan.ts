@@ -10,7 +10,7 @@ import {
   DELTA_MISSES_MAX,
   DELTA_WINDOW_BYTES,
 } from "../limits.ts";
-import { type Match, RollingHash, type SourceIndex, commonBytes } from "./source-index.ts";
+import { type Match, type SourceIndex, commonBytes } from "./source-index.ts";
 
 /** `copy` bytes that resemble the source at `from`, then `literal` bytes that resemble nothing. */
 export interface Step {
@@ -26,13 +26,12 @@ export interface Step {
  */
 export function* scan(index: SourceIndex, start: number, end: number): Generator<Step> {
   const { source } = index;
-  const hash = new RollingHash(source);
   const found: Match = { at: 0, bytes: 0 };
   // the step under way begins here, and there in the source
   let begun = start;
   let begunFrom = 0;
   for (let at = start; at < end; at += found.bytes) {
-    at = nextMatch(index, hash, at, begunFrom - begun, end, found);
+    at = nextMatch(index, at, begunFrom - begun, end, found);
     const forward = extendForward(source, begunFrom, begun, at);
     const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
@@ -49,14 +48,7 @@ export function* scan(index: SourceIndex, start: number, end: number): Generator
 }
 
 /** The first position from `at` on with a match worth leaving the alignment for; `end`, and no match, without one. */
-function nextMatch(
-  index: SourceIndex,
-  hash: RollingHash,
-  start: number,
-  alignment: number,
-  end: number,
-  found: Match,
-): number {
+function nextMatch(index: SourceIndex, start: number, alignment: number, end: number, found: Match): number {
   const { source } = index;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
@@ -66,13 +58,14 @@ function nextMatch(
       at += agreed;
       continue;
     }
-    index.longest(at, hash.windowAt(at), aligned, end, found);
+    const stride = strideAfter(at - start);
+    index.longest(at, stride, aligned, end, found);
     if (found.bytes > 0 && found.at !== aligned) {
       const isFar = Math.abs(found.at - aligned) > DELTA_JUMP_FAR_BYTES;
       const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
       if (found.bytes > gain + agreeing(source, aligned, at, found.bytes)) return at;
     }
-    at += strideAfter(at - start);
+    at += stride;
   }
   found.at = 0;
   found.bytes = 0;

@@ -2,8 +2,7 @@
 import type { ScannedSegments, StoredStream } from "../../../manifests/delta/encode.ts";
 import { scanSegment } from "../../../manifests/delta/encode.ts";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
-import type { StreamName } from "../../../manifests/delta/format.ts";
-import { type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
+import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { compress, inflate } from "../delta-codecs.ts";
 
@@ -13,8 +12,17 @@ export interface DeltaSource {
   readonly oldBytes: number;
 }
 
-export function indexSource({ source, oldBytes }: DeltaSource): IndexParts {
-  return SourceIndex.build(source, oldBytes, (length) => new Int32Array(new SharedArrayBuffer(4 * length)));
+/** One share of the index's table, which lies in shared memory like the source. */
+export function fillIndexShare({
+  parts,
+  share,
+  shares,
+}: {
+  readonly parts: IndexParts;
+  readonly share: number;
+  readonly shares: number;
+}): void {
+  fillIndex(parts, share, shares);
 }
 
 export function scanSource({
@@ -27,14 +35,8 @@ export function scanSource({
   return scanSegment(new SourceIndex(parts), segment);
 }
 
-export function compressStream({
-  plain,
-  name,
-}: {
-  readonly plain: Uint8Array;
-  readonly name: StreamName;
-}): StoredStream {
-  return compress(plain, name);
+export function compressStream(plain: Uint8Array): StoredStream {
+  return compress(plain);
 }
 
 /** Whether the delta makes exactly the new bytes of the source out of its old ones. */
