@@ -59,7 +59,7 @@ async function index({ source, oldBytes }: DeltaSource, signal: AbortSignal): Pr
 async function storeSection(section: ScannedSegments, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const stored = await Promise.all(
     STREAMS.map(async (name): Promise<[StreamName, StoredStream]> => {
-      return [name, await runJob("compressStream", section.streams[name], { signal })];
+      return [name, await runJob("compressStream", { plain: section.streams[name], name }, { signal })];
     }),
   );
   return writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);

@@ -24,7 +24,7 @@ export interface StoredStream {
 }
 
 /** Plain stream -> how to store it. The same for the same bytes. */
-export type Compress = (plain: Uint8Array) => StoredStream;
+export type Compress = (plain: Uint8Array, name: StreamName) => StoredStream;
 
 /** What scanning made of one segment, or of several that follow each other. */
 export interface ScannedSegments {
@@ -38,7 +38,7 @@ export function encodeDelta(source: Uint8Array, oldBytes: number, compress: Comp
   const index = SourceIndex.of(source, oldBytes);
   const scanned = segmentsOf(source.length - oldBytes).map((segment) => scanSegment(index, segment));
   const sections = inSections(scanned).map((section) => {
-    const stored = STREAMS.map((name) => [name, compress(section.streams[name])] as const);
+    const stored = STREAMS.map((name) => [name, compress(section.streams[name], name)] as const);
     return writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
   });
   return concatBytes([writeDeltaHeader(oldBytes, source.length - oldBytes), ...sections]);

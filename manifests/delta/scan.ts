@@ -9,6 +9,7 @@ import {
   DELTA_JUMP_FAR_GAIN_BYTES,
   DELTA_MISSES_MAX,
   DELTA_WINDOW_BYTES,
+  DELTA_WRONG_WEIGHT,
 } from "../limits.ts";
 import { type Match, type SourceIndex, commonBytes } from "./source-index.ts";
 
@@ -63,7 +64,7 @@ function nextMatch(index: SourceIndex, start: number, alignment: number, end: nu
     if (found.bytes > 0 && found.at !== aligned) {
       const isFar = Math.abs(found.at - aligned) > DELTA_JUMP_FAR_BYTES;
       const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
-      if (found.bytes > gain + agreeing(source, aligned, at, found.bytes)) return at;
+      if (differsMore(source, aligned, at, found.bytes, gain)) return at;
     }
     at += stride;
   }
@@ -81,22 +82,22 @@ function strideAfter(missed: number): number {
   return missed < 8 * DELTA_MISSES_MAX ? 3 : 7;
 }
 
-/** How many of `bytes` bytes agree, byte for byte, along an alignment. None with themselves: the first segment of all. */
-function agreeing(source: Uint8Array, from: number, at: number, bytes: number): number {
-  let agreed = 0;
-  if (from === at) return 0;
-  for (let i = 0; i < bytes; i++) if (source[from + i] === source[at + i]) agreed++;
-  return agreed;
+/** Whether more than `gain` of `bytes` bytes differ along an alignment. All, with themselves: the first segment of all. */
+function differsMore(source: Uint8Array, from: number, at: number, bytes: number, gain: number): boolean {
+  if (from === at) return bytes > gain;
+  let different = 0;
+  for (let i = 0; i < bytes; i++) if (source[from + i] !== source[at + i] && ++different > gain) return true;
+  return false;
 }
 
-/** How far a copy goes on before it no longer pays: where twice the agreeing bytes minus its length is at its best. */
+/** How far a copy goes on before it no longer pays: to where right bytes, less what the wrong ones weigh, are most. */
 function extendForward(source: Uint8Array, from: number, begun: number, end: number): number {
   if (from === begun) return 0;
   let score = 0;
   let best = 0;
   let bestAt = 0;
   for (let i = 0; i < end - begun;) {
-    score += source[from + i] === source[begun + i] ? 1 : -3;
+    score += source[from + i] === source[begun + i] ? 1 : -DELTA_WRONG_WEIGHT;
     i++;
     if (score > best) {
       best = score;
@@ -113,7 +114,7 @@ function extendBackward(source: Uint8Array, from: number, at: number, begun: num
   let best = 0;
   let bestAt = 0;
   for (let i = 1; i <= most; i++) {
-    score += source[from - i] === source[at - i] ? 1 : -3;
+    score += source[from - i] === source[at - i] ? 1 : -DELTA_WRONG_WEIGHT;
     if (score > best) {
       best = score;
       bestAt = i;

@@ -127,11 +127,14 @@ function insert(table: Int32Array, start: number, entry: number, windowMask: num
 }
 
 /** So that none of the loads waits for another. */
-function fetchTogether(table: Int32Array, starts: Int32Array, count: number): number {
+function fetchTogether(table: Int32Array, starts: Int32Array, count: number): void {
   let any = 0;
   for (let i = 0; i < count; i++) any |= table[starts[i] as number] as number;
-  return any;
+  FETCHED[0] = any;
 }
+
+/** Only written: loads whose values go nowhere are optimized away. */
+const FETCHED = new Int32Array(1);
 
 /** Asks an index. One a scan. */
 export class SourceIndex {
@@ -145,8 +148,6 @@ export class SourceIndex {
   #at = 0;
   #stride = 1;
   #count = 0;
-  /** Only written: what is loaded for nothing else must not be optimized away. */
-  #any = 0;
 
   /** Opens an index that was filled. */
   constructor(parts: IndexParts) {
@@ -210,7 +211,7 @@ export class SourceIndex {
       if (i === this.#count - 1) break;
       for (let step = at + i * stride; step < at + (i + 1) * stride; step++) hash = rolled(this.source, hash, step);
     }
-    this.#any |= fetchTogether(this.#table, this.#starts, this.#count);
+    fetchTogether(this.#table, this.#starts, this.#count);
     return 0;
   }
 }

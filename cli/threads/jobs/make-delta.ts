@@ -2,6 +2,7 @@
 import type { ScannedSegments, StoredStream } from "../../../manifests/delta/encode.ts";
 import { scanSegment } from "../../../manifests/delta/encode.ts";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import type { StreamName } from "../../../manifests/delta/format.ts";
 import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { compress, inflate } from "../delta-codecs.ts";
@@ -35,8 +36,14 @@ export function scanSource({
   return scanSegment(new SourceIndex(parts), segment);
 }
 
-export function compressStream(plain: Uint8Array): StoredStream {
-  return compress(plain);
+export function compressStream({
+  plain,
+  name,
+}: {
+  readonly plain: Uint8Array;
+  readonly name: StreamName;
+}): StoredStream {
+  return compress(plain, name);
 }
 
 /** Whether the delta makes exactly the new bytes of the source out of its old ones. */
