@@ -22,12 +22,3 @@ export interface FoundStream {
    */
   readonly pieces?: readonly Piece[];
 }
-
-/**
- * The streams of a file, in order. Some will be none: `takeApart` sees.
- * The caller may say with `next(offset)` from where to go on: the end of a stream that it took apart.
- */
-export declare function findStreams(read: ReadBytes, bytes: number): Generator<FoundStream, void, number | undefined>;
-
-/** Reads what `pieces` are when joined, from 0 on. */
-export declare function readJoined(read: ReadBytes, pieces: readonly Piece[]): ReadBytes;
