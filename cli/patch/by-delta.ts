@@ -5,19 +5,26 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, rm, stat } from "node:fs/promises";
+import { mkdir, open, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
 import {
+  checkFit,
   contentsIn,
   parseReleaseDelta,
   spacesOf,
   type DeltaGroup,
+  type DeltaObject,
   type ReleaseDelta,
   type Space,
 } from "../../manifests/delta/release-delta.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTA_INDEX_BYTES_MAX, DELTA_SLICE_BYTES, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  DELTA_INDEX_BYTES_MAX,
+  DELTA_SLICE_BYTES,
+  DISK_SPARE_BYTES,
+  TORRENT_BYTES_MAX,
+} from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Have } from "../../manifests/plan.ts";
 import type { TorrentLayout } from "../../manifests/torrent.ts";
@@ -25,13 +32,11 @@ import type { Tree } from "../../manifests/tree.ts";
 import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { Output } from "../output.ts";
 import type { Origin } from "../sources/origin.ts";
-import { toJson } from "../threads/as-json.ts";
 import type { FileRun } from "../threads/jobs/apply-delta.ts";
-import { runJob } from "../threads/pool.ts";
-import { diskFailure } from "./assembly.ts";
+import { applyGroup } from "./apply-group.ts";
 import type { Install } from "./install.ts";
 import { flatName } from "./layout.ts";
-import { groupWork } from "./group-work.ts";
+import { type GroupFiles, groupWork, type UnpackedSides, unpackedSides } from "./group-work.ts";
 import { deltaFolder, dropDeltas, keepDelta, readDeltaTorrent } from "./kept-deltas.ts";
 import type { Staging } from "./staging.ts";
 
@@ -71,6 +76,8 @@ export interface ByDelta {
   readonly want: Tree;
   /** Reads an object as a whole, proven by its name. */
   readonly readObject: (id: ObjectId, bytesMax: number) => Promise<Uint8Array>;
+  /** Of the disk that the install lies on. */
+  readonly freeBytes: () => Promise<number>;
   readonly signal: AbortSignal;
   readonly onProgress: (fetched: number) => void;
   readonly output: Pick<Output, "log">;
@@ -84,11 +91,12 @@ export async function stageByDelta(offer: DeltaOffer, world: ByDelta): Promise<b
     await dropDeltas(install, object);
     await mkdir(deltaFolder(install, object), { recursive: true });
     const index = await readIndex(offer, world);
+    const sides = await unpackSides(offer, index, world);
     const metainfo = fromPeers === undefined ? undefined : await world.readObject(object, TORRENT_BYTES_MAX);
     if (metainfo !== undefined) {
       await fromPeers?.(readDeltaTorrent(metainfo), deltaFolder(install, object), world.onProgress);
     }
-    await applyGroups(offer, index, world);
+    await applyGroups(offer, { index, sides }, world);
     if (metainfo !== undefined) await keepDelta(install, object, metainfo);
     else await dropDeltas(install);
     return true;
@@ -100,21 +108,38 @@ export async function stageByDelta(offer: DeltaOffer, world: ByDelta): Promise<b
   }
 }
 
-async function readIndex({ delta, old, fresh, trees }: DeltaOffer, { readObject }: ByDelta): Promise<ReleaseDelta> {
-  const index = parseReleaseDelta(await readObject(delta.index, DELTA_INDEX_BYTES_MAX), old, fresh);
+async function readIndex({ delta, trees }: DeltaOffer, { readObject }: ByDelta): Promise<ReleaseDelta> {
+  const index = parseReleaseDelta(await readObject(delta.index, DELTA_INDEX_BYTES_MAX));
   if (index.from !== trees.from || index.to !== trees.to) {
     throw new Failure("object.malformed", { kind: "delta index", reason: "between other releases" });
   }
   return index;
 }
 
+/** Throws: object.malformed; object.too-large when what it unpacks does not fit on the disk. */
+async function unpackSides(offer: DeltaOffer, index: ReleaseDelta, world: ByDelta): Promise<UnpackedSides> {
+  const { streams } = index;
+  const table = streams === undefined ? undefined : await readFile(await fetchObject(offer, streams, world));
+  const { old, fresh } = unpackedSides(offer, table);
+  checkFit(index, old.space, fresh.space);
+  if (table === undefined) return { old, fresh };
+  const needed = old.space.bytes - offer.old.bytes + fresh.space.bytes + DISK_SPARE_BYTES;
+  const free = await world.freeBytes();
+  if (free < needed) throw new Failure("object.too-large", { kind: "delta, unpacked", bytes: needed, limit: free });
+  return { old, fresh };
+}
+
 /** The next group is fetched while this one is applied. */
-async function applyGroups(offer: DeltaOffer, { groups }: ReleaseDelta, world: ByDelta): Promise<void> {
-  const exec = new Set(world.want.files.filter((file) => file.exec).map(({ root }) => root));
+async function applyGroups(
+  offer: DeltaOffer,
+  { index, sides }: { readonly index: ReleaseDelta; readonly sides: UnpackedSides },
+  world: ByDelta,
+): Promise<void> {
+  const files = groupFiles(offer, sides, world);
   let applying: Promise<void> = Promise.resolve();
   let start = 0;
   try {
-    for (const group of groups) {
+    for (const group of index.groups) {
       const parts: FileRun[] = [];
       for (const object of group.objects) {
         parts.push({ path: await fetchObject(offer, object, world), offset: 0, bytes: object.bytes });
@@ -122,7 +147,7 @@ async function applyGroups(offer: DeltaOffer, { groups }: ReleaseDelta, world: B
       const from = start;
       start += group.bytes;
       await applying;
-      applying = applyGroup(offer, { group, start: from, parts, exec }, world);
+      applying = applyAndHold(group, from, parts, files, world);
       applying.catch(() => {}); // heard of when it is waited for
     }
   } finally {
@@ -130,32 +155,30 @@ async function applyGroups(offer: DeltaOffer, { groups }: ReleaseDelta, world: B
   }
 }
 
-async function applyGroup(
-  { old, fresh, files }: DeltaOffer,
-  work: {
-    readonly group: DeltaGroup;
-    /** Of the group, in the new space. */
-    readonly start: number;
-    readonly parts: readonly FileRun[];
-    readonly exec: ReadonlySet<PiecesRoot>;
-  },
-  { install, staging }: ByDelta,
-): Promise<void> {
-  const { group, start, parts, exec } = work;
-  const job = groupWork(group, start, parts, {
-    old,
-    fresh,
+function groupFiles({ files }: DeltaOffer, sides: UnpackedSides, { install, want }: ByDelta): GroupFiles {
+  const exec = new Set(want.files.filter((file) => file.exec).map(({ root }) => root));
+  return {
+    ...sides,
     oldFile: ({ root, path }) => install.file(files.get(root) ?? path),
     newFile: ({ root }) => install.staged(flatName(root)),
+    // what a killed run leaves of these, staging deletes: they are no names of contents
+    newScratch: ({ root }) => install.own("staging", `${root}.unpacked`),
+    oldScratch: install.own("staging", "old.unpacked"),
     isExec: ({ root }) => exec.has(root),
-  });
-  const { value, error } = await runJob("applyDelta", toJson(job));
-  if (error !== undefined) throw diskFailure(error);
-  if (value?.refused !== undefined) {
-    throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
-  }
+  };
+}
+
+async function applyAndHold(
+  group: DeltaGroup,
+  start: number,
+  parts: readonly FileRun[],
+  files: GroupFiles,
+  { staging }: ByDelta,
+): Promise<void> {
+  await applyGroup(groupWork(group, start, parts, files));
   const end = start + group.bytes;
-  staging.hold(contentsIn(fresh, start, group.bytes).filter(({ offset, size }) => offset + size <= end));
+  const complete = contentsIn(files.fresh.space, start, group.bytes).filter(({ offset, size }) => offset + size <= end);
+  staging.hold(complete.map(({ root, fileBytes }) => ({ root, size: fileBytes })));
 }
 
 /**
@@ -173,8 +196,6 @@ async function fetchObject({ delta }: DeltaOffer, { id, bytes }: DeltaObject, wo
   await rm(path, { force: true });
   throw new Failure("object.mismatch", { expected: id });
 }
-
-type DeltaObject = DeltaGroup["objects"][number];
 
 async function fetchFrom(offset: number, path: string, { id, bytes }: DeltaObject, world: ByDelta): Promise<void> {
   const { origin, signal, onProgress } = world;

@@ -341,6 +341,7 @@ class Session {
         : undefined,
       want,
       readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
+      freeBytes: () => this.#world.freeBytes(this.#install.own()),
       signal: this.#world.signal,
       onProgress: (bytes) => {
         fetched += bytes;
