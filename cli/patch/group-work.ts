@@ -1,11 +1,12 @@
 /** One group of a delta, and where contents lie on this disk -> what the thread that applies it reads and writes. */
 import { contentsIn, type GroupLayout, type Space, type SpaceContent } from "../../manifests/delta/release-delta.ts";
-import type { DeltaWork, FileRun } from "../threads/jobs/apply-delta.ts";
+import type { DeltaWork, FileRun, OldRun } from "../threads/jobs/apply-delta.ts";
 
 export interface GroupFiles {
   readonly old: Space;
   readonly fresh: Space;
-  readonly oldFile: (content: SpaceContent) => string;
+  /** Null when nobody has it: it reads as zeros. */
+  readonly oldFile: (content: SpaceContent) => string | null;
   readonly newFile: (content: SpaceContent) => string;
   readonly isExec: (content: SpaceContent) => boolean;
 }
@@ -23,12 +24,13 @@ export function groupWork(
   return {
     delta,
     old: spans.flatMap((span) =>
-      contentsIn(old, span.offset, span.bytes).map((content) =>
-        runOf(content, span.offset, span.bytes, oldFile(content)),
-      ),
+      contentsIn(old, span.offset, span.bytes).map((content): OldRun => {
+        return { ...runOf(content, span.offset, span.bytes), path: oldFile(content) };
+      }),
     ),
     fresh: contentsIn(fresh, start, bytes).map((content) => ({
-      ...runOf(content, start, bytes, newFile(content)),
+      ...runOf(content, start, bytes),
+      path: newFile(content),
       fileBytes: content.size,
       exec: isExec(content),
     })),
@@ -36,8 +38,8 @@ export function groupWork(
 }
 
 /** The part of a content that lies in [start, start + bytes) of its space. */
-function runOf({ offset, size }: SpaceContent, start: number, bytes: number, path: string): FileRun {
+function runOf({ offset, size }: SpaceContent, start: number, bytes: number): Omit<FileRun, "path"> {
   const from = Math.max(0, start - offset);
   const to = Math.min(size, start + bytes - offset);
-  return { path, offset: from, bytes: to - from };
+  return { offset: from, bytes: to - from };
 }
