@@ -346,8 +346,16 @@ export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * D
 export const DELTA_OPEN_FILES = 64;
 /** A delta object is written to the disk in slices of this. */
 export const DELTA_SLICE_BYTES = 1 * MIB;
-/** A delta is worth it when it is at most this share of what the chunks would take: those have more peers. */
+/** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
+/** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
+export const WRITTEN_BYTES_PER_FETCHED = 32;
+/** Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a tree a step. */
+export const DELTA_PATHS_MAX = 3;
+/** Deltas of a chain. Each decodes all that changed up to then. */
+export const DELTA_CHAIN_STEPS_MAX = 4;
+/** Deltas to earlier releases that stay listed, for chains: at 3 a release the last eight, in 10 KB of `live`. */
+export const DELTAS_EARLIER_MAX = 24;
 /** Bytes a decoder collects before it gives them on. */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */

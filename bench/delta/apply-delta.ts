@@ -5,9 +5,11 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { applyGroup } from "../../cli/patch/apply-group.ts";
-import { groupWork, unpackedSides } from "../../cli/patch/group-work.ts";
+import { groupWork } from "../../cli/patch/group-work.ts";
+import { inflate } from "../../cli/threads/delta-codecs.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { checkFit, parseReleaseDelta, spacesOf } from "../../manifests/delta/release-delta.ts";
+import { unpackSides } from "../../manifests/delta/unpack.ts";
 import { readCase, treeOf } from "./case.ts";
 
 const started = performance.now();
@@ -16,8 +18,9 @@ const { old, fresh } = readCase(caseFile);
 const spaces = spacesOf(treeOf(old), treeOf(fresh));
 const object = (id: string): string => path.join(patch, id);
 const index = parseReleaseDelta(readFileSync(object("index")));
-const sides = unpackedSides(spaces, index.streams === undefined ? undefined : readFileSync(object(index.streams.id)));
-checkFit(index, sides.old.space, sides.fresh.space);
+const table = index.streams === undefined ? undefined : readFileSync(object(index.streams.id));
+const sides = unpackSides(spaces, table, inflate);
+checkFit(index, sides.old, sides.fresh);
 let start = 0;
 for (const group of index.groups) {
   const objects = group.objects.map(({ id, bytes }) => ({ path: object(id), offset: 0, bytes }));

@@ -7,44 +7,15 @@ import {
   type GroupLayout,
   partsIn,
   type PlacedPart,
-  type Space,
   type SpaceContent,
 } from "../../manifests/delta/release-delta.ts";
-import {
-  parseStreams,
-  plainStreamAt,
-  type UnpackedStream,
-  unpackedSpace,
-  unpackedStreams,
-} from "../../manifests/delta/unpack.ts";
-import { inflate } from "../threads/delta-codecs.ts";
-import type { DeltaWork, FileRun, StagedRun } from "../threads/jobs/apply-delta.ts";
+import { plainStreamAt, type UnpackedSides, type UnpackedStream } from "../../manifests/delta/unpack.ts";
+import type { DeltaWork, FileRun, OldRun, StagedRun } from "../threads/jobs/apply-delta.ts";
 import type { StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
 
-/** Both sides of a delta as it unpacks them. */
-export interface UnpackedSides {
-  readonly old: { readonly space: Space; readonly streams: readonly UnpackedStream[] };
-  readonly fresh: { readonly space: Space; readonly streams: readonly UnpackedStream[] };
-}
-
-/**
- * @param table  the delta's table of streams; undefined when it unpacks none
- * Throws: object.malformed.
- */
-export function unpackedSides(
-  spaces: { readonly old: Space; readonly fresh: Space },
-  table: Uint8Array | undefined,
-): UnpackedSides {
-  const streams = table === undefined ? { old: [], fresh: [] } : parseStreams(table, spaces, inflate);
-  const side = (name: "old" | "fresh") => ({
-    space: unpackedSpace(spaces[name], streams[name]),
-    streams: unpackedStreams(streams[name]),
-  });
-  return { old: side("old"), fresh: side("fresh") };
-}
-
 export interface GroupFiles extends UnpackedSides {
-  readonly oldFile: (content: SpaceContent) => string;
+  /** Null when nobody has it: it reads as zeros. */
+  readonly oldFile: (content: SpaceContent) => string | null;
   readonly newFile: (content: SpaceContent) => string;
   /** Where a new content's streams are kept until all of it is there. */
   readonly newScratch: (content: SpaceContent) => string;
@@ -83,43 +54,39 @@ export function groupWork(
   delta: readonly FileRun[],
   files: GroupFiles,
 ): GroupWork {
-  const oldParts = spans.flatMap((span) => [...partsIn(files.old.space, span.offset, span.bytes)]);
+  const oldParts = spans.flatMap((span) => [...partsIn(files.old, span.offset, span.bytes)]);
   const unpack = oldStreams(oldParts, files);
-  const old = oldParts.map(({ of, content, from, bytes: length }) =>
-    of === "file"
-      ? { path: files.oldFile(content), offset: from, bytes: length }
-      : { path: files.oldScratch, offset: from - unpack.start, bytes: length },
-  );
-  const fresh = [...partsIn(files.fresh.space, start, bytes)].map((part): StagedRun => {
+  const old = oldParts.map(({ of, content, from, bytes: length }): OldRun => {
+    const path = files.oldFile(content);
+    return of === "file" || path === null
+      ? { path, offset: from, bytes: length }
+      : { path: files.oldScratch, offset: from - unpack.start, bytes: length };
+  });
+  const fresh = [...partsIn(files.fresh, start, bytes)].map((part): StagedRun => {
     const { of, content, from, bytes: length } = part;
     if (of === "file") return { ...newFile(content, files), offset: from, bytes: length };
     const { first, fileBytes } = scratchOf(content);
     return { path: files.newScratch(content), fileBytes, exec: false, offset: from - first, bytes: length };
   });
-  const complete = contentsIn(files.fresh.space, start, bytes).filter(
+  const complete = contentsIn(files.fresh, start, bytes).filter(
     ({ offset, size, parts }) => parts !== undefined && offset + size <= start + bytes,
   );
   return { unpack, apply: { delta, old, fresh }, pack: complete.map((content) => contentToPack(content, files)) };
 }
 
 /** `start`: how much of what the old space unpacks comes before the group's scratch file. */
-function oldStreams(parts: readonly PlacedPart[], { old, oldFile, oldScratch }: GroupFiles) {
-  const plain = parts.filter(({ of }) => of === "plain");
-  const used = new Map(
-    plain.map(({ from, content }) => {
-      const stream = plainStreamAt(old.streams, from);
-      return [stream, oldFile(content)] as const;
-    }),
-  );
+function oldStreams(parts: readonly PlacedPart[], { streams, oldFile, oldScratch }: GroupFiles) {
+  const used = new Map<UnpackedStream, string>();
+  for (const { of, from, content } of parts) {
+    const path = of === "plain" ? oldFile(content) : null;
+    if (path !== null) used.set(plainStreamAt(streams.old, from), path);
+  }
   const start = Math.min(...[...used.keys()].map(({ plainAt }) => plainAt));
-  const streams = [...used].map(([{ pieces, plainBytes, plainAt }, path]): StreamToUnpack => ({
-    path,
-    pieces,
-    plainBytes,
-    at: plainAt - start,
-  }));
-  const fileBytes = streams.reduce((end, { at, plainBytes }) => Math.max(end, at + plainBytes), 0);
-  return { start, streams, to: { path: oldScratch, fileBytes } };
+  const unpack = [...used].map(([{ pieces, plainBytes, plainAt }, path]): StreamToUnpack => {
+    return { path, pieces, plainBytes, at: plainAt - start };
+  });
+  const fileBytes = unpack.reduce((end, { at, plainBytes }) => Math.max(end, at + plainBytes), 0);
+  return { start, streams: unpack, to: { path: oldScratch, fileBytes } };
 }
 
 function newFile(content: SpaceContent, { newFile: fileOf, isExec }: GroupFiles) {
@@ -138,7 +105,7 @@ function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack 
   const streams = (content.parts ?? [])
     .filter(({ of }) => of === "plain")
     .map(({ from }): StreamToPack => {
-      const { plainAt, plainBytes, recipeAt, recipeBytes, pieces } = plainStreamAt(files.fresh.streams, from);
+      const { plainAt, plainBytes, recipeAt, recipeBytes, pieces } = plainStreamAt(files.streams.fresh, from);
       return { plainAt: plainAt - first, plainBytes, recipeAt: recipeAt - first, recipeBytes, pieces };
     });
   return { from: files.newScratch(content), streams, to: newFile(content, files) };

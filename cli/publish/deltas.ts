@@ -110,9 +110,11 @@ async function publishDelta(
   const upload = new Upload(originOf(announcer), () => {});
   // two groups may share an object
   const files = new Map<ObjectId, TorrentFile>();
-  const keep = async (object: Uint8Array): Promise<ObjectId> => {
+  const keep: DeltaWork["keep"] = async (object, of) => {
     await upload.ready();
     const id = upload.send(object);
+    // like the index, the table is wanted before anything of the delta is
+    if (of === "streams") return id;
     const hasher = new FileHasher(sha256, DELTA_PIECE_BYTES, sha1);
     hasher.update(object);
     files.set(id, { path: parseSafePath(id), exec: false, ...hasher.finish() });
@@ -152,7 +154,7 @@ export async function measureDeltas(
   if (count === 0) return measured;
   for (const start of title.releases(channel).slice(-count).toReversed()) {
     const from = await readReleaseTree(title, cache, start);
-    const name = (object: Uint8Array): Promise<ObjectId> => Promise.resolve(objectIdOf(object, sha256));
+    const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
     const delta = await makeDelta({ from, to }, options, name, world);
     if (delta.groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(delta), costs: delta.costs });
   }
@@ -169,7 +171,7 @@ export interface CostedDelta extends Pick<ReleaseDelta, "streams" | "groups"> {
 async function makeDelta(
   { from, to }: { readonly from: ReleaseTree; readonly to: Tree },
   { folder, titleFile, channel }: Pick<DeltaOptions, "folder" | "titleFile" | "channel">,
-  keep: (object: Uint8Array) => Promise<ObjectId>,
+  keep: DeltaWork["keep"],
   world: OldBuildWorld,
 ): Promise<CostedDelta> {
   const { version } = from.release;
@@ -190,7 +192,7 @@ export interface DeltaWork {
   readonly openOld: () => Promise<(path: SafePath) => string>;
   readonly newFile: (path: SafePath) => string;
   /** Takes an object of the delta and names it. */
-  readonly keep: (object: Uint8Array) => Promise<ObjectId>;
+  readonly keep: (object: Uint8Array, of: "streams" | "group") => Promise<ObjectId>;
   /** New bytes scanned so far, and all of them. */
   readonly onScanned: (done: number, total: number) => void;
   readonly signal: AbortSignal;
@@ -204,11 +206,13 @@ export async function deltaBetween(
 ): Promise<CostedDelta> {
   const spaces = spacesOf(from, to);
   if (spaces.fresh.bytes === 0) return { streams: undefined, groups: [], costs: { bytes: 0, files: [] } };
-  const kept = async (object: Uint8Array): Promise<DeltaObject> => ({ id: await keep(object), bytes: object.length });
+  const kept = async (object: Uint8Array, of: "streams" | "group"): Promise<DeltaObject> => {
+    return { id: await keep(object, of), bytes: object.length };
+  };
   const sides = await unpackSides(spaces, { to, oldFile: await openOld(), newFile }, signal);
   const { old, fresh } = sides;
   const book = new CostBook(from, fresh.space);
-  const streams = sides.table === undefined ? undefined : await kept(sides.table);
+  const streams = sides.table === undefined ? undefined : await kept(sides.table, "streams");
   let scanned = 0;
   const groups: DeltaGroup[] = [];
   for await (const { layout, source, oldBytes } of sources(old, fresh, signal)) {
@@ -218,7 +222,7 @@ export async function deltaBetween(
     );
     await book.add({ source, oldBytes }, made, signal);
     const objects: DeltaObject[] = [];
-    for (const object of made) objects.push(await kept(object));
+    for (const object of made) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });
   }
   // only now: a file that changed while it was read is found out, whenever that was

@@ -129,8 +129,22 @@ export function layOutGroups(old: Space, fresh: Space): GroupLayout[] {
 }
 
 /** Contents of which bytes lie in [start, start + bytes). */
-export function contentsIn(space: Space, start: number, bytes: number): SpaceContent[] {
-  return space.contents.filter(({ offset, size }) => offset < start + bytes && offset + size > start);
+export function contentsIn({ contents }: Space, start: number, bytes: number): SpaceContent[] {
+  // they lie one after another: the first that ends behind the start, and those after it
+  let first = 0;
+  for (let end = contents.length; first < end;) {
+    const middle = (first + end) >>> 1;
+    const { offset, size } = contents[middle] as SpaceContent;
+    if (offset + size > start) end = middle;
+    else first = middle + 1;
+  }
+  const found: SpaceContent[] = [];
+  for (let i = first; i < contents.length; i++) {
+    const content = contents[i] as SpaceContent;
+    if (content.offset >= start + bytes) break;
+    found.push(content);
+  }
+  return found;
 }
 
 /** A part of a content, cut to what was asked for. */

@@ -113,6 +113,36 @@ export function unpackedStreams<Stream extends PackedStream>(streams: readonly S
   return placed;
 }
 
+/** Both sides of a delta as it unpacks them. */
+export interface UnpackedSides {
+  readonly old: Space;
+  readonly fresh: Space;
+  readonly streams: { readonly old: readonly UnpackedStream[]; readonly fresh: readonly UnpackedStream[] };
+}
+
+/**
+ * @param table  the delta's; undefined when it unpacks nothing
+ * Throws: object.malformed.
+ */
+export function unpackSides(
+  { old, fresh }: { readonly old: Space; readonly fresh: Space },
+  table: Uint8Array | undefined,
+  inflate: DeltaWorld["inflate"],
+): UnpackedSides {
+  if (table === undefined) return { old, fresh, streams: { old: [], fresh: [] } };
+  const streams = parseStreams(table, { old, fresh }, inflate);
+  return {
+    old: unpackedSpace(old, streams.old),
+    fresh: unpackedSpace(fresh, streams.fresh),
+    streams: { old: unpackedStreams(streams.old), fresh: unpackedStreams(streams.fresh) },
+  };
+}
+
+/** Bytes that both sides hold unpacked, and that lie on a disk while a delta is applied. */
+export function unpackedBytes({ streams }: Pick<UnpackedSides, "streams">): number {
+  return [...streams.old, ...streams.fresh].reduce((sum, stream) => sum + stream.plainBytes + stream.recipeBytes, 0);
+}
+
 /** The stream whose plain bytes hold byte `from` of all that is unpacked; the streams are those of one space, in order. */
 export function plainStreamAt<Stream extends UnpackedStream>(streams: readonly Stream[], from: number): Stream {
   return lastUpTo(streams, from, ({ plainAt }) => plainAt);

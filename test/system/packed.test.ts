@@ -56,7 +56,9 @@ test.each([
 test("what another encoder than zlib deflated is whole again after an update, too", async () => {
   await using studio = await openStudio();
   for (const version of [1, 2] as const) {
-    const files = Object.entries(members(version)).map(([name, text]) => [name, deflateRawSync(text as Buffer)] as const);
+    const files = Object.entries(members(version)).map(
+      ([name, text]) => [name, deflateRawSync(text as Buffer)] as const,
+    );
     // the local file headers of a zip (APPNOTE 4.3.7), which is all that says where streams lie
     const parts = files.flatMap(([name, stream]) => [localHeader(name, stream.length), stream]);
     await writeFiles(studio.at(`v${version}`), { "data.apk": Buffer.concat(parts) });
