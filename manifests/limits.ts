@@ -387,6 +387,25 @@ export const UNPACK_AT_ONCE_BYTES_MAX = 8 * MIB;
 /** Packed bytes that a thread takes apart, unpacks or puts together in one job. */
 export const UNPACK_JOB_BYTES = 4 * MIB;
 
+// --- Deflate streams taken apart -------------------------------------------------------------------------------------
+
+/** A stream shorter than this is left alone: what is gained is less than what it costs to say so. */
+export const DEFLATE_STREAM_BYTES_MIN = 128;
+/** A recipe above this share of the stream says that no zlib made it: a delta of the stream itself does as well. */
+export const DEFLATE_RECIPE_SHARE_MAX = 1 / 6;
+/** Plain bytes of a byte of a stream, at most: two bits for a match of 258 bytes. */
+export const DEFLATE_EXPANSION_MAX = 1032;
+/** Tokens that are looked at to find what a stream was made with: two blocks of zlib. */
+export const DEFLATE_SAMPLE_TOKENS = 32 * KIB;
+/** Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB window. */
+export const DEFLATE_WINDOW_BYTES = 512 * KIB;
+/** Tokens of one block: zlib's have 32,767 at most, 7-Zip's and zopfli's a million. 4 B each are held. */
+export const DEFLATE_BLOCK_TOKENS_MAX = MIB;
+/** A stream is read, and written, in slices of this. */
+export const DEFLATE_SLICE_BYTES = 64 * KIB;
+/** Places looked at and bytes compared for a plain byte, on average, above which a stream is given up: content can be made slow. */
+export const DEFLATE_WORK_PER_BYTE_MAX = 2048;
+
 // --- Why a delta is big ----------------------------------------------------------------------------------------------
 
 /** New bytes of a file of which a quick compression must be tried before they are said not to compress; less is noise. */
