@@ -7,6 +7,7 @@ import type { ChunkId, ObjectId, PiecesRoot } from "../../manifests/digest.ts";
 import { DELTA_CHAIN_STEPS_MAX, DELTA_PATHS_MAX } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import { plan, type Have, type HaveFile, type Plan } from "../../manifests/plan.ts";
+import { formatPlan } from "../../manifests/plan-report.ts";
 import type { Recipe } from "../../manifests/recipe.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { EarlierDelta } from "../../manifests/trust/live.ts";
@@ -77,7 +78,8 @@ function stepOf(
   });
   const id = hex(0) as ObjectId;
   const torrent = { object: id, infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
-  return { delta: { from: 1, index: id, bytes: 0, torrent }, from, to, old, fresh, groups: made };
+  const streams = { old: [], fresh: [] };
+  return { delta: { from: 1, index: id, bytes: 0, torrent }, from, to, old, fresh, streams, groups: made };
 }
 
 function weigh(
@@ -158,6 +160,20 @@ describe("what is chosen", () => {
     const none = weigh(made, have, [chain], { free: made.cost.disk - 1 });
     expect(none.map(({ verdict }) => verdict)).toEqual(["no-room", "no-room"]);
     expect(chosenWay(none).cost.disk).toBe(made.cost.disk);
+  });
+
+  test("all of them can be read, each with the reason", () => {
+    const chain = [stepOf(["1", V1], ["2", V2], [[100]]), stepOf(["2", V2], ["3", V3], [[200]])];
+    const made = planOf(have, V3, [4]);
+    const straight = [stepOf(["1", V1], ["3", V3], [[8000]])];
+    const text = formatPlan(made, weigh(made, have, [straight, chain]), (bytes) => `${bytes} B`);
+    const rows = text.split("\n").filter((line) => /chosen|more to/.test(line));
+    expect(rows.map((row) => row.trim().split(/ {2,}/))).toMatchObject([
+      ["deltas 1 -> 2 -> 3", "300 B", `${2 * SIZE} B`, expect.any(String), "chosen"],
+      ["chunks this disk lacks", `${STORED / 2} B`, `${SIZE} B`, expect.any(String), "more to download"],
+      ["delta 1 -> 3", "8000 B", `${SIZE} B`, expect.any(String), "more to download"],
+      ["every new content whole", `${STORED} B`, `${SIZE} B`, expect.any(String), "more to download"],
+    ]);
   });
 
   test("what an earlier run left in staging is not fetched again, by any way", () => {

@@ -1,7 +1,8 @@
 /** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
-import { open, readdir, rm, stat, truncate } from "node:fs/promises";
+import { open, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { DELTA_MAGIC } from "../../manifests/delta/format.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Files, type Studio, writeFiles } from "../support/studio.ts";
 
@@ -186,10 +187,10 @@ async function publishChain(studio: Studio): Promise<string[][]> {
   return objects;
 }
 
-/** Of what was added by a delta its objects: index, torrent and signed metadata are smaller. */
+/** Of what a delta added at the origin its first objects, which begin as deltas do. */
 async function deltaObjects(added: readonly string[]): Promise<string[]> {
-  const sizes = await Promise.all(added.map(async (path) => ({ path, size: (await stat(path)).size })));
-  return sizes.filter(({ size }) => size > 10_000 && size < DELTA_BYTES_MAX).map(({ path }) => path);
+  const heads = await Promise.all(added.map(async (path) => (await readFile(path)).subarray(0, DELTA_MAGIC.length)));
+  return added.filter((_, i) => heads[i]?.equals(DELTA_MAGIC) === true);
 }
 
 async function publishFirst(studio: Studio): Promise<string[]> {
