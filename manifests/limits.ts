@@ -389,6 +389,12 @@ export const UNPACK_JOB_BYTES = 4 * MIB;
 
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------
 
+/** A file is searched for streams in windows of this. */
+export const DEFLATE_FIND_BYTES = 256 * KIB;
+/** What looks like a zlib stream must inflate for so many bytes. */
+export const DEFLATE_PROBE_BYTES = KIB;
+/** IDAT chunks of a PNG, at most: 8 KiB each are usual, so this is an image of 512 MiB. */
+export const DEFLATE_PIECES_MAX = 65_536;
 /** A stream shorter than this is left alone: what is gained is less than what it costs to say so. */
 export const DEFLATE_STREAM_BYTES_MIN = 128;
 /** A recipe above this share of the stream says that no zlib made it: a delta of the stream itself does as well. */

@@ -3,11 +3,15 @@ import { DEFLATE_WINDOW_BYTES } from "../limits.ts";
 import { DISTANCE_MAX } from "./alphabet.ts";
 
 export class PlainWindow {
-  readonly bytes = new Uint8Array(DEFLATE_WINDOW_BYTES);
+  readonly bytes: Uint8Array;
   /** Plain bytes in front of `bytes[0]`. */
   start = 0;
   /** How many of `bytes` are there. */
   filled = 0;
+
+  constructor(bytes: number = DEFLATE_WINDOW_BYTES) {
+    this.bytes = new Uint8Array(bytes);
+  }
 
   get room(): number {
     return this.bytes.length - this.filled;
