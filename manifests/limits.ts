@@ -346,8 +346,16 @@ export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * D
 export const DELTA_OPEN_FILES = 64;
 /** A delta object is written to the disk in slices of this. */
 export const DELTA_SLICE_BYTES = 1 * MIB;
-/** A delta is worth it when it is at most this share of what the chunks would take: those have more peers. */
+/** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
+/** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
+export const WRITTEN_BYTES_PER_FETCHED = 32;
+/** Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a tree a step. */
+export const DELTA_PATHS_MAX = 3;
+/** Deltas of a chain. Each decodes all that changed up to then. */
+export const DELTA_CHAIN_STEPS_MAX = 4;
+/** Deltas to earlier releases that stay listed, for chains: at 3 a release the last eight, in 10 KB of `live`. */
+export const DELTAS_EARLIER_MAX = 24;
 /** Bytes a decoder collects before it gives them on. */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */
@@ -366,6 +374,18 @@ export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 export const DELTA_OBJECT_BYTES = 16 * MIB;
 /** 100 B a group and 80 B an object: enough for a title of 100 GB. */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
+/** Plain bytes of the table of compressed streams: 10 B a stream, a million streams, much fewer stored. */
+export const DELTA_STREAMS_BYTES_MAX = 16 * MIB;
+/** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */
+export const DELTA_UNPACKED_RATIO_MAX = 8;
+/** Streams of one side that a delta unpacks: 200 B each are held. Of more, the rest is left as it is. */
+export const DELTA_STREAMS_MAX = 250_000;
+/** Recipes a publisher holds, all together. Streams beyond are left as they are. */
+export const DELTA_RECIPES_BYTES_MAX = 32 * MIB;
+/** A stream that is longer, packed and plain together, is unpacked slice by slice; shorter ones at once, which is faster. */
+export const UNPACK_AT_ONCE_BYTES_MAX = 8 * MIB;
+/** Packed bytes that a thread takes apart, unpacks or puts together in one job. */
+export const UNPACK_JOB_BYTES = 4 * MIB;
 
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------
 

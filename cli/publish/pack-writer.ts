@@ -46,6 +46,7 @@ export class PackWriter implements ChunkSink {
   #parts = 0;
   #chunks = 0;
   #packs = 0;
+  #sent = 0;
 
   private constructor(spool: string, names: PackNames, upload: Upload, signal: AbortSignal | undefined) {
     this.#spool = spool;
@@ -87,9 +88,9 @@ export class PackWriter implements ChunkSink {
     await this.#upload.done();
   }
 
-  /** New chunks so far, and the packs they make. */
-  get counts(): { readonly chunks: number; readonly packs: number } {
-    return { chunks: this.#chunks, packs: this.#packs };
+  /** New chunks so far, the packs they make, and how many of those the origin did not have. */
+  get counts(): { readonly chunks: number; readonly packs: number; readonly sent: number } {
+    return { chunks: this.#chunks, packs: this.#packs, sent: this.#sent };
   }
 
   /** Takes the parts off the disk, whatever became of them. */
@@ -108,7 +109,8 @@ export class PackWriter implements ChunkSink {
       return { id, body: await blobOf(ranges) };
     };
     const parts = new Set(pack.slices.map(({ part }) => part));
-    this.#upload.start(pack.bytes, name, async () => {
+    this.#upload.start(pack.bytes, name, async (sending) => {
+      if (sending === "sent") this.#sent += 1;
       for (const part of parts) await this.#release(part);
     });
   }
