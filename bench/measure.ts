@@ -8,6 +8,8 @@ export interface Measured {
   readonly wallSeconds: number;
   /** Highest resident memory of the process itself, bytes; children are not counted. */
   readonly peakBytes: number;
+  /** What it printed. */
+  readonly output: string;
 }
 
 /** The kernel's high-water mark only grows, so looking this often misses nothing but the last moments. */
@@ -16,15 +18,17 @@ const LOOK_EVERY_MS = 20;
 /** Runs a command to its end. Throws when it fails. */
 export async function measure(command: string, args: readonly string[], options: SpawnOptions = {}): Promise<Measured> {
   const started = performance.now();
-  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"], ...options });
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
   let errors = "";
+  let output = "";
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => (output += text));
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (errors += text));
   let peakBytes = 0;
   const look = setInterval(() => (peakBytes = Math.max(peakBytes, residentPeak(child.pid ?? 0))), LOOK_EVERY_MS);
   const [code] = (await once(child, "close")) as [number | null];
   clearInterval(look);
   if (code !== 0) throw new Error(`${command} ${args.join(" ")} exited with ${code}\n${errors}`);
-  return { wallSeconds: (performance.now() - started) / 1000, peakBytes };
+  return { wallSeconds: (performance.now() - started) / 1000, peakBytes, output };
 }
 
 /** A contender: how to prepare a round (not timed) and what to time. */

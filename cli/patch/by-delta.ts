@@ -15,7 +15,6 @@ import {
   type DeltaGroup,
   type ReleaseDelta,
   type Space,
-  type SpaceContent,
 } from "../../manifests/delta/release-delta.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { DELTA_INDEX_BYTES_MAX, DELTA_SLICE_BYTES, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
@@ -27,11 +26,12 @@ import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { Output } from "../output.ts";
 import type { Origin } from "../sources/origin.ts";
 import { toJson } from "../threads/as-json.ts";
-import type { FileRun, StagedRun } from "../threads/jobs/apply-delta.ts";
+import type { FileRun } from "../threads/jobs/apply-delta.ts";
 import { runJob } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
 import { flatName } from "./layout.ts";
+import { groupWork } from "./group-work.ts";
 import { deltaFolder, dropDeltas, keepDelta, readDeltaTorrent } from "./kept-deltas.ts";
 import type { Staging } from "./staging.ts";
 
@@ -142,30 +142,20 @@ async function applyGroup(
   { install, staging }: ByDelta,
 ): Promise<void> {
   const { group, start, parts, exec } = work;
-  const oldFile = ({ root, path }: SpaceContent): string => install.file(files.get(root) ?? path);
-  const oldRuns = group.old.flatMap(({ offset, bytes }) => runsIn(old, offset, bytes, oldFile));
-  const newRuns = contentsIn(fresh, start, group.bytes).map((content): StagedRun => {
-    const run = runOf(content, start, group.bytes, install.staged(flatName(content.root)));
-    return { ...run, fileBytes: content.size, exec: exec.has(content.root) };
+  const job = groupWork(group, start, parts, {
+    old,
+    fresh,
+    oldFile: ({ root, path }) => install.file(files.get(root) ?? path),
+    newFile: ({ root }) => install.staged(flatName(root)),
+    isExec: ({ root }) => exec.has(root),
   });
-  const { value, error } = await runJob("applyDelta", toJson({ delta: parts, old: oldRuns, fresh: newRuns }));
+  const { value, error } = await runJob("applyDelta", toJson(job));
   if (error !== undefined) throw diskFailure(error);
   if (value?.refused !== undefined) {
     throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
   }
   const end = start + group.bytes;
   staging.hold(contentsIn(fresh, start, group.bytes).filter(({ offset, size }) => offset + size <= end));
-}
-
-function runsIn(space: Space, start: number, bytes: number, fileOf: (content: SpaceContent) => string): FileRun[] {
-  return contentsIn(space, start, bytes).map((content) => runOf(content, start, bytes, fileOf(content)));
-}
-
-/** The part of a content that lies in [start, start + bytes) of its space. */
-function runOf({ offset, size }: SpaceContent, start: number, bytes: number, path: string): FileRun {
-  const from = Math.max(0, start - offset);
-  const to = Math.min(size, start + bytes - offset);
-  return { path, offset: from, bytes: to - from };
 }
 
 /**
