@@ -235,14 +235,16 @@ const PROBE_PLAIN_BYTES = 16 * DEFLATE_PROBE_BYTES;
 class Source {
   readonly bytes: number;
   readonly #read: ReadBytes;
-  readonly #held = new Uint8Array(DEFLATE_FIND_BYTES);
+  readonly #held: Uint8Array<ArrayBuffer>;
   #heldAt = 0;
   #heldBytes = 0;
-  readonly #plain = new PlainWindow(PROBE_PLAIN_BYTES);
+  /** Made when it is needed: most files have no zlib stream, and many files are small. */
+  #plain: PlainWindow | undefined;
 
   constructor(read: ReadBytes, bytes: number) {
     this.#read = read;
     this.bytes = bytes;
+    this.#held = new Uint8Array(Math.min(bytes, DEFLATE_FIND_BYTES));
   }
 
   /** The next place from `start` on where a header may begin; the end of the file when there is none. */
@@ -278,7 +280,7 @@ class Source {
   /** Whether the next DEFLATE_PROBE_BYTES inflate, or a whole stream is there. */
   mayInflate(start: number): boolean {
     const end = Math.min(this.bytes, start + DEFLATE_PROBE_BYTES);
-    const plain = this.#plain;
+    const plain = (this.#plain ??= new PlainWindow(PROBE_PLAIN_BYTES));
     plain.filled = 0;
     const reader = new TokenReader((offset, target) => this.read(offset, target), start, end, plain);
     for (;;) {
