@@ -191,6 +191,12 @@ export const FAILURES = {
     title: "A path that cannot be installed safely on every system",
     remedy: "Rename the file; the policy is in docs/ARCHITECTURE.md.",
   },
+  "release.incomplete": {
+    family: "damaged",
+    status: 409,
+    title: "The origin lost objects of this release, and publishing it again does not make all of them anew",
+    remedy: "Publish the build under another version: what was lost goes up with it.",
+  },
   "release.not-found": {
     family: "usage",
     status: 404,

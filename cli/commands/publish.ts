@@ -62,7 +62,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added, deltas }: PublishResult,
+  { outcome, seq, bytes, added, deltas, lost }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -75,17 +75,21 @@ function fieldsOf(
     seconds,
     ...(outcome === "unchanged" ? { unchanged: true } : {}),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
+    ...(lost === undefined ? {} : lost === "some" ? { lost: true } : { sentAgain: lost }),
   };
 }
 
 function describe(
   { titleFile: { title }, channel, version, rollout }: PublishOptions,
-  { outcome, seq, files, bytes, added, deltas }: PublishResult,
+  { outcome, seq, files, bytes, added, deltas, lost }: PublishResult,
   seconds: number,
 ): string {
   const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
   if (outcome === "unchanged") {
-    return `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.`;
+    return (
+      `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.` +
+      tellLost(lost)
+    );
   }
   // the newest release is what most players have
   const [newest] = deltas;
@@ -104,9 +108,21 @@ function describe(
   return (
     `${build}. Published as release ${seq} on ${channel}${share}. ` +
     `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.` +
+    tellLost(lost) +
     deltas
       .map(({ from, bytes: size }) => `\nPlayers on ${from} update with a delta of ${formatBytes(size)}.`)
       .join("") +
     why
   );
+}
+
+function tellLost(lost: PublishResult["lost"]): string {
+  if (lost === undefined) return "";
+  if (lost === "some") return "\nThe origin has lost some of it; without --dry-run, that is sent again.";
+  const others = lost.others === 0 ? "" : ` and ${count(lost.others, "other object")}`;
+  return `\nThe origin had lost some of it: nothing new; ${count(lost.packs, "pack")}${others} sent again (${formatBytes(lost.bytes)}).`;
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }

@@ -68,7 +68,8 @@ export function isOvertaken(error: unknown): boolean {
   return error instanceof Failure && (error.code === "metadata.rollback" || error.code === "release.not-newest");
 }
 
-function sendDocuments(release: NewRelease, seq: number, upload: Upload): SignedRelease {
+/** Sends torrents and release document; gives what a role says of them. */
+export function sendDocuments(release: NewRelease, seq: number, upload: Upload): SignedRelease {
   const { title, channel, version, tree, files, pieceLength } = release;
   const created = formatTime(release.created);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
@@ -108,7 +109,10 @@ function sendDocuments(release: NewRelease, seq: number, upload: Upload): Signed
   };
 }
 
-function torrentOf({ title, version, files, pieceLength, edges }: NewRelease, seq: number): Torrent {
+export function torrentOf(
+  { title, version, files, pieceLength, edges }: Omit<NewRelease, "tree">,
+  seq: number,
+): Torrent {
   return makeTorrent(
     {
       name: torrentName(title, version),

@@ -3,21 +3,29 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { type TrustedTitle, openTitle } from "../trust/client.ts";
+import { type SignedRelease } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { type TrustedTitle, openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience, fetchCapped } from "../trust/fetch-capped.ts";
 import { ObjectCache } from "./cache.ts";
 import { type ChannelRole, channelRoles } from "./channel-roles.ts";
-import { type KnownContent, type ReleaseTree, learnKnown, readReleaseTree } from "./known-content.ts";
+import { type KnownContent, type ReleaseTree, learnKnown, readTreeIfThere } from "./known-content.ts";
 
 export interface Desk {
   readonly title: TrustedTitle;
   readonly roles: ReadonlyMap<string, ChannelRole>;
   readonly cache: ObjectCache;
-  /** The newest release of each channel, and the channel's earlier release of this very version. */
-  readonly trees: readonly ReleaseTree[];
-  readonly earlier: ReleaseTree | undefined;
+  /** The channel's earlier release of this very version. */
+  readonly earlier: EarlierRelease | undefined;
   readonly known: KnownContent;
+}
+
+export interface EarlierRelease {
+  readonly signed: SignedRelease;
+  /** Undefined when the origin has lost its document or its tree. */
+  readonly found: ReleaseTree | undefined;
+  /** Whether the origin still has all of its objects. Its deltas do not count: players do without. */
+  readonly isWhole: boolean;
 }
 
 export interface DeskOptions {
@@ -46,15 +54,57 @@ export async function openDesk({ titleFile, channel, version }: DeskOptions, wor
     throw new Failure("usage.bad-flag", { option: "--channel", found: channel, expected: [...roles.keys()] });
   }
   const same = role.releases.findLast((release) => release.version === version);
-  const newest = [...roles.values()].flatMap(({ releases }) => releases.slice(-1));
-  const wanted = new Set(same === undefined ? newest : [...newest, same]);
-  const trees = await Promise.all([...wanted].map((release) => readReleaseTree(title, cache, release)));
-  const earlier = trees.find(({ release }) => release.seq === same?.seq);
+  const trees = await newestTrees({ title, cache, roles });
+  const found = same === undefined ? undefined : await readTreeIfThere(title, cache, same);
+  if (found !== undefined && trees.every(({ release }) => release.seq !== found.release.seq)) trees.push(found);
   const hasObject = async (id: ObjectId): Promise<boolean> => {
     const url = `${title.edge}/t/${title.title}/objects/${id}`;
     return (await fetchCapped(url, { fetch, signal, patience, bytesMax: 0, init: { method: "HEAD" } })) !== undefined;
   };
-  return { title, roles, cache, trees, earlier, known: await learnKnown(title, cache, trees, hasObject) };
+  const known = await learnKnown(title, cache, trees, hasObject);
+  if (same === undefined) return { title, roles, cache, earlier: undefined, known };
+  const isWhole = await isAllThere(same, found, known, hasObject);
+  return { title, roles, cache, earlier: { signed: same, found, isWhole }, known };
+}
+
+/**
+ * What was known when the release was published: what the newest releases before it have. The origin is not asked whether
+ * it still has that.
+ */
+export async function knownBefore(
+  { title, cache, roles }: Pick<Desk, "title" | "cache" | "roles">,
+  seq: number,
+): Promise<KnownContent> {
+  const trees = await newestTrees({ title, cache, roles }, seq);
+  return await learnKnown(title, cache, trees, () => Promise.resolve(true));
+}
+
+/** The newest release of each channel; what the origin has lost is passed over. */
+async function newestTrees(
+  { title, cache, roles }: Pick<Desk, "title" | "cache" | "roles">,
+  below = Number.POSITIVE_INFINITY,
+): Promise<ReleaseTree[]> {
+  const newest = [...roles.values()].map(async ({ releases }) => {
+    for (const release of releases.toReversed()) {
+      const tree = release.seq < below ? await readTreeIfThere(title, cache, release) : undefined;
+      if (tree !== undefined) return tree;
+    }
+    return undefined;
+  });
+  return (await Promise.all(newest)).filter((tree) => tree !== undefined);
+}
+
+async function isAllThere(
+  { document, torrent, v1 }: SignedRelease,
+  found: ReleaseTree | undefined,
+  { recipes }: KnownContent,
+  hasObject: (id: ObjectId) => Promise<boolean>,
+): Promise<boolean> {
+  if (found === undefined) return false;
+  // a file has a known recipe when that and all of its packs are there
+  if (!found.tree.files.every(({ recipe, root }) => recipe === null || recipes.has(root))) return false;
+  const objects = [document.sha256, found.release.tree.sha256, torrent, ...(v1 === undefined ? [] : [v1.torrent])];
+  return (await Promise.all(objects.map(hasObject))).every(Boolean);
 }
 
 /** Where chunks lie until they are sent. */

@@ -50,10 +50,19 @@ export async function readReleaseTree(
   return { release, tree: parseTree(decompress(tree, TREE_PLAIN_BYTES_MAX, "tree")) };
 }
 
+/** The same; undefined when the origin has lost it and the cache does not have it either. */
+export async function readTreeIfThere(
+  title: TrustedTitle,
+  cache: ObjectCache,
+  signed: SignedRelease,
+): Promise<ReleaseTree | undefined> {
+  return await readReleaseTree(title, cache, signed).catch(lostIsUndefined);
+}
+
 /**
  * Chunks and recipes of these trees. What the origin has lost is left out, and so sent again: a recipe that is gone or
  * names a pack that is gone, and the chunks that lay in such a pack.
- * @param hasObject  asked once for each pack
+ * @param hasObject  asked once for each pack and each object of recipes
  * Throws: object.malformed, object.mismatch, edge.unreachable, edge.busy.
  */
 export async function learnKnown(
@@ -67,26 +76,34 @@ export async function learnKnown(
   const objects = filesByRecipeObject(trees);
   // taken in the order of the trees, whatever order they arrive in: packs must come out the same every time
   const fetched = [...objects].map(([id, files]) => ({
+    id,
     files,
     bytes: limit(() => readObject(title, cache, id, OBJECT_BYTES_MAX).catch(lostIsUndefined)),
   }));
   for (const { bytes } of fetched) bytes.catch(() => {}); // looked at in turn
   const asked = new Map<ObjectId, Promise<boolean>>();
-  const ask = (pack: ObjectId): Promise<boolean> => {
-    const answer = asked.get(pack) ?? limit(() => hasObject(pack));
-    asked.set(pack, answer);
+  const ask = (id: ObjectId): Promise<boolean> => {
+    const answer = asked.get(id) ?? limit(() => hasObject(id));
+    asked.set(id, answer);
     return answer;
   };
-  for (const { files, bytes } of fetched) {
+  for (const { id, files, bytes } of fetched) {
     const object = await bytes;
     if (object === undefined) continue;
+    // the cache may have what the origin lost
+    const isThere = await ask(id);
     const read = files.map((file) => ({ ...file, chunks: readChunks(file, object) }));
     const named = [...new Set(read.flatMap(({ chunks }) => chunks.map(({ pack }) => pack)))];
     const answers = await Promise.all(named.map(ask));
     const lost = new Set(named.filter((_, i) => answers[i] === false));
-    for (const file of read) learnFile(known, file, lost);
+    for (const file of read) learnFile(known, { ...file, isThere }, lost);
   }
   return known;
+}
+
+interface LearntFile extends RecipeFile, Pick<Recipe, "chunks"> {
+  /** Whether the origin has its recipe. */
+  readonly isThere: boolean;
 }
 
 interface RecipeFile {
@@ -115,12 +132,12 @@ function readChunks({ size, recipe }: RecipeFile, object: Uint8Array): Recipe["c
 
 function learnFile(
   { table, packs, recipes }: KnownContent,
-  { root, recipe, chunks }: RecipeFile & Pick<Recipe, "chunks">,
+  { root, recipe, chunks, isThere }: LearntFile,
   lost: ReadonlySet<ObjectId>,
 ): void {
   const there = chunks.filter(({ pack }) => !lost.has(pack));
   for (const { id, pack, ...place } of there) table.addNamed(id, { ...place, pack: packs.numberOf(pack) });
-  if (there.length === chunks.length) recipes.set(root, recipe);
+  if (isThere && there.length === chunks.length) recipes.set(root, recipe);
 }
 
 async function readObject(

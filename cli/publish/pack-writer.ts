@@ -9,7 +9,7 @@ import { openAsBlob } from "node:fs";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { PACK_BYTES_WANTED } from "../../manifests/limits.ts";
+import { PACK_BYTES_WANTED, PARTS_ABANDONED_MS } from "../../manifests/limits.ts";
 import { type FileRange } from "../threads/jobs/hash-ranges.ts";
 import { runJob } from "../threads/pool.ts";
 import { type ChunkPlace } from "./chunk-table.ts";
@@ -46,6 +46,7 @@ export class PackWriter implements ChunkSink {
   #parts = 0;
   #chunks = 0;
   #packs = 0;
+  #sent = 0;
 
   private constructor(spool: string, names: PackNames, upload: Upload, signal: AbortSignal | undefined) {
     this.#spool = spool;
@@ -87,9 +88,9 @@ export class PackWriter implements ChunkSink {
     await this.#upload.done();
   }
 
-  /** New chunks so far, and the packs they make. */
-  get counts(): { readonly chunks: number; readonly packs: number } {
-    return { chunks: this.#chunks, packs: this.#packs };
+  /** New chunks so far, the packs they make, and how many of those the origin did not have. */
+  get counts(): { readonly chunks: number; readonly packs: number; readonly sent: number } {
+    return { chunks: this.#chunks, packs: this.#packs, sent: this.#sent };
   }
 
   /** Takes the parts off the disk, whatever became of them. */
@@ -108,7 +109,8 @@ export class PackWriter implements ChunkSink {
       return { id, body: await blobOf(ranges) };
     };
     const parts = new Set(pack.slices.map(({ part }) => part));
-    this.#upload.start(pack.bytes, name, async () => {
+    this.#upload.start(pack.bytes, name, async (sending) => {
+      if (sending === "sent") this.#sent += 1;
       for (const part of parts) await this.#release(part);
     });
   }
@@ -124,12 +126,10 @@ async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
     const found = await stat(path).catch(() => undefined); // another run removed it first
-    if (found !== undefined && Date.now() - found.mtimeMs > ABANDONED_MS)
+    if (found !== undefined && Date.now() - found.mtimeMs > PARTS_ABANDONED_MS)
       await rm(path, { recursive: true, force: true });
   }
 }
-
-const ABANDONED_MS = 24 * 3600 * 1000;
 
 /** Chunks that lie one after another make one slice. */
 function appendSlice(slices: Slice[], part: SpooledPart, offset: number, bytes: number): void {

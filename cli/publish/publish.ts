@@ -3,8 +3,9 @@
  * send what is new; then name it, sign it and make it current. Interrupted anywhere, the next run continues: what was
  * sent is found by its hash, and a release that was signed but not made current yet is made so.
  */
+import { SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { toUnixSeconds } from "../../manifests/trust/roles.ts";
+import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
@@ -13,15 +14,13 @@ import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
 import { type MadeDelta, measureDeltas, publishDeltas } from "./deltas.ts";
 import { type OldBuildWorld } from "./old-build.ts";
-import { type Desk, openDesk, spoolFolder } from "./desk.ts";
+import { type Desk, type EarlierRelease, openDesk } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
-import { PackWriter } from "./pack-writer.ts";
 import { refuseOwnKeys } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
-import { writeRecipes } from "./recipe-writer.ts";
-import { hasSameContent, sendTree } from "./tree-writer.ts";
-import { Upload, originOf } from "./upload.ts";
+import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
+import { sendContent } from "./send-content.ts";
 import { walk } from "./walk.ts";
 
 export interface PublishOptions {
@@ -67,13 +66,15 @@ export interface PublishResult {
   };
   /** What the origin did not have. */
   readonly added: { readonly chunks: number; readonly packs: number };
+  /** Of a release that is there already: what the origin had lost. "some" in a dry run, which does not count it. */
+  readonly lost: SentAgain | "some" | undefined;
   /** Deltas that lead to the release and were made by this run. */
   readonly deltas: readonly MadeDelta[];
 }
 
 /**
  * Throws: build.* for the folder; usage.no-keys, usage.bad-key-file, usage.bad-flag (a channel that is not there);
- * release.version-taken; metadata.*, object.*, edge.*, request.unauthorized from the edge; install.no-space;
+ * release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the edge; install.no-space;
  * source.interrupted.
  */
 export async function publish(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
@@ -95,7 +96,7 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
   const announcer = await openAnnouncer(options, desk.title, world);
   return desk.earlier === undefined
     ? await publishNew(reading, desk, announcer, options, world)
-    : await publishAgain(reading, desk, announcer, options, world);
+    : await publishAgain(reading, desk, desk.earlier, announcer, options, world);
 }
 
 /** A version that the channel does not have yet. */
@@ -108,12 +109,7 @@ async function publishNew(
 ): Promise<PublishResult> {
   const { title, known } = desk;
   const { version, channel, rollout, folder } = options;
-  const upload = new Upload(originOf(announcer), () => meter.report());
-  const meter = new PublishMeter(reading.bytes, upload, world);
-  await using packs = await PackWriter.create(await spoolFolder(world.cacheDir), known.packs, upload, world.signal);
-  const read = await readBuild(reading, { folder, known, sink: packs, meter, signal: world.signal });
-  await packs.finish();
-  await writeRecipes(read, known, upload);
+  const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
   const release = {
     title: title.title,
     channel,
@@ -121,10 +117,9 @@ async function publishNew(
     edges: title.file.edges,
     pieceLength: reading.pieceLength,
     created: toUnixSeconds(world.now.getTime()),
-    tree: sendTree(read, desk, upload),
+    tree,
     files: read.map(({ file: { path, exec }, hashes }) => ({ path, exec, ...hashes })),
   };
-  await upload.done();
   const seq = await untilNotOvertaken(desk, world, async (roles) => {
     const number = nextSeq(roles);
     await signRelease(release, number, roleOf(roles, channel), announcer, upload);
@@ -133,34 +128,57 @@ async function publishNew(
   await makeCurrent(title.title, { channel, seq }, rollout, announcer);
   const deltas = await followWithDeltas(seq, desk, announcer, options, world);
   await desk.cache.prune(world.now.getTime());
-  return resultOf("published", seq, read, upload.bytes.sent, packs.counts, deltas);
+  return resultOf("published", seq, read, upload.bytes.sent, counts, { deltas });
 }
 
 /**
- * A version that the channel has: there is nothing to send, or it is not that version.
- * Throws: release.version-taken.
+ * A version that the channel has: there is nothing to send but what the origin lost, or it is not that version.
+ * Throws: release.version-taken, release.incomplete.
  */
 async function publishAgain(
   reading: ReadingPlan,
   desk: Desk,
+  earlier: EarlierRelease,
   announcer: Announcer,
   options: PublishOptions,
   world: PublishWorld,
 ): Promise<PublishResult> {
-  const { title, earlier } = desk;
+  const { title } = desk;
   const { read, sink } = await readAndCount(reading, desk, options, world);
-  if (earlier === undefined || !hasSameContent(read, earlier.tree)) throw versionTaken(options, desk);
-  const { seq, channel } = earlier.release;
+  if (!isSameBuild(read, reading.pieceLength, earlier, options.titleFile)) throw versionTaken(options, desk);
+  const lost = earlier.isWhole ? undefined : await sendLost(reading, desk, earlier.signed, announcer, options, world);
+  const { seq, channel } = earlier.signed;
   // signed by a run that was cut short before the edge made it current
   const isWaiting = (title.live(channel)?.seq ?? 0) < seq;
   if (isWaiting) await makeCurrent(title.title, { channel, seq }, options.rollout, announcer);
   // a run that was cut short may not have made them all
   const isLive = isWaiting || title.live(channel)?.seq === seq;
   const deltas = isLive ? await followWithDeltas(seq, desk, announcer, options, world) : [];
-  return resultOf(isWaiting ? "published" : "unchanged", seq, read, 0, sink.counts, deltas);
+  const outcome = isWaiting ? "published" : "unchanged";
+  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { deltas, lost });
 }
 
-/** The release is live; deltas to it come after, as they are ready. */
+/** Sends again what the origin lost of a release, and looks whether that was all. Throws: release.incomplete. */
+async function sendLost(
+  { files }: ReadingPlan,
+  desk: Desk,
+  release: SignedRelease,
+  announcer: Announcer,
+  options: PublishOptions,
+  world: PublishWorld,
+): Promise<SentAgain> {
+  const { folder, titleFile } = options;
+  const sent = await restoreRelease({ folder, titleFile, files, release }, desk, announcer, world);
+  const { earlier } = await openDesk(options, world);
+  if (earlier?.isWhole === true) return sent;
+  const { version, channel, seq } = release;
+  throw new Failure("release.incomplete", {
+    ...{ version, channel, seq, sent: sent.packs + sent.others },
+    reason: "what is lacking was published with other releases",
+  });
+}
+
+/** The release is live; deltas to it come after, as they are ready. What the origin has lost has none. */
 async function followWithDeltas(
   seq: number,
   { title, cache }: Desk,
@@ -169,7 +187,18 @@ async function followWithDeltas(
   world: PublishWorld,
 ): Promise<MadeDelta[]> {
   const options = { folder, titleFile, channel, seq, count: deltas };
-  return await publishDeltas(options, { title, cache, announcer }, deltaWorld(world));
+  return await unlessLost(publishDeltas(options, { title, cache, announcer }, deltaWorld(world)), world);
+}
+
+/** The origin lost something of an earlier release: there are no deltas from that one, but the release stands. */
+async function unlessLost(deltas: Promise<MadeDelta[]>, { onLog }: PublishWorld): Promise<MadeDelta[]> {
+  try {
+    return await deltas;
+  } catch (error) {
+    if (!(error instanceof Failure && error.code === "object.not-found")) throw error;
+    onLog("The origin has lost objects of an earlier release: no more deltas are made.");
+    return [];
+  }
 }
 
 function deltaWorld({ cacheDir, now, clock, onProgress, onLog, signal }: PublishWorld): OldBuildWorld {
@@ -190,11 +219,13 @@ async function rehearse(
     const tree = {
       files: read.map(({ file: { path, exec }, hashes: { size, root } }) => ({ path, exec, size, root, recipe: null })),
     };
-    const deltas = await measureDeltas({ folder, titleFile, channel, count }, tree, desk, deltaWorld(world));
-    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, deltas);
+    const measuring = measureDeltas({ folder, titleFile, channel, count }, tree, desk, deltaWorld(world));
+    const deltas = await unlessLost(measuring, world);
+    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, { deltas });
   }
-  if (!hasSameContent(read, desk.earlier.tree)) throw versionTaken(options, desk);
-  return resultOf("unchanged", desk.earlier.release.seq, read, 0, sink.counts);
+  const { signed, isWhole } = desk.earlier;
+  if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
+  return resultOf("unchanged", signed.seq, read, 0, sink.counts, isWhole ? {} : { lost: "some" });
 }
 
 async function readAndCount(
@@ -205,8 +236,8 @@ async function readAndCount(
 ): Promise<{ read: readonly IngestedFile[]; sink: CountingSink }> {
   const { known, earlier } = desk;
   const sink = new CountingSink(() => {
-    // all chunks of the earlier release are known: one that is not settles it, without reading on
-    if (earlier !== undefined) throw versionTaken(options, desk);
+    // all chunks of a release that is whole are known: one that is not settles it, without reading on
+    if (earlier?.isWhole === true) throw versionTaken(options, desk);
   });
   const meter = new PublishMeter(reading.bytes, undefined, world);
   const read = await readBuild(reading, { folder: options.folder, known, sink, meter, signal: world.signal });
@@ -231,8 +262,6 @@ async function untilNotOvertaken<T>(
   }
 }
 
-const SIGNING_TRIES = 3;
-
 function roleOf(roles: Desk["roles"], channel: string) {
   const role = roles.get(channel);
   if (role === undefined) throw new Failure("usage.bad-flag", { option: "--channel", found: channel });
@@ -240,7 +269,7 @@ function roleOf(roles: Desk["roles"], channel: string) {
 }
 
 function versionTaken({ version, channel }: PublishOptions, { earlier }: Desk): Failure {
-  return new Failure("release.version-taken", { version, channel, seq: earlier?.release.seq });
+  return new Failure("release.version-taken", { version, channel, seq: earlier?.signed.seq });
 }
 
 function resultOf(
@@ -249,9 +278,9 @@ function resultOf(
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
-  deltas: readonly MadeDelta[] = [],
+  { deltas = [], lost }: Partial<Pick<PublishResult, "deltas" | "lost">> = {},
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
-  return { outcome, seq, files: read.length, bytes: { total, uploaded }, added: { chunks, packs }, deltas };
+  return { outcome, seq, files: read.length, bytes: { total, uploaded }, added: { chunks, packs }, deltas, lost };
 }

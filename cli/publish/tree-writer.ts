@@ -1,10 +1,15 @@
 /** The files of a build as a tree: compared with an earlier release's, written and sent. */
 import { type ObjectId } from "../../manifests/digest.ts";
 import { type RecipeRef, type Tree, writeTree } from "../../manifests/tree.ts";
-import { type Desk } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
+import { type KnownContent } from "./known-content.ts";
 import { compressMetadata } from "./recipe-writer.ts";
 import { type Upload } from "./upload.ts";
+
+export interface TreeObject {
+  readonly sha256: ObjectId;
+  readonly bytes: number;
+}
 
 /** Whether both install to the same folder. Recipes do not count: they say how, not what. */
 export function hasSameContent(read: readonly IngestedFile[], { files }: Tree): boolean {
@@ -17,14 +22,15 @@ export function hasSameContent(read: readonly IngestedFile[], { files }: Tree): 
   );
 }
 
-/** The tree object of these files: that of a release with the same content, or a new one. Every recipe must be known. */
+/**
+ * The tree object of these files. Every recipe must be known; so the same content, with nothing lost in between, gives the
+ * same object.
+ */
 export function sendTree(
   read: readonly IngestedFile[],
-  { trees, known }: Pick<Desk, "trees" | "known">,
+  known: Pick<KnownContent, "recipes">,
   upload: Upload,
-): { readonly sha256: ObjectId; readonly bytes: number } {
-  const same = trees.find(({ tree }) => hasSameContent(read, tree));
-  if (same !== undefined) return same.release.tree;
+): TreeObject {
   const files = read.map(({ file: { path, exec }, hashes: { size, root } }) => {
     return { path, size, root, exec, recipe: size === 0 ? null : recipeOf(known.recipes.get(root), path) };
   });

@@ -53,6 +53,9 @@ export interface UploadBytes {
   readonly sent: number;
 }
 
+/** What became of an object: the origin had it, or it was sent. */
+export type Sending = "there" | "sent";
+
 export class Upload {
   readonly #origin: Origin;
   readonly #onProgress: () => void;
@@ -61,6 +64,7 @@ export class Upload {
   #failure: { readonly error: unknown } | undefined;
   #planned = 0;
   #sent = 0;
+  #objects = 0;
 
   /** @param onProgress  called after each object */
   constructor(origin: Origin, onProgress: () => void) {
@@ -70,6 +74,11 @@ export class Upload {
 
   get bytes(): UploadBytes {
     return { planned: this.#planned, sent: this.#sent };
+  }
+
+  /** Objects sent so far; those that the origin had do not count. */
+  get objects(): number {
+    return this.#objects;
   }
 
   /** Names the bytes and sends them in the background, unless the origin has them. */
@@ -85,13 +94,16 @@ export class Upload {
    * @param make  run as one of a few; what it throws comes out of `ready` and `done`
    * @param after  run once the origin has the object
    */
-  start(bytes: number, make: () => Promise<NamedObject>, after: () => Promise<void> = () => Promise.resolve()): void {
+  start(
+    bytes: number,
+    make: () => Promise<NamedObject>,
+    after: (sending: Sending) => Promise<void> = () => Promise.resolve(),
+  ): void {
     this.#planned += bytes;
     const running = this.#limit(async () => {
       if (this.#failure !== undefined) return;
       const object = await make();
-      await this.#put(object, bytes);
-      await after();
+      await after(await this.#put(object, bytes));
       this.#onProgress();
     })
       .catch((error: unknown) => void (this.#failure ??= { error }))
@@ -116,13 +128,15 @@ export class Upload {
     await Promise.all(this.#running);
   }
 
-  async #put({ id, body }: NamedObject, bytes: number): Promise<void> {
+  async #put({ id, body }: NamedObject, bytes: number): Promise<Sending> {
     if (await this.#origin.has(id)) {
       this.#planned -= bytes;
-      return;
+      return "there";
     }
     await this.#origin.put(id, body);
     this.#sent += bytes;
+    this.#objects += 1;
+    return "sent";
   }
 
   #check(): void {

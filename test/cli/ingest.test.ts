@@ -64,7 +64,7 @@ async function pack(
   const read = await readBuild(plan, { folder, known, sink: packs, meter });
   await packs.finish();
   await writeRecipes(read, known, upload);
-  const { sha256: tree } = sendTree(read, { trees: [], known }, upload);
+  const { sha256: tree } = sendTree(read, known, upload);
   await upload.done();
   return { tree, read, known };
 }

@@ -4,7 +4,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
+import { type ObjectId } from "../../manifests/digest.ts";
 import { type TestEdge, startTestEdge } from "../support/edge.ts";
+import { ForgetfulOrigin } from "../support/forgetful-origin.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
 import { type Press, openPress, urlOf } from "../support/press.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
@@ -250,15 +252,13 @@ test("a lost cache costs downloads, not another upload", async () => {
 
 test("a pack that the origin lost is sent again, by way of new packs", async () => {
   const files = { "a.bin": pseudoRandomBytes(7, 2 * MIB) };
-  await press.publish(await press.build("v1", files), "1.0.0");
-  let heads = 0;
-  const line: Fetch = (input, init) => {
-    if (init?.method !== "HEAD" || ++heads > 1) return fetch(input, init);
-    return Promise.resolve(new Response(null, { status: 404 }));
-  };
-  // its only pack is what is asked for first; with one file more the new pack is another than the lost one
+  const origin = new ForgetfulOrigin();
+  await press.publish(await press.build("v1", files), "1.0.0", origin);
+  const [pack = "" as ObjectId] = origin.sent();
+  origin.lose([pack]);
+  // with one file more the new pack is another than the lost one
   const folder = await press.build("v2", { "0.txt": "new", ...files });
-  const update = await press.publish(folder, "1.1.0", { fetch: line });
+  const update = await press.publish(folder, "1.1.0", origin);
   expect(update.bytes.uploaded).toBeGreaterThan(2 * MIB);
   expect(Buffer.compare((await press.files("stable", 2)).get("a.bin") ?? Buffer.of(), files["a.bin"])).toBe(0);
 

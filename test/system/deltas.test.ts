@@ -1,15 +1,15 @@
 /** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
-import { open, readdir, rm, stat, truncate } from "node:fs/promises";
+import { open, readdir, readFile, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { DELTA_MAGIC } from "../../manifests/delta/format.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Files, type Studio, writeFiles } from "../support/studio.ts";
 
 const MIB = 1024 * 1024;
 
 /** A program that was built again: every 400th byte differs, and something was put in at the front. */
-function rebuilt(seed: string): Uint8Array {
-  const program = noise(4 * MIB, seed);
+function rebuilt(seed: string, program = noise(4 * MIB, seed)): Uint8Array {
   const again = new Uint8Array(program.length + 1000);
   again.set(noise(1000, `${seed}/front`));
   again.set(program, 1000);
@@ -46,7 +46,10 @@ test("an update fetches the delta, a fraction of what the chunks are, and is the
   expect((delta?.bytes ?? 0) - (expected?.bytes ?? 0)).toBeLessThan(500);
 
   const dry = await studio.patch("player", ["--dry-run"]);
-  expect(dry["plan"]).toMatchObject({ delta: { from: "1.0.0" } });
+  const { ways } = dry["plan"] as { ways: Record<string, unknown>[] };
+  expect(ways[0]).toMatchObject({ how: "delta", via: ["1.0.0", "2.0.0"], verdict: "chosen" });
+  // of the program that was built again no chunk is left, so chunks would be all of it
+  expect(ways.slice(1)).toMatchObject([{ how: "fetch", verdict: "heavier" }]);
 
   const { bytes } = await studio.patch("player");
   expect(bytes.fetched.origin).toBeLessThan(DELTA_BYTES_MAX);
@@ -97,15 +100,98 @@ test("a delta that the origin lost or that rotted there is done without", async 
     const again = await studio.publish("v2", "2.0.0");
     expect(again).toMatchObject({ unchanged: true, deltas: [{ from: "1.0.0" }] });
     const added = (await blobs(studio)).filter((blob) => !chunks.includes(blob) && !before.includes(blob));
-    const sizes = await Promise.all(added.map(async (path) => ({ path, size: (await stat(path)).size })));
-    // the objects of the delta; its index is below a kilobyte
-    for (const { path } of sizes.filter(({ size }) => size > 1000 && size < DELTA_BYTES_MAX)) await spoil(path);
+    for (const path of await deltaObjects(added)) await spoil(path);
 
     const { bytes } = await studio.patch("player");
     expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
     expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
   }
 });
+
+const V3: Files = {
+  ...V2,
+  "game.bin": rebuilt("again", rebuilt("game")),
+  "new.txt": "something newer",
+};
+
+test("who is two releases behind goes by both deltas when none leads straight there", async () => {
+  await using studio = await openStudio();
+  await publishChain(studio);
+  const dry = await studio.patch("player", ["--dry-run"]);
+  const { ways } = dry["plan"] as { ways: Record<string, unknown>[] };
+  expect(ways[0]).toMatchObject({ how: "chain", via: ["1.0.0", "2.0.0", "3.0.0"], verdict: "chosen" });
+
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeLessThan(2 * DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v3"), studio.at("player"))).toEqual([]);
+
+  // both are given on
+  await studio.seed("player");
+  const other = await studio.patch("second", ["--sources", "local,delta,peers"]);
+  expect(other.bytes.fetched).toMatchObject({ origin: 0 });
+  expect(other.bytes.fetched.peers).toBeLessThan(2 * DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v3"), studio.at("second"))).toEqual([]);
+});
+
+test("a delta in a chain that is bad or missing is done without, whichever it is", async () => {
+  for (const [spoil, which] of [
+    [flipByte, 0],
+    [rm, 1],
+  ] as const) {
+    await using studio = await openStudio();
+    const objects = await publishChain(studio);
+    for (const path of objects[which] ?? []) await spoil(path);
+    const { bytes } = await studio.patch("player");
+    expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
+    expect(await differences(studio.at("v3"), studio.at("player"))).toEqual([]);
+  }
+});
+
+test("of an install that was changed by hand, those files come by chunks and the others by the delta", async () => {
+  await using studio = await openStudio();
+  const before = { ...V1, "second.bin": noise(4 * MIB, "second") };
+  await writeFiles(studio.at("v1"), before);
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  await writeFiles(studio.at("v2"), { ...V2, "second.bin": rebuilt("second") });
+  await studio.publish("v2", "2.0.0");
+
+  await writeFiles(studio.at("player"), { "second.bin": "mine" });
+  const dry = await studio.patch("player", ["--dry-run"]);
+  const { ways } = dry["plan"] as { ways: { download: { deltas: number; chunks: number } }[] };
+  expect(ways[0]).toMatchObject({ how: "delta", verdict: "chosen" });
+  expect(ways[0]?.download.deltas).toBeLessThan(2 * DELTA_BYTES_MAX);
+  expect(ways[0]?.download.chunks).toBeGreaterThan(3 * MIB);
+  expect(ways[0]?.download.chunks).toBeLessThan(5 * MIB);
+
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeLessThan(5 * MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+/** Three releases, with a delta from each to the next only; two installs of the first. Gives where the deltas' objects lie. */
+async function publishChain(studio: Studio): Promise<string[][]> {
+  await publishFirst(studio);
+  await studio.patch("second");
+  const objects: string[][] = [];
+  for (const [folder, version, files] of [
+    ["v2", "2.0.0", V2],
+    ["v3", "3.0.0", V3],
+  ] as const) {
+    await writeFiles(studio.at(folder), files);
+    await studio.publish(folder, version, ["--deltas", "0"]);
+    const before = await blobs(studio);
+    expect(await studio.publish(folder, version, ["--deltas", "1"])).toMatchObject({ deltas: [{}] });
+    objects.push(await deltaObjects((await blobs(studio)).filter((blob) => !before.includes(blob))));
+  }
+  return objects;
+}
+
+/** Of what a delta added at the origin its first objects, which begin as deltas do. */
+async function deltaObjects(added: readonly string[]): Promise<string[]> {
+  const heads = await Promise.all(added.map(async (path) => (await readFile(path)).subarray(0, DELTA_MAGIC.length)));
+  return added.filter((_, i) => heads[i]?.equals(DELTA_MAGIC) === true);
+}
 
 async function publishFirst(studio: Studio): Promise<string[]> {
   await writeFiles(studio.at("v1"), V1);

@@ -17,6 +17,11 @@ export interface FileRun {
   readonly bytes: number;
 }
 
+/** The same, of an old content; null when nobody has it. */
+export interface OldRun extends Omit<FileRun, "path"> {
+  readonly path: string | null;
+}
+
 /** The same, of a staged file. */
 export interface StagedRun extends FileRun {
   readonly fileBytes: number;
@@ -26,7 +31,8 @@ export interface StagedRun extends FileRun {
 export interface DeltaWork {
   /** The group's objects, in order. */
   readonly delta: readonly FileRun[];
-  readonly old: readonly FileRun[];
+  /** What nobody has reads as zeros: what is made of it will not hash to what it should. */
+  readonly old: readonly OldRun[];
   readonly fresh: readonly StagedRun[];
 }
 
@@ -49,7 +55,11 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
           reading.delta.each(offset, read, (run, target, from) => files.read(run, target, from));
           return read;
         },
-        readOld: (offset, target) => reading.old.each(offset, target, (run, some, from) => files.read(run, some, from)),
+        readOld: (offset, target) =>
+          reading.old.each(offset, target, ({ path }, some, from) => {
+            if (path === null) some.fill(0);
+            else files.read({ path }, some, from);
+          }),
         readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.read(run, some, from)),
         inflate: (codec, stored, bytes) => {
           garbage.grow(stored.length + bytes);
@@ -83,7 +93,7 @@ class Garbage {
 }
 
 /** Runs one after another, as one range of bytes. */
-class Runs<Run extends FileRun> {
+class Runs<Run extends Omit<FileRun, "path">> {
   readonly bytes: number;
   readonly #runs: readonly Run[];
   /** Where each run begins. */
@@ -131,7 +141,7 @@ class OpenFiles {
   readonly #open = new Map<string, number>();
 
   /** Throws: install.damaged when the file is not as long as it was. */
-  read({ path }: FileRun, target: Uint8Array, from: number): void {
+  read({ path }: Pick<FileRun, "path">, target: Uint8Array, from: number): void {
     const fd = this.#get(path, () => openSync(path, "r"));
     for (let done = 0; done < target.length;) {
       const read = readSync(fd, target, done, target.length - done, from + done);
