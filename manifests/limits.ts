@@ -394,8 +394,8 @@ export const DELTA_WINDOW_BYTES = 16;
 export const DELTA_STRIDE_BYTES = 8;
 /** Windows of one hash that are compared. */
 export const DELTA_CANDIDATES_MAX = 8;
-/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 1 in 1,000, of random ones. */
-export const DELTA_BUCKET_WINDOWS = 8;
+/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 5 in 1,000, of random ones. */
+export const DELTA_BUCKET_WINDOWS = 10;
 /**
  * Bytes by which a match must beat going on along the one before. bsdiff has 8; with more, there are fewer steps, and what
  * they would have covered compresses well as literals (measured on the pairs of bench/delta).
