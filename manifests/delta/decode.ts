@@ -58,7 +58,7 @@ export function readHeader({
   readDelta,
 }: Pick<DeltaWorld, "oldBytes" | "newBytes" | "deltaBytes" | "readDelta">): number {
   const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
-  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 1");
+  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 2");
   if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
   return reader.at;
 }
