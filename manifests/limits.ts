@@ -394,7 +394,7 @@ export const DELTA_WINDOW_BYTES = 16;
 export const DELTA_STRIDE_BYTES = 8;
 /** Windows of one hash that are compared. */
 export const DELTA_CANDIDATES_MAX = 8;
-/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 3 in 1,000 (of random ones). */
+/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 1 in 1,000, of random ones. */
 export const DELTA_BUCKET_WINDOWS = 8;
 /**
  * Bytes by which a match must beat going on along the one before. bsdiff has 8; with more, there are fewer steps, and what
@@ -404,6 +404,8 @@ export const DELTA_GAIN_BYTES_MIN = 24;
 /** The further a jump, the more bytes it takes to say: from this distance on, a match must gain more. */
 export const DELTA_JUMP_FAR_BYTES = 64;
 export const DELTA_JUMP_FAR_GAIN_BYTES = 24;
+/** Bytes from a match's beginning on by which it is judged when it does not gain enough by itself. */
+export const DELTA_JUDGED_BYTES = 128;
 /**
  * Right bytes that a wrong one weighs when a copy goes on over it: what differs costs two numbers and a value, and new content
  * told as differences compresses worse than as literals. bsdiff has 1; 3 made 5 % less of a program and of sources.

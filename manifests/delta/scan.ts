@@ -5,6 +5,7 @@
  */
 import {
   DELTA_GAIN_BYTES_MIN,
+  DELTA_JUDGED_BYTES,
   DELTA_JUMP_FAR_BYTES,
   DELTA_JUMP_FAR_GAIN_BYTES,
   DELTA_MISSES_MAX,
@@ -65,6 +66,7 @@ function nextMatch(index: SourceIndex, start: number, alignment: number, end: nu
       const isFar = Math.abs(found.at - aligned) > DELTA_JUMP_FAR_BYTES;
       const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
       if (differsMore(source, aligned, at, found.bytes, gain)) return at;
+      if (agreesMore(source, found.at, aligned, at, Math.min(DELTA_JUDGED_BYTES, end - at), gain)) return at;
     }
     at += stride;
   }
@@ -87,6 +89,28 @@ function differsMore(source: Uint8Array, from: number, at: number, bytes: number
   if (from === at) return bytes > gain;
   let different = 0;
   for (let i = 0; i < bytes; i++) if (source[from + i] !== source[at + i] && ++different > gain) return true;
+  return false;
+}
+
+/**
+ * Whether a candidate has more than `gain` right bytes more than the alignment, by what follows its match as well: of code
+ * that was built again, and of lines with a date in each, no exact match is long.
+ */
+function agreesMore(
+  source: Uint8Array,
+  from: number,
+  aligned: number,
+  at: number,
+  bytes: number,
+  gain: number,
+): boolean {
+  let more = 0;
+  for (let i = 0; i < bytes; i++) {
+    const byte = source[at + i];
+    more += source[from + i] === byte ? 1 : -DELTA_WRONG_WEIGHT;
+    if (aligned !== at && source[aligned + i] === byte) more--;
+    if (more > gain) return true;
+  }
   return false;
 }
 
