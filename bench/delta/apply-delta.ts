@@ -24,7 +24,7 @@ for (const group of index.groups) {
     newFile: () => made,
     isExec: () => false,
   });
-  const { error, value } = applyDelta(toJson(work));
+  const { error, value } = applyDelta({ work: toJson(work) });
   if (error !== undefined || value?.refused !== undefined) throw new Error(value?.refused ?? JSON.stringify(error));
   start += group.bytes;
 }
