@@ -8,7 +8,8 @@
  * What a delta needs and the install does not have (somebody changed a file) reads as zeros. What is made of it is wrong
  * then, and found out by its hash; here a new content is counted as made well unless its file's old content is missing.
  */
-import { contentsIn, type DeltaGroup, type Space } from "./delta/release-delta.ts";
+import { contentsIn, type DeltaGroup } from "./delta/release-delta.ts";
+import { unpackedBytes, type UnpackedSides } from "./delta/unpack.ts";
 import type { ChunkId, PiecesRoot } from "./digest.ts";
 import { DELTA_SHARE_MAX, WRITTEN_BYTES_PER_FETCHED } from "./limits.ts";
 import type { Plan, PlanCost } from "./plan.ts";
@@ -16,13 +17,11 @@ import type { RecipeChunk } from "./recipe.ts";
 import type { LiveDelta } from "./trust/live.ts";
 
 /** A delta, read. Steps of a chain follow each other: where one ends the next begins. */
-export interface DeltaStep {
+export interface DeltaStep extends UnpackedSides {
   readonly delta: LiveDelta;
   /** Versions. */
   readonly from: string;
   readonly to: string;
-  readonly old: Space;
-  readonly fresh: Space;
   readonly groups: readonly DeltaGroup[];
 }
 
@@ -32,6 +31,8 @@ export interface WayStep extends DeltaStep {
   readonly chosen: readonly number[];
   /** New contents of which every byte is in those. */
   readonly whole: ReadonlySet<PiecesRoot>;
+  /** New contents that come out right, if nothing but files was changed. */
+  readonly sound: ReadonlySet<PiecesRoot>;
 }
 
 /** `fetch`: every content whole. `chunks`: those that are not on this disk. */
@@ -286,7 +287,7 @@ function wayWith(
   const steps = path.map((step, i): WayStep => {
     const used = choice[i] ?? [];
     const chosen = step.groups.flatMap((_, group) => (used[group] === true ? [group] : []));
-    return { ...step, chosen, whole: wholeOf(sketches[i] ?? [], used) };
+    return { ...step, chosen, whole: wholeOf(sketches[i] ?? [], used), sound: good };
   });
   const groups = sketches.flatMap((some, i) => some.filter((_, group) => choice[i]?.[group] === true));
   const whole = new Set(steps.flatMap((step) => [...step.whole]));
@@ -297,7 +298,13 @@ function wayWith(
   const left = [...missing]
     .filter(([root]) => !(whole.has(root) && good.has(root)))
     .flatMap(([, content]) => content.away);
+  const scratch = steps.filter(({ chosen }) => chosen.length > 0).reduce((sum, step) => sum + unpackedBytes(step), 0);
   const { plain, stored } = total(left);
   const deltas = groups.reduce((sum, { bytes }) => sum + bytes, 0);
-  return wayOf(path.length === 1 ? "delta" : "chain", plan, steps, { chunks: stored, deltas, plain, written });
+  return wayOf(path.length === 1 ? "delta" : "chain", plan, steps, {
+    chunks: stored,
+    deltas,
+    plain,
+    written: written + scratch,
+  });
 }

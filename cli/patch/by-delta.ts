@@ -6,15 +6,12 @@
 import { join } from "node:path";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
 import { contentsIn, type SpaceContent } from "../../manifests/delta/release-delta.ts";
-import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Have, Plan } from "../../manifests/plan.ts";
 import type { Way, WayStep } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
-import { toJson } from "../threads/as-json.ts";
 import type { FileRun } from "../threads/jobs/apply-delta.ts";
-import { runJob } from "../threads/pool.ts";
-import { diskFailure } from "./assembly.ts";
+import { applyGroup } from "./apply-group.ts";
 import { DeltaDownload, type DownloadWorld } from "./delta-download.ts";
 import { isOfNoUse } from "./delta-paths.ts";
 import { groupWork } from "./group-work.ts";
@@ -81,7 +78,7 @@ class Contents {
   readonly #installed: ReadonlyMap<PiecesRoot, SafePath>;
   /** Contents that are built -> whether they may be run. */
   readonly #wanted: ReadonlyMap<PiecesRoot, boolean>;
-  /** Contents that deltas made up to now. */
+  /** Contents that deltas made up to now, well as far as can be told. */
   readonly #made = new Set<PiecesRoot>();
 
   static of({ install, have, plan }: ByDeltas): Contents {
@@ -117,8 +114,9 @@ class Contents {
   }
 
   /** Takes note of contents that are there from end to end; gives those that the release wants. */
-  take(contents: readonly SpaceContent[]): SpaceContent[] {
-    for (const { root } of contents) this.#made.add(root);
+  take(contents: readonly SpaceContent[], { sound }: Pick<WayStep, "sound">): SpaceContent[] {
+    // what is probably wrong is as good as missing for the next delta
+    for (const { root } of contents) if (sound.has(root)) this.#made.add(root);
     return contents.filter(({ root }) => this.#wanted.has(root));
   }
 }
@@ -130,7 +128,7 @@ async function applyStep(step: WayStep, download: DeltaDownload, contents: Conte
   const chosen = new Set(step.chosen);
   let start = 0;
   for (const [number, group] of step.groups.entries()) {
-    if (chosen.has(number)) await applyGroup(step, number, start, download, contents, world);
+    if (chosen.has(number)) await stageGroup(step, number, start, download, contents, world);
     start += group.bytes;
   }
   const isWhole = step.chosen.length === step.groups.length;
@@ -140,33 +138,36 @@ async function applyStep(step: WayStep, download: DeltaDownload, contents: Conte
 }
 
 /** @param start  where the group begins in the new space */
-async function applyGroup(
-  { delta, old, fresh, groups, whole }: WayStep,
+async function stageGroup(
+  step: WayStep,
   number: number,
   start: number,
   download: DeltaDownload,
   contents: Contents,
   { install, staging }: ByDeltas,
 ): Promise<void> {
+  const { delta, fresh, groups, whole } = step;
   const group = groups[number];
   if (group === undefined) return;
   const folder = deltaFolder(install, delta.torrent.object);
   const parts = group.objects.map(({ id, bytes }): FileRun => ({ path: join(folder, id), offset: 0, bytes }));
   const work = groupWork(group, start, parts, {
-    old,
-    fresh,
+    ...step,
     oldFile: (content) => contents.oldFile(content),
     newFile: (content) => contents.newFile(content),
+    // what a killed run leaves of these, staging deletes: they are no names of contents
+    oldScratch: install.own("staging", "old.unpacked"),
+    newScratch: ({ root }) => install.own("staging", `${root}.unpacked`),
     isExec: (content) => contents.isExec(content),
   });
-  const { value, error } = await runJob("applyDelta", { work: toJson(work), arrival: download.arrivalOf(number) });
-  if (error !== undefined) throw diskFailure(error);
-  if (value?.refused !== undefined) {
-    throw download.failure ?? new Failure("object.malformed", { kind: "delta", reason: value.refused });
-  }
-  // of a content in several groups this is the last
-  const ended = contentsIn(fresh, start, group.bytes).filter(({ root, offset, size }) => {
-    return offset + size <= start + group.bytes && whole.has(root);
+  const misfits = await applyGroup(work, download.arrivalOf(number)).catch((error: unknown) => {
+    // a delta that did not come is no malformed one
+    throw isOfNoUse(error) ? (download.failure ?? error) : error;
   });
-  staging.hold(contents.take(ended));
+  // of a content in several groups this is the last
+  const ended = contentsIn(fresh, start, group.bytes).filter((content) => {
+    const { root, offset, size } = content;
+    return offset + size <= start + group.bytes && whole.has(root) && !misfits.has(contents.newFile(content));
+  });
+  staging.hold(contents.take(ended, step).map(({ root, fileBytes }) => ({ root, size: fileBytes })));
 }

@@ -3,14 +3,21 @@
  * in between. What cannot be had is left out and said so; there is always another way.
  */
 import { bytesOf, deltaChains, type Chain } from "../../manifests/delta/chains.ts";
-import { parseReleaseDelta, spacesOf } from "../../manifests/delta/release-delta.ts";
+import { checkFit, parseReleaseDelta, spacesOf } from "../../manifests/delta/release-delta.ts";
+import { unpackSides } from "../../manifests/delta/unpack.ts";
 import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTA_INDEX_BYTES_MAX, DELTA_SHARE_MAX, TREE_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  DELTA_INDEX_BYTES_MAX,
+  DELTA_SHARE_MAX,
+  DELTA_STREAMS_BYTES_MAX,
+  TREE_BYTES_MAX,
+} from "../../manifests/limits.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import { listedDeltas, type EarlierDelta } from "../../manifests/trust/live.ts";
 import type { DeltaStep } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
+import { inflate } from "../threads/delta-codecs.ts";
 import type { TrustedTitle } from "../trust/client.ts";
 import { openTree } from "./objects.ts";
 
@@ -80,13 +87,16 @@ export class DeltaPaths {
   async #readStep(delta: EarlierDelta): Promise<DeltaStep | undefined> {
     try {
       const [from, to] = [await this.#release(delta.from), await this.#release(delta.to)];
-      const { old, fresh } = spacesOf(from.tree, to.tree);
-      const index = await this.#options.title.object(delta.index, DELTA_INDEX_BYTES_MAX);
-      const read = parseReleaseDelta(index, old, fresh);
-      if (read.from !== from.id || read.to !== to.id) {
+      const { title } = this.#options;
+      const index = parseReleaseDelta(await title.object(delta.index, DELTA_INDEX_BYTES_MAX));
+      if (index.from !== from.id || index.to !== to.id) {
         throw new Failure("object.malformed", { kind: "delta index", reason: "between other releases" });
       }
-      return { delta, from: from.version, to: to.version, old, fresh, groups: read.groups };
+      const { streams, groups } = index;
+      const table = streams === undefined ? undefined : await title.object(streams.id, DELTA_STREAMS_BYTES_MAX);
+      const sides = unpackSides(spacesOf(from.tree, to.tree), table, inflate);
+      checkFit(index, sides.old, sides.fresh);
+      return { delta, from: from.version, to: to.version, ...sides, groups };
     } catch (error) {
       if (!isOfNoUse(error)) throw error;
       this.#options.output.log(`a delta is left out: ${error.message}`);

@@ -90,6 +90,11 @@ export class StreamReader {
     return this.at >= this.#bytes.length;
   }
 
+  /** Bytes that were not read yet. */
+  get left(): number {
+    return Math.max(0, this.#bytes.length - this.at);
+  }
+
   /** One byte as it is. */
   byte(): number {
     const byte = this.#bytes[this.at++];

@@ -78,7 +78,8 @@ function stepOf(
   });
   const id = hex(0) as ObjectId;
   const torrent = { object: id, infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
-  return { delta: { from: 1, index: id, bytes: 0, torrent }, from, to, old, fresh, groups: made };
+  const streams = { old: [], fresh: [] };
+  return { delta: { from: 1, index: id, bytes: 0, torrent }, from, to, old, fresh, streams, groups: made };
 }
 
 function weigh(

@@ -1,0 +1,105 @@
+/** A raw deflate stream -> its plain bytes and a recipe from which `putTogether` makes the same stream again. */
+import { Failure } from "../failures.ts";
+import { DEFLATE_RECIPE_SHARE_MAX, DEFLATE_SLICE_BYTES, DEFLATE_STREAM_BYTES_MIN } from "../limits.ts";
+import { DISTANCE_MAX } from "./alphabet.ts";
+import { chooseParameters } from "./choose-parameters.ts";
+import type { ReadBytes } from "./find.ts";
+import { TokenReader } from "./inflate.ts";
+import { PlainWindow } from "./plain-window.ts";
+import { putTogether } from "./put-together.ts";
+import { malformedRecipe } from "./recipe-format.ts";
+import { type MadeRecipe, makeRecipe } from "./recipe-maker.ts";
+
+export interface TakenApart {
+  /** Bytes of the stream, from `start` on. */
+  readonly compressedBytes: number;
+  readonly plainBytes: number;
+  readonly recipe: Uint8Array<ArrayBuffer>;
+}
+
+export interface TakeApartLimits {
+  /** Plain bytes above which a stream is left alone. */
+  readonly plainBytesMax: number;
+}
+
+/**
+ * Reads the stream three times: a sample of it to find what it was made with, all of it to write the recipe, and all of
+ * it to see that `putTogether` makes the same bytes. Holds about DEFLATE_WINDOW_BYTES each time.
+ * @param start  where the stream begins, bytes
+ * @param end  where it ends at the latest; what follows on it is not looked at
+ * @param sink  is given the plain bytes in order, once the recipe is made; a piece is good until it returns. What it was
+ *   given is to be dropped when the answer is undefined after all
+ * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger than
+ *   the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it, because no zlib made it
+ */
+export function takeApart(
+  read: ReadBytes,
+  start: number,
+  end: number,
+  limits: TakeApartLimits,
+  sink: (piece: Uint8Array) => void = () => undefined,
+): TakenApart | undefined {
+  if (end - start < DEFLATE_STREAM_BYTES_MIN) return undefined;
+  const parameters = chooseParameters(read, start, end);
+  if (parameters === undefined) return undefined;
+  const made = makeRecipe(read, start, end, parameters, limits.plainBytesMax);
+  if (made === undefined || made.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
+  if (made.recipe.length > DEFLATE_RECIPE_SHARE_MAX * made.compressedBytes) return undefined;
+  return isRemade(read, start, made, sink) ? made : undefined;
+}
+
+/** Puts the stream together from what it inflates to, and compares. */
+function isRemade(read: ReadBytes, start: number, made: MadeRecipe, sink: (piece: Uint8Array) => void): boolean {
+  const { compressedBytes, plainBytes, recipe } = made;
+  const plain = new PlainReader(read, start, start + compressedBytes);
+  const expected = new Uint8Array(DEFLATE_SLICE_BYTES);
+  let at = start;
+  try {
+    putTogether({
+      recipe,
+      plainBytes,
+      compressedBytes,
+      readPlain: (_, target) => {
+        plain.next(target);
+        sink(target);
+      },
+      write: (piece) => {
+        const there = expected.subarray(0, piece.length);
+        read(at, there);
+        at += piece.length;
+        if (piece.some((byte, i) => byte !== there[i])) throw malformedRecipe("a stream of other bytes");
+      },
+    });
+    return true;
+  } catch (error) {
+    // only a fault of ours, or a source that changes, comes to this: the stream stays as it is
+    if (error instanceof Failure && error.code === "object.malformed") return false;
+    throw error;
+  }
+}
+
+/** The plain bytes of a stream that was read before, from front to end. */
+class PlainReader {
+  readonly #window = new PlainWindow();
+  readonly #reader: TokenReader;
+  #at = 0;
+
+  constructor(read: ReadBytes, start: number, end: number) {
+    this.#reader = new TokenReader(read, start, end, this.#window);
+  }
+
+  next(target: Uint8Array): void {
+    const window = this.#window;
+    for (let done = 0; done < target.length;) {
+      if (this.#at === window.filled) {
+        if (window.room < DEFLATE_SLICE_BYTES) this.#at -= window.slide(this.#at - DISTANCE_MAX);
+        if (this.#reader.step() === "invalid") throw malformedRecipe("a stream that changed");
+        continue;
+      }
+      const some = window.bytes.subarray(this.#at, Math.min(window.filled, this.#at + target.length - done));
+      target.set(some, done);
+      done += some.length;
+      this.#at += some.length;
+    }
+  }
+}
