@@ -14,6 +14,7 @@ import {
 import { type Sample, takeSample } from "./sample.ts";
 import type { ReadBytes } from "./find.ts";
 import { BLOCK_END, STORED } from "./token-queue.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Tokens on which all parameters are tried, before those that did best are tried on all of the sample. */
 const FIRST_TOKENS = 4096;
@@ -31,13 +32,18 @@ interface Trial {
 }
 
 /** @returns undefined when this is no stream, or one that no parameters come near */
-export function chooseParameters(read: ReadBytes, start: number, end: number): Parameters | undefined {
-  const sample = takeSample(read, start, end);
+export function chooseParameters(
+  read: ReadBytes,
+  start: number,
+  end: number,
+  workspace: Workspace,
+): Parameters | undefined {
+  const sample = takeSample(read, start, end, workspace);
   if (sample === undefined) return undefined;
   const missesMax = MISSES_FREE + (DEFLATE_RECIPE_SHARE_MAX * sample.compressedBytes) / CORRECTION_BYTES;
   const share = Math.min(1, FIRST_TOKENS / sample.tokens);
-  const trials = tryAll(sample, candidates(sample), FIRST_TOKENS, MISSES_FREE + missesMax * share);
-  const best = share === 1 ? trials : tryAll(sample, trials, Number.POSITIVE_INFINITY, missesMax);
+  const trials = tryAll(sample, candidates(sample), FIRST_TOKENS, MISSES_FREE + missesMax * share, workspace);
+  const best = share === 1 ? trials : tryAll(sample, trials, Number.POSITIVE_INFINITY, missesMax, workspace);
   return best[0]?.parameters;
 }
 
@@ -47,11 +53,12 @@ function tryAll(
   parametersToTry: Iterable<{ parameters: Parameters }>,
   tokensMax: number,
   missesMax: number,
+  workspace: Workspace,
 ): Trial[] {
   const trials: Trial[] = [];
   let most = missesMax;
   for (const { parameters } of parametersToTry) {
-    const misses = countMisses(sample, parameters, tokensMax, most);
+    const misses = countMisses(sample, parameters, tokensMax, most, workspace);
     if (misses > most) continue;
     trials.push({ parameters, misses });
     most = Math.min(most, MISSES_FREE + misses + misses / 4);
@@ -112,8 +119,9 @@ function countMisses(
   parameters: Parameters,
   tokensMax: number,
   most: number,
+  workspace: Workspace,
 ): number {
-  const matcher = new Matcher(window.bytes, parameters);
+  const matcher = new Matcher(window.bytes, parameters, workspace);
   const end = window.filled;
   let at = 0;
   let misses = 0;

@@ -11,6 +11,7 @@ import type { Parameters } from "./parameters.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { RecipeWriter, type UnlikeBlock } from "./recipe-format.ts";
 import { BLOCK_END, STORED, TokenQueue } from "./token-queue.ts";
+import type { Workspace } from "./workspace.ts";
 
 export interface MadeRecipe {
   readonly compressedBytes: number;
@@ -28,10 +29,11 @@ export function makeRecipe(
   end: number,
   parameters: Parameters,
   plainBytesMax: number,
+  workspace: Workspace,
 ): MadeRecipe | undefined {
-  const window = new PlainWindow();
-  const reader = new TokenReader(read, start, end, window);
-  const maker = new RecipeMaker(window, parameters);
+  const window = new PlainWindow(workspace.plain);
+  const reader = new TokenReader(read, start, end, window, workspace);
+  const maker = new RecipeMaker(window, parameters, workspace);
   const isTooLong = (): boolean =>
     window.start + window.filled > plainBytesMax ||
     maker.recipe.length > RECIPE_BYTES_FREE + DEFLATE_RECIPE_SHARE_MAX * (reader.offset - start);
@@ -66,7 +68,7 @@ interface DoneBlock {
 
 class RecipeMaker {
   readonly recipe: RecipeWriter;
-  readonly queue = new TokenQueue();
+  readonly queue: TokenQueue;
   readonly #window: PlainWindow;
   readonly #parameters: Parameters;
   readonly #matcher: Matcher;
@@ -79,10 +81,11 @@ class RecipeMaker {
   #storedLeft: number | undefined;
   #isClipped = false;
 
-  constructor(window: PlainWindow, parameters: Parameters) {
+  constructor(window: PlainWindow, parameters: Parameters, workspace: Workspace) {
+    this.queue = new TokenQueue(workspace);
     this.#window = window;
     this.#parameters = parameters;
-    this.#matcher = new Matcher(window.bytes, parameters);
+    this.#matcher = new Matcher(window.bytes, parameters, workspace);
     this.recipe = new RecipeWriter(parameters);
   }
 
@@ -231,7 +234,7 @@ function isSameHeader(plan: DynamicPlan, { bits, bytes }: HeaderBits): boolean {
   let at = 0;
   const writer = new BitWriter((piece) => {
     for (const byte of piece) if (bytes[at++] !== byte) isSame = false;
-  }, bytes.length);
+  }, new Uint8Array(bytes.length));
   plan.writeHeader(writer);
   writer.align();
   writer.flush();

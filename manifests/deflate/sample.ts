@@ -8,6 +8,7 @@ import { LITERAL, LOOKAHEAD_BYTES, bytesOf, distanceOf, lengthOf } from "./match
 import { blockTokensBelow, BLOCK_TOKENS_MIN } from "./parameters.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { BLOCK_END, TokenQueue } from "./token-queue.ts";
+import type { Workspace } from "./workspace.ts";
 
 export interface Sample {
   /** The plain bytes. */
@@ -29,10 +30,10 @@ export interface Sample {
 }
 
 /** @returns undefined when this is no stream */
-export function takeSample(read: ReadBytes, start: number, end: number): Sample | undefined {
-  const window = new PlainWindow();
-  const reader = new TokenReader(read, start, end, window);
-  const queue = new TokenQueue();
+export function takeSample(read: ReadBytes, start: number, end: number, workspace: Workspace): Sample | undefined {
+  const window = new PlainWindow(workspace.plain);
+  const reader = new TokenReader(read, start, end, window, workspace);
+  const queue = new TokenQueue(workspace);
   let tokens = 0;
   let isEnd = false;
   while (!isEnd && tokens < DEFLATE_SAMPLE_TOKENS && window.room > DEFLATE_SLICE_BYTES) {

@@ -9,6 +9,7 @@ import { PlainWindow } from "./plain-window.ts";
 import { putTogether } from "./put-together.ts";
 import { malformedRecipe } from "./recipe-format.ts";
 import { type MadeRecipe, makeRecipe } from "./recipe-maker.ts";
+import { type Workspace, withWorkspace } from "./workspace.ts";
 
 export interface TakenApart {
   /** Bytes of the stream, from `start` on. */
@@ -40,19 +41,25 @@ export function takeApart(
   sink: (piece: Uint8Array) => void = () => undefined,
 ): TakenApart | undefined {
   if (end - start < DEFLATE_STREAM_BYTES_MIN) return undefined;
-  const parameters = chooseParameters(read, start, end);
-  if (parameters === undefined) return undefined;
-  const made = makeRecipe(read, start, end, parameters, limits.plainBytesMax);
-  if (made === undefined || made.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
-  if (made.recipe.length > DEFLATE_RECIPE_SHARE_MAX * made.compressedBytes) return undefined;
-  return isRemade(read, start, made, sink) ? made : undefined;
+  return withWorkspace((workspace) => {
+    const parameters = chooseParameters(read, start, end, workspace);
+    if (parameters === undefined) return undefined;
+    const made = makeRecipe(read, start, end, parameters, limits.plainBytesMax, workspace);
+    if (made === undefined || made.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
+    if (made.recipe.length > DEFLATE_RECIPE_SHARE_MAX * made.compressedBytes) return undefined;
+    return isRemade(read, start, made, sink, workspace) ? made : undefined;
+  });
 }
 
 /** Puts the stream together from what it inflates to, and compares. */
-function isRemade(read: ReadBytes, start: number, made: MadeRecipe, sink: (piece: Uint8Array) => void): boolean {
-  const { compressedBytes, plainBytes, recipe } = made;
-  const plain = new PlainReader(read, start, start + compressedBytes);
-  const expected = new Uint8Array(DEFLATE_SLICE_BYTES);
+function isRemade(
+  read: ReadBytes,
+  start: number,
+  { compressedBytes, plainBytes, recipe }: MadeRecipe,
+  sink: (piece: Uint8Array) => void,
+  workspace: Workspace,
+): boolean {
+  const plain = new PlainReader(read, start, start + compressedBytes, workspace);
   let at = start;
   try {
     putTogether({
@@ -64,10 +71,10 @@ function isRemade(read: ReadBytes, start: number, made: MadeRecipe, sink: (piece
         sink(target);
       },
       write: (piece) => {
-        const there = expected.subarray(0, piece.length);
-        read(at, there);
+        const expected = workspace.output.subarray(0, piece.length);
+        read(at, expected);
         at += piece.length;
-        if (piece.some((byte, i) => byte !== there[i])) throw malformedRecipe("a stream of other bytes");
+        if (!isSame(piece, expected)) throw malformedRecipe("a stream of other bytes");
       },
     });
     return true;
@@ -78,14 +85,20 @@ function isRemade(read: ReadBytes, start: number, made: MadeRecipe, sink: (piece
   }
 }
 
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** The plain bytes of a stream that was read before, from front to end. */
 class PlainReader {
-  readonly #window = new PlainWindow();
+  readonly #window: PlainWindow;
   readonly #reader: TokenReader;
   #at = 0;
 
-  constructor(read: ReadBytes, start: number, end: number) {
-    this.#reader = new TokenReader(read, start, end, this.#window);
+  constructor(read: ReadBytes, start: number, end: number, workspace: Workspace) {
+    this.#window = new PlainWindow(workspace.plain);
+    this.#reader = new TokenReader(read, start, end, this.#window, workspace);
   }
 
   next(target: Uint8Array): void {
