@@ -1,4 +1,4 @@
-/** What a stream was probably made with: tried on its first tokens. */
+/** What a stream was probably made with: tried on a sample of its tokens. */
 import { DEFLATE_RECIPE_SHARE_MAX } from "../limits.ts";
 import { LOOKAHEAD_BYTES, Matcher, bytesOf, clip } from "./matcher.ts";
 import {
@@ -11,8 +11,7 @@ import {
   hashBitsOf,
   memLevelOf,
 } from "./parameters.ts";
-import { type Sample, takeSample } from "./sample.ts";
-import type { ReadBytes } from "./find.ts";
+import type { Sample } from "./sample.ts";
 import { BLOCK_END, STORED } from "./token-queue.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -31,15 +30,8 @@ interface Trial {
   readonly misses: number;
 }
 
-/** @returns undefined when this is no stream, or one that no parameters come near */
-export function chooseParameters(
-  read: ReadBytes,
-  start: number,
-  end: number,
-  workspace: Workspace,
-): Parameters | undefined {
-  const sample = takeSample(read, start, end, workspace);
-  if (sample === undefined) return undefined;
+/** @returns undefined when no parameters come near */
+export function chooseParameters(sample: Sample, workspace: Workspace): Parameters | undefined {
   const missesMax = MISSES_FREE + (DEFLATE_RECIPE_SHARE_MAX * sample.compressedBytes) / CORRECTION_BYTES;
   const share = Math.min(1, FIRST_TOKENS / sample.tokens);
   const trials = tryAll(sample, candidates(sample), FIRST_TOKENS, MISSES_FREE + missesMax * share, workspace);
@@ -115,7 +107,7 @@ function* strategies({ isFixed, matchBytesMin, distanceMax }: Sample): Generator
 
 /** Tokens of the sample that are not predicted; more than `most` when there are more. */
 function countMisses(
-  { window, entries, sure }: Sample,
+  { window, entries, start, warm, sure }: Sample,
   parameters: Parameters,
   tokensMax: number,
   most: number,
@@ -123,16 +115,19 @@ function countMisses(
 ): number {
   const matcher = new Matcher(window.bytes, parameters, workspace);
   const end = window.filled;
-  let at = 0;
+  let at = start;
   let misses = 0;
   let tokens = 0;
   for (const entry of entries) {
     if (at >= sure || misses > most || tokens >= tokensMax) break;
     if (entry < BLOCK_END) {
-      if (matcher.predict(at, end) !== entry) misses++;
+      const isMiss = matcher.predict(at, end) !== entry;
       matcher.advance(at, entry, end);
+      if (at >= warm) {
+        if (isMiss) misses++;
+        tokens++;
+      }
       at += bytesOf(entry);
-      tokens++;
     } else if (entry !== BLOCK_END) {
       for (let left = entry - STORED; left > 0 && at < sure;) {
         const token = clip(matcher.predict(at, end), left);

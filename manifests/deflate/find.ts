@@ -281,7 +281,11 @@ class Source {
     const end = Math.min(this.bytes, start + DEFLATE_PROBE_BYTES);
     return withWorkspace((workspace) => {
       const plain = new PlainWindow(workspace.plain);
-      const reader = new TokenReader((offset, target) => this.read(offset, target), start, end, plain, workspace);
+      const reader = new TokenReader(
+        { read: (offset, target) => this.read(offset, target), start, end },
+        plain,
+        workspace,
+      );
       for (;;) {
         const step = reader.step();
         if (reader.offset > end) return end < this.bytes;

@@ -21,6 +21,13 @@ import { LITERAL, tokenOf } from "./matcher.ts";
 import type { PlainWindow } from "./plain-window.ts";
 import { BEHIND_END_BYTES, STEP_TOKENS, type Workspace } from "./workspace.ts";
 
+/** Where a stream begins, and where it ends at the latest. */
+export interface StreamSource {
+  readonly read: ReadBytes;
+  readonly start: number;
+  readonly end: number;
+}
+
 export interface Block {
   readonly type: BlockType;
   readonly isFinal: boolean;
@@ -65,8 +72,8 @@ export class TokenReader implements BitSource {
   readonly #literals = new HuffmanDecoder();
   readonly #distances = new HuffmanDecoder();
 
-  /** Of the source's bytes [start, end); plain bytes go behind those of `window`. */
-  constructor(read: ReadBytes, start: number, end: number, window: PlainWindow, workspace: Workspace) {
+  /** Plain bytes go behind those of `window`. */
+  constructor({ read, start, end }: StreamSource, window: PlainWindow, workspace: Workspace) {
     this.#read = read;
     this.#inputStart = start;
     this.#end = end;

@@ -42,6 +42,11 @@ export class TokenQueue {
     this.length -= count;
   }
 
+  clear(): void {
+    this.length = 0;
+    this.blocks.length = 0;
+  }
+
   #reserve(more: number): void {
     if (this.length + more <= this.entries.length) return;
     const grown = new Uint32Array(Math.max(this.length + more, 2 * this.entries.length));
