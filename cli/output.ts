@@ -2,6 +2,7 @@
  * The only printer. People get lines on stdout and a progress display on stderr when that is a terminal; programs get
  * one JSON object a line on stdout (`--json`). Nothing else in the command line writes to either stream.
  */
+import { PROGRESS_INTERVAL_MS } from "../manifests/limits.ts";
 import cliProgress from "cli-progress";
 import prettyBytes from "pretty-bytes";
 import { type Failure } from "../manifests/failures.ts";
@@ -57,8 +58,6 @@ export interface Streams {
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
 }
 
-/** Progress lines for programs and logs: at most one in this many milliseconds. */
-const PROGRESS_INTERVAL_MS = 250;
 /** Without a terminal, people get one line each time another tenth of a phase is done. */
 const PLAIN_STEPS = 10;
 

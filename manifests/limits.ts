@@ -184,6 +184,13 @@ export const HTTP_TRIES = 4;
 export const HTTP_RETRY_MS = 250;
 /** Largest problem document we read from an edge (RFC 9457): a few sentences. */
 export const PROBLEM_BYTES_MAX = 64 * KIB;
+/** How much of a second's allowance may be spent at once after a pause: a limit of 1 MB/s then never bursts over 250 KB. */
+export const RATE_BURST_S = 0.25;
+/** Facts of a foreign problem document we repeat, and how long each: they are another machine's words. */
+export const PROBLEM_FACTS_MAX = 16;
+export const PROBLEM_FACT_CHARS_MAX = 300;
+/** Worker threads at most: more only raise memory, because disks and links are the limit by then. */
+export const THREADS_MAX = 8;
 
 // --- Publish -----------------------------------------------------------------------------------------------------
 
@@ -218,6 +225,18 @@ export const CACHE_DAYS = 60;
 /** Deltas made for a release when the publisher does not say. */
 export const DELTAS_DEFAULT = 3;
 export const DELTAS_MAX = 20;
+/** Jobs given out beyond those that threads work on, so that a thread finds its next at once. */
+export const INGEST_JOBS_AHEAD = 2;
+/** Bytes that compressing dropped before a thread collects: costs a few percent of the time, and bounds the memory. */
+export const INGEST_DROPPED_BYTES_MAX = 16 * MIB;
+/** Wait before the second try of a request to the edge, milliseconds; see EDGE_TRIES. */
+export const EDGE_RETRY_MS = 1000;
+/** Tries to sign a release when other publishes keep coming in between. */
+export const SIGNING_TRIES = 3;
+/** Largest answer of an edge to a registration: a title and a key. */
+export const REGISTRATION_BYTES_MAX = 8 * KIB;
+/** Parts of a run that was killed are removed after this long, milliseconds: nobody publishes a whole day without touching theirs. */
+export const PARTS_ABANDONED_MS = 24 * 3600 * 1000;
 
 // --- Peers -------------------------------------------------------------------------------------------------------
 
@@ -251,6 +270,44 @@ export const SERVE_WINDOW_BYTES = 256 * KIB;
 export const SERVE_CACHE_BYTES = 16 * MIB;
 /** Open files of one store; FACTS section 4: a store that never closes them stalls at 20,000 files. */
 export const OPEN_FILES_MAX = 128;
+/** File system calls of one store at once; libuv has four threads, a few more keep them busy. */
+export const FILE_CALLS_MAX = 16;
+/** Stalled peers, resting pieces and limits are looked at this often, milliseconds: a fortieth of PEER_SNUB_MS. */
+export const PEERS_TICK_MS = 100;
+/** Window of a peer's rate, which decides how much it is asked at once, milliseconds: that of PEER_QUEUE_S. */
+export const PEER_RATE_WINDOW_MS = 1000;
+/** "The last few seconds" of the rates people see, milliseconds. */
+export const SHOWN_RATE_WINDOW_MS = 3000;
+/** Seeds that are of no use to each other part this often, milliseconds. */
+export const PEERS_HOUSEKEEPING_MS = 5000;
+/** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
+export const ANNOUNCE_RETRY_MS = 1000;
+export const ANNOUNCE_RETRY_MS_MAX = ANNOUNCE_INTERVAL_S * 1000;
+/** Peers served at once: webtorrent's own default; and with a low limit one, and one for the optimistic unchoke beside it. */
+export const UPLOAD_SLOTS_MAX = 10;
+export const UPLOAD_SLOTS_MIN = 2;
+/** What a slot should be worth, bytes a second: four blocks. */
+export const UPLOAD_SLOT_BPS = 4 * BLOCK_BYTES;
+/** How many requests ahead of its turn a peer's content is read: more than a window has blocks. */
+export const READ_AHEAD_REQUESTS = 24;
+/** Requests of a peer that wait: this far over what we said we accept, it does not listen, and is dropped. */
+export const PEER_REQUESTS_QUEUED_MAX = 10 * PEER_REQUESTS_ACCEPTED;
+/** With an upload limit of zero the wait is endless; look again this often whether the peer is still there, milliseconds. */
+export const UPLOAD_WAIT_MS_MAX = 1000;
+/** Hashing a piece of fewer bytes than this costs less than handing it to a thread and back. */
+export const PROVE_IN_THREAD_BYTES_MIN = 64 * KIB;
+/**
+ * How long an answer to a WebRTC offer waits, milliseconds. The answering side is connected (ICE) and sends its DTLS hello
+ * while its answer is still on its way; libdatachannel 0.24.5 on the offering side drops a hello that comes before the
+ * answer (it is sent again after 1 s), but fails the handshake when it comes while the answer is being taken in: the
+ * fingerprint is not known yet. On one machine or LAN that is the rule: 7 of 14 connections failed without the pause, 1 of
+ * 12 with 25 ms, none of 12 with 100 ms.
+ */
+export const WEBRTC_ANSWER_PAUSE_MS = 200;
+/** A seed asks for another announce token when half of its time is over, milliseconds. */
+export const SEED_REJOIN_AFTER_MS = (ANNOUNCE_TOKEN_LIFETIME_S / 2) * 1000;
+/** A seed looks again after an edge that was away, and after its install changed, milliseconds. */
+export const SEED_RETRY_MS = 10_000;
 
 // --- Patch -------------------------------------------------------------------------------------------------------
 
@@ -315,6 +372,19 @@ export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
 export const SYNCFS_FILES_MIN = 64;
+/** Small files copied in one job. */
+export const COPY_JOB_FILES = 64;
+/** Files of an install looked at between two turns of the event loop. */
+export const LOOKS_AT_ONCE = 1024;
+/** How often the choice between peers and origin is made again, milliseconds. */
+export const CHOICE_TICK_MS = 50;
+/** How many missing contents a failure names. */
+export const MISSING_NAMED_MAX = 5;
+/** Announce URLs in an answer to join, and the longest one: an edge has a handful of doors, and a token 51 characters. */
+export const JOIN_URLS_MAX = 16;
+export const JOIN_URL_CHARS_MAX = 2000;
+/** Progress lines for programs and logs: at most one in this many milliseconds. */
+export const PROGRESS_INTERVAL_MS = 250;
 
 // --- Deltas ----------------------------------------------------------------------------------------------------------
 

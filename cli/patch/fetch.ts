@@ -4,7 +4,9 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import {
+  CHOICE_TICK_MS,
   CLAIM_STALE_MS,
+  MISSING_NAMED_MAX,
   ORIGIN_REQUESTS,
   ORIGIN_RETRY_MS,
   ORIGIN_SLICE_BYTES,
@@ -44,9 +46,6 @@ export interface FetchOptions {
   readonly onTick: () => void;
   readonly patienceMs?: number;
 }
-
-/** How often the choice is made again, milliseconds. */
-const TICK_MS = 50;
 
 /** Throws: sources.exhausted, chunk.corrupt, install.no-space, source.interrupted. What was fetched is kept. */
 export async function fetchMissing(options: FetchOptions): Promise<void> {
@@ -116,7 +115,7 @@ class Fetching {
       this.#shareStale();
       this.#checkHope();
       onTick();
-      await this.#bell.wait(TICK_MS);
+      await this.#bell.wait(CHOICE_TICK_MS);
     }
   }
 
@@ -183,7 +182,7 @@ class Fetching {
     const { now } = this.#options;
     while (!this.#over && this.#failures < ORIGIN_TRIES) {
       const run = now() < this.#retryAt ? [] : this.#claim();
-      if (run.length === 0) await this.#bell.wait(TICK_MS);
+      if (run.length === 0) await this.#bell.wait(CHOICE_TICK_MS);
       else await this.#fetchRun(run);
     }
   }
@@ -251,9 +250,6 @@ class Fetching {
     this.#options.origin?.turnAway();
   }
 }
-
-/** How many missing contents a failure names. */
-const MISSING_NAMED_MAX = 5;
 
 /** A run of chunks in slices of about `wanted` bytes; the gaps between chunks belong to the slice they end in. */
 function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number; chunks: SliceChunk[] }[] {

@@ -1,4 +1,5 @@
 /** What people are told while a patch runs: phase, how much of it is done, speed, time left, bytes by source. */
+import { SHOWN_RATE_WINDOW_MS } from "../../manifests/limits.ts";
 import type { Plan } from "../../manifests/plan.ts";
 import type { Output } from "../output.ts";
 import { RateMeter } from "../peers/rates.ts";
@@ -13,13 +14,10 @@ export interface Arrived {
   readonly earlier: number;
 }
 
-/** Speed is averaged over this long, milliseconds. */
-const SPEED_WINDOW_MS = 3000;
-
 export class PatchProgress {
   readonly #output: Pick<Output, "progress">;
   readonly #now: () => number;
-  readonly #speed = new RateMeter(SPEED_WINDOW_MS);
+  readonly #speed = new RateMeter(SHOWN_RATE_WINDOW_MS);
   #arrived = 0;
 
   constructor(output: Pick<Output, "progress">, now: () => number) {

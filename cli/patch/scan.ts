@@ -9,7 +9,7 @@ import pLimit from "p-limit";
 import type { ChunkSizes } from "../../manifests/chunker.ts";
 import { EMPTY_ROOT, SHA256_BYTES, toHex, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { HASH_JOB_BYTES, HASH_JOB_FILES } from "../../manifests/limits.ts";
+import { HASH_JOB_BYTES, HASH_JOB_FILES, LOOKS_AT_ONCE } from "../../manifests/limits.ts";
 import { rootOfLayer } from "../../manifests/merkle.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Have, HaveFile } from "../../manifests/plan.ts";
@@ -55,8 +55,6 @@ export function lookAt(file: string): Seen {
   return { size: Number(size), mtimeNs };
 }
 
-/** Files looked at between two turns of the event loop. */
-const LOOKS_AT_ONCE = 1024;
 const OWNER_EXEC = 0o100n;
 
 /** Throws: path.unsafe when a folder of the release is a symbolic link; source.interrupted. */

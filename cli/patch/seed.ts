@@ -1,5 +1,5 @@
 /** Shares installs with other players until it is told to stop. One listening socket for all of them. */
-import { ANNOUNCE_TOKEN_LIFETIME_S, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { SEED_REJOIN_AFTER_MS, SEED_RETRY_MS, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
@@ -41,11 +41,6 @@ export interface Share {
   readonly infohash: string;
 }
 
-/** The edge's leave to announce ends with its token: ask again well before. */
-const REJOIN_AFTER_MS = (ANNOUNCE_TOKEN_LIFETIME_S / 2) * 1000;
-/** After an edge that was away, and after the install changed. */
-const RETRY_MS = 10_000;
-
 /**
  * @param onReady  everything is announced; called once
  * Returns the bytes given. Throws: install.not-found, usage.bad-title-file, edge.unreachable, object.*, swarm.no-port.
@@ -55,7 +50,7 @@ export async function seed(
   world: SeedWorld,
   onReady: (shares: readonly Share[]) => void,
 ): Promise<{ readonly uploaded: number }> {
-  const { signal, output, rejoinAfterMs = REJOIN_AFTER_MS, retryMs = RETRY_MS } = world;
+  const { signal, output, rejoinAfterMs = SEED_REJOIN_AFTER_MS, retryMs = SEED_RETRY_MS } = world;
   const installs = await Promise.all(folders.map((folder) => openInstall(folder, world)));
   const shared: Shared[] = installs.map((install) => ({ install, memberships: [] }));
   const swarm = await world.createSwarm((text) => output.log(text));

@@ -2,6 +2,7 @@
  * The first phase: every new content is put together beside the install and proven there. What the install holds is
  * copied while the rest is fetched. Nothing of the old release is touched.
  */
+import { COPY_JOB_FILES } from "../../manifests/limits.ts";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import pLimit from "p-limit";
@@ -48,8 +49,6 @@ export interface Staged {
   readonly looks: ReadonlyMap<string, Seen>;
 }
 
-/** Files copied in one job. */
-const COPY_JOB_FILES = 64;
 const PLAIN_MODE = 0o666;
 const EXEC_MODE = 0o777;
 /** Asking for it sets it for a moment, so once is enough. */

@@ -2,7 +2,7 @@
  * Fetching one torrent's missing pieces: carries what the picker decides to the wires, the blocks to the board, and
  * the blame back. Memory is bounded by the picker: only pieces in flight are held.
  */
-import { BLOCK_BYTES } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, PEERS_TICK_MS, SHOWN_RATE_WINDOW_MS } from "../../manifests/limits.ts";
 import type { Wire } from "./bittorrent.ts";
 import type { PieceBoard, PieceClaim } from "./board.ts";
 import { type Ask, Picker, type WireId } from "./picker.ts";
@@ -21,11 +21,6 @@ export interface DownloadEvents {
   lied(peer: string): void;
 }
 
-/** Stalled peers, resting pieces and limits are looked at this often. */
-const TICK_MS = 100;
-/** "The last few seconds" of the rate people see. */
-const RATE_WINDOW_MS = 3000;
-
 export class Download {
   readonly #board: PieceBoard;
   readonly #limit: RateLimit;
@@ -34,7 +29,7 @@ export class Download {
   readonly #picker: Picker;
   readonly #wires = new Map<WireId, { readonly wire: Wire; readonly batch: Batch }>();
   readonly #incoming = new Map<number, Incoming>();
-  readonly #rate = new RateMeter(RATE_WINDOW_MS);
+  readonly #rate = new RateMeter(SHOWN_RATE_WINDOW_MS);
   readonly #stopListening: () => void;
   readonly #timer: NodeJS.Timeout;
   #refill: NodeJS.Immediate | undefined;
@@ -57,7 +52,7 @@ export class Download {
       else this.#picker.open(piece);
       this.#fillSoon();
     });
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer = setInterval(() => this.#tick(), PEERS_TICK_MS);
     this.#timer.unref();
   }
 

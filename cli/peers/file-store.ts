@@ -7,10 +7,8 @@ import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import pLimit from "p-limit";
 import { Failure } from "../../manifests/failures.ts";
-import { OPEN_FILES_MAX } from "../../manifests/limits.ts";
+import { FILE_CALLS_MAX, OPEN_FILES_MAX } from "../../manifests/limits.ts";
 
-/** File system calls at once; libuv has four threads, a few more keep them busy. */
-const CALLS_MAX = 16;
 /** A link in the last place would let a write land elsewhere. Windows has no such flag. */
 const NO_FOLLOW = constants.O_NOFOLLOW ?? 0;
 
@@ -31,7 +29,7 @@ export class FileStore {
   /** Least recently used first. */
   readonly #files = new Map<string, OpenFile>();
   readonly #folders = new Map<string, Promise<unknown>>();
-  readonly #limit = pLimit(CALLS_MAX);
+  readonly #limit = pLimit(FILE_CALLS_MAX);
   #closed = false;
 
   /** @param mode  `write` creates files and folders as they are needed, and reads too */

@@ -5,10 +5,15 @@
 import { Failure } from "../../manifests/failures.ts";
 import {
   ANNOUNCE_INTERVAL_MIN_S,
-  BLOCK_BYTES,
+  ANNOUNCE_RETRY_MS,
+  ANNOUNCE_RETRY_MS_MAX,
+  PEERS_HOUSEKEEPING_MS,
   PEER_CONNECTIONS_MAX,
   PEER_LIARS_PER_ADDRESS_MAX,
   PEER_REQUESTS_ACCEPTED,
+  UPLOAD_SLOTS_MAX,
+  UPLOAD_SLOTS_MIN,
+  UPLOAD_SLOT_BPS,
 } from "../../manifests/limits.ts";
 import { pieceOf } from "../../manifests/torrent.ts";
 import { announcedTorrent, UnusedStore } from "./announced-torrent.ts";
@@ -36,18 +41,6 @@ interface Link {
   /** "address (peer id)". */
   readonly name: string;
 }
-
-/** Seeds that are of no use to each other part this often, milliseconds. */
-const HOUSEKEEPING_MS = 5000;
-/** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
-const ANNOUNCE_RETRY_MS = 1000;
-const ANNOUNCE_RETRY_MS_MAX = 120_000;
-
-/** webtorrent's own default, and one for the optimistic unchoke beside it. */
-const UPLOAD_SLOTS_MAX = 10;
-const UPLOAD_SLOTS_MIN = 2;
-/** What a slot should be worth, bytes a second: four blocks. */
-const SLOT_BYTES_PER_SECOND = 4 * BLOCK_BYTES;
 
 export class TorrentMembership implements Membership {
   /** Of the swarm that this is: one release has two (docs/decisions/0021). */
@@ -113,7 +106,7 @@ export class TorrentMembership implements Membership {
       this.#announceRetryMs = ANNOUNCE_RETRY_MS;
     });
     this.#upload.watch(this.#torrent);
-    this.#housekeeping = setInterval(() => this.#partFromSeeds(), HOUSEKEEPING_MS);
+    this.#housekeeping = setInterval(() => this.#partFromSeeds(), PEERS_HOUSEKEEPING_MS);
     this.#housekeeping.unref();
   }
 
@@ -313,7 +306,7 @@ function isTcp(wire: Wire): boolean {
 /** How many peers are given to at once: few enough that each gets blocks more often than it takes for stalled. */
 function slotsFor(uploadLimit: number | null): number {
   if (uploadLimit === null) return UPLOAD_SLOTS_MAX;
-  return Math.min(Math.max(Math.floor(uploadLimit / SLOT_BYTES_PER_SECOND), UPLOAD_SLOTS_MIN), UPLOAD_SLOTS_MAX);
+  return Math.min(Math.max(Math.floor(uploadLimit / UPLOAD_SLOT_BPS), UPLOAD_SLOTS_MIN), UPLOAD_SLOTS_MAX);
 }
 
 /** "127.0.0.1:6881" -> "127.0.0.1"; the same for a peer that called us over a socket of both families. */

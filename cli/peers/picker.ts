@@ -14,14 +14,15 @@
  * so that the liar is named by its next lie. A good one clears its suspect.
  */
 import {
+  BLOCK_BYTES,
+  PEERS_ACTIVE_BYTES_MAX,
   PEER_DUPLICATE_AFTER_MS,
   PEER_QUEUE_S,
+  PEER_RATE_WINDOW_MS,
   PEER_REQUESTS_MAX,
   PEER_REQUESTS_MIN,
   PEER_REST_MS,
   PEER_SNUB_MS,
-  PEERS_ACTIVE_BYTES_MAX,
-  BLOCK_BYTES,
 } from "../../manifests/limits.ts";
 import { RarityOrder } from "./rarity.ts";
 import { RateMeter } from "./rates.ts";
@@ -58,9 +59,6 @@ export interface Received {
   /** Every block of the piece is there now. */
   readonly complete: boolean;
 }
-
-/** Window of the rates that decide how much is asked at once. */
-const RATE_WINDOW_MS = 1000;
 
 interface Wire {
   readonly id: WireId;
@@ -150,7 +148,7 @@ export class Picker {
       hasAll: false,
       choking: true,
       asked: new Set(),
-      rate: new RateMeter(RATE_WINDOW_MS),
+      rate: new RateMeter(PEER_RATE_WINDOW_MS),
       heardAt: now,
       snubbed: false,
     });

@@ -1,11 +1,9 @@
 /** Whether bytes are a certain piece of a release: the check that everything from peers passes before it is kept. */
+import { PROVE_IN_THREAD_BYTES_MIN } from "../../manifests/limits.ts";
 import { SHA256_BYTES } from "../../manifests/digest.ts";
 import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import { isPiece, type PieceToVerify } from "../threads/jobs/verify-piece.ts";
 import { runJob } from "../threads/pool.ts";
-
-/** Hashing fewer bytes than this costs less than handing them to a thread and back. */
-const THREAD_WORTH_BYTES = 64 * 1024;
 
 /**
  * Hashes a piece, in a worker thread when that is worth it.
@@ -26,6 +24,6 @@ export async function provePiece(
     // a copy: the layer is a view of the whole .torrent, which would be copied to the thread with it
     expected: file.layer.slice(at, at + SHA256_BYTES),
   };
-  if (bytes.length < THREAD_WORTH_BYTES) return isPiece(job) ? bytes : undefined;
+  if (bytes.length < PROVE_IN_THREAD_BYTES_MIN) return isPiece(job) ? bytes : undefined;
   return await runJob("verifyPiece", job, { transfer: [bytes.buffer] });
 }

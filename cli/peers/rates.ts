@@ -1,4 +1,5 @@
 /** Measuring and limiting rates, in bytes a second. Pure: the time in milliseconds is passed in. */
+import { RATE_BURST_S } from "../../manifests/limits.ts";
 
 /** An exponentially weighted rate: what arrived `windowMs` ago counts a third. */
 export class RateMeter {
@@ -28,9 +29,6 @@ export class RateMeter {
     this.#at = now;
   }
 }
-
-/** How much of a second's allowance may be spent at once after a pause. */
-const BURST_S = 0.25;
 
 /** A token bucket. No limit is `null`. May go into debt by one block, so that a low limit still lets blocks through. */
 export class RateLimit {
@@ -75,6 +73,6 @@ export class RateLimit {
   }
 
   #burst(): number {
-    return (this.#rate ?? 0) * BURST_S;
+    return (this.#rate ?? 0) * RATE_BURST_S;
   }
 }

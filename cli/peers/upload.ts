@@ -2,7 +2,12 @@
  * Serving blocks to one torrent's peers: from verified pieces only, within the upload limit, and never further ahead of
  * a peer than its socket takes. webtorrent chokes and unchokes; the blocks are ours.
  */
-import { PEER_BLOCK_BYTES_MAX, PEER_REQUESTS_ACCEPTED } from "../../manifests/limits.ts";
+import {
+  PEER_BLOCK_BYTES_MAX,
+  PEER_REQUESTS_QUEUED_MAX,
+  READ_AHEAD_REQUESTS,
+  UPLOAD_WAIT_MS_MAX,
+} from "../../manifests/limits.ts";
 import type { Torrent, Wire } from "./bittorrent.ts";
 import type { VerifiedPieces } from "./board.ts";
 import type { RateLimit } from "./rates.ts";
@@ -23,13 +28,6 @@ interface Line {
   /** The socket takes no more for now. */
   blocked: boolean;
 }
-
-/** How many requests ahead of its turn a peer's content is read. */
-const READ_AHEAD_REQUESTS = 24;
-/** A peer that is this far over what we said we accept does not listen. */
-const QUEUE_MAX = 10 * PEER_REQUESTS_ACCEPTED;
-/** With a limit of zero the wait is endless; look again now and then whether the peer is still there. */
-const LIMIT_WAIT_MS_MAX = 1000;
 
 export class Upload {
   readonly #pieces: VerifiedPieces;
@@ -78,7 +76,7 @@ export class Upload {
         respond(new Error("no such block"));
         return;
       }
-      if (line.queue.length >= QUEUE_MAX) {
+      if (line.queue.length >= PEER_REQUESTS_QUEUED_MAX) {
         wire.destroy();
         return;
       }
@@ -124,7 +122,7 @@ export class Upload {
     while (!line.blocked && line.queue.length > 0) {
       const wait = this.#limit.wait(this.#now());
       if (wait > 0) {
-        await delay(Math.min(wait, LIMIT_WAIT_MS_MAX));
+        await delay(Math.min(wait, UPLOAD_WAIT_MS_MAX));
         continue;
       }
       const request = line.queue.shift();

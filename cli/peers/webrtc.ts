@@ -3,16 +3,8 @@
  * (the null candidate of the W3C API), so simple-peer, which puts them all in one message, sits out its 5 s timeout on
  * both sides. Here the polyfill says it.
  */
+import { WEBRTC_ANSWER_PAUSE_MS } from "../../manifests/limits.ts";
 import { RTCPeerConnection } from "./bittorrent.ts";
-
-/**
- * How long an answer waits, milliseconds. The answering side is connected (ICE) and sends its DTLS hello while its answer
- * is still on its way; libdatachannel 0.24.5 on the offering side drops a hello that comes before the answer (it is sent
- * again after 1 s), but fails the handshake when it comes while the answer is being taken in: the fingerprint is not
- * known yet. On one machine or LAN that is the rule: 7 of 14 connections failed without the pause, 1 of 12 with 25 ms,
- * none of 12 with 100 ms.
- */
-const ANSWER_PAUSE_MS = 200;
 
 let done = false;
 
@@ -21,7 +13,7 @@ export function gatherWithoutWaiting(): void {
   if (done) return;
   done = true;
   beforehand("createOffer", 0);
-  beforehand("createAnswer", ANSWER_PAUSE_MS);
+  beforehand("createAnswer", WEBRTC_ANSWER_PAUSE_MS);
 }
 
 function beforehand(method: "createOffer" | "createAnswer", pauseMs: number): void {

@@ -5,7 +5,7 @@
 import { type ChunkSizes } from "../../manifests/chunker.ts";
 import { SHA256_BYTES, concatBytes, toHex, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { INGEST_JOB_BYTES, INGEST_JOB_FILES, INGEST_JOBS_MAX } from "../../manifests/limits.ts";
+import { INGEST_JOBS_AHEAD, INGEST_JOBS_MAX, INGEST_JOB_BYTES, INGEST_JOB_FILES } from "../../manifests/limits.ts";
 import { type FileHashes, rootOfLayer } from "../../manifests/merkle.ts";
 import { type FileSpan, type IngestedBatch, type IngestedSpan } from "../threads/jobs/ingest.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
@@ -64,9 +64,6 @@ export interface IngestedFile {
   readonly chunks: Uint32Array;
 }
 
-/** Jobs given out beyond those that threads work on, so that a thread finds its next at once. */
-const JOBS_AHEAD = 2;
-
 interface RunningJob {
   readonly part: Part;
   readonly batch: Promise<IngestedBatch>;
@@ -82,7 +79,7 @@ export async function ingest(files: readonly SourceFile[], options: IngestOption
   const running: RunningJob[] = [];
   try {
     for (const spans of planJobs(files)) {
-      if (running.length >= Math.min(threadCount() + JOBS_AHEAD, INGEST_JOBS_MAX)) await mergeNext();
+      if (running.length >= Math.min(threadCount() + INGEST_JOBS_AHEAD, INGEST_JOBS_MAX)) await mergeNext();
       const part = sink.nextPart();
       const batch = runIngest(spans, part, options);
       // looked at when its turn comes; until then a rejection is not unhandled

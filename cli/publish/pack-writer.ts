@@ -9,7 +9,7 @@ import { openAsBlob } from "node:fs";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { PACK_BYTES_WANTED } from "../../manifests/limits.ts";
+import { PACK_BYTES_WANTED, PARTS_ABANDONED_MS } from "../../manifests/limits.ts";
 import { type FileRange } from "../threads/jobs/hash-ranges.ts";
 import { runJob } from "../threads/pool.ts";
 import { type ChunkPlace } from "./chunk-table.ts";
@@ -126,12 +126,10 @@ async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name);
     const found = await stat(path).catch(() => undefined); // another run removed it first
-    if (found !== undefined && Date.now() - found.mtimeMs > ABANDONED_MS)
+    if (found !== undefined && Date.now() - found.mtimeMs > PARTS_ABANDONED_MS)
       await rm(path, { recursive: true, force: true });
   }
 }
-
-const ABANDONED_MS = 24 * 3600 * 1000;
 
 /** Chunks that lie one after another make one slice. */
 function appendSlice(slices: Slice[], part: SpooledPart, offset: number, bytes: number): void {

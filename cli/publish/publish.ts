@@ -3,6 +3,7 @@
  * send what is new; then name it, sign it and make it current. Interrupted anywhere, the next run continues: what was
  * sent is found by its hash, and a release that was signed but not made current yet is made so.
  */
+import { SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
@@ -260,8 +261,6 @@ async function untilNotOvertaken<T>(
     }
   }
 }
-
-const SIGNING_TRIES = 3;
 
 function roleOf(roles: Desk["roles"], channel: string) {
   const role = roles.get(channel);

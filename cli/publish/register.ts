@@ -3,7 +3,7 @@
  * Every step first looks at what the edge already has, so an interrupted registration is finished by running it again.
  */
 import { Failure } from "../../manifests/failures.ts";
-import { ROLE_BYTES_MAX, ROLE_LIFETIME_S, ROOT_BYTES_MAX } from "../../manifests/limits.ts";
+import { REGISTRATION_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S, ROOT_BYTES_MAX } from "../../manifests/limits.ts";
 import {
   type NamedKey,
   type RootRole,
@@ -32,8 +32,6 @@ export function channelKeyName(channel: string): string {
   return `channel-${channel}`;
 }
 const ROOT_THRESHOLD = 2;
-/** The edge's answer to a registration: a title and a key. */
-const REGISTRATION_BYTES_MAX = 8192;
 
 export interface TitleKeys {
   readonly root: readonly PublisherKey[];

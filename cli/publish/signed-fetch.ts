@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { type Signer, appendSignature, createSignature } from "http-message-sig";
 import { Failure } from "../../manifests/failures.ts";
-import { EDGE_TRIES } from "../../manifests/limits.ts";
+import { EDGE_RETRY_MS, EDGE_TRIES } from "../../manifests/limits.ts";
 import { type RoleSigner, type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import {
   REQUEST_NONCE_BYTES,
@@ -38,15 +38,12 @@ export interface SignedFetchOptions {
   readonly patience?: Pick<Patience, "tries" | "retryMs">;
 }
 
-/** Wait before the second try, milliseconds; see EDGE_TRIES. */
-const RETRY_MS = 1000;
-
 /** Each try is signed afresh: the edge may have used up the nonce of one whose answer was lost. */
 export function createSignedFetch({
   fetch,
   signer,
   clock = () => toUnixSeconds(Date.now()),
-  patience = { tries: EDGE_TRIES, retryMs: RETRY_MS },
+  patience = { tries: EDGE_TRIES, retryMs: EDGE_RETRY_MS },
 }: SignedFetchOptions): SignedFetch {
   const messageSigner: Signer = { algorithm: SIGNATURE_ALGORITHM, sign: (base) => signer.sign(base) };
   return async (request) => {

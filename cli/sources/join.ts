@@ -1,13 +1,13 @@
 /** Asks an edge to let this player into the title's swarm: announce URLs with a token, and what may be uploaded. */
 import * as v from "valibot";
-import { JOIN_BYTES_MAX } from "../../manifests/limits.ts";
+import { JOIN_BYTES_MAX, JOIN_URL_CHARS_MAX, JOIN_URLS_MAX } from "../../manifests/limits.ts";
 import { type IceServers, IceServersShape } from "../../manifests/wire/ice-servers.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
 
 const Rate = v.pipe(v.number(), v.minValue(0));
-const AnnounceUrl = v.pipe(v.string(), v.maxLength(2000), v.regex(/^(https?|wss?):\/\//));
+const AnnounceUrl = v.pipe(v.string(), v.maxLength(JOIN_URL_CHARS_MAX), v.regex(/^(https?|wss?):\/\//));
 const Shape = v.object({
-  announce: v.pipe(v.array(AnnounceUrl), v.maxLength(16)),
+  announce: v.pipe(v.array(AnnounceUrl), v.maxLength(JOIN_URLS_MAX)),
   upload: v.object({ allowed: v.boolean(), limit: v.nullable(Rate) }),
   origin: v.object({ fastEnough: Rate }),
   iceServers: v.optional(IceServersShape, []),

@@ -12,9 +12,6 @@ export interface SliceOptions {
   readonly onHold?: (isHeld: boolean) => void;
 }
 
-/** Slices that may wait to be taken before the stream is held back. */
-const READY_MAX = 0;
-
 /** The stream did not have as many bytes as the slices together. */
 export class WrongLength extends Error {}
 
@@ -34,7 +31,8 @@ export async function* cutStream(
   let isHeld = false;
   const flow = (): void => {
     if (isOver) return;
-    const hold = timer !== undefined || ready.length > READY_MAX;
+    // no slice waits while another is filled: what waits is memory
+    const hold = timer !== undefined || ready.length > 0;
     if (hold !== isHeld) onHold?.(hold);
     isHeld = hold;
     if (hold) stream.pause();

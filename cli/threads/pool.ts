@@ -1,4 +1,5 @@
 /** Worker threads for what burns processor: hashing, chunking, (de)compression. One pool a process, made on first use. */
+import { THREADS_MAX } from "../../manifests/limits.ts";
 import { getCompileCacheDir } from "node:module";
 import { availableParallelism } from "node:os";
 import path from "node:path";
@@ -7,9 +8,6 @@ import type * as jobs from "./thread.ts";
 
 type Jobs = typeof jobs;
 export type JobName = keyof Jobs;
-
-/** More threads than this only raise memory: disks and links are the limit by then. */
-const THREADS_MAX = 8;
 
 let pool: Promise<Piscina> | undefined;
 

@@ -1,7 +1,7 @@
 /** An HTTP answer that is not the one wanted -> a Failure. The edge's own codes come through (RFC 9457 documents). */
 import * as v from "valibot";
 import { FAILURES, Failure, type FailureCode, type FailureFacts } from "../../manifests/failures.ts";
-import { PROBLEM_BYTES_MAX } from "../../manifests/limits.ts";
+import { PROBLEM_BYTES_MAX, PROBLEM_FACTS_MAX, PROBLEM_FACT_CHARS_MAX } from "../../manifests/limits.ts";
 import { readCapped } from "./fetch-capped.ts";
 
 const ProblemShape = v.object({
@@ -11,10 +11,6 @@ const ProblemShape = v.object({
   ),
   facts: v.optional(v.record(v.string(), v.unknown()), {}),
 });
-
-/** Facts of a foreign problem we repeat: this many, each this long. They are another machine's words. */
-const FACTS_MAX = 16;
-const FACT_CHARS_MAX = 300;
 
 /** Reads the body, at most 64 KiB of it. */
 export async function problemOf(response: Response): Promise<Failure> {
@@ -42,7 +38,7 @@ function statusCode(status: number): FailureCode {
 function factsOf(facts: Readonly<Record<string, unknown>>): FailureFacts {
   return Object.fromEntries(
     Object.entries(facts)
-      .slice(0, FACTS_MAX)
+      .slice(0, PROBLEM_FACTS_MAX)
       .map(([name, value]) => [
         printable(name),
         typeof value === "number" || typeof value === "boolean" ? value : printable(value),
@@ -53,5 +49,5 @@ function factsOf(facts: Readonly<Record<string, unknown>>): FailureFacts {
 /** Control, formatting and bidi characters would let an edge write what it likes on a terminal. */
 function printable(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return text.replaceAll(/\p{C}/gu, "").slice(0, FACT_CHARS_MAX);
+  return text.replaceAll(/\p{C}/gu, "").slice(0, PROBLEM_FACT_CHARS_MAX);
 }

@@ -14,7 +14,12 @@ import { join } from "node:path";
 import { constants as zlib, zstdCompressSync } from "node:zlib";
 import { type ChunkSizes, Chunker } from "../../../manifests/chunker.ts";
 import { concatBytes } from "../../../manifests/digest.ts";
-import { CHUNK_ZSTD_LEVEL, READ_BYTES, RESYNC_CHUNKS_MAX } from "../../../manifests/limits.ts";
+import {
+  CHUNK_ZSTD_LEVEL,
+  INGEST_DROPPED_BYTES_MAX,
+  READ_BYTES,
+  RESYNC_CHUNKS_MAX,
+} from "../../../manifests/limits.ts";
 import { type FileHashes, FileHasher } from "../../../manifests/merkle.ts";
 import { chooseStored } from "../../../manifests/pack.ts";
 import { type SafePath } from "../../../manifests/paths.ts";
@@ -97,11 +102,8 @@ export function ingest(job: IngestJob): IngestedBatch | IngestProblem {
 /** Bytes of zlib's streams and buffers that this thread has dropped since it last collected. */
 let dropped = 0;
 
-/** What compressing leaves behind: at this much, collecting costs a few percent of the time and bounds the memory. */
-const DROPPED_BYTES_MAX = 16 * 1024 * 1024;
-
 function collectDropped(): void {
-  if (dropped < DROPPED_BYTES_MAX) return;
+  if (dropped < INGEST_DROPPED_BYTES_MAX) return;
   collectGarbage();
   dropped = 0;
 }
