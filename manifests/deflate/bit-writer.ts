@@ -1,5 +1,4 @@
 /** Bits of a deflate stream, from the low bit of each byte on, given on in pieces. */
-import { DEFLATE_SLICE_BYTES } from "../limits.ts";
 import {
   type CodeLengths,
   DISTANCE_BASE,
@@ -28,8 +27,8 @@ export class BitWriter {
   #count = 0;
 
   /** @param write  is given what is full; a piece is good until it returns */
-  constructor(write: (piece: Uint8Array<ArrayBuffer>) => void, pieceBytes: number = DEFLATE_SLICE_BYTES) {
-    this.#bytes = new Uint8Array(pieceBytes);
+  constructor(write: (piece: Uint8Array<ArrayBuffer>) => void, buffer: Uint8Array<ArrayBuffer>) {
+    this.#bytes = buffer;
     this.#write = write;
   }
 

@@ -1,4 +1,4 @@
-/** What a stream was probably made with: tried on its first tokens. */
+/** What a stream was probably made with: tried on a sample of its tokens. */
 import { DEFLATE_RECIPE_SHARE_MAX } from "../limits.ts";
 import { LOOKAHEAD_BYTES, Matcher, bytesOf, clip } from "./matcher.ts";
 import {
@@ -11,9 +11,9 @@ import {
   hashBitsOf,
   memLevelOf,
 } from "./parameters.ts";
-import { type Sample, takeSample } from "./sample.ts";
-import type { ReadBytes } from "./find.ts";
+import type { Sample } from "./sample.ts";
 import { BLOCK_END, STORED } from "./token-queue.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Tokens on which all parameters are tried, before those that did best are tried on all of the sample. */
 const FIRST_TOKENS = 4096;
@@ -30,14 +30,12 @@ interface Trial {
   readonly misses: number;
 }
 
-/** @returns undefined when this is no stream, or one that no parameters come near */
-export function chooseParameters(read: ReadBytes, start: number, end: number): Parameters | undefined {
-  const sample = takeSample(read, start, end);
-  if (sample === undefined) return undefined;
+/** @returns undefined when no parameters come near */
+export function chooseParameters(sample: Sample, workspace: Workspace): Parameters | undefined {
   const missesMax = MISSES_FREE + (DEFLATE_RECIPE_SHARE_MAX * sample.compressedBytes) / CORRECTION_BYTES;
   const share = Math.min(1, FIRST_TOKENS / sample.tokens);
-  const trials = tryAll(sample, candidates(sample), FIRST_TOKENS, MISSES_FREE + missesMax * share);
-  const best = share === 1 ? trials : tryAll(sample, trials, Number.POSITIVE_INFINITY, missesMax);
+  const trials = tryAll(sample, candidates(sample), FIRST_TOKENS, MISSES_FREE + missesMax * share, workspace);
+  const best = share === 1 ? trials : tryAll(sample, trials, Number.POSITIVE_INFINITY, missesMax, workspace);
   return best[0]?.parameters;
 }
 
@@ -47,11 +45,12 @@ function tryAll(
   parametersToTry: Iterable<{ parameters: Parameters }>,
   tokensMax: number,
   missesMax: number,
+  workspace: Workspace,
 ): Trial[] {
   const trials: Trial[] = [];
   let most = missesMax;
   for (const { parameters } of parametersToTry) {
-    const misses = countMisses(sample, parameters, tokensMax, most);
+    const misses = countMisses(sample, parameters, tokensMax, most, workspace);
     if (misses > most) continue;
     trials.push({ parameters, misses });
     most = Math.min(most, MISSES_FREE + misses + misses / 4);
@@ -108,23 +107,27 @@ function* strategies({ isFixed, matchBytesMin, distanceMax }: Sample): Generator
 
 /** Tokens of the sample that are not predicted; more than `most` when there are more. */
 function countMisses(
-  { window, entries, sure }: Sample,
+  { window, entries, start, warm, sure }: Sample,
   parameters: Parameters,
   tokensMax: number,
   most: number,
+  workspace: Workspace,
 ): number {
-  const matcher = new Matcher(window.bytes, parameters);
+  const matcher = new Matcher(window.bytes, parameters, workspace);
   const end = window.filled;
-  let at = 0;
+  let at = start;
   let misses = 0;
   let tokens = 0;
   for (const entry of entries) {
     if (at >= sure || misses > most || tokens >= tokensMax) break;
     if (entry < BLOCK_END) {
-      if (matcher.predict(at, end) !== entry) misses++;
+      const isMiss = matcher.predict(at, end) !== entry;
       matcher.advance(at, entry, end);
+      if (at >= warm) {
+        if (isMiss) misses++;
+        tokens++;
+      }
       at += bytesOf(entry);
-      tokens++;
     } else if (entry !== BLOCK_END) {
       for (let left = entry - STORED; left > 0 && at < sure;) {
         const token = clip(matcher.predict(at, end), left);

@@ -6,6 +6,7 @@
 import { DEFLATE_FIND_BYTES, DEFLATE_PIECES_MAX, DEFLATE_PROBE_BYTES, DEFLATE_STREAM_BYTES_MIN } from "../limits.ts";
 import { TokenReader } from "./inflate.ts";
 import { PlainWindow } from "./plain-window.ts";
+import { withWorkspace } from "./workspace.ts";
 
 /** Bytes [offset, offset + target.length) of some content into `target`; they lie inside. */
 export type ReadBytes = (offset: number, target: Uint8Array) => void;
@@ -238,8 +239,6 @@ class Source {
   readonly #held: Uint8Array<ArrayBuffer>;
   #heldAt = 0;
   #heldBytes = 0;
-  /** Made when it is needed: most files have no zlib stream, and many files are small. */
-  #plain: PlainWindow | undefined;
 
   constructor(read: ReadBytes, bytes: number) {
     this.#read = read;
@@ -280,16 +279,21 @@ class Source {
   /** Whether the next DEFLATE_PROBE_BYTES inflate, or a whole stream is there. */
   mayInflate(start: number): boolean {
     const end = Math.min(this.bytes, start + DEFLATE_PROBE_BYTES);
-    const plain = (this.#plain ??= new PlainWindow(PROBE_PLAIN_BYTES));
-    plain.filled = 0;
-    const reader = new TokenReader((offset, target) => this.read(offset, target), start, end, plain);
-    for (;;) {
-      const step = reader.step();
-      if (reader.offset > end) return end < this.bytes;
-      if (step === "invalid") return false;
-      if (step === "block-end" && reader.block.isFinal) return reader.offset - start >= DEFLATE_STREAM_BYTES_MIN;
-      if (plain.room < DEFLATE_PROBE_BYTES) return true;
-    }
+    return withWorkspace((workspace) => {
+      const plain = new PlainWindow(workspace.plain);
+      const reader = new TokenReader(
+        { read: (offset, target) => this.read(offset, target), start, end },
+        plain,
+        workspace,
+      );
+      for (;;) {
+        const step = reader.step();
+        if (reader.offset > end) return end < this.bytes;
+        if (step === "invalid") return false;
+        if (step === "block-end" && reader.block.isFinal) return reader.offset - start >= DEFLATE_STREAM_BYTES_MIN;
+        if (plain.filled > PROBE_PLAIN_BYTES) return true;
+      }
+    });
   }
 
   #hold(at: number, bytes: number): void {

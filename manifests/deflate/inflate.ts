@@ -1,5 +1,4 @@
 /** A raw deflate stream (RFC 1951), read once from front to end: its blocks, its tokens, and its plain bytes. */
-import { DEFLATE_SLICE_BYTES } from "../limits.ts";
 import {
   BLOCK,
   type BlockType,
@@ -20,6 +19,14 @@ import type { ReadBytes } from "./find.ts";
 import { HuffmanDecoder, PRIMARY_MASK } from "./huffman.ts";
 import { LITERAL, tokenOf } from "./matcher.ts";
 import type { PlainWindow } from "./plain-window.ts";
+import { BEHIND_END_BYTES, STEP_TOKENS, type Workspace } from "./workspace.ts";
+
+/** Where a stream begins, and where it ends at the latest. */
+export interface StreamSource {
+  readonly read: ReadBytes;
+  readonly start: number;
+  readonly end: number;
+}
 
 export interface Block {
   readonly type: BlockType;
@@ -42,16 +49,12 @@ const ADVANCE_BYTES = 4;
 const TOKEN_BYTES_MAX = 12;
 /** 14 bits, 19 lengths of 3 and 316 of at most 14 bits, and what is taken in advance. */
 const HEADER_BYTES_MAX = 640;
-/** Zeros behind the end of the source, so that no bit has to be asked for; more than a header takes. */
-const BEHIND_END_BYTES = 1024;
-/** Tokens of one step. */
-const STEP_TOKENS = 8192;
 
 export class TokenReader implements BitSource {
   /** The block that a step began, or was inside of. */
   block: Block = { type: BLOCK.stored, isFinal: false, storedBytes: 0, header: undefined };
   /** The tokens that the last step brought; none for a stored block, whose bytes are in the window. */
-  readonly tokens = new Uint32Array(STEP_TOKENS);
+  readonly tokens: Uint32Array;
   tokenCount = 0;
   readonly #window: PlainWindow;
   readonly #read: ReadBytes;
@@ -69,13 +72,14 @@ export class TokenReader implements BitSource {
   readonly #literals = new HuffmanDecoder();
   readonly #distances = new HuffmanDecoder();
 
-  /** Of the source's bytes [start, end); plain bytes go behind those of `window`. */
-  constructor(read: ReadBytes, start: number, end: number, window: PlainWindow) {
+  /** Plain bytes go behind those of `window`. */
+  constructor({ read, start, end }: StreamSource, window: PlainWindow, workspace: Workspace) {
     this.#read = read;
     this.#inputStart = start;
     this.#end = end;
     this.#window = window;
-    this.#input = new Uint8Array(Math.min(end - start, DEFLATE_SLICE_BYTES) + BEHIND_END_BYTES);
+    this.#input = workspace.input;
+    this.tokens = workspace.stepTokens;
   }
 
   /** Where the next bit is in the source, in bytes: behind the last block, where the stream ends. */
@@ -265,8 +269,8 @@ export class TokenReader implements BitSource {
     this.#read(this.#inputStart + left, this.#input.subarray(left, left + some));
     this.#inputFilled = left + some;
     if (this.#inputStart + this.#inputFilled < this.#end) return;
-    this.#input.fill(0, this.#inputFilled);
-    this.#inputFilled = this.#input.length;
+    this.#input.fill(0, this.#inputFilled, this.#inputFilled + BEHIND_END_BYTES);
+    this.#inputFilled += BEHIND_END_BYTES;
   }
 }
 

@@ -10,6 +10,7 @@
 import { DEFLATE_WORK_PER_BYTE_MAX } from "../limits.ts";
 import { MATCH_BYTES_MAX, MATCH_BYTES_MIN } from "./alphabet.ts";
 import { type Effort, type Parameters, type Strategy, WINDOW_BITS_MAX, effortOf } from "./parameters.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** A literal is 0; a match has its length in the upper and its distance in the lower 16 bits. */
 export type Token = number;
@@ -64,13 +65,14 @@ export class Matcher {
   /** Candidates looked at and bytes compared. */
   #work = 0;
 
-  constructor(bytes: Uint8Array, parameters: Parameters) {
+  constructor(bytes: Uint8Array, parameters: Parameters, { newest, before }: Pick<Workspace, "newest" | "before">) {
     const { level, strategy, hashBits, windowBits } = parameters;
     this.#bytes = bytes;
     this.#parameters = parameters;
     this.#effort = effortOf(level);
-    this.#newest = new Int32Array(2 ** hashBits);
-    this.#before = new Int32Array(2 ** windowBits);
+    this.#newest = newest.subarray(0, 2 ** hashBits).fill(0);
+    // nothing of it is read that was not written before
+    this.#before = before.subarray(0, 2 ** windowBits);
     this.#windowMask = 2 ** windowBits - 1;
     this.#hashMask = 2 ** hashBits - 1;
     this.#hashShift = Math.ceil(hashBits / MATCH_BYTES_MIN);

@@ -1,5 +1,4 @@
 /** The plain bytes around the place that is being worked on: what a match may reach back to, and what lies ahead. */
-import { DEFLATE_WINDOW_BYTES } from "../limits.ts";
 import { DISTANCE_MAX } from "./alphabet.ts";
 
 export class PlainWindow {
@@ -9,8 +8,8 @@ export class PlainWindow {
   /** How many of `bytes` are there. */
   filled = 0;
 
-  constructor(bytes: number = DEFLATE_WINDOW_BYTES) {
-    this.bytes = new Uint8Array(bytes);
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
   }
 
   get room(): number {

@@ -8,6 +8,7 @@ import type { ReadBytes } from "./find.ts";
 import { LITERAL, LOOKAHEAD_BYTES, Matcher, type Token, bytesOf, clip, distanceOf } from "./matcher.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { RecipeReader, type UnlikeBlock, malformedRecipe } from "./recipe-format.ts";
+import { type Workspace, withWorkspace } from "./workspace.ts";
 
 export interface StreamParts {
   readonly recipe: Uint8Array;
@@ -27,21 +28,19 @@ export interface StreamParts {
  * were written; and what the functions throw.
  */
 export function putTogether(parts: StreamParts): void {
-  new StreamMaker(parts).run();
+  withWorkspace((workspace) => new StreamMaker(parts, workspace).run());
 }
-
-/** Tokens of the largest block of memLevel 8; larger blocks make more room. */
-const BLOCK_TOKENS_FIRST = 16_384;
 
 class StreamMaker {
   readonly #parts: StreamParts;
   readonly #recipe: RecipeReader;
-  readonly #window = new PlainWindow();
+  readonly #window: PlainWindow;
   readonly #matcher: Matcher;
   readonly #writer: BitWriter;
   readonly #counts = new SymbolCounts();
+  readonly #workspace: Workspace;
   /** The tokens of the block; literals as their bytes. */
-  #tokens = new Uint32Array(BLOCK_TOKENS_FIRST);
+  #tokens: Uint32Array;
   #written = 0;
   /** The next plain byte, in the window. */
   #at = 0;
@@ -50,11 +49,14 @@ class StreamMaker {
   /** The last token. */
   #lastAt = 0;
 
-  constructor(parts: StreamParts) {
+  constructor(parts: StreamParts, workspace: Workspace) {
     this.#parts = parts;
+    this.#workspace = workspace;
+    this.#window = new PlainWindow(workspace.plain);
+    this.#tokens = workspace.blockTokens;
     this.#recipe = new RecipeReader(parts.recipe);
-    this.#matcher = new Matcher(this.#window.bytes, this.#recipe.parameters);
-    this.#writer = new BitWriter((piece) => this.#write(piece));
+    this.#matcher = new Matcher(this.#window.bytes, this.#recipe.parameters, workspace);
+    this.#writer = new BitWriter((piece) => this.#write(piece), workspace.output);
   }
 
   run(): void {
@@ -193,6 +195,7 @@ class StreamMaker {
     const grown = new Uint32Array(2 * this.#tokens.length);
     grown.set(this.#tokens);
     this.#tokens = grown;
+    this.#workspace.blockTokens = grown;
   }
 
   /** Reads on when there is too little ahead. @returns false when there are no more plain bytes */

@@ -184,6 +184,7 @@ export class RecipeReader {
   /** The token that there is, where `untilCorrection` is 0. */
   correct(predicted: Token, putOff: Token): Token {
     const token = this.#readToken(predicted, putOff);
+    if (token === predicted) throw malformedRecipe("a correction of nothing");
     this.#readUntilCorrection();
     return token;
   }

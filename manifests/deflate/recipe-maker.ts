@@ -4,13 +4,13 @@ import { BLOCK, DISTANCE_MAX } from "./alphabet.ts";
 import { BitWriter } from "./bit-writer.ts";
 import { type BlockPlan, type DynamicPlan, SymbolCounts, planBlock } from "./block-plan.ts";
 import type { HeaderBits } from "./dynamic-header.ts";
-import type { ReadBytes } from "./find.ts";
-import { type Block, TokenReader } from "./inflate.ts";
+import { type Block, type StreamSource, TokenReader } from "./inflate.ts";
 import { LOOKAHEAD_BYTES, Matcher, type Token, bytesOf, clip } from "./matcher.ts";
 import type { Parameters } from "./parameters.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { RecipeWriter, type UnlikeBlock } from "./recipe-format.ts";
 import { BLOCK_END, STORED, TokenQueue } from "./token-queue.ts";
+import type { Workspace } from "./workspace.ts";
 
 export interface MadeRecipe {
   readonly compressedBytes: number;
@@ -18,37 +18,38 @@ export interface MadeRecipe {
   readonly recipe: Uint8Array<ArrayBuffer>;
 }
 
+/** A recipe, or why there is none; and where, in plain bytes, most was not as predicted. */
+export interface RecipeTry {
+  readonly made: MadeRecipe | "no stream" | "too long";
+  readonly troubleAt: number;
+}
+
 /** Bytes that a recipe may have before it is compared with what was read of the stream. */
 const RECIPE_BYTES_FREE = 1024;
 
-/** @returns undefined when the stream is not whole, longer than wanted or not as predicted */
 export function makeRecipe(
-  read: ReadBytes,
-  start: number,
-  end: number,
+  source: StreamSource,
   parameters: Parameters,
   plainBytesMax: number,
-): MadeRecipe | undefined {
-  const window = new PlainWindow();
-  const reader = new TokenReader(read, start, end, window);
-  const maker = new RecipeMaker(window, parameters);
-  const isTooLong = (): boolean =>
-    window.start + window.filled > plainBytesMax ||
-    maker.recipe.length > RECIPE_BYTES_FREE + DEFLATE_RECIPE_SHARE_MAX * (reader.offset - start);
-  for (;;) {
+  workspace: Workspace,
+): RecipeTry {
+  const window = new PlainWindow(workspace.plain);
+  const reader = new TokenReader(source, window, workspace);
+  const maker = new RecipeMaker(window, parameters, workspace);
+  for (let isEnd = false; !isEnd;) {
     if (window.room < DEFLATE_SLICE_BYTES) maker.slide();
     const step = reader.step();
-    const isEnd = step === "block-end" && reader.block.isFinal;
-    if (step === "invalid" || isTooLong()) return undefined;
+    isEnd = step === "block-end" && reader.block.isFinal;
+    if (step === "invalid" || window.start + window.filled > plainBytesMax) return maker.stop("no stream");
     maker.queue.add(step, reader);
-    if (!maker.work(isEnd)) return undefined;
-    if (isEnd) break;
+    const bytesMax = RECIPE_BYTES_FREE + DEFLATE_RECIPE_SHARE_MAX * (reader.offset - source.start);
+    if (!maker.work(isEnd) || maker.recipe.length > bytesMax) return maker.stop("too long");
   }
-  return {
-    compressedBytes: reader.offset - start,
+  return maker.stop({
+    compressedBytes: reader.offset - source.start,
     plainBytes: window.start + window.filled,
     recipe: maker.recipe.finish(reader.padding),
-  };
+  });
 }
 
 /** A block whose bytes are done, and of which it is not known yet whether more plain bytes follow. */
@@ -66,7 +67,7 @@ interface DoneBlock {
 
 class RecipeMaker {
   readonly recipe: RecipeWriter;
-  readonly queue = new TokenQueue();
+  readonly queue: TokenQueue;
   readonly #window: PlainWindow;
   readonly #parameters: Parameters;
   readonly #matcher: Matcher;
@@ -78,12 +79,20 @@ class RecipeMaker {
   /** Of the stored block under way; undefined between them. */
   #storedLeft: number | undefined;
   #isClipped = false;
+  /** Bytes that one step added to the recipe, at most, and where it began. */
+  #mostAdded = 0;
+  #mostAddedAt = 0;
 
-  constructor(window: PlainWindow, parameters: Parameters) {
+  constructor(window: PlainWindow, parameters: Parameters, workspace: Workspace) {
+    this.queue = new TokenQueue(workspace);
     this.#window = window;
     this.#parameters = parameters;
-    this.#matcher = new Matcher(window.bytes, parameters);
+    this.#matcher = new Matcher(window.bytes, parameters, workspace);
     this.recipe = new RecipeWriter(parameters);
+  }
+
+  stop(made: RecipeTry["made"]): RecipeTry {
+    return { made, troubleAt: this.#mostAddedAt };
   }
 
   slide(): void {
@@ -103,6 +112,7 @@ class RecipeMaker {
     const { queue } = this;
     const end = this.#window.filled;
     const sure = isEnd ? end : end - LOOKAHEAD_BYTES + 1;
+    const before = { length: this.recipe.length, position: this.#window.start + this.#at };
     let next = 0;
     while (next < queue.length) {
       const entry = queue.entries[next] as number;
@@ -118,6 +128,10 @@ class RecipeMaker {
     }
     queue.drop(next);
     if (isEnd) this.#settle(true);
+    if (this.recipe.length - before.length > this.#mostAdded) {
+      this.#mostAdded = this.recipe.length - before.length;
+      this.#mostAddedAt = before.position;
+    }
     return !this.#matcher.isOverworked(this.#window.start + this.#at);
   }
 
@@ -231,7 +245,7 @@ function isSameHeader(plan: DynamicPlan, { bits, bytes }: HeaderBits): boolean {
   let at = 0;
   const writer = new BitWriter((piece) => {
     for (const byte of piece) if (bytes[at++] !== byte) isSame = false;
-  }, bytes.length);
+  }, new Uint8Array(bytes.length));
   plan.writeHeader(writer);
   writer.align();
   writer.flush();

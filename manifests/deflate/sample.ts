@@ -1,13 +1,13 @@
-/** The front of a stream, and what can be read off it without trying. */
+/** A part of a stream, its front at first, and what can be read off it without trying. */
 import { DEFLATE_SAMPLE_TOKENS, DEFLATE_SLICE_BYTES } from "../limits.ts";
-import { BLOCK } from "./alphabet.ts";
+import { BLOCK, DISTANCE_MAX } from "./alphabet.ts";
 import { SymbolCounts, planBlock } from "./block-plan.ts";
-import type { ReadBytes } from "./find.ts";
-import { TokenReader } from "./inflate.ts";
+import { type StreamSource, TokenReader } from "./inflate.ts";
 import { LITERAL, LOOKAHEAD_BYTES, bytesOf, distanceOf, lengthOf } from "./matcher.ts";
 import { blockTokensBelow, BLOCK_TOKENS_MIN } from "./parameters.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { BLOCK_END, TokenQueue } from "./token-queue.ts";
+import type { Workspace } from "./workspace.ts";
 
 export interface Sample {
   /** The plain bytes. */
@@ -15,6 +15,10 @@ export interface Sample {
   /** Tokens, and the marks of a TokenQueue. */
   readonly entries: Uint32Array;
   readonly tokens: number;
+  /** Where the first of them is in the window; what lies before it is not among the entries. */
+  readonly start: number;
+  /** From here on a token has all that it may refer to before it. */
+  readonly warm: number;
   /** Up to here every token is followed by enough plain bytes. */
   readonly sure: number;
   /** About. */
@@ -28,27 +32,38 @@ export interface Sample {
   readonly distanceMax: number;
 }
 
-/** @returns undefined when this is no stream */
-export function takeSample(read: ReadBytes, start: number, end: number): Sample | undefined {
-  const window = new PlainWindow();
-  const reader = new TokenReader(read, start, end, window);
-  const queue = new TokenQueue();
+/**
+ * @param from  plain bytes in front of what is wanted; a window more is taken along
+ * @returns undefined when this is no stream
+ */
+export function takeSample(source: StreamSource, from: number, workspace: Workspace): Sample | undefined {
+  const window = new PlainWindow(workspace.plain);
+  const reader = new TokenReader(source, window, workspace);
+  const queue = new TokenQueue(workspace);
   let tokens = 0;
   let isEnd = false;
+  let start = { at: 0, offset: source.start };
   while (!isEnd && tokens < DEFLATE_SAMPLE_TOKENS && window.room > DEFLATE_SLICE_BYTES) {
     const step = reader.step();
     if (step === "invalid") return undefined;
     queue.add(step, reader);
     tokens += reader.tokenCount;
     isEnd = step === "block-end" && reader.block.isFinal;
+    if (isEnd || window.start + window.filled > from - DISTANCE_MAX) continue;
+    window.slide(window.filled - DISTANCE_MAX);
+    queue.clear();
+    tokens = 0;
+    start = { at: window.filled, offset: reader.offset };
   }
   const entries = queue.entries.subarray(0, queue.length);
   return {
     window,
     entries,
     tokens,
+    start: start.at,
+    warm: start.at === 0 ? 0 : start.at + DISTANCE_MAX,
     sure: isEnd ? window.filled : window.filled - LOOKAHEAD_BYTES + 1,
-    compressedBytes: reader.offset - start,
+    compressedBytes: reader.offset - start.offset,
     ...matchesIn(entries),
     ...firstBlock(queue, window),
   };

@@ -4,6 +4,7 @@
  */
 import { BLOCK } from "./alphabet.ts";
 import type { Block, Step, TokenReader } from "./inflate.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** The first entry that is no token. */
 export const BLOCK_END = 2 ** 30;
@@ -12,10 +13,16 @@ export const STORED = BLOCK_END + 1;
 
 export class TokenQueue {
   /** Tokens, and marks between them. */
-  entries = new Uint32Array(16_384);
+  entries: Uint32Array;
   length = 0;
   /** The blocks whose ends are among the entries. */
   readonly blocks: Block[] = [];
+  readonly #workspace: Workspace;
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace;
+    this.entries = workspace.queued;
+  }
 
   /** Puts behind the others what a step brought. */
   add(step: Step, reader: TokenReader): void {
@@ -35,10 +42,16 @@ export class TokenQueue {
     this.length -= count;
   }
 
+  clear(): void {
+    this.length = 0;
+    this.blocks.length = 0;
+  }
+
   #reserve(more: number): void {
     if (this.length + more <= this.entries.length) return;
     const grown = new Uint32Array(Math.max(this.length + more, 2 * this.entries.length));
     grown.set(this.entries.subarray(0, this.length));
     this.entries = grown;
+    this.#workspace.queued = grown;
   }
 }

@@ -1,8 +1,10 @@
 /** Job: one group of a delta on disk, and the old files -> new contents in staging. Holds a section at a time. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import { malformedDelta } from "../../../manifests/delta/format.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { DELTA_GARBAGE_BYTES, DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
+import { Arrival } from "../arrival.ts";
 import { fromJson, type Json } from "../as-json.ts";
 import { collectGarbage } from "../collect-garbage.ts";
 import { inflate } from "../delta-codecs.ts";
@@ -36,9 +38,19 @@ export interface DeltaWork {
   readonly fresh: readonly StagedRun[];
 }
 
-/** Undefined when the delta was applied; otherwise why it cannot be: it is no delta, or an old file is not what it was. */
-export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: string | undefined }> {
-  const { delta, old, fresh } = fromJson(json);
+export interface DeltaJob {
+  readonly work: Json<DeltaWork>;
+  /** Tells how many bytes of the delta are there (arrival.ts): each section is waited for. Without it, all of them are. */
+  readonly arrival?: SharedArrayBuffer | undefined;
+}
+
+/**
+ * Undefined when the delta was applied; otherwise why it cannot be: it is no delta, an old file is not what it was, or
+ * the rest of it does not come.
+ */
+export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refused: string | undefined }> {
+  const { delta, old, fresh } = fromJson(work);
+  const arriving = arrival === undefined ? undefined : new Arrival(arrival);
   const files = new OpenFiles();
   const garbage = new Garbage();
   return onDisk(() => {
@@ -51,6 +63,7 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
         newBytes: made.bytes,
         deltaBytes: reading.delta.bytes,
         readDelta: (offset, bytes) => {
+          if (arriving?.wait(offset + bytes) === false) throw malformedDelta("the rest of it did not come");
           const read = new Uint8Array(bytes);
           reading.delta.each(offset, read, (run, target, from) => files.read(run, target, from));
           return read;
