@@ -423,8 +423,6 @@ export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
-/** Bytes of streams after which a decoder frees those that it is done with. */
-export const DELTA_GARBAGE_BYTES = 4 * MIB;
 /** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
 /** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
