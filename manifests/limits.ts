@@ -394,8 +394,8 @@ export const DELTA_WINDOW_BYTES = 16;
 export const DELTA_STRIDE_BYTES = 8;
 /** Windows of one hash that are compared. */
 export const DELTA_CANDIDATES_MAX = 8;
-/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 1 in 1,000, of random ones. */
-export const DELTA_BUCKET_WINDOWS = 8;
+/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 5 in 1,000, of random ones. */
+export const DELTA_BUCKET_WINDOWS = 10;
 /**
  * Bytes by which a match must beat going on along the one before. bsdiff has 8; with more, there are fewer steps, and what
  * they would have covered compresses well as literals (measured on the pairs of bench/delta).
@@ -423,8 +423,6 @@ export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
-/** Bytes of streams after which a decoder frees those that it is done with. */
-export const DELTA_GARBAGE_BYTES = 4 * MIB;
 /** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
 /** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */

@@ -3,12 +3,13 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
 import { malformedDelta } from "../../../manifests/delta/format.ts";
 import { Failure } from "../../../manifests/failures.ts";
-import { DELTA_GARBAGE_BYTES, DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
+import { DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
 import { Arrival } from "../arrival.ts";
 import { fromJson, type Json } from "../as-json.ts";
-import { collectGarbage } from "../collect-garbage.ts";
 import { inflate } from "../delta-codecs.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
+import { release } from "../scratch.ts";
+import { keepYoungMemory } from "../young-memory.ts";
 import { openStaged, writeFully } from "./place.ts";
 
 /** A run of bytes that lies in a file. Runs follow each other: the next begins where this one ends. */
@@ -51,8 +52,9 @@ export interface DeltaJob {
 export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refused: string | undefined }> {
   const { delta, old, fresh } = fromJson(work);
   const arriving = arrival === undefined ? undefined : new Arrival(arrival);
+  // every step leaves a little behind, of which there are hundreds of thousands
+  keepYoungMemory();
   const files = new OpenFiles();
-  const garbage = new Garbage();
   return onDisk(() => {
     try {
       const reading = { delta: new Runs(delta), old: new Runs(old) };
@@ -74,9 +76,10 @@ export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refus
             else files.read({ path }, some, from);
           }),
         readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.read(run, some, from)),
-        inflate: (codec, stored, bytes) => {
-          garbage.grow(stored.length + bytes);
-          return inflate(codec, stored, bytes);
+        inflate,
+        release: ({ buffer }) => {
+          // small ones share a buffer with others
+          if (buffer.byteLength > RELEASED_BYTES_MIN) release(buffer as ArrayBuffer);
         },
       });
       for (const piece of pieces) {
@@ -93,17 +96,8 @@ export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refus
   });
 }
 
-/** Streams that were used and dropped: they are a hundred megabytes before V8 looks for them (measured). */
-class Garbage {
-  #bytes = 0;
-
-  grow(bytes: number): void {
-    this.#bytes += bytes;
-    if (this.#bytes < DELTA_GARBAGE_BYTES) return;
-    collectGarbage();
-    this.#bytes = 0;
-  }
-}
+/** Twice as much as Node puts together. */
+const RELEASED_BYTES_MIN = 2 * Buffer.poolSize;
 
 /** Runs one after another, as one range of bytes. */
 class Runs<Run extends Omit<FileRun, "path">> {
