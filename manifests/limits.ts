@@ -451,17 +451,19 @@ export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 export const DELTA_OBJECT_BYTES = 16 * MIB;
 /** 100 B a group and 80 B an object: enough for a title of 100 GB. */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
-/** Plain bytes of the table of compressed streams: 10 B a stream, a million streams, much fewer stored. */
-export const DELTA_STREAMS_BYTES_MAX = 16 * MIB;
+/** Plain bytes of the table of compressed streams, some 10 B a stream and a few a piece. */
+export const DELTA_STREAMS_BYTES_MAX = 4 * MIB;
 /** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */
 export const DELTA_UNPACKED_RATIO_MAX = 8;
-/** Streams of one side that a delta unpacks: 200 B each are held. Of more, the rest is left as it is. */
-export const DELTA_STREAMS_MAX = 250_000;
+/** Streams of one side that a delta unpacks: a player holds 1 KB for each. Of more, the rest is left as it is. */
+export const DELTA_STREAMS_MAX = 25_000;
+/** Pieces of all of them: PNG has one each 8 KiB. */
+export const DELTA_PIECES_MAX = 100_000;
 /** Recipes a publisher holds, all together. Streams beyond are left as they are. */
 export const DELTA_RECIPES_BYTES_MAX = 32 * MIB;
 /** A stream that is longer, packed and plain together, is unpacked slice by slice; shorter ones at once, which is faster. */
-export const UNPACK_AT_ONCE_BYTES_MAX = 8 * MIB;
-/** Packed bytes that a thread takes apart, unpacks or puts together in one job. */
+export const UNPACK_AT_ONCE_BYTES_MAX = 2 * MIB;
+/** Bytes that a thread takes apart (packed), unpacks or puts together (plain) in one job. */
 export const UNPACK_JOB_BYTES = 4 * MIB;
 
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ for (const group of index.groups) {
     oldScratch: `${made}.old`,
     newScratch: () => `${made}.new`,
     isExec: () => false,
+    isWhole: () => true,
   });
   await applyInOneThread(work);
   start += group.bytes;

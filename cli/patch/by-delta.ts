@@ -144,7 +144,7 @@ async function stageGroup(
   start: number,
   download: DeltaDownload,
   contents: Contents,
-  { install, staging }: ByDeltas,
+  { install, staging, signal }: ByDeltas,
 ): Promise<void> {
   const { delta, fresh, groups, whole } = step;
   const group = groups[number];
@@ -155,12 +155,12 @@ async function stageGroup(
     ...step,
     oldFile: (content) => contents.oldFile(content),
     newFile: (content) => contents.newFile(content),
-    // what a killed run leaves of these, staging deletes: they are no names of contents
-    oldScratch: install.own("staging", "old.unpacked"),
-    newScratch: ({ root }) => install.own("staging", `${root}.unpacked`),
+    oldScratch: staging.scratch("old"),
+    newScratch: ({ root }) => staging.scratch(root),
     isExec: (content) => contents.isExec(content),
+    isWhole: ({ root }) => whole.has(root),
   });
-  const misfits = await applyGroup(work, download.arrivalOf(number)).catch((error: unknown) => {
+  const misfits = await applyGroup(work, signal, download.arrivalOf(number)).catch((error: unknown) => {
     // a delta that did not come is no malformed one
     throw isOfNoUse(error) ? (download.failure ?? error) : error;
   });

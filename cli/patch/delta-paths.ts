@@ -7,12 +7,7 @@ import { checkFit, parseReleaseDelta, spacesOf } from "../../manifests/delta/rel
 import { unpackSides } from "../../manifests/delta/unpack.ts";
 import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import {
-  DELTA_INDEX_BYTES_MAX,
-  DELTA_SHARE_MAX,
-  DELTA_STREAMS_BYTES_MAX,
-  TREE_BYTES_MAX,
-} from "../../manifests/limits.ts";
+import { DELTA_INDEX_BYTES_MAX, DELTA_SHARE_MAX, TREE_BYTES_MAX } from "../../manifests/limits.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import { listedDeltas, type EarlierDelta } from "../../manifests/trust/live.ts";
 import type { DeltaStep } from "../../manifests/ways.ts";
@@ -93,7 +88,7 @@ export class DeltaPaths {
         throw new Failure("object.malformed", { kind: "delta index", reason: "between other releases" });
       }
       const { streams, groups } = index;
-      const table = streams === undefined ? undefined : await title.object(streams.id, DELTA_STREAMS_BYTES_MAX);
+      const table = streams === undefined ? undefined : await title.object(streams.id, streams.bytes);
       const sides = unpackSides(spacesOf(from.tree, to.tree), table, inflate);
       checkFit(index, sides.old, sides.fresh);
       return { delta, from: from.version, to: to.version, ...sides, groups };

@@ -9,7 +9,7 @@ import {
   type PlacedPart,
   type SpaceContent,
 } from "../../manifests/delta/release-delta.ts";
-import { plainStreamAt, type UnpackedSides, type UnpackedStream } from "../../manifests/delta/unpack.ts";
+import { plainStreamAt, type UnpackedSides } from "../../manifests/delta/unpack.ts";
 import type { DeltaWork, FileRun, OldRun, StagedRun } from "../threads/jobs/apply-delta.ts";
 import type { StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
 
@@ -22,6 +22,8 @@ export interface GroupFiles extends UnpackedSides {
   /** Where the group's old streams are kept. */
   readonly oldScratch: string;
   readonly isExec: (content: SpaceContent) => boolean;
+  /** Whether every group of a new content is applied. */
+  readonly isWhole: (content: SpaceContent) => boolean;
 }
 
 export interface GroupWork {
@@ -54,54 +56,45 @@ export function groupWork(
   delta: readonly FileRun[],
   files: GroupFiles,
 ): GroupWork {
-  const oldParts = spans.flatMap((span) => [...partsIn(files.old, span.offset, span.bytes)]);
-  const unpack = oldStreams(oldParts, files);
-  const old = oldParts.map(({ of, content, from, bytes: length }): OldRun => {
-    const path = files.oldFile(content);
-    return of === "file" || path === null
-      ? { path, offset: from, bytes: length }
-      : { path: files.oldScratch, offset: from - unpack.start, bytes: length };
-  });
-  const fresh = [...partsIn(files.fresh, start, bytes)].map((part): StagedRun => {
-    const { of, content, from, bytes: length } = part;
-    if (of === "file") return { ...newFile(content, files), offset: from, bytes: length };
-    const { first, fileBytes } = scratchOf(content);
-    return { path: files.newScratch(content), fileBytes, exec: false, offset: from - first, bytes: length };
-  });
-  const complete = contentsIn(files.fresh, start, bytes).filter(
-    ({ offset, size, parts }) => parts !== undefined && offset + size <= start + bytes,
+  const { old, ...unpack } = oldRuns(
+    spans.flatMap((span) => [...partsIn(files.old, span.offset, span.bytes)]),
+    files,
   );
+  const fresh = [...partsIn(files.fresh, start, bytes)].map(({ of, content, from, bytes: length }): StagedRun => {
+    const { unpacked } = content;
+    if (of === "file" || unpacked === undefined) return { ...newFile(content, files), offset: from, bytes: length };
+    const path = files.newScratch(content);
+    return { path, fileBytes: unpacked.bytes, exec: false, offset: from - unpacked.from, bytes: length };
+  });
+  const complete = contentsIn(files.fresh, start, bytes).filter((content) => {
+    const { offset, size, unpacked } = content;
+    return unpacked !== undefined && offset + size <= start + bytes && files.isWhole(content);
+  });
   return { unpack, apply: { delta, old, fresh }, pack: complete.map((content) => contentToPack(content, files)) };
 }
 
-/** `start`: how much of what the old space unpacks comes before the group's scratch file. */
-function oldStreams(parts: readonly PlacedPart[], { streams, oldFile, oldScratch }: GroupFiles) {
-  const used = new Map<UnpackedStream, string>();
-  for (const { of, from, content } of parts) {
-    const path = of === "plain" ? oldFile(content) : null;
-    if (path !== null) used.set(plainStreamAt(streams.old, from), path);
-  }
-  const start = Math.min(...[...used.keys()].map(({ plainAt }) => plainAt));
-  const unpack = [...used].map(([{ pieces, plainBytes, plainAt }, path]): StreamToUnpack => {
-    return { path, pieces, plainBytes, at: plainAt - start };
+/** What is read of streams is unpacked, and lies without gaps in the scratch file. */
+function oldRuns(parts: readonly PlacedPart[], { streams: { old: packed }, oldFile, oldScratch }: GroupFiles) {
+  const streams: StreamToUnpack[] = [];
+  let fileBytes = 0;
+  const old = parts.map(({ of, content, from, bytes }): OldRun => {
+    const path = oldFile(content);
+    if (of === "file" || path === null) return { path, offset: from, bytes };
+    const { pieces, plainBytes, plainAt } = plainStreamAt(packed, from);
+    const at = fileBytes;
+    streams.push({ path, pieces, plainBytes, skipped: from - plainAt, bytes, at });
+    fileBytes += bytes;
+    return { path: oldScratch, offset: at, bytes };
   });
-  const fileBytes = unpack.reduce((end, { at, plainBytes }) => Math.max(end, at + plainBytes), 0);
-  return { start, streams: unpack, to: { path: oldScratch, fileBytes } };
+  return { old, streams, to: { path: oldScratch, fileBytes } };
 }
 
 function newFile(content: SpaceContent, { newFile: fileOf, isExec }: GroupFiles) {
   return { path: fileOf(content), fileBytes: content.fileBytes, exec: isExec(content) };
 }
 
-/** Where the content's scratch file begins in what is unpacked of its space, and how long it is. */
-function scratchOf({ parts = [] }: SpaceContent): { readonly first: number; readonly fileBytes: number } {
-  const unpacked = parts.filter(({ of }) => of !== "file");
-  const first = unpacked[0]?.from ?? 0;
-  return { first, fileBytes: unpacked.reduce((sum, { bytes }) => sum + bytes, 0) };
-}
-
 function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack {
-  const { first } = scratchOf(content);
+  const first = content.unpacked?.from ?? 0;
   const streams = (content.parts ?? [])
     .filter(({ of }) => of === "plain")
     .map(({ from }): StreamToPack => {

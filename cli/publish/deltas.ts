@@ -16,7 +16,7 @@ import {
   spacesOf,
   writeReleaseDelta,
 } from "../../manifests/delta/release-delta.ts";
-import { unpackedSpace, unpackedStreams, writeStreams } from "../../manifests/delta/unpack.ts";
+import { unpackedSpace, unpackedStreams, streamColumns, writeStreams } from "../../manifests/delta/unpack.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
@@ -26,8 +26,8 @@ import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { SignedRelease } from "../../manifests/trust/roles.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
-import { compress } from "../threads/delta-codecs.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
+import { runJob } from "../threads/pool.ts";
 import type { TrustedTitle } from "../trust/client.ts";
 import { announceUrls } from "./announce-release.ts";
 import type { Announcer } from "./announcer.ts";
@@ -261,12 +261,11 @@ async function unpackSides(
     streams: unpackedStreams(found[side]),
     fileOf: fileOf[side],
   });
-  const isPlain = found.fresh.length === 0;
-  return {
-    old: readable("old", old),
-    fresh: readable("fresh", fresh),
-    table: isPlain ? undefined : writeStreams(found, (columns) => compress(columns, "bytes")),
-  };
+  const sides = { old: readable("old", old), fresh: readable("fresh", fresh) };
+  if (found.fresh.length === 0) return { ...sides, table: undefined };
+  const columns = streamColumns(found);
+  const stored = await runJob("compressStream", { plain: columns, name: "bytes" }, { signal });
+  return { ...sides, table: writeStreams(columns, stored) };
 }
 
 /** What a player fetches besides the index. */

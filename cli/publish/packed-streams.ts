@@ -3,11 +3,12 @@
  * other side too, and can be made again. Everything is read in threads, a batch of streams a job.
  */
 import pLimit from "p-limit";
-import type { Space, SpaceSpan } from "../../manifests/delta/release-delta.ts";
+import type { Space, SpaceContent, SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import { type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
+  DELTA_PIECES_MAX,
   DELTA_RECIPES_BYTES_MAX,
   DELTA_STREAMS_MAX,
   HASH_JOB_BYTES,
@@ -32,7 +33,7 @@ export interface StreamsToUnpack {
 /** A side's space, and where the file of a content lies. */
 export interface Side {
   readonly space: Space;
-  readonly fileOf: (content: Space["contents"][number]) => string;
+  readonly fileOf: (content: SpaceContent) => string;
 }
 
 /**
@@ -43,12 +44,37 @@ export async function streamsToUnpack(
   { old, fresh, kept }: { readonly old: Side; readonly fresh: Side; readonly kept: ReadonlySet<PiecesRoot> },
   signal: AbortSignal,
 ): Promise<StreamsToUnpack> {
-  const foundFresh = await search(fresh, new Set(), signal);
+  const foundFresh = await search(fresh, () => true, signal);
   if (foundFresh.length === 0) return { old: [], fresh: [] };
-  const foundOld = await search(old, kept, signal);
-  const remade = await takeApart(fresh, notIn(foundFresh, foundOld), signal);
+  const foundOld = await search(old, ({ root }) => !kept.has(root), signal);
+  const changed = notIn(foundFresh, foundOld);
+  if (changed.length === 0) return { old: [], fresh: [] };
+  // members may come from an archive that is still there
+  const foundKept = await search(old, ({ root }) => kept.has(root), signal);
+  const remade = await takeApart(fresh, capped(notIn(changed, foundKept)), signal);
   if (remade.length === 0) return { old: [], fresh: [] };
-  return { old: await measure(old, notIn(foundOld, foundFresh), signal), fresh: remade };
+  const counterparts = counterpartsOf(remade, old.space, fresh.space);
+  const worth = notIn(foundOld, foundFresh).filter(({ content }) => counterparts.has(content));
+  return { old: await measure(old, capped(worth), signal), fresh: remade };
+}
+
+/** The old contents that remade streams may resemble: of the files that hold them, and of those that are gone. */
+function counterpartsOf(remade: readonly RemadeStream[], old: Space, fresh: Space): Set<number> {
+  const paths = new Set(fresh.contents.map(({ path }) => path));
+  const unpacked = new Set(remade.map(({ content }) => fresh.contents[content]?.path));
+  return new Set(
+    old.contents.flatMap(({ path }, content) => (unpacked.has(path) || !paths.has(path) ? [content] : [])),
+  );
+}
+
+/** As many as a player can hold, from the first on. */
+function capped(streams: readonly Found[]): Found[] {
+  let pieces = 0;
+  return streams.slice(0, DELTA_STREAMS_MAX).filter((stream) => {
+    const isFitting = pieces + stream.pieces.length <= DELTA_PIECES_MAX;
+    if (isFitting) pieces += stream.pieces.length;
+    return isFitting;
+  });
 }
 
 interface Found {
@@ -60,20 +86,19 @@ interface Found {
 
 async function search(
   { space, fileOf }: Side,
-  without: ReadonlySet<PiecesRoot>,
+  isSearched: (content: SpaceContent) => boolean,
   signal: AbortSignal,
 ): Promise<Found[]> {
   const files = space.contents.flatMap((file, content) =>
-    without.has(file.root) ? [] : [{ content, path: fileOf(file), bytes: file.fileBytes }],
+    isSearched(file) ? [{ content, path: fileOf(file), bytes: file.fileBytes }] : [],
   );
   const batches = batchesOf(files, ({ bytes }) => bytes, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
-  const found = await inThreads(batches, async (batch) => {
+  return await inThreads(batches, async (batch) => {
     const job = batch.map(({ path, bytes }) => ({ path, bytes }));
     const { streams, unread } = await runJob("searchFiles", job, { signal });
     if (unread !== undefined) throw new Failure("build.changed", { path: unread });
     return streams.map(({ file, pieces, sha1 }) => ({ content: batch[file]?.content ?? 0, pieces, sha1 }));
   });
-  return found.slice(0, DELTA_STREAMS_MAX);
 }
 
 function notIn(streams: readonly Found[], others: readonly Found[]): Found[] {
@@ -81,31 +106,43 @@ function notIn(streams: readonly Found[], others: readonly Found[]): Found[] {
   return streams.filter(({ sha1 }) => !known.has(sha1));
 }
 
+/** A few batches at a time, so that no more recipes are held than may be kept. */
 async function takeApart(side: Side, found: readonly Found[], signal: AbortSignal): Promise<RemadeStream[]> {
   const plainBytesMax = unpackedBytesMax(side.space.bytes);
-  const taken = await inThreads(batchesOfStreams(found), async (batch) => {
-    const job = { streams: toRead(side, batch), plainBytesMax };
-    return zip(batch, await runJob("takeStreamsApart", job, { signal }));
-  });
-  let recipeBytes = 0;
+  let recipesBytes = 0;
   let unpacked = 0;
   const remade: RemadeStream[] = [];
-  for (const [{ content, pieces }, apart] of taken) {
-    if (apart === undefined) continue;
-    const { recipe, plainBytes, compressedBytes } = apart;
-    if (unpacked + plainBytes + recipe.length > plainBytesMax) continue;
-    if (recipeBytes + recipe.length > DELTA_RECIPES_BYTES_MAX) continue;
-    recipeBytes += recipe.length;
-    unpacked += plainBytes + recipe.length;
-    remade.push({ content, pieces: cut(pieces, compressedBytes), plainBytes, recipe, recipeBytes: recipe.length });
+  const batches = batchesOfStreams(found);
+  for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
+    const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), async (batch) => {
+      const { values, unread } = await runJob(
+        "takeStreamsApart",
+        { streams: toRead(side, batch), plainBytesMax },
+        { signal },
+      );
+      return paired(batch, values, unread);
+    });
+    for (const [{ content, pieces }, apart] of taken) {
+      if (apart === undefined) continue;
+      const { recipe, plainBytes, compressedBytes } = apart;
+      if (unpacked + plainBytes + recipe.length > plainBytesMax) continue;
+      if (recipesBytes + recipe.length > DELTA_RECIPES_BYTES_MAX) continue;
+      recipesBytes += recipe.length;
+      unpacked += plainBytes + recipe.length;
+      remade.push({ content, pieces: cut(pieces, compressedBytes), plainBytes, recipe, recipeBytes: recipe.length });
+    }
   }
   return remade;
 }
 
+/** Enough to keep eight threads busy. */
+const BATCHES_AT_ONCE = 32;
+
 async function measure(side: Side, found: readonly Found[], signal: AbortSignal): Promise<PackedStream[]> {
-  const measured = await inThreads(batchesOfStreams(found), async (batch) =>
-    zip(batch, await runJob("measureStreams", toRead(side, batch), { signal })),
-  );
+  const measured = await inThreads(batchesOfStreams(found), async (batch) => {
+    const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
+    return paired(batch, values, unread);
+  });
   const room = unpackedBytesMax(side.space.bytes);
   let unpacked = 0;
   const streams: PackedStream[] = [];
@@ -148,6 +185,12 @@ async function inThreads<Batch, Result>(
   return (await Promise.all(batches.map((batch) => limit(() => run(batch))))).flat();
 }
 
-function zip<A, B>(some: readonly A[], others: readonly B[]): (readonly [A, B])[] {
-  return some.map((one, i) => [one, others[i] as B] as const);
+/** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
+function paired<Value>(
+  streams: readonly Found[],
+  values: readonly Value[],
+  unread: string | undefined,
+): (readonly [Found, Value])[] {
+  if (unread !== undefined) throw new Failure("build.changed", { path: unread });
+  return streams.map((stream, i) => [stream, values[i] as Value] as const);
 }

@@ -26,3 +26,8 @@ export class FileReader {
     this.#path = undefined;
   }
 }
+
+/** Whether it is what reading throws of a file that is not what it was: gone, shorter, or not to be opened. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof Failure || typeof (error as NodeJS.ErrnoException).syscall === "string";
+}

@@ -37,13 +37,18 @@ export async function inflateStream(
     reader.read(path, offset, stored.subarray(at, at + bytes));
     at += bytes;
   }
+  const plain = inflateAtOnce(stored, plainBytes);
+  if (plain?.length !== plainBytes) return false;
+  take(plain);
+  return true;
+}
+
+/** Undefined when it is no stream, or one of more bytes. */
+function inflateAtOnce(stored: Uint8Array, plainBytes: number): Uint8Array | undefined {
   try {
-    const plain = inflateRawSync(stored, { maxOutputLength: plainBytes });
-    if (plain.length !== plainBytes) return false;
-    take(plain);
-    return true;
+    return inflateRawSync(stored, { maxOutputLength: plainBytes, chunkSize: Math.max(64, plainBytes) });
   } catch {
-    return false; // no such stream: what false says
+    return undefined; // zlib says nothing else than that
   }
 }
 

@@ -37,6 +37,8 @@ export interface SpaceContent {
   readonly fileBytes: number;
   /** What it is made of, in order. Undefined: of the file as it is. */
   readonly parts?: readonly SpacePart[];
+  /** Where what it has unpacked lies in all that is unpacked in the space. Undefined: nothing. */
+  readonly unpacked?: { readonly from: number; readonly bytes: number };
 }
 
 /** Bytes that lie in a file, or that are unpacked from one. */
@@ -265,11 +267,24 @@ export function parseReleaseDelta(bytes: Uint8Array): ReleaseDelta {
   return { from: shape.from, to: shape.to, streams, groups };
 }
 
-/** Throws: object.malformed when the delta is not between these very spaces, unpacked as it says. */
+/**
+ * Throws: object.malformed when the delta is not between these very spaces, unpacked as it says, or its groups are not such
+ * as a publisher makes: what a player spends on it depends on their number and lengths.
+ */
 export function checkFit({ groups }: ReleaseDelta, old: Space, fresh: Space): void {
-  const isInside = ({ offset, bytes }: SpaceSpan): boolean => offset + bytes <= old.bytes;
-  if (!groups.every((group) => group.old.every(isInside))) throw misfit("old bytes that are not there");
   if (groups.reduce((sum, group) => sum + group.bytes, 0) !== fresh.bytes) throw misfit("other new bytes");
+  if (groups.length > Math.max(1, Math.ceil(fresh.bytes / DELTA_GROUP_NEW_BYTES))) throw misfit("too many groups");
+  for (const { old: spans } of groups) {
+    let end = 0;
+    let read = 0;
+    for (const { offset, bytes } of spans) {
+      if (offset < end) throw misfit("old bytes out of order");
+      end = offset + bytes;
+      read += bytes;
+    }
+    if (end > old.bytes) throw misfit("old bytes that are not there");
+    if (read > DELTA_GROUP_OLD_BYTES + DELTA_GROUP_NEW_BYTES) throw misfit("more old bytes than a group may read");
+  }
 }
 
 function misfit(reason: string): Failure {

@@ -17,7 +17,15 @@
  *   plains       plain bytes
  *   recipes      bytes of the recipe; new streams only
  */
-import { DEFLATE_EXPANSION_MAX, DELTA_STREAMS_BYTES_MAX, DELTA_UNPACKED_RATIO_MAX } from "../limits.ts";
+import {
+  DEFLATE_EXPANSION_MAX,
+  DEFLATE_RECIPE_SHARE_MAX,
+  DELTA_PIECES_MAX,
+  DELTA_RECIPES_BYTES_MAX,
+  DELTA_STREAMS_BYTES_MAX,
+  DELTA_STREAMS_MAX,
+  DELTA_UNPACKED_RATIO_MAX,
+} from "../limits.ts";
 import type { StoredStream } from "./encode.ts";
 import { CODECS, StreamReader, StreamWriter, malformedDelta } from "./format.ts";
 import type { DeltaWorld } from "./decode.ts";
@@ -51,9 +59,13 @@ export function unpackedSpace(space: Space, streams: readonly PackedStream[]): S
     const parts = inside === undefined ? undefined : unpackedParts(content.fileBytes, inside, offset, unpacked);
     const last = parts?.at(-1);
     const size = last === undefined ? content.fileBytes : last.offset + last.bytes - offset;
-    contents.push({ ...content, offset, size, ...(parts === undefined ? {} : { parts }) });
+    if (inside === undefined || parts === undefined) contents.push({ ...content, offset });
+    else {
+      const bytes = inside.reduce((sum, { plainBytes, recipeBytes }) => sum + plainBytes + recipeBytes, 0);
+      contents.push({ ...content, offset, size, parts, unpacked: { from: unpacked, bytes } });
+      unpacked += bytes;
+    }
     offset += size;
-    for (const { plainBytes, recipeBytes } of inside ?? []) unpacked += plainBytes + recipeBytes;
   }
   return { contents, bytes: offset };
 }
@@ -176,20 +188,20 @@ export function unpackedBytesMax(bytes: number): number {
 const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x01);
 const SIDES = ["old", "fresh"] as const;
 
-/** The table's columns, and then it whole. */
-export function writeStreams(
-  streams: PackedStreams,
-  compress: (columns: Uint8Array) => StoredStream,
-): Uint8Array<ArrayBuffer> {
+/** The columns of the table, to be compressed. */
+export function streamColumns(streams: PackedStreams): Uint8Array<ArrayBuffer> {
   const columns = new StreamWriter();
   for (const side of SIDES) writeColumns(streams[side], side, columns);
-  const plain = columns.finish();
-  const stored = compress(plain);
-  const smallest: StoredStream = stored.bytes.length < plain.length ? stored : { codec: "none", bytes: plain };
+  return columns.finish();
+}
+
+/** @param stored  the columns as the table is to hold them; when they grew it holds them as they are */
+export function writeStreams(columns: Uint8Array, stored: StoredStream): Uint8Array<ArrayBuffer> {
+  const smallest: StoredStream = stored.bytes.length < columns.length ? stored : { codec: "none", bytes: columns };
   const table = new StreamWriter();
   table.bytes(MAGIC);
   table.byte(CODECS.indexOf(smallest.codec));
-  table.varint(plain.length);
+  table.varint(columns.length);
   table.bytes(smallest.bytes);
   return table.finish();
 }
@@ -239,11 +251,13 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
   const count = reader.varint();
   // a number takes a byte at least: what is there bounds how many there can be
   if (count > reader.left) throw malformedDelta("cut short");
+  if (count > DELTA_STREAMS_MAX) throw malformedDelta("too many streams", { count });
   const numbers = (length: number): number[] => Array.from({ length }, () => reader.varint());
   const contents = numbers(count);
   const cuts = numbers(count);
   const pieceCount = cuts.reduce((sum, more) => sum + more + 1, 0);
   if (pieceCount > reader.left) throw malformedDelta("cut short");
+  if (pieceCount > DELTA_PIECES_MAX) throw malformedDelta("streams in too many pieces", { pieceCount });
   const [gaps, lengths] = [numbers(pieceCount), numbers(pieceCount)];
   const plains = numbers(count);
   const recipes = side === "fresh" ? numbers(count) : [];
@@ -252,6 +266,7 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
   let piece = 0;
   let end = 0;
   let unpacked = 0;
+  let recipesBytes = 0;
   for (let i = 0; i < count; i++) {
     const step = contents[i] as number;
     if (step > 0) end = 0;
@@ -267,12 +282,15 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
     const plainBytes = plains[i] as number;
     const recipeBytes = recipes[i] ?? 0;
     const packed = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-    if (plainBytes === 0 || plainBytes > packed * DEFLATE_EXPANSION_MAX || recipeBytes > packed) {
+    const isRecipeLong = recipeBytes > packed * DEFLATE_RECIPE_SHARE_MAX;
+    if (plainBytes === 0 || plainBytes > packed * DEFLATE_EXPANSION_MAX || isRecipeLong) {
       throw malformedDelta("a stream outside the caps");
     }
+    recipesBytes += recipeBytes;
     unpacked += plainBytes + recipeBytes;
     streams.push({ content, pieces, plainBytes, recipeBytes });
   }
+  if (recipesBytes > DELTA_RECIPES_BYTES_MAX) throw malformedDelta("more recipes than a publisher makes");
   if (unpacked > unpackedBytesMax(space.bytes)) throw malformedDelta("more unpacked than a player has room for");
   return streams;
 }

@@ -117,8 +117,30 @@ test("an index is read back as it was written", () => {
   });
 });
 
+/** As a publisher would make it of so few bytes. */
+const FITTING: ReleaseDelta = { ...DELTA, groups: [{ old: [{ offset: 5, bytes: 995 }], bytes: 300, objects: [] }] };
+
 test("an index fits the spaces that it was made for", () => {
-  expect(() => checkFit(DELTA, OLD, FRESH)).not.toThrow();
+  expect(() => checkFit(FITTING, OLD, FRESH)).not.toThrow();
+});
+
+test.each<[string, ReleaseDelta["groups"]]>([
+  ["more groups than so many bytes make", DELTA.groups],
+  [
+    "old bytes in another order",
+    [
+      {
+        old: [
+          { offset: 500, bytes: 10 },
+          { offset: 5, bytes: 10 },
+        ],
+        bytes: 300,
+        objects: [],
+      },
+    ],
+  ],
+])("an index with %s is refused", (_, groups) => {
+  expect(() => checkFit({ ...DELTA, groups }, OLD, FRESH)).toThrow(malformed);
 });
 
 test.each([
@@ -126,7 +148,7 @@ test.each([
   ["more new bytes than there are", OLD, { ...FRESH, bytes: 299 }],
   ["fewer new bytes than there are", OLD, { ...FRESH, bytes: 301 }],
 ])("an index with %s is refused", (_, old, fresh) => {
-  expect(() => checkFit(DELTA, old, fresh)).toThrow(malformed);
+  expect(() => checkFit(FITTING, old, fresh)).toThrow(malformed);
 });
 
 test("what is no index is refused, whatever it is", () => {

@@ -4,16 +4,18 @@ import { expect, test } from "vitest";
 import { partsIn, type Space } from "../../manifests/delta/release-delta.ts";
 import {
   type PackedStream,
+  type PackedStreams,
   parseStreams,
   plainStreamAt,
   recipeStreamAt,
+  streamColumns,
   unpackedBytesMax,
   unpackedSpace,
   unpackedStreams,
   writeStreams,
 } from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
-import { DELTA_STREAMS_BYTES_MAX } from "../../manifests/limits.ts";
+import { DELTA_PIECES_MAX, DELTA_STREAMS_BYTES_MAX } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 
 const malformed = expect.objectContaining({ code: "object.malformed" });
@@ -28,7 +30,10 @@ function spaceOfSizes(sizes: readonly number[]): Space {
   return { contents, bytes };
 }
 
-const compress = (columns: Uint8Array) => ({ codec: "brotli" as const, bytes: brotliCompressSync(columns) });
+function tableOf(streams: PackedStreams): Uint8Array {
+  const columns = streamColumns(streams);
+  return writeStreams(columns, { codec: "brotli", bytes: brotliCompressSync(columns) });
+}
 const inflate = (_: unknown, stored: Uint8Array, bytes: number) => {
   try {
     return brotliDecompressSync(stored, { maxOutputLength: bytes });
@@ -48,7 +53,7 @@ const layout = fc.array(
   { maxLength: 4 },
 );
 
-/** Contents with streams, and their tails; the same recipe sizes on no side that has none. */
+/** Contents with streams, and their tails. The old side has no recipes. */
 function side(
   files: readonly (readonly [typeof layout extends fc.Arbitrary<infer T> ? T : never, number])[],
   isOld: boolean,
@@ -66,7 +71,12 @@ function side(
         return span;
       });
       const packed = spans.reduce((sum, { bytes }) => sum + bytes, 0);
-      streams.push({ content, pieces: spans, plainBytes, recipeBytes: isOld ? 0 : Math.min(recipeBytes, packed) });
+      streams.push({
+        content,
+        pieces: spans,
+        plainBytes,
+        recipeBytes: isOld ? 0 : Math.min(recipeBytes, Math.floor(packed / 6)),
+      });
     }
     sizes.push(at + tail);
   }
@@ -149,7 +159,7 @@ test("a table is read back as it was written", () => {
     fc.property(oldSide, freshSide, (old, fresh) => {
       const streams = { old: old.streams, fresh: fresh.streams };
       const spaces = { old: old.space, fresh: fresh.space };
-      expect(parseStreams(writeStreams(streams, compress), spaces, inflate)).toEqual(streams);
+      expect(parseStreams(tableOf(streams), spaces, inflate)).toEqual(streams);
     }),
   );
 });
@@ -169,12 +179,16 @@ test.each([
   ["an empty piece", stream({ pieces: [{ offset: 10, bytes: 0 }] })],
   ["no plain bytes", stream({ plainBytes: 0 })],
   ["more plain bytes than deflate can make", stream({ plainBytes: 20 * 1032 + 1 })],
-  ["a recipe longer than its stream", stream({ recipeBytes: 21 })],
+  ["a recipe above a sixth of its stream", stream({ recipeBytes: 4 })],
+  [
+    "too many pieces",
+    stream({ pieces: Array.from({ length: DELTA_PIECES_MAX + 1 }, (_, at) => ({ offset: at, bytes: 1 })) }),
+  ],
   ["more unpacked than a player has room for", stream({ plainBytes: unpackedBytesMax(300) })],
 ])("a table with %s is refused", (_, bad) => {
-  const table = writeStreams({ old: [], fresh: [bad] }, compress);
+  const table = tableOf({ old: [], fresh: [bad] });
   expect(() => parseStreams(table, SPACES, inflate)).toThrow(malformed);
-  const good = writeStreams({ old: [], fresh: [stream({})] }, compress);
+  const good = tableOf({ old: [], fresh: [stream({})] });
   expect(() => parseStreams(good, SPACES, inflate)).not.toThrow();
 });
 

@@ -75,7 +75,7 @@ export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refus
             if (path === null) some.fill(0);
             else files.read({ path }, some, from);
           }),
-        readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.read(run, some, from)),
+        readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.readStaged(run, some, from)),
         inflate,
         release: ({ buffer }) => {
           // small ones share a buffer with others
@@ -143,13 +143,35 @@ class Runs<Run extends Omit<FileRun, "path">> {
   }
 }
 
+/** Throws: install.damaged. */
+function openOld(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new Failure("install.damaged", { file: path, reason: (cause as Error).message }, { cause });
+  }
+}
+
 /** The files used last, open. A delta jumps between files as it likes. */
 class OpenFiles {
   readonly #open = new Map<string, number>();
 
-  /** Throws: install.damaged when the file is not as long as it was. */
+  /** Throws: install.damaged when the file is gone, or not as long as it was. */
   read({ path }: Pick<FileRun, "path">, target: Uint8Array, from: number): void {
-    const fd = this.#get(path, () => openSync(path, "r"));
+    this.#fill(
+      this.#get(path, () => openOld(path)),
+      path,
+      target,
+      from,
+    );
+  }
+
+  /** The same, of a file that is written, too: it stays open for both. */
+  readStaged(run: StagedRun, target: Uint8Array, from: number): void {
+    this.#fill(this.writable(run), run.path, target, from);
+  }
+
+  #fill(fd: number, path: string, target: Uint8Array, from: number): void {
     for (let done = 0; done < target.length;) {
       const read = readSync(fd, target, done, target.length - done, from + done);
       if (read === 0) throw new Failure("install.damaged", { file: path, reason: "shorter than it was" });

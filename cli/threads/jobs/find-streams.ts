@@ -4,7 +4,7 @@ import { findStreams, readJoined, type FoundStream, type ReadBytes } from "../..
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
 import { DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
-import { FileReader } from "../file-reader.ts";
+import { FileReader, isUnreadable } from "../file-reader.ts";
 import { measureStream, type StreamSize } from "../plain-bytes.ts";
 
 export interface FileToSearch {
@@ -35,7 +35,8 @@ export async function searchFiles(files: readonly FileToSearch[]): Promise<Searc
     for (const [index, file] of files.entries()) {
       try {
         for await (const found of searchFile(file, reader)) streams.push({ file: index, ...found });
-      } catch {
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
         return { streams: [], unread: file.path };
       }
     }
@@ -90,32 +91,47 @@ export interface StreamToTake {
   readonly pieces: readonly SpaceSpan[];
 }
 
-/** Each taken apart; undefined when it is no stream or not worth it. Throws: what reading throws. */
-export function takeStreamsApart({
+/** What was made of each, or the file that is gone or shorter than it was. */
+interface OfEach<Value> {
+  readonly values: readonly Value[];
+  readonly unread: string | undefined;
+}
+
+/** Each taken apart; undefined when it is no stream or not worth it. */
+export async function takeStreamsApart({
   streams,
   plainBytesMax,
 }: {
   readonly streams: readonly StreamToTake[];
   readonly plainBytesMax: number;
-}): (TakenApart | undefined)[] {
-  const reader = new FileReader();
-  try {
-    return streams.map(({ path, pieces }) => {
-      const read = readJoined((offset, target) => reader.read(path, offset, target), pieces);
-      return takeApart(read, 0, bytesOf(pieces), { plainBytesMax });
-    });
-  } finally {
-    reader.close();
-  }
+}): Promise<OfEach<TakenApart | undefined>> {
+  return await ofEach(streams, ({ path, pieces }, reader) => {
+    const read = readJoined((offset, target) => reader.read(path, offset, target), pieces);
+    return Promise.resolve(takeApart(read, 0, bytesOf(pieces), { plainBytesMax }));
+  });
 }
 
-/** How long each is; undefined when it is no stream. Throws: what reading throws. */
-export async function measureStreams(streams: readonly StreamToTake[]): Promise<(StreamSize | undefined)[]> {
+/** How long each is; undefined when it is no stream. */
+export async function measureStreams(streams: readonly StreamToTake[]): Promise<OfEach<StreamSize | undefined>> {
+  return await ofEach(streams, (stream, reader) => measureStream(stream, reader));
+}
+
+async function ofEach<Value>(
+  streams: readonly StreamToTake[],
+  act: (stream: StreamToTake, reader: FileReader) => Promise<Value>,
+): Promise<OfEach<Value>> {
   const reader = new FileReader();
+  const values: Value[] = [];
   try {
-    const measured: (StreamSize | undefined)[] = [];
-    for (const stream of streams) measured.push(await measureStream(stream, reader));
-    return measured;
+    for (const stream of streams) {
+      try {
+        values.push(await act(stream, reader));
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        return { values: [], unread: stream.path };
+      }
+    }
+    return { values, unread: undefined };
   } finally {
     reader.close();
   }

@@ -4,7 +4,7 @@ import { putTogether } from "../../../manifests/deflate/put-together.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import type { FileRange } from "./hash-ranges.ts";
 import { type OnDisk, onDiskAsync, onDisk } from "../disk-error.ts";
-import { FileReader } from "../file-reader.ts";
+import { FileReader, isUnreadable } from "../file-reader.ts";
 import { inflateStream, type StreamInFile } from "../plain-bytes.ts";
 import { openStaged, writeFully } from "./place.ts";
 
@@ -53,23 +53,34 @@ async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader
       reader.read(part.path, part.offset, target);
       return true;
     }
-    let at = -part.skipped;
-    return await inflateStream(part, reader, (plain) => {
-      const wanted = plain.subarray(Math.max(0, -at), Math.max(0, Math.min(plain.length, target.length - at)));
-      target.set(wanted, Math.max(0, at));
-      at += plain.length;
-    });
-  } catch {
-    return false; // gone, cut short or not to be read: in any case not what was hashed
+    return await inflatePart(part, reader, (plain, at) => target.set(plain, at));
+  } catch (error) {
+    if (isUnreadable(error)) return false; // gone, cut short or not to be read: in any case not what was hashed
+    throw error;
   }
 }
 
-/** A stream to be unpacked at a place of a file. */
-export interface StreamToUnpack extends StreamInFile {
-  readonly at: number;
+/** Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream. */
+async function inflatePart(
+  part: Omit<PlainPart, "of" | "at">,
+  reader: FileReader,
+  take: (plain: Uint8Array, at: number) => void,
+): Promise<boolean> {
+  let at = -part.skipped;
+  return await inflateStream(part, reader, (plain) => {
+    const [from, to] = [Math.max(0, -at), Math.min(plain.length, part.bytes - at)];
+    if (from < to) take(plain.subarray(from, to), Math.max(0, at));
+    at += plain.length;
+  });
 }
 
-/** Undefined when all were unpacked, otherwise what is wrong: an old file is not what it was, or the delta lies. */
+/** A part of a stream, and where in a scratch file its plain bytes go. */
+export type StreamToUnpack = Omit<PlainPart, "of">;
+
+/**
+ * A stream that is not what it was stays zeros, as everything that nobody has: what a delta makes of it will not hash to what
+ * it should, and is healed by chunks. So nothing is ever refused.
+ */
 export async function unpackStreams({
   streams,
   to,
@@ -82,23 +93,27 @@ export async function unpackStreams({
     const reader = new FileReader();
     const out = openStaged({ ...to, exec: false });
     try {
-      for (const stream of streams) {
-        let { at } = stream;
-        const isWhole = await inflateStream(stream, reader, (plain) => {
-          writeFully(out, plain, at);
-          at += plain.length;
-        });
-        if (!isWhole) return { refused: `${stream.path} does not hold the stream it should` };
-      }
+      for (const stream of streams) await unpackStream(stream, reader, out);
       return { refused: undefined };
-    } catch (error) {
-      if (error instanceof Failure) return { refused: error.message };
-      throw error;
     } finally {
       closeSync(out);
       reader.close();
     }
   });
+}
+
+async function unpackStream(stream: StreamToUnpack, reader: FileReader, out: number): Promise<void> {
+  let isWriting = false;
+  try {
+    await inflatePart(stream, reader, (plain, at) => {
+      isWriting = true;
+      writeFully(out, plain, stream.at + at);
+      isWriting = false;
+    });
+  } catch (error) {
+    // what cannot be written is another matter than what cannot be read
+    if (isWriting || !isUnreadable(error)) throw error;
+  }
 }
 
 /** A stream to be put together: where its recipe and plain bytes lie, and where in the file it goes. */
