@@ -31,6 +31,8 @@ export interface WayStep extends DeltaStep {
   readonly chosen: readonly number[];
   /** New contents of which every byte is in those. */
   readonly whole: ReadonlySet<PiecesRoot>;
+  /** New contents that come out right, if nothing but files was changed. */
+  readonly sound: ReadonlySet<PiecesRoot>;
 }
 
 /** `fetch`: every content whole. `chunks`: those that are not on this disk. */
@@ -285,7 +287,7 @@ function wayWith(
   const steps = path.map((step, i): WayStep => {
     const used = choice[i] ?? [];
     const chosen = step.groups.flatMap((_, group) => (used[group] === true ? [group] : []));
-    return { ...step, chosen, whole: wholeOf(sketches[i] ?? [], used) };
+    return { ...step, chosen, whole: wholeOf(sketches[i] ?? [], used), sound: good };
   });
   const groups = sketches.flatMap((some, i) => some.filter((_, group) => choice[i]?.[group] === true));
   const whole = new Set(steps.flatMap((step) => [...step.whole]));

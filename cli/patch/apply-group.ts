@@ -10,18 +10,31 @@ import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { GroupWork } from "./group-work.ts";
 
-/** Throws: object.malformed when the delta, or what it is applied to, is not what it should be; install.no-space. */
-export async function applyGroup({ unpack, apply, pack }: GroupWork): Promise<void> {
+/**
+ * Gives the files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe.
+ * @param arrival  tells how much of the delta is there (arrival.ts); without it all of it is
+ * Throws: object.malformed when the delta, or what it is applied to, is not what it should be; install.no-space.
+ */
+export async function applyGroup(
+  { unpack, apply, pack }: GroupWork,
+  arrival?: SharedArrayBuffer,
+): Promise<ReadonlySet<string>> {
   try {
     await inThreads(batches(unpack.streams), (streams) => runJob("unpackStreams", { streams, to: unpack.to }));
-    done(await runJob("applyDelta", toJson(apply)));
+    done(await runJob("applyDelta", { work: toJson(apply), arrival }));
   } finally {
     if (unpack.streams.length > 0) await rm(unpack.to.path, { force: true });
   }
+  const misfits = new Set<string>();
   for (const { from, streams, to } of pack) {
-    await inThreads(batches(streams), (batch) => runJob("packStreams", { from, streams: batch, to }));
+    await inThreads(batches(streams), async (batch) => {
+      const outcome = await runJob("packStreams", { from, streams: batch, to });
+      if (outcome.value?.refused !== undefined) misfits.add(to.path);
+      return outcome.error === undefined ? { value: { refused: undefined } } : outcome;
+    });
     await rm(from, { force: true });
   }
+  return misfits;
 }
 
 function batches<Stream extends { readonly plainBytes: number }>(streams: readonly Stream[]): Stream[][] {

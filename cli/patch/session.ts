@@ -28,6 +28,7 @@ import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { chosenWay, weighWays, type WeighedWay } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
 import type { Swarm } from "../peers/board.ts";
+import type { FolderBoard } from "../peers/folder-board.ts";
 import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -141,6 +142,8 @@ class Session {
   readonly #origin: Origin | undefined;
   /** For recipes: metadata comes from the edge, whatever content may come from. */
   readonly #edge: Origin;
+  /** Of deltas, which peers may still read. */
+  readonly #boards: FolderBoard[] = [];
   #fetchedTree: Promise<Tree> | undefined;
   #treeObject: Uint8Array | undefined;
 
@@ -257,6 +260,7 @@ class Session {
     this.#origin?.close();
     this.#edge.close();
     await this.#peers.close();
+    await Promise.all(this.#boards.map((board) => board.close()));
   }
 
   // --- Looking -----------------------------------------------------------------------------------------------------
@@ -382,8 +386,9 @@ class Session {
       plan,
       origin: this.#origin,
       fromPeers: this.#request.sources.has("peers")
-        ? (layout, folder, onBytes) => this.#peers.fetchBeside(layout, folder, onBytes)
+        ? (board, signal) => this.#peers.fetchBeside(board, signal)
         : undefined,
+      keepOpen: (board) => this.#boards.push(board),
       readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
       signal: this.#world.signal,
       onProgress: (bytes) => {

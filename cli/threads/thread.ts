@@ -23,8 +23,8 @@ export async function ingest(input: Parameters<Ingest>[0]): Promise<Awaited<Retu
   return (await import("./jobs/ingest.ts")).ingest(input);
 }
 
-export async function indexSource(input: Parameters<MakeDelta["indexSource"]>[0]) {
-  return (await import("./jobs/make-delta.ts")).indexSource(input);
+export async function fillIndexShare(input: Parameters<MakeDelta["fillIndexShare"]>[0]) {
+  return (await import("./jobs/make-delta.ts")).fillIndexShare(input);
 }
 
 export async function scanSource(input: Parameters<MakeDelta["scanSource"]>[0]) {

@@ -1,6 +1,11 @@
 /** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
-import { open, readdir, readFile, rm, truncate } from "node:fs/promises";
+import { once } from "node:events";
+import { open, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { DELTA_MAGIC } from "../../manifests/delta/format.ts";
 import { differences } from "../support/folders.ts";
@@ -133,18 +138,16 @@ test("who is two releases behind goes by both deltas when none leads straight th
   expect(await differences(studio.at("v3"), studio.at("second"))).toEqual([]);
 });
 
-test("a delta in a chain that is bad or missing is done without, whichever it is", async () => {
-  for (const [spoil, which] of [
-    [flipByte, 0],
-    [rm, 1],
-  ] as const) {
-    await using studio = await openStudio();
-    const objects = await publishChain(studio);
-    for (const path of objects[which] ?? []) await spoil(path);
-    const { bytes } = await studio.patch("player");
-    expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
-    expect(await differences(studio.at("v3"), studio.at("player"))).toEqual([]);
-  }
+test.each([
+  { what: "bad", spoil: flipByte, which: 0 },
+  { what: "missing", spoil: rm, which: 1 },
+])("a chain of which delta $which is $what is done without", async ({ spoil, which }) => {
+  await using studio = await openStudio();
+  const objects = await publishChain(studio);
+  for (const path of objects[which] ?? []) await spoil(path);
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
+  expect(await differences(studio.at("v3"), studio.at("player"))).toEqual([]);
 });
 
 test("of an install that was changed by hand, those files come by chunks and the others by the delta", async () => {
@@ -168,6 +171,102 @@ test("of an install that was changed by hand, those files come by chunks and the
   expect(bytes.fetched.origin).toBeLessThan(5 * MIB);
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
 });
+
+test("a delta is decoded while it still comes: its end is kept back until its beginning has been made into a file", async () => {
+  await using studio = await openStudio();
+  const { last, added } = await publishLarge(studio);
+  const heldBack: string[] = [];
+  await using proxy = await startProxy(studio.url, async (range) => {
+    if (!range.endsWith(`/${last}`)) return;
+    heldBack.push(range);
+    await untilStaged(studio.at("player", ".patchswarm", "staging"), added.subarray(0, 64));
+  });
+  const { bytes } = await studio.patch("player", await throughProxy(studio, proxy.url));
+  expect(heldBack.length).toBeGreaterThan(0);
+  expect(bytes.fetched.origin).toBeLessThan(21 * MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("a patch that was killed while the delta came goes on with what is there of it", async () => {
+  await using studio = await openStudio();
+  const { last } = await publishLarge(studio);
+  const reached = Promise.withResolvers<void>();
+  await using proxy = await startProxy(studio.url, (range) => {
+    if (!range.endsWith(`/${last}`)) return Promise.resolve();
+    reached.resolve();
+    return new Promise(() => {}); // never
+  });
+  const patching = studio.startPatch("player", await throughProxy(studio, proxy.url));
+  await reached.promise;
+  patching.kill("SIGKILL");
+  await patching.finished();
+
+  const { bytes } = await studio.patch("player", ["--sources", "local,delta,origin"]);
+  expect(bytes.fetched.origin).toBeGreaterThanOrEqual(last);
+  expect(bytes.fetched.origin).toBeLessThan(last + MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+/** Two releases, and an install of the first. The delta has two objects: gives bytes of the last one, and what it begins with. */
+async function publishLarge(studio: Studio): Promise<{ last: number; added: Uint8Array }> {
+  const game = noise(16 * MIB, "large");
+  await writeFiles(studio.at("v1"), { "game.bin": game });
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  // new content, which a delta has as it is: more than fits in one section, and in one object
+  const added = noise(20 * MIB, "added");
+  await writeFiles(studio.at("v2"), { "added.bin": added, "game.bin": rebuilt("large", game) });
+  await studio.publish("v2", "2.0.0", ["--deltas", "0"]);
+  const before = await blobs(studio);
+  await studio.publish("v2", "2.0.0");
+  const objects = (await blobs(studio)).filter((blob) => !before.includes(blob));
+  const sizes = await Promise.all(objects.map(async (path) => (await stat(path)).size));
+  const [first = 0, last = 0, ...others] = sizes.filter((size) => size > MIB).toSorted((a, b) => b - a);
+  expect(others).toEqual([]);
+  expect(first).toBeGreaterThan(16 * MIB);
+  return { last, added };
+}
+
+/** Flags of a patch that asks a proxy instead of the edge, and no peers. */
+async function throughProxy(studio: Studio, url: string): Promise<string[]> {
+  const title = JSON.parse(await readFile(studio.titleFile, "utf8")) as object;
+  await writeFiles(studio.at(), { "by-proxy.json": JSON.stringify({ ...title, edges: [url] }) });
+  return ["--title", studio.at("by-proxy.json"), "--sources", "local,delta,origin"];
+}
+
+/** Stands before an edge. `hold`: an answer with this content range goes on when it resolves. */
+async function startProxy(edge: string, hold: (range: string) => Promise<void>) {
+  const server = createServer((incoming, outgoing) => {
+    const { method = "GET", url = "/", headers } = incoming;
+    const onward = request(new URL(url, edge), { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
+      void hold(answer.headers["content-range"] ?? "").then(() => answer.pipe(outgoing));
+    });
+    incoming.pipe(onward);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await promisify(server.close.bind(server))();
+    },
+  };
+}
+
+/** Waits until a file in the folder begins with these bytes. */
+async function untilStaged(folder: string, beginning: Uint8Array): Promise<void> {
+  for (;;) {
+    for (const name of await readdir(folder)) {
+      const file = await open(join(folder, name));
+      const { buffer } = await file.read(Buffer.alloc(beginning.length), 0, beginning.length, 0);
+      await file.close();
+      if (buffer.equals(beginning)) return;
+    }
+    await setImmediate();
+  }
+}
 
 /** Three releases, with a delta from each to the next only; two installs of the first. Gives where the deltas' objects lie. */
 async function publishChain(studio: Studio): Promise<string[][]> {

@@ -1,6 +1,6 @@
 /** Updates of packed content, by whole processes: archives that zlib made change a little inside, and cost that little. */
 import { execFile } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { deflateRawSync } from "node:zlib";
@@ -13,22 +13,29 @@ const PACKER = fileURLToPath(new URL("../support/pack-files.py", import.meta.url
 const MEMBERS = 40;
 
 /** The members of an archive: every fourth has a sentence more in the second version. */
-function members(version: 1 | 2): Files {
+function members(version: 1 | 2, seed = 0): Files {
   const names = Array.from({ length: MEMBERS }, (_, i) => i);
   return Object.fromEntries(
     names.map((i) => {
-      const text = Buffer.from(prose(12_000, i)).toString("latin1");
+      const text = Buffer.from(prose(12_000, seed + i)).toString("latin1");
       const isEdited = version === 2 && i % 4 === 0;
       const edited = `${text.slice(0, 5000)} A sentence more. ${text.slice(5000)}`;
-      return [`member-${String(i).padStart(3, "0")}.txt`, Buffer.from(isEdited ? edited : text)];
+      return [`member-${String(seed + i).padStart(3, "0")}.txt`, Buffer.from(isEdited ? edited : text)];
     }),
   );
 }
 
-async function pack(studio: Studio, kind: "zip" | "gzip" | "png", version: 1 | 2, file: string): Promise<void> {
-  await writeFiles(studio.at(`members${version}`), members(version));
+async function pack(
+  studio: Studio,
+  kind: "zip" | "gzip" | "png",
+  version: 1 | 2,
+  file: string,
+  seed = 0,
+): Promise<void> {
+  const folder = studio.at(`members${version}-${seed}`);
+  await writeFiles(folder, members(version, seed));
   await mkdir(studio.at(`v${version}`), { recursive: true });
-  const args = [PACKER, kind, studio.at(`members${version}`), studio.at(`v${version}`, file)];
+  const args = [PACKER, kind, folder, studio.at(`v${version}`, file)];
   await promisify(execFile)("/usr/bin/python3", args);
 }
 
@@ -81,6 +88,23 @@ test("an install whose archive was changed by hand is healed", async () => {
   spoilt.fill(0, 20_000, 21_000);
   await writeFile(studio.at("player", "data.zip"), spoilt);
   await studio.patch("player");
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("of two archives the one that was changed by hand comes by chunks, the other by the delta", async () => {
+  await using studio = await openStudio();
+  for (const version of [1, 2] as const) {
+    // what comes first is made of nothing that the other makes
+    await pack(studio, "zip", version, "as-it-was.zip", MEMBERS);
+    await pack(studio, "zip", version, "changed.zip");
+  }
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  await studio.publish("v2", "2.0.0");
+  await writeFiles(studio.at("player"), { "changed.zip": "no archive any more" });
+  const { size } = await stat(studio.at("v2", "changed.zip"));
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeLessThan(size + 16_000);
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
 });
 

@@ -1,11 +1,15 @@
 /** Job: one group of a delta on disk, and the old files -> new contents in staging. Holds a section at a time. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import { malformedDelta } from "../../../manifests/delta/format.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
+import { Arrival } from "../arrival.ts";
 import { fromJson, type Json } from "../as-json.ts";
 import { inflate } from "../delta-codecs.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
+import { release } from "../scratch.ts";
+import { keepYoungMemory } from "../young-memory.ts";
 import { openStaged, writeFully } from "./place.ts";
 
 /** A run of bytes that lies in a file. Runs follow each other: the next begins where this one ends. */
@@ -35,9 +39,21 @@ export interface DeltaWork {
   readonly fresh: readonly StagedRun[];
 }
 
-/** Undefined when the delta was applied; otherwise why it cannot be: it is no delta, or an old file is not what it was. */
-export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: string | undefined }> {
-  const { delta, old, fresh } = fromJson(json);
+export interface DeltaJob {
+  readonly work: Json<DeltaWork>;
+  /** Tells how many bytes of the delta are there (arrival.ts): each section is waited for. Without it, all of them are. */
+  readonly arrival?: SharedArrayBuffer | undefined;
+}
+
+/**
+ * Undefined when the delta was applied; otherwise why it cannot be: it is no delta, an old file is not what it was, or
+ * the rest of it does not come.
+ */
+export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refused: string | undefined }> {
+  const { delta, old, fresh } = fromJson(work);
+  const arriving = arrival === undefined ? undefined : new Arrival(arrival);
+  // every step leaves a little behind, of which there are hundreds of thousands
+  keepYoungMemory();
   const files = new OpenFiles();
   return onDisk(() => {
     try {
@@ -49,6 +65,7 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
         newBytes: made.bytes,
         deltaBytes: reading.delta.bytes,
         readDelta: (offset, bytes) => {
+          if (arriving?.wait(offset + bytes) === false) throw malformedDelta("the rest of it did not come");
           const read = new Uint8Array(bytes);
           reading.delta.each(offset, read, (run, target, from) => files.read(run, target, from));
           return read;
@@ -60,6 +77,10 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
           }),
         readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.read(run, some, from)),
         inflate,
+        release: ({ buffer }) => {
+          // small ones share a buffer with others
+          if (buffer.byteLength > RELEASED_BYTES_MIN) release(buffer as ArrayBuffer);
+        },
       });
       for (const piece of pieces) {
         made.each(at, piece, (run, some, from) => writeFully(files.writable(run), some, from));
@@ -74,6 +95,9 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
     }
   });
 }
+
+/** Twice as much as Node puts together. */
+const RELEASED_BYTES_MIN = 2 * Buffer.poolSize;
 
 /** Runs one after another, as one range of bytes. */
 class Runs<Run extends Omit<FileRun, "path">> {
