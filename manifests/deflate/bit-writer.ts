@@ -13,7 +13,7 @@ import {
   MATCH_BYTES_MIN,
   assignCodes,
 } from "./alphabet.ts";
-import { distanceOf, lengthOf } from "./matcher.ts";
+import { distanceOf, lengthOf } from "./tokens.ts";
 
 /** Bytes that the longest token takes: 15 + 5 + 15 + 13 bits, and what is left over from the one before. */
 const TOKEN_BYTES_MAX = 8;

@@ -23,7 +23,7 @@ import {
 } from "./alphabet.ts";
 import type { BitWriter } from "./bit-writer.ts";
 import { buildCodeLengths } from "./code-lengths.ts";
-import { LITERAL, type Token, distanceOf, lengthOf } from "./matcher.ts";
+import { LITERAL, type Token, distanceOf, lengthOf } from "./tokens.ts";
 import type { Strategy } from "./parameters.ts";
 
 /** How often each symbol occurs in a block. */
@@ -42,6 +42,14 @@ export class SymbolCounts {
     const distance = DISTANCE_SYMBOL[distanceOf(token) - 1] as number;
     this.literals[length] = (this.literals[length] as number) + 1;
     this.distances[distance] = (this.distances[distance] as number) + 1;
+  }
+
+  /** @param tokens  literals as their bytes */
+  addAll(tokens: Uint32Array): void {
+    for (const token of tokens) {
+      if (token < LITERALS) this.add(LITERAL, token);
+      else this.add(token, 0);
+    }
   }
 
   clear(): void {

@@ -1,6 +1,8 @@
 /** What a stream was probably made with: tried on a sample of its tokens. */
 import { DEFLATE_RECIPE_SHARE_MAX } from "../limits.ts";
-import { LOOKAHEAD_BYTES, Matcher, bytesOf, clip } from "./matcher.ts";
+import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
+import { Matcher } from "./matcher.ts";
+import { bytesOf, clip } from "./tokens.ts";
 import {
   type Parameters,
   type Strategy,
@@ -99,8 +101,8 @@ function* smallWindows({ distanceMax, window }: Sample): Generator<number> {
 
 function* strategies({ isFixed, matchBytesMin, distanceMax }: Sample): Generator<Strategy> {
   yield isFixed ? "fixed" : "default";
+  if (distanceMax <= 1) yield "run-length";
   if (distanceMax === 0) yield "huffman-only";
-  else if (distanceMax === 1) yield "run-length";
   // Z_FILTERED drops shorter ones
   if (matchBytesMin > 5) yield "filtered";
 }

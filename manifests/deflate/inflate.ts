@@ -17,7 +17,7 @@ import {
 import { type BitSource, type HeaderBits, readDynamicHeader } from "./dynamic-header.ts";
 import type { ReadBytes } from "./find.ts";
 import { HuffmanDecoder, PRIMARY_MASK } from "./huffman.ts";
-import { LITERAL, tokenOf } from "./matcher.ts";
+import { LITERAL, tokenOf } from "./tokens.ts";
 import type { PlainWindow } from "./plain-window.ts";
 import { BEHIND_END_BYTES, STEP_TOKENS, type Workspace } from "./workspace.ts";
 

@@ -5,7 +5,9 @@ import { BitWriter } from "./bit-writer.ts";
 import { type BlockPlan, SymbolCounts, planBlock } from "./block-plan.ts";
 import { type HeaderBits, HeldBits, readDynamicHeader } from "./dynamic-header.ts";
 import type { ReadBytes } from "./find.ts";
-import { LITERAL, LOOKAHEAD_BYTES, Matcher, type Token, bytesOf, clip, distanceOf } from "./matcher.ts";
+import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
+import { Matcher } from "./matcher.ts";
+import { LITERAL, type Token, bytesOf, clip, distanceOf } from "./tokens.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { RecipeReader, type UnlikeBlock, malformedRecipe } from "./recipe-format.ts";
 import { type Workspace, withWorkspace } from "./workspace.ts";
@@ -41,6 +43,7 @@ class StreamMaker {
   readonly #workspace: Workspace;
   /** The tokens of the block; literals as their bytes. */
   #tokens: Uint32Array;
+  #tokenCount = 0;
   #written = 0;
   /** The next plain byte, in the window. */
   #at = 0;
@@ -88,31 +91,42 @@ class StreamMaker {
   /** Tokens of a block, as predicted and corrected. @param wanted  undefined: as many as expected */
   #gatherTokens(wanted: number | undefined): void {
     const most = wanted ?? this.#recipe.parameters.blockTokens;
-    const { bytes } = this.#window;
-    const counts = this.#counts;
-    const matcher = this.#matcher;
-    counts.clear();
-    while (counts.tokens < most && this.#fill()) {
-      const end = this.#window.filled;
-      // up to here every token has what it needs ahead
-      const sure = this.#isAllThere ? end : end - LOOKAHEAD_BYTES + 1;
-      let at = this.#at;
-      while (at < sure && counts.tokens < most) {
-        let token = matcher.predict(at, end);
-        if (this.#recipe.untilCorrection === 0) token = this.#correct(token, at, end);
-        else this.#recipe.untilCorrection--;
-        matcher.advance(at, token, end);
-        const byte = bytes[at] as number;
-        if (counts.tokens === this.#tokens.length) this.#growTokens();
-        this.#tokens[counts.tokens] = token === LITERAL ? byte : token;
-        counts.add(token, byte);
-        this.#lastAt = at;
-        at += bytesOf(token);
-      }
-      this.#at = at;
+    this.#tokenCount = 0;
+    while (this.#tokenCount < most && this.#fill()) {
+      this.#gatherSome(most);
       this.#checkWork();
     }
-    if (wanted !== undefined && counts.tokens < wanted) throw malformedRecipe("more tokens than plain bytes");
+    if (wanted !== undefined && this.#tokenCount < wanted) throw malformedRecipe("more tokens than plain bytes");
+  }
+
+  /** As far as the plain bytes in the window go. The hot loop. */
+  #gatherSome(most: number): void {
+    const recipe = this.#recipe;
+    const matcher = this.#matcher;
+    const { bytes, filled: end } = this.#window;
+    // up to here every token has what it needs ahead
+    const sure = this.#isAllThere ? end : end - LOOKAHEAD_BYTES + 1;
+    this.#reserveTokens(Math.min(most, this.#tokenCount + sure - this.#at));
+    const tokens = this.#tokens;
+    let { untilCorrection } = recipe;
+    let count = this.#tokenCount;
+    let at = this.#at;
+    let lastAt = this.#lastAt;
+    while (at < sure && count < most) {
+      let token = matcher.predict(at, end);
+      if (untilCorrection === 0) {
+        token = this.#correct(token, at, end);
+        untilCorrection = recipe.untilCorrection;
+      } else untilCorrection--;
+      matcher.advance(at, token, end);
+      tokens[count++] = token === LITERAL ? (bytes[at] as number) : token;
+      lastAt = at;
+      at += bytesOf(token);
+    }
+    recipe.untilCorrection = untilCorrection;
+    this.#tokenCount = count;
+    this.#at = at;
+    this.#lastAt = lastAt;
   }
 
   #correct(predicted: Token, at: number, end: number): Token {
@@ -164,13 +178,15 @@ class StreamMaker {
 
   #plan(isLast: boolean): BlockPlan {
     const { start } = this.#window;
+    this.#counts.clear();
+    this.#counts.addAll(this.#tokens.subarray(0, this.#tokenCount));
     const closesAt = isLast ? this.#parts.plainBytes : start + this.#lastAt;
     const canBeStored = start + this.#blockAt >= this.#matcher.windowStart(closesAt);
     return planBlock(this.#counts, this.#at - this.#blockAt, canBeStored, this.#recipe.parameters.strategy);
   }
 
   #writeTokens(codes: CodeLengths): void {
-    const tokens = this.#tokens.subarray(0, this.#counts.tokens);
+    const tokens = this.#tokens.subarray(0, this.#tokenCount);
     if (!this.#writer.tokens(tokens, codes)) throw malformedRecipe("a token without a code");
   }
 
@@ -191,9 +207,10 @@ class StreamMaker {
     this.#writer.byteRun(this.#window.bytes.subarray(this.#blockAt, this.#at));
   }
 
-  #growTokens(): void {
-    const grown = new Uint32Array(2 * this.#tokens.length);
-    grown.set(this.#tokens);
+  #reserveTokens(most: number): void {
+    if (most <= this.#tokens.length) return;
+    const grown = new Uint32Array(Math.max(most, 2 * this.#tokens.length));
+    grown.set(this.#tokens.subarray(0, this.#tokenCount));
     this.#tokens = grown;
     this.#workspace.blockTokens = grown;
   }

@@ -21,7 +21,7 @@ import { StreamReader, StreamWriter } from "../delta/format.ts";
 import { Failure } from "../failures.ts";
 import { DEFLATE_BLOCK_TOKENS_MAX } from "../limits.ts";
 import { BLOCK, type BlockType, DISTANCE_MAX, MATCH_BYTES_MIN, STORED_BYTES_MAX } from "./alphabet.ts";
-import { LITERAL, type Token, distanceOf, lengthOf, tokenOf } from "./matcher.ts";
+import { LITERAL, type Token, distanceOf, lengthOf, tokenOf } from "./tokens.ts";
 import type { HeaderBits } from "./dynamic-header.ts";
 import {
   BLOCK_TOKENS_MIN,

@@ -21,6 +21,9 @@ export class Workspace {
   queued = new Uint32Array(2 * STEP_TOKENS);
   readonly newest = new Int32Array(2 ** HASH_BITS_MAX);
   readonly before = new Int32Array(2 ** WINDOW_BITS_MAX);
+  readonly newestFour = new Int32Array(2 ** HASH_BITS_MAX);
+  readonly beforeFour = new Int32Array(2 ** WINDOW_BITS_MAX);
+  readonly ranks = new Uint16Array(2 ** WINDOW_BITS_MAX);
 }
 
 const idle: Workspace[] = [];
