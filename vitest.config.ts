@@ -1,4 +1,7 @@
-/** Two projects: `node` for the core, the command line and whole processes; `workerd` for the core and the edge. */
+/**
+ * `node` for the core, the command line and whole processes; `workerd` for the core and the edge; `alone`, when these are
+ * done, for what a busy machine fails.
+ */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -7,6 +10,12 @@ const TEST_TIMEOUT_MS = 120_000;
 
 /** Secrets of the edge under test; a real edge draws its own. */
 const TEST_BINDINGS = { ADMIN_TOKEN: "test-admin-token", KEY_WRAP_SECRET: "test-key-wrap-secret" };
+
+/**
+ * Connects two clients over WebRTC. libdatachannel refuses an answer when its own threads are late: under three busy
+ * loops on 2 cores 2 of 8 connections failed so ("Got a remote candidate without ICE transport"), of 15 with nothing beside none.
+ */
+const ALONE = "test/cli/tracker-clients.test.ts";
 
 const limits = { testTimeout: TEST_TIMEOUT_MS, hookTimeout: TEST_TIMEOUT_MS };
 
@@ -20,8 +29,10 @@ export default defineConfig({
           ...limits,
           name: "node",
           include: ["test/{manifests,cli,scenarios,faults,system}/**/*.test.ts"],
+          exclude: [ALONE],
         },
       },
+      { test: { ...limits, name: "alone", include: [ALONE], sequence: { groupOrder: 1 } } },
       {
         plugins: [
           cloudflareTest({
