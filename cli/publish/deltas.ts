@@ -36,7 +36,7 @@ import { type DeltaCosts, CostBook } from "./delta-costs.ts";
 import { makeGroupDelta } from "./group-delta.ts";
 import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
-import { streamsToUnpack } from "./packed-streams.ts";
+import { type StreamsToUnpack, streamsToUnpack } from "./packed-streams.ts";
 import { type ReadableSpace, proveContents, readSpace } from "./space-reader.ts";
 import { Upload, originOf } from "./upload.ts";
 
@@ -209,7 +209,7 @@ export async function deltaBetween(
   const kept = async (object: Uint8Array, of: "streams" | "group"): Promise<DeltaObject> => {
     return { id: await keep(object, of), bytes: object.length };
   };
-  const sides = await unpackSides(spaces, { to, oldFile: await openOld(), newFile }, signal);
+  const sides = await readableSides(spaces, { to, oldFile: await openOld(), newFile }, signal);
   const { old, fresh } = sides;
   const book = new CostBook(from, fresh.space);
   const streams = sides.table === undefined ? undefined : await kept(sides.table, "streams");
@@ -238,7 +238,7 @@ interface Sides {
   readonly table: Uint8Array | undefined;
 }
 
-async function unpackSides(
+async function readableSides(
   { old, fresh }: { readonly old: Space; readonly fresh: Space },
   {
     to,
@@ -248,7 +248,7 @@ async function unpackSides(
   signal: AbortSignal,
 ): Promise<Sides> {
   const fileOf = { old: ({ path }: SpaceContent) => oldFile(path), fresh: ({ path }: SpaceContent) => newFile(path) };
-  const found = await streamsToUnpack(
+  const worth = await streamsToUnpack(
     {
       old: { space: old, fileOf: fileOf.old },
       fresh: { space: fresh, fileOf: fileOf.fresh },
@@ -256,16 +256,22 @@ async function unpackSides(
     },
     signal,
   );
+  const table = await tableOf(worth, signal);
+  const found = table === undefined ? { old: [], fresh: [] } : worth;
   const readable = (side: "old" | "fresh", space: Space): ReadableSpace => ({
     space: unpackedSpace(space, found[side]),
     streams: unpackedStreams(found[side]),
     fileOf: fileOf[side],
   });
-  const sides = { old: readable("old", old), fresh: readable("fresh", fresh) };
-  if (found.fresh.length === 0) return { ...sides, table: undefined };
+  return { old: readable("old", old), fresh: readable("fresh", fresh), table };
+}
+
+/** Undefined when nothing is unpacked, or the table takes more than unpacking can save: what the new streams are packed. */
+async function tableOf(found: StreamsToUnpack, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const columns = streamColumns(found);
-  const stored = await runJob("compressStream", { plain: columns, name: "bytes" }, { signal });
-  return { ...sides, table: writeStreams(columns, stored) };
+  const table = writeStreams(columns, await runJob("compressStream", { plain: columns, name: "bytes" }, { signal }));
+  const packed = found.fresh.flatMap(({ pieces }) => pieces).reduce((sum, { bytes }) => sum + bytes, 0);
+  return table.length < packed ? table : undefined;
 }
 
 /** What a player fetches besides the index. */
