@@ -10,6 +10,7 @@ import {
   PEER_REQUESTS_MIN,
   PEER_REST_MS,
   PEER_SNUB_MS,
+  PEERS_ACTIVE_PIECES_MAX,
 } from "../../manifests/limits.ts";
 
 const BLOCKS = 4;
@@ -70,6 +71,38 @@ test("a peer is asked for whole pieces, every block once, the last one short", (
   const last = asks.find(({ block }) => block === 3);
   expect(last).toMatchObject({ offset: 3 * BLOCK_BYTES, length: BLOCK_BYTES - 100 });
   expect(picker.fill(1, 0, ENDLESS)).toEqual([]);
+});
+
+test("no more pieces are begun than may be under way, until some of them are verified", () => {
+  const { picker, table } = setUp(PEERS_ACTIVE_PIECES_MAX + 100);
+  table.blocks.fill([0]);
+  seed(picker, 1);
+  const complete: number[] = [];
+  for (let asks = picker.fill(1, 0, ENDLESS); asks.length > 0; asks = picker.fill(1, 0, ENDLESS)) {
+    complete.push(...answer(picker, asks, 0));
+  }
+  expect(complete).toHaveLength(PEERS_ACTIVE_PIECES_MAX);
+  expect(complete.map((piece) => table.state[piece])).not.toContain("missing");
+
+  for (const piece of complete.slice(0, 40)) {
+    table.state[piece] = "verified";
+    picker.verified(piece);
+    expect(picker.completed(piece, true)).toEqual([]);
+  }
+  expect(picker.fill(1, 0, 25)).toHaveLength(25);
+  expect(picker.fill(1, 0, ENDLESS)).toHaveLength(15);
+});
+
+test("a piece that is being verified is neither released nor opened again", () => {
+  const { picker, table } = setUp(1);
+  seed(picker, 1);
+  expect(answer(picker, picker.fill(1, 0, ENDLESS), 0)).toEqual([0]);
+  picker.open(0);
+  picker.left(1);
+  picker.stop();
+  expect(table.released).toEqual([]);
+  seed(picker, 2);
+  expect(picker.fill(2, 0, ENDLESS)).toEqual([]);
 });
 
 test("blocks that are on disk are not asked for", () => {
