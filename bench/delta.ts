@@ -18,7 +18,7 @@ import { FileHasher } from "../manifests/merkle.ts";
 import type { Case } from "./delta/case.ts";
 import { chartOf } from "./delta/chart.ts";
 import { foldersOf, type Pair, PAIRS, writeContents } from "./delta/pairs.ts";
-import { type Command, type Files, type Tool, TOOLS } from "./delta/peers.ts";
+import { buildEngine, type Command, type Files, type Tool, TOOLS } from "./delta/peers.ts";
 import { type PairFigures, tablesOf, type ToolFigures } from "./delta/report.ts";
 import { timeOurUpdate, timeTheirUpdate } from "./delta/update.ts";
 import { type Measured, measure, median, printMachine } from "./measure.ts";
@@ -38,6 +38,7 @@ printMachine(`npm run bench:delta${args.length === 0 ? "" : ` -- ${args.join(" "
   zstd: packageVersion("zstd"),
   casync: packageVersion("casync"),
 });
+await buildEngine();
 const figures: PairFigures[] = [];
 for (const name of wanted.length === 0 ? Object.keys(PAIRS) : wanted) {
   const pair = PAIRS[name];

@@ -2,6 +2,9 @@
  * The public door of the core. What is only a part of a format (bencode, canonical JSON, query strings) stays behind it.
  */
 export * from "./chunker.ts";
+export * from "./deflate/find.ts";
+export * from "./deflate/put-together.ts";
+export * from "./deflate/take-apart.ts";
 export * from "./delta/causes.ts";
 export * from "./delta/cost.ts";
 export { decodeDelta, type DeltaWorld } from "./delta/decode.ts";

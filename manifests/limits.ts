@@ -397,7 +397,9 @@ export const DELTA_WINDOW_BYTES = 16;
 /** Old bytes from one indexed window to the next. */
 export const DELTA_STRIDE_BYTES = 8;
 /** Windows of one hash that are compared. */
-export const DELTA_CANDIDATES_MAX = 16;
+export const DELTA_CANDIDATES_MAX = 8;
+/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 5 in 1,000, of random ones. */
+export const DELTA_BUCKET_WINDOWS = 10;
 /**
  * Bytes by which a match must beat going on along the one before. bsdiff has 8; with more, there are fewer steps, and what
  * they would have covered compresses well as literals (measured on the pairs of bench/delta).
@@ -406,22 +408,35 @@ export const DELTA_GAIN_BYTES_MIN = 24;
 /** The further a jump, the more bytes it takes to say: from this distance on, a match must gain more. */
 export const DELTA_JUMP_FAR_BYTES = 64;
 export const DELTA_JUMP_FAR_GAIN_BYTES = 24;
+/** Bytes from a match's beginning on by which it is judged when it does not gain enough by itself. */
+export const DELTA_JUDGED_BYTES = 128;
+/**
+ * Right bytes that a wrong one weighs when a copy goes on over it: what differs costs two numbers and a value, and new content
+ * told as differences compresses worse than as literals. bsdiff has 1; 3 made 5 % less of a program and of sources.
+ */
+export const DELTA_WRONG_WEIGHT = 3;
 /** Bytes without a match after which a scan takes larger steps. */
 export const DELTA_MISSES_MAX = 8 * 1024;
 /** New bytes that one thread scans; no step crosses from one segment to the next. */
-export const DELTA_SEGMENT_BYTES = 8 * 1024 * 1024;
+export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
 /**
  * Plain bytes of a section's streams from which on no further segment is added, and the most a reader takes: a segment
  * that resembles nothing adds its own length and a little more.
  */
-export const DELTA_SECTION_STREAM_BYTES = 12 * 1024 * 1024;
+export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
-/** A delta object is written to the disk in slices of this. */
-export const DELTA_SLICE_BYTES = 1 * MIB;
-/** A delta is worth it when it is at most this share of what the chunks would take: those have more peers. */
+/** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
+/** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
+export const WRITTEN_BYTES_PER_FETCHED = 32;
+/** Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a tree a step. */
+export const DELTA_PATHS_MAX = 3;
+/** Deltas of a chain. Each decodes all that changed up to then. */
+export const DELTA_CHAIN_STEPS_MAX = 4;
+/** Deltas to earlier releases that stay listed, for chains: at 3 a release the last eight, in 10 KB of `live`. */
+export const DELTAS_EARLIER_MAX = 24;
 /** Bytes a decoder collects before it gives them on. */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */
@@ -440,6 +455,45 @@ export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 export const DELTA_OBJECT_BYTES = 16 * MIB;
 /** 100 B a group and 80 B an object: enough for a title of 100 GB. */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
+/** Plain bytes of the table of compressed streams, some 10 B a stream and a few a piece. */
+export const DELTA_STREAMS_BYTES_MAX = 4 * MIB;
+/** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */
+export const DELTA_UNPACKED_RATIO_MAX = 8;
+/** Streams of one side that a delta unpacks: a player holds 1 KB for each. Of more, the rest is left as it is. */
+export const DELTA_STREAMS_MAX = 25_000;
+/** Pieces of all of them: PNG has one each 8 KiB. */
+export const DELTA_PIECES_MAX = 100_000;
+/** Recipes a publisher holds, all together. Streams beyond are left as they are. */
+export const DELTA_RECIPES_BYTES_MAX = 32 * MIB;
+/** A stream that is longer, packed and plain together, is unpacked slice by slice; shorter ones at once, which is faster. */
+export const UNPACK_AT_ONCE_BYTES_MAX = 2 * MIB;
+/** Bytes that a thread takes apart (packed), unpacks or puts together (plain) in one job. */
+export const UNPACK_JOB_BYTES = 4 * MIB;
+
+// --- Deflate streams taken apart -------------------------------------------------------------------------------------
+
+/** A file is searched for streams in windows of this. */
+export const DEFLATE_FIND_BYTES = 256 * KIB;
+/** What looks like a zlib stream must inflate for so many bytes. */
+export const DEFLATE_PROBE_BYTES = KIB;
+/** IDAT chunks of a PNG, at most: 8 KiB each are usual, so this is an image of 512 MiB. */
+export const DEFLATE_PIECES_MAX = 65_536;
+/** A stream shorter than this is left alone: what is gained is less than what it costs to say so. */
+export const DEFLATE_STREAM_BYTES_MIN = 128;
+/** A recipe above this share of the stream says that no zlib made it: a delta of the stream itself does as well. */
+export const DEFLATE_RECIPE_SHARE_MAX = 1 / 6;
+/** Plain bytes of a byte of a stream, at most: two bits for a match of 258 bytes. */
+export const DEFLATE_EXPANSION_MAX = 1032;
+/** Tokens that are looked at to find what a stream was made with: two blocks of zlib. */
+export const DEFLATE_SAMPLE_TOKENS = 32 * KIB;
+/** Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB window. */
+export const DEFLATE_WINDOW_BYTES = 512 * KIB;
+/** Tokens of one block: zlib's have 32,767 at most, 7-Zip's and zopfli's a million. 4 B each are held. */
+export const DEFLATE_BLOCK_TOKENS_MAX = MIB;
+/** A stream is read, and written, in slices of this. */
+export const DEFLATE_SLICE_BYTES = 64 * KIB;
+/** Places looked at and bytes compared for a plain byte, on average, above which a stream is given up: content can be made slow. */
+export const DEFLATE_WORK_PER_BYTE_MAX = 2048;
 
 // --- Why a delta is big ----------------------------------------------------------------------------------------------
 

@@ -1,13 +1,18 @@
 /** A plan for people: what `patch --dry-run` prints. */
-import { costWithDelta, type Content, type Plan } from "./plan.ts";
+import type { Content, Plan } from "./plan.ts";
+import { chosenWay, type WayKind, type WeighedWay } from "./ways.ts";
 
 /** How many files of one kind are named; the rest are counted. A screenful in all. */
 const NAMED_MAX = 10;
 
 /** @param formatBytes  bytes for people */
-export function formatPlan(plan: Plan, formatBytes: (bytes: number) => string): string {
-  const { files, contents, delta } = plan;
-  const cost = costWithDelta(plan);
+export function formatPlan(
+  plan: Plan,
+  ways: readonly [WeighedWay, ...WeighedWay[]],
+  formatBytes: (bytes: number) => string,
+): string {
+  const { files, contents } = plan;
+  const { cost } = chosenWay(ways);
   const of = (how: Content["source"]["how"]): string[] =>
     contents.filter(({ source }) => source.how === how).flatMap((content) => describe(content, formatBytes));
   const sections = [
@@ -24,11 +29,9 @@ export function formatPlan(plan: Plan, formatBytes: (bytes: number) => string): 
   return [
     `${files.kept} files stay, ${files.added} are added, ${files.changed} change, ${files.removed} go.`,
     ...sections.flat(),
-    delta === undefined
-      ? `To fetch: ${formatBytes(cost.fetch.stored)} (${formatBytes(cost.fetch.plain)} unpacked); ` +
-        `from this disk: ${formatBytes(cost.reused)}.`
-      : `To fetch: ${formatBytes(cost.fetch.stored)}, the delta from ${delta.from} ` +
-        `(chunks would be ${formatBytes(plan.cost.fetch.stored)}); from this disk: ${formatBytes(cost.reused)}.`,
+    ...formatWays(ways, formatBytes),
+    `To fetch: ${formatBytes(cost.fetch.stored)} (${formatBytes(cost.fetch.plain)} unpacked); ` +
+      `from this disk: ${formatBytes(cost.reused)}.`,
     `To write: ${formatBytes(cost.write)}; free space needed: ${formatBytes(cost.disk)}.`,
   ].join("\n");
 }
@@ -42,4 +45,40 @@ function section(title: string, lines: readonly string[]): string[] {
   if (lines.length === 0) return [];
   const more = lines.length > NAMED_MAX ? [`    and ${lines.length - NAMED_MAX} more`] : [];
   return [`  ${title}: ${lines.length}`, ...lines.slice(0, NAMED_MAX).map((line) => `    ${line}`), ...more];
+}
+
+const NAMES: Readonly<Record<WayKind, string>> = {
+  chunks: "chunks this disk lacks",
+  fetch: "every new content whole",
+  delta: "delta",
+  chain: "deltas",
+};
+
+/** Ways to the new contents as a table; nothing when there is only one. */
+function formatWays(
+  ways: readonly [WeighedWay, ...WeighedWay[]],
+  formatBytes: (bytes: number) => string,
+): readonly string[] {
+  if (ways.length === 1) return [];
+  const chosen = chosenWay(ways);
+  const rows = ways.map((way) => {
+    const { steps, download, cost } = way;
+    const path = [...steps.map(({ from }) => from), ...steps.slice(-1).map(({ to }) => to)].join(" -> ");
+    const rest = steps.length > 0 && download.chunks > 0 ? ", the rest by chunks" : "";
+    const name = `${NAMES[way.how]}${path === "" ? "" : ` ${path}`}${rest}`;
+    return [name, ...[cost.fetch.stored, cost.write, cost.disk].map(formatBytes), reasonFor(way, chosen)];
+  });
+  const table = [["way", "download", "write", "disk", ""], ...rows];
+  const widths = [0, 1, 2, 3].map((column) => Math.max(...table.map((row) => row[column]?.length ?? 0)));
+  return table.map(([name = "", ...cells]) => {
+    const figures = cells.slice(0, -1).map((cell, i) => cell.padStart(widths[i + 1] ?? 0));
+    return `  ${[name.padEnd(widths[0] ?? 0), ...figures, cells.at(-1) ?? ""].join("  ")}`.trimEnd();
+  });
+}
+
+function reasonFor({ verdict, cost }: WeighedWay, chosen: WeighedWay): string {
+  if (verdict === "chosen") return "chosen";
+  if (verdict === "no-room") return "no room on the disk";
+  if (verdict === "useless") return "starts from files that were changed";
+  return cost.fetch.stored > chosen.cost.fetch.stored ? "more to download" : "more to do for what it saves";
 }

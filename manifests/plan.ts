@@ -7,7 +7,7 @@
  * release away, and only while committing.
  */
 import { EMPTY_ROOT, type ChunkId, type PiecesRoot } from "./digest.ts";
-import { DELTA_SHARE_MAX, DISK_SPARE_BYTES } from "./limits.ts";
+import { DISK_SPARE_BYTES } from "./limits.ts";
 import type { SafePath } from "./paths.ts";
 import type { Recipe, RecipeChunk } from "./recipe.ts";
 import type { Tree, TreeFile } from "./tree.ts";
@@ -110,33 +110,6 @@ export interface Plan {
   readonly aside: readonly SafePath[];
   readonly files: { readonly added: number; readonly changed: number; readonly removed: number; readonly kept: number };
   readonly cost: PlanCost;
-  /** The contents to build come from a delta; `cost` is as if they came from chunks, which they do where it fails. */
-  readonly delta?: PlannedDelta;
-}
-
-export interface PlannedDelta {
-  /** The version it starts from. */
-  readonly from: string;
-  /** To fetch. */
-  readonly bytes: number;
-}
-
-/** The plan with the delta, when that is the cheaper way. */
-export function withDelta(plan: Plan, delta: PlannedDelta): Plan {
-  return delta.bytes <= plan.cost.fetch.stored * DELTA_SHARE_MAX ? { ...plan, delta } : plan;
-}
-
-/** What the plan costs when its delta, if it has one, does what it should. */
-export function costWithDelta({ cost, delta }: Plan): PlanCost {
-  if (delta === undefined) return cost;
-  const { bytes } = delta;
-  return {
-    ...cost,
-    reused: cost.total - cost.kept - Math.min(bytes, cost.total - cost.kept),
-    fetch: { plain: bytes, stored: bytes },
-    // the delta lies on the disk while it is applied
-    disk: cost.disk + bytes,
-  };
 }
 
 /** The contents whose recipes `plan` will ask for: nothing on disk has them. */

@@ -15,7 +15,7 @@ const [caseFile, patch] = process.argv.slice(2) as [string, string];
 const { old, fresh } = readCase(caseFile);
 rmSync(patch, { recursive: true, force: true });
 mkdirSync(patch);
-const { groups } = await deltaBetween(treeOf(old), treeOf(fresh), {
+const { streams, groups } = await deltaBetween(treeOf(old), treeOf(fresh), {
   openOld: () => Promise.resolve(() => old.file),
   newFile: () => fresh.file,
   keep: (object) => {
@@ -28,5 +28,5 @@ const { groups } = await deltaBetween(treeOf(old), treeOf(fresh), {
 });
 // nobody asks for these trees: any names of theirs will do
 const [from, to] = [old, fresh].map(({ root }) => objectIdOf(new TextEncoder().encode(root), sha256)) as [never, never];
-writeFileSync(path.join(patch, "index"), writeReleaseDelta({ from, to, groups }));
+writeFileSync(path.join(patch, "index"), writeReleaseDelta({ from, to, streams, groups }));
 await closePool();

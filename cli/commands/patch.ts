@@ -1,9 +1,9 @@
 /** `patch`: makes a folder the release that the title's channel calls current, or one asked for. */
 import { statfs } from "node:fs/promises";
 import type { Command, OptionValues } from "commander";
-import { costWithDelta } from "../../manifests/plan.ts";
 import { formatPlan } from "../../manifests/plan-report.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
+import { chosenWay, type WeighedWay } from "../../manifests/ways.ts";
 import { act, verb, type Context } from "../command.ts";
 import { describeSources, formatBytes, formatSeconds, type Output } from "../output.ts";
 import { realDisk } from "../patch/disk.ts";
@@ -67,8 +67,8 @@ export function worldOf({ output, signal }: Context): PatchWorld {
 
 /** The last word of `patch`, and of `verify --repair`: DESIGN section 4. */
 export function printOutcome(output: Output, request: PatchRequest, outcome: PatchOutcome, seconds: number): void {
-  const { title, channel, from, to, plan, metadata, fetched } = outcome;
-  const { total, kept, reused, fetch, write, disk } = costWithDelta(plan);
+  const { title, channel, from, to, plan, ways, metadata, fetched } = outcome;
+  const { total, kept, reused, fetch, write, disk } = chosenWay(ways).cost;
   output.result(
     "patch",
     {
@@ -78,14 +78,20 @@ export function printOutcome(output: Output, request: PatchRequest, outcome: Pat
       to,
       files: plan.files,
       bytes: { total, kept, reused, metadata, fetched },
-      ...(request.dryRun ? { dryRun: true, plan: { fetch, write, disk, delta: plan.delta ?? null } } : {}),
+      ...(request.dryRun ? { dryRun: true, plan: { fetch, write, disk, ways: ways.map(wayFields) } } : {}),
       seconds: Math.round(seconds * 1000) / 1000,
     },
-    request.dryRun ? formatPlan(plan, formatBytes) : describeOutcome(outcome, seconds),
+    request.dryRun ? formatPlan(plan, ways, formatBytes) : describeOutcome(outcome, seconds),
   );
 }
 
-function describeOutcome({ title, from, to, because, plan, fetched }: PatchOutcome, seconds: number): string {
+/** A way as `--json` has it; `via` are the versions that its deltas start from and lead to. */
+function wayFields({ how, steps, download, cost, verdict }: WeighedWay) {
+  const via = [...steps.map(({ from }) => from), ...steps.slice(-1).map(({ to }) => to)];
+  return { how, via, download, write: cost.write, disk: cost.disk, verdict };
+}
+
+function describeOutcome({ title, from, to, because, plan, ways, fetched }: PatchOutcome, seconds: number): string {
   const held = because === "held" ? " (a newer release is on hold)" : "";
   const waiting = because === "not-yet-rolled-out" ? " (a newer release is being rolled out)" : "";
   const { added, changed, removed } = plan.files;
@@ -96,7 +102,7 @@ function describeOutcome({ title, from, to, because, plan, fetched }: PatchOutco
       : from === to
         ? `Healed ${title} ${to}`
         : `Updated ${title} from ${from} to ${to}`;
-  const { kept, reused } = costWithDelta(plan);
+  const { kept, reused } = chosenWay(ways).cost;
   const sources = describeSources({ kept, reused, ...fetched });
   return `${news} in ${formatSeconds(seconds)}${held}${waiting}: ${added} added, ${changed} changed, ${removed} removed (${sources}).`;
 }

@@ -1,204 +1,173 @@
 /**
- * New contents made of the installed release and a delta, into staging. Nothing here is proven: staging hashes every piece
+ * New contents made of the installed release and deltas, into staging. Nothing here is proven: staging hashes every piece
  * before it counts, and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
  * fit costs a little time and is no failure.
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
-import {
-  contentsIn,
-  parseReleaseDelta,
-  spacesOf,
-  type DeltaGroup,
-  type ReleaseDelta,
-  type Space,
-} from "../../manifests/delta/release-delta.ts";
-import { Failure } from "../../manifests/failures.ts";
-import { DELTA_INDEX_BYTES_MAX, DELTA_SLICE_BYTES, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { contentsIn, type SpaceContent } from "../../manifests/delta/release-delta.ts";
 import type { SafePath } from "../../manifests/paths.ts";
-import type { Have } from "../../manifests/plan.ts";
-import type { TorrentLayout } from "../../manifests/torrent.ts";
-import type { Tree } from "../../manifests/tree.ts";
-import type { LiveDelta } from "../../manifests/trust/live.ts";
+import type { Have, Plan } from "../../manifests/plan.ts";
+import type { Way, WayStep } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
-import type { Origin } from "../sources/origin.ts";
-import { toJson } from "../threads/as-json.ts";
 import type { FileRun } from "../threads/jobs/apply-delta.ts";
-import { runJob } from "../threads/pool.ts";
-import { diskFailure } from "./assembly.ts";
-import type { Install } from "./install.ts";
-import { flatName } from "./layout.ts";
+import { applyGroup } from "./apply-group.ts";
+import { DeltaDownload, type DownloadWorld } from "./delta-download.ts";
+import { isOfNoUse } from "./delta-paths.ts";
 import { groupWork } from "./group-work.ts";
-import { deltaFolder, dropDeltas, keepDelta, readDeltaTorrent } from "./kept-deltas.ts";
+import type { Install } from "./install.ts";
+import { deltaFolder, dropDelta, dropDeltas, keepDelta } from "./kept-deltas.ts";
+import { flatName } from "./layout.ts";
 import type { Staging } from "./staging.ts";
 
-/** A delta that leads from what is installed to what is wanted. */
-export interface DeltaOffer {
-  readonly delta: LiveDelta;
-  /** The version it starts from. */
-  readonly from: string;
-  readonly trees: { readonly from: ObjectId; readonly to: ObjectId };
-  readonly old: Space;
-  readonly fresh: Space;
-  /** A file of the install that holds a content of the old space, by its place there. */
-  readonly files: ReadonlyMap<PiecesRoot, SafePath>;
-}
-
-/** Undefined when the install lacks a content of the old release: a delta may need any of them. */
-export function deltaOffer(
-  have: Have,
-  { installed, want }: { readonly installed: Tree; readonly want: Tree },
-  offer: Pick<DeltaOffer, "delta" | "from" | "trees">,
-): DeltaOffer | undefined {
-  const { old, fresh } = spacesOf(installed, want);
-  const files = new Map<PiecesRoot, SafePath>();
-  for (const { path, root } of have.files.values()) if (root !== null) files.set(root, path);
-  return old.contents.every(({ root }) => files.has(root)) ? { ...offer, old, fresh, files } : undefined;
-}
-
-export interface ByDelta {
-  readonly install: Install;
+export interface ByDeltas extends DownloadWorld {
   readonly staging: Staging;
-  /** Undefined when it is forbidden. */
-  readonly origin: Origin | undefined;
-  /** Fetches the files of a torrent into a folder, as far as peers give them. Undefined when it is forbidden. */
-  readonly fromPeers:
-    | ((layout: TorrentLayout, folder: string, onBytes: (bytes: number) => void) => Promise<void>)
-    | undefined;
-  readonly want: Tree;
-  /** Reads an object as a whole, proven by its name. */
-  readonly readObject: (id: ObjectId, bytesMax: number) => Promise<Uint8Array>;
-  readonly signal: AbortSignal;
-  readonly onProgress: (fetched: number) => void;
+  readonly have: Have;
+  /** What the release needs; of it the contents that are built. */
+  readonly plan: Plan;
   readonly output: Pick<Output, "log">;
 }
 
-/** False when the delta was of no use. Throws: install.no-space, source.interrupted. */
-export async function stageByDelta(offer: DeltaOffer, world: ByDelta): Promise<boolean> {
-  const { install, output, fromPeers } = world;
-  const { object } = offer.delta.torrent;
-  try {
-    await dropDeltas(install, object);
-    await mkdir(deltaFolder(install, object), { recursive: true });
-    const index = await readIndex(offer, world);
-    const metainfo = fromPeers === undefined ? undefined : await world.readObject(object, TORRENT_BYTES_MAX);
-    if (metainfo !== undefined) {
-      await fromPeers?.(readDeltaTorrent(metainfo), deltaFolder(install, object), world.onProgress);
-    }
-    await applyGroups(offer, index, world);
-    if (metainfo !== undefined) await keepDelta(install, object, metainfo);
-    else await dropDeltas(install);
-    return true;
-  } catch (error) {
-    if (!(error instanceof Failure) || error.family === "no-space" || error.code === "source.interrupted") throw error;
-    output.log(`going on without the delta from ${offer.from}: ${error.message}`);
-    await dropDeltas(install);
-    return false;
-  }
-}
-
-async function readIndex({ delta, old, fresh, trees }: DeltaOffer, { readObject }: ByDelta): Promise<ReleaseDelta> {
-  const index = parseReleaseDelta(await readObject(delta.index, DELTA_INDEX_BYTES_MAX), old, fresh);
-  if (index.from !== trees.from || index.to !== trees.to) {
-    throw new Failure("object.malformed", { kind: "delta index", reason: "between other releases" });
-  }
-  return index;
-}
-
-/** The next group is fetched while this one is applied. */
-async function applyGroups(offer: DeltaOffer, { groups }: ReleaseDelta, world: ByDelta): Promise<void> {
-  const exec = new Set(world.want.files.filter((file) => file.exec).map(({ root }) => root));
-  let applying: Promise<void> = Promise.resolve();
-  let start = 0;
-  try {
-    for (const group of groups) {
-      const parts: FileRun[] = [];
-      for (const object of group.objects) {
-        parts.push({ path: await fetchObject(offer, object, world), offset: 0, bytes: object.bytes });
-      }
-      const from = start;
-      start += group.bytes;
-      await applying;
-      applying = applyGroup(offer, { group, start: from, parts, exec }, world);
-      applying.catch(() => {}); // heard of when it is waited for
-    }
-  } finally {
-    await applying;
-  }
-}
-
-async function applyGroup(
-  { old, fresh, files }: DeltaOffer,
-  work: {
-    readonly group: DeltaGroup;
-    /** Of the group, in the new space. */
-    readonly start: number;
-    readonly parts: readonly FileRun[];
-    readonly exec: ReadonlySet<PiecesRoot>;
-  },
-  { install, staging }: ByDelta,
-): Promise<void> {
-  const { group, start, parts, exec } = work;
-  const job = groupWork(group, start, parts, {
-    old,
-    fresh,
-    oldFile: ({ root, path }) => install.file(files.get(root) ?? path),
-    newFile: ({ root }) => install.staged(flatName(root)),
-    isExec: ({ root }) => exec.has(root),
-  });
-  const { value, error } = await runJob("applyDelta", toJson(job));
-  if (error !== undefined) throw diskFailure(error);
-  if (value?.refused !== undefined) {
-    throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
-  }
-  const end = start + group.bytes;
-  staging.hold(contentsIn(fresh, start, group.bytes).filter(({ offset, size }) => offset + size <= end));
-}
-
 /**
- * An object of the delta, in a file of its own: as peers or an earlier run left it, or from the origin. What is there of
- * it is continued, and when that comes to nothing fetched again.
- * Throws: object.mismatch, sources.exhausted, as Origin.read.
+ * Goes the deltas of a way: each is fetched while the one before is applied, and what that makes and the release does not
+ * have is only for the next. Gives the index object of one that was of no use; then those after it are not tried.
+ * Throws: install.no-space, source.interrupted.
  */
-async function fetchObject({ delta }: DeltaOffer, { id, bytes }: DeltaObject, world: ByDelta): Promise<string> {
-  const path = join(deltaFolder(world.install, delta.torrent.object), id);
-  for (let attempt = 0; attempt < 2; attempt++) {
-    const before = attempt === 0 ? ((await stat(path).catch(() => undefined))?.size ?? 0) : 0;
-    if (before < bytes || attempt > 0) await fetchFrom(before, path, { id, bytes }, world);
-    if ((await hashOf(path)) === id) return path;
-  }
-  await rm(path, { force: true });
-  throw new Failure("object.mismatch", { expected: id });
-}
-
-type DeltaObject = DeltaGroup["objects"][number];
-
-async function fetchFrom(offset: number, path: string, { id, bytes }: DeltaObject, world: ByDelta): Promise<void> {
-  const { origin, signal, onProgress } = world;
-  if (origin === undefined) throw new Failure("sources.exhausted", { object: id });
-  const file = await open(path, offset === 0 ? "w" : "a");
+export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDeltas): Promise<ObjectId | undefined> {
+  const { install, output } = world;
+  const contents = Contents.of(world);
+  await dropDeltas(
+    install,
+    steps.map(({ delta }) => delta.torrent.object),
+  );
+  const halt = new AbortController();
+  const signal = AbortSignal.any([world.signal, halt.signal]);
+  const used = steps.filter(({ chosen }) => chosen.length > 0);
+  const runs = used.map((step) => ({ step, download: new DeltaDownload(step, { ...world, signal }) }));
+  const downloading = inTurn(runs.map(({ download }) => download));
+  let bad: WayStep | undefined;
   try {
-    const slices = slicesOf(bytes - offset);
-    for await (const slice of origin.read({ object: id, offset, slices, fresh: false, signal })) {
-      await file.write(new Uint8Array(slice));
-      onProgress(slice.byteLength);
+    for (const { step, download } of runs) {
+      bad = step;
+      await applyStep(step, download, contents, world);
+      bad = undefined;
     }
+  } catch (error) {
+    if (bad === undefined || !isOfNoUse(error)) throw error;
+    output.log(`going on without the delta from ${bad.from} to ${bad.to}: ${error.message}`);
   } finally {
-    await file.close();
+    halt.abort();
+    await downloading;
+  }
+  if (bad !== undefined) await dropDelta(install, bad.delta.torrent.object);
+  return bad?.delta.index;
+}
+
+/** One after another; after one that failed none. */
+async function inTurn(downloads: readonly DeltaDownload[]): Promise<void> {
+  for (const download of downloads) {
+    await download.run();
+    if (download.failure !== undefined) return;
   }
 }
 
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return hash.digest("hex");
+/** Where contents lie, and which are wanted. */
+class Contents {
+  readonly #install: Install;
+  /** A file of the install that holds a content. */
+  readonly #installed: ReadonlyMap<PiecesRoot, SafePath>;
+  /** Contents that are built -> whether they may be run. */
+  readonly #wanted: ReadonlyMap<PiecesRoot, boolean>;
+  /** Contents that deltas made up to now, well as far as can be told. */
+  readonly #made = new Set<PiecesRoot>();
+
+  static of({ install, have, plan }: ByDeltas): Contents {
+    const installed = new Map<PiecesRoot, SafePath>();
+    for (const { path, root } of have.files.values()) if (root !== null) installed.set(root, path);
+    const builds = plan.contents.filter(({ source }) => source.how === "build");
+    return new Contents(install, installed, new Map(builds.map(({ root, places }) => [root, places[0].exec])));
+  }
+
+  private constructor(
+    install: Install,
+    installed: ReadonlyMap<PiecesRoot, SafePath>,
+    wanted: ReadonlyMap<PiecesRoot, boolean>,
+  ) {
+    this.#install = install;
+    this.#installed = installed;
+    this.#wanted = wanted;
+  }
+
+  /** Null when nobody has the content: it was changed, or a delta does not make it. */
+  oldFile({ root }: SpaceContent): string | null {
+    const path = this.#installed.get(root);
+    if (path !== undefined) return this.#install.file(path);
+    return this.#made.has(root) ? this.newFile({ root }) : null;
+  }
+
+  newFile({ root }: Pick<SpaceContent, "root">): string {
+    return this.#install.staged(flatName(root));
+  }
+
+  isExec({ root }: SpaceContent): boolean {
+    return this.#wanted.get(root) === true;
+  }
+
+  /** Takes note of contents that are there from end to end; gives those that the release wants. */
+  take(contents: readonly SpaceContent[], { sound }: Pick<WayStep, "sound">): SpaceContent[] {
+    // what is probably wrong is as good as missing for the next delta
+    for (const { root } of contents) if (sound.has(root)) this.#made.add(root);
+    return contents.filter(({ root }) => this.#wanted.has(root));
+  }
 }
 
-function slicesOf(bytes: number): number[] {
-  const whole = Math.floor(bytes / DELTA_SLICE_BYTES);
-  const slices = Array.from({ length: whole }, () => DELTA_SLICE_BYTES);
-  return bytes % DELTA_SLICE_BYTES === 0 ? slices : [...slices, bytes % DELTA_SLICE_BYTES];
+/** Each group is decoded while it and those after it still come. */
+async function applyStep(step: WayStep, download: DeltaDownload, contents: Contents, world: ByDeltas): Promise<void> {
+  const { install, fromPeers } = world;
+  const { object } = step.delta.torrent;
+  const chosen = new Set(step.chosen);
+  let start = 0;
+  for (const [number, group] of step.groups.entries()) {
+    if (chosen.has(number)) await stageGroup(step, number, start, download, contents, world);
+    start += group.bytes;
+  }
+  const isWhole = step.chosen.length === step.groups.length;
+  const metainfo = await download.done;
+  if (fromPeers !== undefined && isWhole) await keepDelta(install, object, metainfo);
+  else await dropDelta(install, object);
+}
+
+/** @param start  where the group begins in the new space */
+async function stageGroup(
+  step: WayStep,
+  number: number,
+  start: number,
+  download: DeltaDownload,
+  contents: Contents,
+  { install, staging, signal }: ByDeltas,
+): Promise<void> {
+  const { delta, fresh, groups, whole } = step;
+  const group = groups[number];
+  if (group === undefined) return;
+  const folder = deltaFolder(install, delta.torrent.object);
+  const parts = group.objects.map(({ id, bytes }): FileRun => ({ path: join(folder, id), offset: 0, bytes }));
+  const work = groupWork(group, start, parts, {
+    ...step,
+    oldFile: (content) => contents.oldFile(content),
+    newFile: (content) => contents.newFile(content),
+    oldScratch: staging.scratch("old"),
+    newScratch: ({ root }) => staging.scratch(root),
+    isExec: (content) => contents.isExec(content),
+    isWhole: ({ root }) => whole.has(root),
+  });
+  const misfits = await applyGroup(work, signal, download.arrivalOf(number)).catch((error: unknown) => {
+    // a delta that did not come is no malformed one
+    throw isOfNoUse(error) ? (download.failure ?? error) : error;
+  });
+  // of a content in several groups this is the last
+  const ended = contentsIn(fresh, start, group.bytes).filter((content) => {
+    const { root, offset, size } = content;
+    return offset + size <= start + group.bytes && whole.has(root) && !misfits.has(contents.newFile(content));
+  });
+  staging.hold(contents.take(ended, step).map(({ root, fileBytes }) => ({ root, size: fileBytes })));
 }

@@ -1,13 +1,49 @@
-/** One group of a delta, and where contents lie on this disk -> what the thread that applies it reads and writes. */
-import { contentsIn, type GroupLayout, type Space, type SpaceContent } from "../../manifests/delta/release-delta.ts";
-import type { DeltaWork, FileRun } from "../threads/jobs/apply-delta.ts";
+/**
+ * One group of a delta, and where contents lie on this disk -> what the threads do that apply it: unpack streams of old
+ * files into a scratch file, decode the delta into new files and scratch files, put streams together from these.
+ */
+import {
+  contentsIn,
+  type GroupLayout,
+  partsIn,
+  type PlacedPart,
+  type SpaceContent,
+} from "../../manifests/delta/release-delta.ts";
+import { plainStreamAt, type UnpackedSides } from "../../manifests/delta/unpack.ts";
+import type { DeltaWork, FileRun, OldRun, StagedRun } from "../threads/jobs/apply-delta.ts";
+import type { StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
 
-export interface GroupFiles {
-  readonly old: Space;
-  readonly fresh: Space;
-  readonly oldFile: (content: SpaceContent) => string;
+export interface GroupFiles extends UnpackedSides {
+  /** Null when nobody has it: it reads as zeros. */
+  readonly oldFile: (content: SpaceContent) => string | null;
   readonly newFile: (content: SpaceContent) => string;
+  /** Where a new content's streams are kept until all of it is there. */
+  readonly newScratch: (content: SpaceContent) => string;
+  /** Where the group's old streams are kept. */
+  readonly oldScratch: string;
   readonly isExec: (content: SpaceContent) => boolean;
+  /** Whether every group of a new content is applied. */
+  readonly isWhole: (content: SpaceContent) => boolean;
+}
+
+export interface GroupWork {
+  /** First, when there are any. */
+  readonly unpack: { readonly streams: readonly StreamToUnpack[]; readonly to: ScratchFile };
+  readonly apply: DeltaWork;
+  /** Last: one a content that is complete with this group and has streams. */
+  readonly pack: readonly ContentToPack[];
+}
+
+interface ScratchFile {
+  readonly path: string;
+  readonly fileBytes: number;
+}
+
+export interface ContentToPack {
+  /** Not needed afterwards. */
+  readonly from: string;
+  readonly streams: readonly StreamToPack[];
+  readonly to: ScratchFile & { readonly exec: boolean };
 }
 
 /**
@@ -18,26 +54,52 @@ export function groupWork(
   { old: spans, bytes }: GroupLayout,
   start: number,
   delta: readonly FileRun[],
-  { old, fresh, oldFile, newFile, isExec }: GroupFiles,
-): DeltaWork {
-  return {
-    delta,
-    old: spans.flatMap((span) =>
-      contentsIn(old, span.offset, span.bytes).map((content) =>
-        runOf(content, span.offset, span.bytes, oldFile(content)),
-      ),
-    ),
-    fresh: contentsIn(fresh, start, bytes).map((content) => ({
-      ...runOf(content, start, bytes, newFile(content)),
-      fileBytes: content.size,
-      exec: isExec(content),
-    })),
-  };
+  files: GroupFiles,
+): GroupWork {
+  const { old, ...unpack } = oldRuns(
+    spans.flatMap((span) => [...partsIn(files.old, span.offset, span.bytes)]),
+    files,
+  );
+  const fresh = [...partsIn(files.fresh, start, bytes)].map(({ of, content, from, bytes: length }): StagedRun => {
+    const { unpacked } = content;
+    if (of === "file" || unpacked === undefined) return { ...newFile(content, files), offset: from, bytes: length };
+    const path = files.newScratch(content);
+    return { path, fileBytes: unpacked.bytes, exec: false, offset: from - unpacked.from, bytes: length };
+  });
+  const complete = contentsIn(files.fresh, start, bytes).filter((content) => {
+    const { offset, size, unpacked } = content;
+    return unpacked !== undefined && offset + size <= start + bytes && files.isWhole(content);
+  });
+  return { unpack, apply: { delta, old, fresh }, pack: complete.map((content) => contentToPack(content, files)) };
 }
 
-/** The part of a content that lies in [start, start + bytes) of its space. */
-function runOf({ offset, size }: SpaceContent, start: number, bytes: number, path: string): FileRun {
-  const from = Math.max(0, start - offset);
-  const to = Math.min(size, start + bytes - offset);
-  return { path, offset: from, bytes: to - from };
+/** What is read of streams is unpacked, and lies without gaps in the scratch file. */
+function oldRuns(parts: readonly PlacedPart[], { streams: { old: packed }, oldFile, oldScratch }: GroupFiles) {
+  const streams: StreamToUnpack[] = [];
+  let fileBytes = 0;
+  const old = parts.map(({ of, content, from, bytes }): OldRun => {
+    const path = oldFile(content);
+    if (of === "file" || path === null) return { path, offset: from, bytes };
+    const { pieces, plainBytes, plainAt } = plainStreamAt(packed, from);
+    const at = fileBytes;
+    streams.push({ path, pieces, plainBytes, skipped: from - plainAt, bytes, at });
+    fileBytes += bytes;
+    return { path: oldScratch, offset: at, bytes };
+  });
+  return { old, streams, to: { path: oldScratch, fileBytes } };
+}
+
+function newFile(content: SpaceContent, { newFile: fileOf, isExec }: GroupFiles) {
+  return { path: fileOf(content), fileBytes: content.fileBytes, exec: isExec(content) };
+}
+
+function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack {
+  const first = content.unpacked?.from ?? 0;
+  const streams = (content.parts ?? [])
+    .filter(({ of }) => of === "plain")
+    .map(({ from }): StreamToPack => {
+      const { plainAt, plainBytes, recipeAt, recipeBytes, pieces } = plainStreamAt(files.streams.fresh, from);
+      return { plainAt: plainAt - first, plainBytes, recipeAt: recipeAt - first, recipeBytes, pieces };
+    });
+  return { from: files.newScratch(content), streams, to: newFile(content, files) };
 }

@@ -32,10 +32,16 @@ export async function keepDelta(install: Install, torrent: ObjectId, metainfo: U
   await writeFile(install.own("deltas", `${torrent}.torrent`), metainfo);
 }
 
-/** Deletes every delta but this one. */
-export async function dropDeltas(install: Install, but?: ObjectId): Promise<void> {
+/** Deletes every delta but these. */
+export async function dropDeltas(install: Install, but: readonly ObjectId[] = []): Promise<void> {
   for (const name of await readdir(install.own("deltas")).catch((): string[] => [])) {
-    if (but !== undefined && name.startsWith(but)) continue;
+    if (but.some((torrent) => name.startsWith(torrent))) continue;
+    await rm(install.own("deltas", name), { recursive: true, force: true });
+  }
+}
+
+export async function dropDelta(install: Install, torrent: ObjectId): Promise<void> {
+  for (const name of [torrent, `${torrent}.torrent`]) {
     await rm(install.own("deltas", name), { recursive: true, force: true });
   }
 }

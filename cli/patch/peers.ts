@@ -12,11 +12,11 @@ import {
   SWARM_START_BYTES_MIN,
   TORRENT_BYTES_MAX,
 } from "../../manifests/limits.ts";
-import { pieceOf, readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
+import { readTorrent } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { VerifiedRelease } from "../../manifests/trust/verify.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
-import { FolderBoard } from "../peers/folder-board.ts";
+import type { FolderBoard } from "../peers/folder-board.ts";
 import { countPlayers } from "../sources/crowd.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
@@ -51,7 +51,7 @@ export class Peers {
   #swarm: Promise<Swarm> | undefined;
   #membership: Membership | undefined;
   /** Torrents other than the release's. */
-  readonly #beside: { board: FolderBoard; membership: Membership | undefined }[] = [];
+  readonly #beside: Membership[] = [];
   #terms: JoinTerms | undefined;
   #settled = false;
   /** Nobody was there, and we did not join. */
@@ -124,7 +124,7 @@ export class Peers {
 
   /** Content bytes that peers sent. */
   get downloaded(): number {
-    const beside = this.#beside.reduce((sum, { membership }) => sum + (membership?.downloaded() ?? 0), 0);
+    const beside = this.#beside.reduce((sum, membership) => sum + membership.downloaded(), 0);
     return beside + (this.#membership?.downloaded() ?? 0);
   }
 
@@ -135,7 +135,6 @@ export class Peers {
     await this.#joining;
     const board = await this.#board?.catch(() => undefined);
     await board?.close();
-    await Promise.all(this.#beside.map((one) => one.board.close()));
   }
 
   /** How many others the tracker knows of. */
@@ -180,22 +179,19 @@ export class Peers {
   /**
    * Fetches a torrent beside the release, as far as anybody gives it, and shares it until `close`. Gives up when nothing
    * comes for a while: there is another way for what is missing.
+   * @param signal  ends the waiting; what is there by then is shared all the same
+   * Throws: source.interrupted.
    */
-  async fetchBeside(layout: TorrentLayout, folder: string, onBytes: (bytes: number) => void): Promise<void> {
+  async fetchBeside(board: FolderBoard, signal: AbortSignal): Promise<void> {
     const { title, fetch, evenIfAlone, createSwarm, log } = this.#options;
-    const players = await countPlayers(title.edge, title.title, layout.infohash, { fetch, signal: this.#signal });
+    const players = await countPlayers(title.edge, title.title, board.layout.infohash, { fetch, signal: this.#signal });
     if (players === 0 && !evenIfAlone) return;
     try {
       this.#swarm ??= createSwarm(log);
       const swarm = await this.#swarm;
-      const board = await FolderBoard.open(layout, folder);
-      this.#beside.push({ board, membership: undefined });
       const membership = await swarm.join(board, await this.#askTerms(swarm));
-      this.#beside[this.#beside.length - 1] = { board, membership };
-      board.onChange(({ piece, now }) => {
-        if (now === "verified") onBytes(pieceOf(layout, piece).bytes);
-      });
-      await untilStalled(board, membership, this.#signal);
+      this.#beside.push(membership);
+      await untilStalled(board, membership, AbortSignal.any([signal, this.#signal]));
     } catch (error) {
       if (this.#signal.aborted) throw new Failure("source.interrupted", {}, { cause: error });
       log(`the delta does not come from peers: ${(error as Error).message}`);
@@ -218,6 +214,7 @@ async function untilStalled(board: FolderBoard, membership: Membership, signal: 
     let stop = (): void => {};
     const complete = new Promise<void>((resolve) => {
       stop = board.onChange(() => board.isComplete && resolve());
+      signal.addEventListener("abort", () => resolve(), { once: true });
     });
     await within(DELTA_PEERS_STALL_MS, complete);
     stop();

@@ -3,14 +3,18 @@
  * plan, check the disk, stage (local bytes, peers and origin at once), commit. Whatever happens before the commit, the
  * install is the old release; whatever happens once its journal is written, it will be the new one.
  */
-import { toHex, type ChunkId, type PiecesRoot } from "../../manifests/digest.ts";
+import { toHex, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { CHUNK_BYTES, CHUNK_BYTES_LARGE, TREE_BYTES_MAX, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
+import {
+  CHUNK_BYTES,
+  CHUNK_BYTES_LARGE,
+  DELTA_PATHS_MAX,
+  TREE_BYTES_MAX,
+  YOUNG_MEMORY_TITLE_BYTES,
+} from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import {
-  costWithDelta,
   isInPlace,
-  withDelta,
   plan,
   rootsToBuild,
   type Have,
@@ -21,8 +25,10 @@ import {
 import type { Recipe, RecipeChunk } from "../../manifests/recipe.ts";
 import type { Tree, TreeFile } from "../../manifests/tree.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
+import { chosenWay, weighWays, type WeighedWay } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
 import type { Swarm } from "../peers/board.ts";
+import type { FolderBoard } from "../peers/folder-board.ts";
 import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -32,11 +38,13 @@ import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
-import { deltaOffer, stageByDelta, type DeltaOffer } from "./by-delta.ts";
+import { stageByDeltas } from "./by-delta.ts";
 import { commit, NEXT_STATE, recover } from "./commit.ts";
+import { DeltaPaths } from "./delta-paths.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
 import { Layout } from "./layout.ts";
+import { dropDeltas } from "./kept-deltas.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileLocked } from "./lock.ts";
 import { Objects, openTree } from "./objects.ts";
@@ -96,10 +104,14 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
   readonly from: string | null;
   readonly to: string;
   readonly plan: Plan;
+  /** In which the contents to build could come, the lightest first. */
+  readonly ways: Ways;
   /** Bytes that crossed the wire. */
   readonly metadata: number;
   readonly fetched: { readonly origin: number; readonly peers: number };
 }
+
+export type Ways = readonly [WeighedWay, ...WeighedWay[]];
 
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
@@ -130,6 +142,8 @@ class Session {
   readonly #origin: Origin | undefined;
   /** For recipes: metadata comes from the edge, whatever content may come from. */
   readonly #edge: Origin;
+  /** Of deltas, which peers may still read. */
+  readonly #boards: FolderBoard[] = [];
   #fetchedTree: Promise<Tree> | undefined;
   #treeObject: Uint8Array | undefined;
 
@@ -211,13 +225,21 @@ class Session {
     const staging = await Staging.open(this.#install);
     let { have } = scanned;
     let planned = await this.#plan(have, want, staging);
-    const offer = await this.#deltaOffer(have, want);
-    if (offer !== undefined) planned = withDelta(planned, { from: offer.from, bytes: offer.delta.bytes });
-    if (this.#request.dryRun) return this.#outcome(planned);
-    await this.#checkDisk(planned);
-    if (offer !== undefined && planned.delta !== undefined && !(await this.#stageByDelta(offer, want, staging))) {
+    const paths = await this.#deltaPaths(want);
+    const failed = new Set<ObjectId>();
+    let ways = await this.#weigh(planned, have, staging, paths, failed);
+    if (this.#request.dryRun) return this.#outcome(planned, ways);
+    for (;;) {
+      const way = chosenWay(ways);
+      await this.#checkDisk(way);
+      const bad = await this.#stageByDeltas(way, planned, have, staging);
+      if (bad === undefined) break;
+      // another way, which may go by other deltas
+      failed.add(bad);
       planned = await this.#plan(have, want, staging);
+      ways = await this.#weigh(planned, have, staging, paths, failed);
     }
+    if (failed.size > 0 && chosenWay(ways).steps.length === 0) await dropDeltas(this.#install);
     const isThere = (folder: string): boolean => scanned.folders.has(folder);
     let layout = new Layout(planned.contents, isThere);
     let staged = await this.#stage(planned, layout, staging);
@@ -230,7 +252,7 @@ class Session {
     }
     await this.#commit(planned, layout, want, scanned, staged);
     await staging.clear();
-    return this.#outcome(planned);
+    return this.#outcome(planned, ways);
   }
 
   async close(): Promise<void> {
@@ -238,6 +260,7 @@ class Session {
     this.#origin?.close();
     this.#edge.close();
     await this.#peers.close();
+    await Promise.all(this.#boards.map((board) => board.close()));
   }
 
   // --- Looking -----------------------------------------------------------------------------------------------------
@@ -314,56 +337,80 @@ class Session {
     return findLocalChunks(wanted, have, this.#recipes, cut);
   }
 
-  /** A delta from exactly what is installed to what is wanted; undefined when there is none, or it is forbidden. */
-  async #deltaOffer(have: Have, want: Tree): Promise<DeltaOffer | undefined> {
+  /** Deltas from what is installed to what is wanted; undefined when they are forbidden. */
+  async #deltaPaths(want: Tree): Promise<DeltaPaths | undefined> {
     const { release, channel } = this.#target;
     const { sources } = this.#request;
     const from = this.#installed?.release;
     if (from === undefined || !sources.has("delta") || !sources.has("local")) return undefined;
     if (this.#origin === undefined && !sources.has("peers")) return undefined;
-    const live = this.#title.live(channel);
-    const delta = live?.seq === release.seq ? live.deltas.find((one) => one.from === from.seq) : undefined;
-    if (delta === undefined) return undefined;
     const installed = await this.#objects.read(from.tree);
     if (installed === undefined) return undefined;
-    const trees = { from: from.tree, to: release.tree.sha256 };
-    return deltaOffer(have, { installed: openTree(installed), want }, { delta, from: from.version, trees });
+    return new DeltaPaths({
+      title: this.#title,
+      channel,
+      installed: { seq: from.seq, version: from.version, id: from.tree, tree: openTree(installed) },
+      wanted: { seq: release.seq, version: release.version, id: release.tree.sha256, tree: want },
+      output: this.#world.output,
+    });
   }
 
-  async #stageByDelta(offer: DeltaOffer, want: Tree, staging: Staging): Promise<boolean> {
+  /** @param failed  deltas that were tried and were of no use */
+  async #weigh(
+    planned: Plan,
+    have: Have,
+    staging: Staging,
+    paths: DeltaPaths | undefined,
+    failed: ReadonlySet<ObjectId>,
+  ): Promise<Ways> {
+    const { stored } = planned.cost.fetch;
+    // with so many bad ones it is not worth another try
+    const isWorth = stored > 0 && failed.size < DELTA_PATHS_MAX;
+    const found = isWorth ? ((await paths?.find(failed, stored)) ?? []) : [];
+    const roots = new Set([...have.files.values()].map(({ root }) => root));
+    return weighWays(planned, found, {
+      isInstalled: (root) => roots.has(root),
+      staged: (root) => staging.bytes(root),
+      free: await this.#world.freeBytes(this.#install.own()),
+    });
+  }
+
+  /** Gives the delta that was of no use. */
+  async #stageByDeltas(way: WeighedWay, plan: Plan, have: Have, staging: Staging): Promise<ObjectId | undefined> {
+    if (way.steps.length === 0) return undefined;
     let fetched = 0;
-    const isStaged = await stageByDelta(offer, {
+    const bad = await stageByDeltas(way, {
       install: this.#install,
       staging,
+      have,
+      plan,
       origin: this.#origin,
       fromPeers: this.#request.sources.has("peers")
-        ? (layout, folder, onBytes) => this.#peers.fetchBeside(layout, folder, onBytes)
+        ? (board, signal) => this.#peers.fetchBeside(board, signal)
         : undefined,
-      want,
+      keepOpen: (board) => this.#boards.push(board),
       readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
       signal: this.#world.signal,
       onProgress: (bytes) => {
         fetched += bytes;
-        this.#progress.delta(fetched, offer.delta.bytes);
+        this.#progress.delta(fetched, way.download.deltas);
       },
       output: this.#world.output,
     });
     this.#progress.afterDelta();
-    return isStaged;
+    return bad;
   }
 
   /** Throws: install.no-space, before the first byte is written. */
-  async #checkDisk(planned: Plan): Promise<void> {
-    const cost = costWithDelta(planned);
+  async #checkDisk({ cost, verdict }: WeighedWay): Promise<void> {
+    if (verdict !== "no-room") return;
     const free = await this.#world.freeBytes(this.#install.own());
-    if (cost.disk > free) {
-      throw new Failure("install.no-space", {
-        needed: cost.disk,
-        free,
-        missing: cost.disk - free,
-        folder: this.#install.folder,
-      });
-    }
+    throw new Failure("install.no-space", {
+      needed: cost.disk,
+      free,
+      missing: Math.max(0, cost.disk - free),
+      folder: this.#install.folder,
+    });
   }
 
   // --- Acting ------------------------------------------------------------------------------------------------------
@@ -432,7 +479,8 @@ class Session {
         this.#stateWith(nextFiles(this.#install, want, planned, new Layout(planned.contents, () => true), seen)),
       );
     }
-    return this.#outcome(planned);
+    const free = Number.POSITIVE_INFINITY;
+    return this.#outcome(planned, weighWays(planned, [], { isInstalled: () => false, staged: () => 0, free }));
   }
 
   #stateWith(files: InstallState["files"]): InstallState {
@@ -452,7 +500,7 @@ class Session {
     };
   }
 
-  #outcome(planned: Plan): PatchOutcome {
+  #outcome(planned: Plan, ways: Ways): PatchOutcome {
     const { release, channel, because } = this.#target;
     return {
       title: this.#title.title,
@@ -460,6 +508,7 @@ class Session {
       because,
       to: release.version,
       plan: planned,
+      ways,
       from: this.#installed?.release.version ?? null,
       metadata: this.#title.bytesFetched + this.#edge.received,
       fetched: { origin: this.#origin?.received ?? 0, peers: this.#peers.downloaded },

@@ -4,6 +4,7 @@
  * so it needs no fsync and may be wrong after a power cut.
  *
  *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
+ *   staging/<name>.unpacked  streams of compressed content, while a delta is applied
  *   staging/progress     lines "<root> <offset> <bytes>[ <name>]": a piece that was hashed, and where its content lies if
  *                        not under its root
  */
@@ -22,6 +23,7 @@ export interface Run {
 }
 
 const PROGRESS = "progress";
+const SCRATCH = ".unpacked";
 const LINE = /^([0-9a-f]{64}) (\d{1,16}) (\d{1,16})(?: (.+))?$/;
 
 /** What an earlier run left of a content. */
@@ -45,6 +47,10 @@ export class Staging {
   /** Opens what an earlier run left, or nothing. */
   static async open(install: Install): Promise<Staging> {
     await mkdir(install.own("staging"), { recursive: true });
+    // gigabytes, perhaps, that a killed run was not done with: the room is counted next
+    for (const name of await readdir(install.own("staging"))) {
+      if (name.endsWith(SCRATCH)) await rm(install.own("staging", name), { force: true });
+    }
     const earlier = await readProgress(install.own("staging", PROGRESS));
     // lines outlive the files that were pruned
     for (const [root, { names }] of earlier) {
@@ -92,6 +98,11 @@ export class Staging {
     if (found === undefined || name === undefined) return [];
     const stats = await lstat(this.#install.staged(name)).catch(() => undefined);
     return stats?.size === size ? joined(found.runs) : [];
+  }
+
+  /** A file for what is unpacked while a delta is applied. */
+  scratch(name: string): string {
+    return this.#install.own("staging", `${name}${SCRATCH}`);
   }
 
   /** Bytes of a content that an earlier run finished, at most. */

@@ -14,22 +14,30 @@ export class FolderBoard implements PieceBoard {
   readonly layout: TorrentLayout;
   readonly #folder: string;
   readonly #store = new FileStore("write");
-  readonly #states: ("missing" | "claimed" | "verified")[];
+  /** Unwanted: nobody needs it here, so it is neither looked for nor fetched. */
+  readonly #states: ("unwanted" | "missing" | "claimed" | "verified")[];
   readonly #listeners = new Set<(change: BoardChange) => void>();
   #left: number;
 
-  private constructor(layout: TorrentLayout, folder: string) {
+  private constructor(layout: TorrentLayout, folder: string, isWanted: (piece: number) => boolean) {
     this.layout = layout;
     this.#folder = folder;
-    this.#states = Array.from({ length: layout.pieceCount }, () => "missing");
-    this.#left = layout.pieceCount;
+    this.#states = Array.from({ length: layout.pieceCount }, (_, piece) => (isWanted(piece) ? "missing" : "unwanted"));
+    this.#left = this.#states.filter((state) => state === "missing").length;
   }
 
-  /** @param folder  made when it is not there; what it holds already counts as far as it proves right */
-  static async open(layout: TorrentLayout, folder: string): Promise<FolderBoard> {
+  /**
+   * @param folder  made when it is not there; what it holds already counts as far as it proves right
+   * @param isWanted  which pieces it is to hold; all of them when it does not say
+   */
+  static async open(
+    layout: TorrentLayout,
+    folder: string,
+    isWanted: (piece: number) => boolean = () => true,
+  ): Promise<FolderBoard> {
     await mkdir(folder, { recursive: true });
-    const board = new FolderBoard(layout, folder);
-    for (let piece = 0; piece < layout.pieceCount; piece++) {
+    const board = new FolderBoard(layout, folder, isWanted);
+    for (const piece of [...board.missing()]) {
       const bytes = await board.#read(piece, 0, pieceOf(layout, piece).bytes).catch(() => undefined);
       if (bytes !== undefined && (await provePiece(layout, piece, bytes)) !== undefined)
         board.#change(piece, "verified");
@@ -37,6 +45,7 @@ export class FolderBoard implements PieceBoard {
     return board;
   }
 
+  /** Every wanted piece is there. */
   get isComplete(): boolean {
     return this.#left === 0;
   }
@@ -73,16 +82,29 @@ export class FolderBoard implements PieceBoard {
       blocks: Array.from({ length: Math.ceil(bytes / BLOCK_BYTES) }, (_, block) => block),
       complete: async (content) => {
         ended = true;
-        const good = await provePiece(this.layout, piece, content);
-        if (good !== undefined) await this.#write(piece, good);
-        this.#change(piece, good === undefined ? "missing" : "verified");
-        return good !== undefined;
+        return await this.put(piece, content);
       },
       release: () => {
         if (!ended) this.#change(piece, "missing");
         ended = true;
       },
     };
+  }
+
+  /**
+   * Hands in a piece, whoever has claimed it: from a source that knows it is the last one. False when it is not right.
+   * Throws: what the disk throws.
+   */
+  async put(piece: number, content: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    let isGood = false;
+    try {
+      const good = await provePiece(this.layout, piece, content);
+      if (good !== undefined && !this.has(piece)) await this.#write(piece, good);
+      isGood = good !== undefined;
+    } finally {
+      this.#change(piece, isGood ? "verified" : "missing");
+    }
+    return isGood;
   }
 
   async close(): Promise<void> {
@@ -100,7 +122,8 @@ export class FolderBoard implements PieceBoard {
   }
 
   #change(piece: number, now: "missing" | "verified"): void {
-    if (now === "verified" && !this.has(piece)) this.#left -= 1;
+    if (this.has(piece)) return;
+    if (now === "verified") this.#left -= 1;
     this.#states[piece] = now;
     for (const listener of this.#listeners) listener({ piece, now });
   }

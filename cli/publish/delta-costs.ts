@@ -1,7 +1,8 @@
 /** What a delta between two trees is spent on, file by file, as its groups are made. */
 import { type FileCost } from "../../manifests/delta/causes.ts";
-import { type CostPart, joinedCost, type PartCost, storedBytes } from "../../manifests/delta/cost.ts";
+import { type CostPart, joinedCost, type PartCost, sharedOut, storedBytes } from "../../manifests/delta/cost.ts";
 import { contentsIn, type Space, type SpaceContent } from "../../manifests/delta/release-delta.ts";
+import type { PackedStream } from "../../manifests/delta/unpack.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
@@ -23,7 +24,7 @@ export class CostBook {
   /** New bytes of the groups so far. */
   #at = 0;
 
-  /** @param fresh  what the new tree holds and the old one does not */
+  /** @param fresh  what the new tree holds and the old one does not, as the delta unpacks it */
   constructor(from: Tree, fresh: Space) {
     this.#fresh = fresh;
     this.#before = new Map(from.files.map(({ path, size }) => [path, size]));
@@ -51,12 +52,28 @@ export class CostBook {
     }
   }
 
+  /** The table of the streams that are unpacked, so many bytes, when all groups were added: each content's in turn. */
+  addTable(bytes: number, streams: readonly PackedStream[]): void {
+    const counts = Map.groupBy(streams, ({ content }) => content);
+    const shares = sharedOut(
+      bytes,
+      [...counts.values()].map(({ length }) => length),
+    );
+    for (const [i, index] of [...counts.keys()].entries()) {
+      const content = this.#fresh.contents[index];
+      const cost = content === undefined ? undefined : this.#costs.get(content);
+      if (content === undefined || cost === undefined) continue;
+      const control = cost.stored.control + (shares[i] ?? 0);
+      this.#costs.set(content, { ...cost, stored: { ...cost.stored, control } });
+    }
+  }
+
   get costs(): DeltaCosts {
-    const files = [...this.#costs].map(([{ path, size }, cost]): FileCost => ({
+    const files = [...this.#costs].map(([{ path, fileBytes }, cost]): FileCost => ({
       ...cost,
       path,
       before: this.#before.get(path) ?? null,
-      after: size,
+      after: fileBytes,
     }));
     const bytes = files.reduce((sum, file) => sum + storedBytes(file), 0);
     return {

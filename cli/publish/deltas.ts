@@ -7,11 +7,16 @@ import { join } from "node:path";
 import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import {
   type DeltaGroup,
+  type DeltaObject,
+  type ReleaseDelta,
   type Space,
+  type SpaceContent,
   layOutGroups,
+  objectsOf,
   spacesOf,
   writeReleaseDelta,
 } from "../../manifests/delta/release-delta.ts";
+import { unpackedSpace, unpackedStreams, streamColumns, writeStreams } from "../../manifests/delta/unpack.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
@@ -22,6 +27,7 @@ import type { Tree } from "../../manifests/tree.ts";
 import type { SignedRelease } from "../../manifests/trust/roles.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
+import { runJob } from "../threads/pool.ts";
 import type { TrustedTitle } from "../trust/client.ts";
 import { announceUrls } from "./announce-release.ts";
 import type { Announcer } from "./announcer.ts";
@@ -30,7 +36,8 @@ import { type DeltaCosts, CostBook } from "./delta-costs.ts";
 import { makeGroupDelta } from "./group-delta.ts";
 import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
-import { SpaceProver, readSpace } from "./space-reader.ts";
+import { streamsToUnpack } from "./packed-streams.ts";
+import { type ReadableSpace, proveContents, readSpace } from "./space-reader.ts";
 import { Upload, originOf } from "./upload.ts";
 
 export interface DeltaOptions {
@@ -103,17 +110,19 @@ async function publishDelta(
   const upload = new Upload(originOf(announcer), () => {});
   // two groups may share an object
   const files = new Map<ObjectId, TorrentFile>();
-  const keep = async (object: Uint8Array): Promise<ObjectId> => {
+  const keep: DeltaWork["keep"] = async (object, of) => {
     await upload.ready();
     const id = upload.send(object);
+    // like the index, the table is wanted before anything of the delta is
+    if (of === "streams") return id;
     const hasher = new FileHasher(sha256, DELTA_PIECE_BYTES, sha1);
     hasher.update(object);
     files.set(id, { path: parseSafePath(id), exec: false, ...hasher.finish() });
     return id;
   };
-  const { groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
+  const { streams, groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
-  const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, groups });
+  const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups });
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -125,7 +134,7 @@ async function publishDelta(
     sha256,
     sha1,
   );
-  const bytes = index.length + storedBytes(groups);
+  const bytes = index.length + storedBytes({ streams, groups });
   const torrent = { object: upload.send(metainfo), infohash, infohashV2 };
   const delta = { from: start.seq, index: upload.send(index), bytes, torrent };
   await upload.done();
@@ -145,17 +154,16 @@ export async function measureDeltas(
   if (count === 0) return measured;
   for (const start of title.releases(channel).slice(-count).toReversed()) {
     const from = await readReleaseTree(title, cache, start);
-    const name = (object: Uint8Array): Promise<ObjectId> => Promise.resolve(objectIdOf(object, sha256));
-    const { groups, costs } = await makeDelta({ from, to }, options, name, world);
-    if (groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(groups), costs });
+    const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
+    const delta = await makeDelta({ from, to }, options, name, world);
+    if (delta.groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(delta), costs: delta.costs });
   }
   return measured;
 }
 
 /** A delta whose objects somebody has taken. */
-export interface CostedDelta {
-  /** Each applied and compared. None when the new tree has no content of its own. */
-  readonly groups: readonly DeltaGroup[];
+export interface CostedDelta extends Pick<ReleaseDelta, "streams" | "groups"> {
+  /** Each group applied and compared. None when the new tree has no content of its own. */
   readonly costs: DeltaCosts;
 }
 
@@ -163,7 +171,7 @@ export interface CostedDelta {
 async function makeDelta(
   { from, to }: { readonly from: ReleaseTree; readonly to: Tree },
   { folder, titleFile, channel }: Pick<DeltaOptions, "folder" | "titleFile" | "channel">,
-  keep: (object: Uint8Array) => Promise<ObjectId>,
+  keep: DeltaWork["keep"],
   world: OldBuildWorld,
 ): Promise<CostedDelta> {
   const { version } = from.release;
@@ -184,7 +192,7 @@ export interface DeltaWork {
   readonly openOld: () => Promise<(path: SafePath) => string>;
   readonly newFile: (path: SafePath) => string;
   /** Takes an object of the delta and names it. */
-  readonly keep: (object: Uint8Array) => Promise<ObjectId>;
+  readonly keep: (object: Uint8Array, of: "streams" | "group") => Promise<ObjectId>;
   /** New bytes scanned so far, and all of them. */
   readonly onScanned: (done: number, total: number) => void;
   readonly signal: AbortSignal;
@@ -196,51 +204,87 @@ export async function deltaBetween(
   to: Tree,
   { openOld, newFile, keep, onScanned, signal }: DeltaWork,
 ): Promise<CostedDelta> {
-  const { old, fresh } = spacesOf(from, to);
-  const book = new CostBook(from, fresh);
-  if (fresh.bytes === 0) return { groups: [], costs: book.costs };
-  const files = { oldFile: await openOld(), newFile };
+  const spaces = spacesOf(from, to);
+  if (spaces.fresh.bytes === 0) return { streams: undefined, groups: [], costs: { bytes: 0, files: [] } };
+  const kept = async (object: Uint8Array, of: "streams" | "group"): Promise<DeltaObject> => {
+    return { id: await keep(object, of), bytes: object.length };
+  };
+  const sides = await unpackSides(spaces, { to, oldFile: await openOld(), newFile }, signal);
+  const { old, fresh } = sides;
+  const book = new CostBook(from, fresh.space);
+  const streams = sides.table === undefined ? undefined : await kept(sides.table, "streams");
   let scanned = 0;
   const groups: DeltaGroup[] = [];
-  for (const { layout, source, oldBytes } of sources(old, fresh, files)) {
+  for await (const { layout, source, oldBytes } of sources(old, fresh, signal)) {
     const made = await makeGroupDelta(
       { source, oldBytes },
-      { signal, onScanned: (bytes) => onScanned((scanned += bytes), fresh.bytes) },
+      { signal, onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes) },
     );
     await book.add({ source, oldBytes }, made, signal);
-    const objects: { id: ObjectId; bytes: number }[] = [];
-    for (const object of made) objects.push({ id: await keep(object), bytes: object.length });
+    const objects: DeltaObject[] = [];
+    for (const object of made) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });
   }
-  return { groups, costs: book.costs };
+  // only now: a file that changed while it was read is found out, whenever that was
+  await proveContents(fresh, signal);
+  if (streams !== undefined) book.addTable(streams.bytes, fresh.streams);
+  return { streams, groups, costs: book.costs };
 }
 
-function storedBytes(groups: readonly DeltaGroup[]): number {
-  return groups.flatMap(({ objects }) => objects).reduce((sum, { bytes }) => sum + bytes, 0);
+interface Sides {
+  readonly old: ReadableSpace;
+  readonly fresh: ReadableSpace;
+  /** What is unpacked of them, as the delta tells it; undefined when nothing is. */
+  readonly table: Uint8Array | undefined;
 }
 
-/** The bytes of each group, old ones first, in shared memory. The new ones are proven as they are read. */
-function* sources(
-  old: Space,
-  fresh: Space,
-  files: {
-    readonly oldFile: (path: SafePath) => string;
-    readonly newFile: (path: SafePath) => string;
-  },
-) {
-  const prover = new SpaceProver(fresh);
+async function unpackSides(
+  { old, fresh }: { readonly old: Space; readonly fresh: Space },
+  {
+    to,
+    oldFile,
+    newFile,
+  }: { readonly to: Tree; readonly oldFile: (path: SafePath) => string; readonly newFile: (path: SafePath) => string },
+  signal: AbortSignal,
+): Promise<Sides> {
+  const fileOf = { old: ({ path }: SpaceContent) => oldFile(path), fresh: ({ path }: SpaceContent) => newFile(path) };
+  const found = await streamsToUnpack(
+    {
+      old: { space: old, fileOf: fileOf.old },
+      fresh: { space: fresh, fileOf: fileOf.fresh },
+      kept: new Set(to.files.map(({ root }) => root)),
+    },
+    signal,
+  );
+  const readable = (side: "old" | "fresh", space: Space): ReadableSpace => ({
+    space: unpackedSpace(space, found[side]),
+    streams: unpackedStreams(found[side]),
+    fileOf: fileOf[side],
+  });
+  const sides = { old: readable("old", old), fresh: readable("fresh", fresh) };
+  if (found.fresh.length === 0) return { ...sides, table: undefined };
+  const columns = streamColumns(found);
+  const stored = await runJob("compressStream", { plain: columns, name: "bytes" }, { signal });
+  return { ...sides, table: writeStreams(columns, stored) };
+}
+
+/** What a player fetches besides the index. */
+function storedBytes({ streams, groups }: Pick<CostedDelta, "streams" | "groups">): number {
+  return objectsOf({ streams, groups }).reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** The bytes of each group, old ones first, in shared memory. */
+async function* sources(old: ReadableSpace, fresh: ReadableSpace, signal: AbortSignal) {
   let start = 0;
-  for (const layout of layOutGroups(old, fresh)) {
+  for (const layout of layOutGroups(old.space, fresh.space)) {
     const oldBytes = layout.old.reduce((sum, { bytes }) => sum + bytes, 0);
     const source = new Uint8Array(new SharedArrayBuffer(oldBytes + layout.bytes));
     let at = 0;
     for (const { offset, bytes } of layout.old) {
-      readSpace(old, offset, source.subarray(at, at + bytes), files.oldFile);
+      await readSpace(old, offset, source.subarray(at, at + bytes), signal);
       at += bytes;
     }
-    const added = source.subarray(oldBytes);
-    readSpace(fresh, start, added, files.newFile);
-    prover.take(added);
+    await readSpace(fresh, start, source.subarray(oldBytes), signal);
     start += layout.bytes;
     yield { layout, source, oldBytes };
   }

@@ -10,6 +10,7 @@ import {
 } from "../../manifests/delta/encode.ts";
 import { STREAMS, type StreamName } from "../../manifests/delta/format.ts";
 import type { StoredStream } from "../../manifests/delta/encode.ts";
+import { emptyIndex, type IndexParts } from "../../manifests/delta/source-index.ts";
 import { DELTA_OBJECT_BYTES } from "../../manifests/limits.ts";
 import type { DeltaSource } from "../threads/jobs/make-delta.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
@@ -23,7 +24,7 @@ export async function makeGroupDelta(
   { signal, onScanned }: { readonly signal: AbortSignal; readonly onScanned: (bytes: number) => void },
 ): Promise<Uint8Array<ArrayBuffer>[]> {
   const newBytes = input.source.length - input.oldBytes;
-  const parts = await runJob("indexSource", input, { signal });
+  const parts = await index(input, signal);
   const limit = pLimit(2 * threadCount());
   const scanned = await Promise.all(
     segmentsOf(newBytes).map((segment) =>
@@ -41,6 +42,17 @@ export async function makeGroupDelta(
     throw new Error("a delta that does not make what it was made from");
   }
   return objects;
+}
+
+/** Every thread fills a share. */
+async function index({ source, oldBytes }: DeltaSource, signal: AbortSignal): Promise<IndexParts> {
+  const parts = emptyIndex(source, oldBytes, (length) => new Int32Array(new SharedArrayBuffer(4 * length)));
+  const shares = threadCount();
+  const filling = Array.from({ length: shares }, (_, share) =>
+    runJob("fillIndexShare", { parts, share, shares }, { signal }),
+  );
+  await Promise.all(filling);
+  return parts;
 }
 
 /** Compresses the streams side by side. */

@@ -1,67 +1,75 @@
-/** The bytes of a space (manifests/delta/release-delta.ts), read from files that hold its contents. */
-import { closeSync, openSync, readSync } from "node:fs";
-import type { PiecesRoot } from "../../manifests/digest.ts";
-import { contentsIn, type Space } from "../../manifests/delta/release-delta.ts";
+/** The bytes of a space (manifests/delta/release-delta.ts), read from files that hold its contents, all threads busy. */
+import pLimit from "p-limit";
+import { partsIn, type PlacedPart, type Space, type SpaceContent } from "../../manifests/delta/release-delta.ts";
+import { plainStreamAt, recipeStreamAt, type UnpackedStream } from "../../manifests/delta/unpack.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { PIECE_BYTES_MAX } from "../../manifests/limits.ts";
-import { FileHasher } from "../../manifests/merkle.ts";
-import type { SafePath } from "../../manifests/paths.ts";
-import { sha256 } from "../threads/digests.ts";
+import { HASH_JOB_BYTES, HASH_JOB_FILES, PIECE_BYTES_MAX } from "../../manifests/limits.ts";
+import { hashFiles } from "../patch/scan.ts";
+import type { PartToRead } from "../threads/jobs/unpack-streams.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
+import { batchesOf } from "../threads/batches.ts";
+
+/** A space with its streams unpacked, and what that takes. */
+export interface ReadableSpace {
+  readonly space: Space;
+  readonly streams: readonly (UnpackedStream & { readonly recipe?: Uint8Array })[];
+  readonly fileOf: (content: SpaceContent) => string;
+}
 
 /**
- * Fills `target` with the bytes of the space from `start` on.
+ * Fills `target`, in shared memory, with the bytes of the space from `start` on.
  * Throws: build.changed when a file is gone or shorter than it was.
  */
-export function readSpace(space: Space, start: number, target: Uint8Array, fileOf: (path: SafePath) => string): void {
-  for (const { path, offset, size } of contentsIn(space, start, target.length)) {
-    const from = Math.max(0, start - offset);
-    const to = Math.min(size, start + target.length - offset);
-    const at = offset + from - start;
-    readInto(fileOf(path), path, from, target.subarray(at, at + to - from));
+export async function readSpace(
+  readable: ReadableSpace,
+  start: number,
+  target: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  const parts: PartToRead[] = [];
+  for (const part of partsIn(readable.space, start, target.length)) {
+    const at = part.offset - start;
+    if (part.of === "recipe") {
+      const { recipe, recipeAt } = recipeStreamAt(readable.streams, part.from);
+      const skipped = part.from - recipeAt;
+      target.set(recipe?.subarray(skipped, skipped + part.bytes) ?? [], at);
+    } else parts.push(...toRead(readable, part, at));
+  }
+  const limit = pLimit(2 * threadCount());
+  const batches = batchesOf(parts, ({ bytes }) => bytes, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
+  await Promise.all(
+    batches.map((batch) =>
+      limit(async () => {
+        const { changed } = await runJob("readParts", { parts: batch, target }, { signal });
+        if (changed !== undefined) throw new Failure("build.changed", { path: changed });
+      }),
+    ),
+  );
+}
+
+/** Large runs of a file in several jobs' worth; a stream is always one. */
+function* toRead({ streams, fileOf }: ReadableSpace, part: PlacedPart, at: number): Generator<PartToRead> {
+  const path = fileOf(part.content);
+  const { from, bytes } = part;
+  if (part.of === "plain") {
+    const { pieces, plainBytes, plainAt } = plainStreamAt(streams, from);
+    yield { of: "plain", path, pieces, plainBytes, at, skipped: from - plainAt, bytes };
+    return;
+  }
+  for (let done = 0; done < bytes; done += HASH_JOB_BYTES) {
+    yield { of: "file", path, offset: from + done, bytes: Math.min(HASH_JOB_BYTES, bytes - done), at: at + done };
   }
 }
 
-function readInto(file: string, path: SafePath, offset: number, target: Uint8Array): void {
-  let fd = -1;
-  try {
-    fd = openSync(file, "r");
-    for (let done = 0; done < target.length;) {
-      const read = readSync(fd, target, done, target.length - done, offset + done);
-      if (read === 0) throw new Failure("build.changed", { path });
-      done += read;
-    }
-  } catch (cause) {
-    if (cause instanceof Failure) throw cause;
-    throw new Failure("build.changed", { path, reason: (cause as Error).message }, { cause });
-  } finally {
-    if (fd >= 0) closeSync(fd);
-  }
-}
-
-/** Checks the contents of a space as its bytes go by, run after run. Throws: build.changed for one that is not itself. */
-export class SpaceProver {
-  readonly #space: Space;
-  readonly #hasher: FileHasher;
-  #at = 0;
-
-  constructor(space: Space) {
-    this.#space = space;
-    // a root does not depend on the length of pieces
-    this.#hasher = new FileHasher(sha256, PIECE_BYTES_MAX);
-  }
-
-  /** The next bytes of the space. */
-  take(bytes: Uint8Array): void {
-    for (const { root, path, offset, size } of contentsIn(this.#space, this.#at, bytes.length)) {
-      const from = Math.max(0, offset - this.#at);
-      const to = Math.min(bytes.length, offset + size - this.#at);
-      this.#hasher.update(bytes.subarray(from, to));
-      if (to === offset + size - this.#at) this.#check(root, path);
-    }
-    this.#at += bytes.length;
-  }
-
-  #check(root: PiecesRoot, path: SafePath): void {
-    if (this.#hasher.finish().root !== root) throw new Failure("build.changed", { path });
-  }
+/** Checks that the files are still what their contents are named by. Throws: build.changed, source.interrupted. */
+export async function proveContents({ space, fileOf }: ReadableSpace, signal: AbortSignal): Promise<void> {
+  const files = space.contents.map((content) => ({
+    path: content.path,
+    size: content.fileBytes,
+    at: fileOf(content),
+  }));
+  // a root does not depend on the length of pieces
+  const roots = await hashFiles({ pieceLength: PIECE_BYTES_MAX, signal, onProgress: () => {} }, files);
+  const changed = space.contents.find(({ path, root }) => roots.get(path) !== root);
+  if (changed !== undefined) throw new Failure("build.changed", { path: changed.path });
 }

@@ -18,8 +18,21 @@ export function onDisk<Value>(write: () => Value): OnDisk<Value> {
   try {
     return { value: write() };
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === undefined) throw cause;
-    return { error: { code, message } };
+    return { error: diskErrorOf(cause) };
   }
+}
+
+/** The same for what takes its time. */
+export async function onDiskAsync<Value>(write: () => Promise<Value>): Promise<OnDisk<Value>> {
+  try {
+    return { value: await write() };
+  } catch (cause) {
+    return { error: diskErrorOf(cause) };
+  }
+}
+
+function diskErrorOf(cause: unknown): DiskError {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === undefined) throw cause;
+  return { code, message };
 }

@@ -40,7 +40,8 @@ async function startPool(): Promise<Piscina> {
   return new Piscina({
     filename: threadFile(),
     ...threadEnv(),
-    maxThreads: threadCount(),
+    // one may sleep until bytes come (arrival.ts), and they are proven by another
+    maxThreads: Math.max(2, threadCount()),
     minThreads: 1,
     idleTimeout: 60_000,
     concurrentTasksPerWorker: 1,

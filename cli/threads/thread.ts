@@ -12,7 +12,9 @@ export { hashRanges } from "./jobs/hash-ranges.ts";
 
 type MakeDelta = typeof import("./jobs/make-delta.ts");
 type CostDelta = typeof import("./jobs/cost-delta.ts").costDelta;
+type FindStreams = typeof import("./jobs/find-streams.ts");
 type Ingest = typeof import("./jobs/ingest.ts").ingest;
+type UnpackStreams = typeof import("./jobs/unpack-streams.ts");
 type VerifyPiece = typeof import("./jobs/verify-piece.ts").verifyPiece;
 
 // Loaded when they are first asked for, because of what they load: a player's threads start in half the time without.
@@ -21,8 +23,8 @@ export async function ingest(input: Parameters<Ingest>[0]): Promise<Awaited<Retu
   return (await import("./jobs/ingest.ts")).ingest(input);
 }
 
-export async function indexSource(input: Parameters<MakeDelta["indexSource"]>[0]) {
-  return (await import("./jobs/make-delta.ts")).indexSource(input);
+export async function fillIndexShare(input: Parameters<MakeDelta["fillIndexShare"]>[0]) {
+  return (await import("./jobs/make-delta.ts")).fillIndexShare(input);
 }
 
 export async function scanSource(input: Parameters<MakeDelta["scanSource"]>[0]) {
@@ -39,6 +41,30 @@ export async function checkDelta(input: Parameters<MakeDelta["checkDelta"]>[0]) 
 
 export async function costDelta(input: Parameters<CostDelta>[0]) {
   return (await import("./jobs/cost-delta.ts")).costDelta(input);
+}
+
+export async function searchFiles(input: Parameters<FindStreams["searchFiles"]>[0]) {
+  return (await import("./jobs/find-streams.ts")).searchFiles(input);
+}
+
+export async function takeStreamsApart(input: Parameters<FindStreams["takeStreamsApart"]>[0]) {
+  return (await import("./jobs/find-streams.ts")).takeStreamsApart(input);
+}
+
+export async function measureStreams(input: Parameters<FindStreams["measureStreams"]>[0]) {
+  return (await import("./jobs/find-streams.ts")).measureStreams(input);
+}
+
+export async function readParts(input: Parameters<UnpackStreams["readParts"]>[0]) {
+  return (await import("./jobs/unpack-streams.ts")).readParts(input);
+}
+
+export async function unpackStreams(input: Parameters<UnpackStreams["unpackStreams"]>[0]) {
+  return (await import("./jobs/unpack-streams.ts")).unpackStreams(input);
+}
+
+export async function packStreams(input: Parameters<UnpackStreams["packStreams"]>[0]) {
+  return (await import("./jobs/unpack-streams.ts")).packStreams(input);
 }
 
 export async function verifyPiece(input: Parameters<VerifyPiece>[0]): Promise<Awaited<ReturnType<VerifyPiece>>> {

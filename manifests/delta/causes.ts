@@ -38,7 +38,7 @@ export function causeOf(cost: FileCost): Cause {
   if (isMostly(cost, "literals") && isIncompressible(facts)) return compressed(facts.format);
   if (!isMostly(cost, "literals") && isRebuiltCode(facts)) return CODE;
   if (isMostly(cost, "control") && isReordered(facts)) return REORDERED;
-  if (before !== null && 2 * newBytes(facts) >= cost.after) return REWRITTEN;
+  if (before !== null && newBytes(facts) >= foundBytes(facts)) return REWRITTEN;
   return EDITED;
 }
 
@@ -48,8 +48,8 @@ function isTimes({ stamps }: CostFacts): boolean {
 }
 
 /** A path that the old release does not have, of content that it does not have either. */
-function isNew({ before, after, facts }: FileCost): boolean {
-  return before === null && 2 * newBytes(facts) >= after;
+function isNew({ before, facts }: FileCost): boolean {
+  return before === null && newBytes(facts) >= foundBytes(facts);
 }
 
 function isMostly(cost: PartCost, kind: keyof PartCost["stored"]): boolean {

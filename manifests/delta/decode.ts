@@ -28,6 +28,8 @@ export interface DeltaWorld {
   readonly readMade: (offset: number, target: Uint8Array) => void;
   /** A compressed stream -> exactly `bytes` plain bytes; undefined when it is anything else. */
   readonly inflate: (codec: Exclude<Codec, "none">, stored: Uint8Array, bytes: number) => Uint8Array | undefined;
+  /** Told of what `readDelta` or `inflate` gave, when it is not needed any more. */
+  readonly release?: (bytes: Uint8Array) => void;
 }
 
 /** Magic and two numbers; a section's number, and two numbers and a codec a stream. */
@@ -42,12 +44,20 @@ const SECTION_HEADER_BYTES_MAX = VARINT_BYTES_MAX + STREAMS.length * (2 * VARINT
 export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffer>> {
   let at = readHeader(world);
   const decoder = new Decoder(world);
-  while (at < world.deltaBytes) {
-    const { bytes, streams, end } = readSection(at, world);
-    yield* decoder.section(bytes, streams);
-    at = end;
-  }
+  while (at < world.deltaBytes) at = yield* decodeSection(at, decoder, world);
   yield* decoder.finish();
+}
+
+/** Where the next one begins. */
+function* decodeSection(
+  start: number,
+  decoder: Decoder,
+  world: DeltaWorld,
+): Generator<Uint8Array<ArrayBuffer>, number> {
+  const { bytes, streams, end } = readSection(start, world);
+  yield* decoder.section(bytes, streams);
+  for (const name of STREAMS) world.release?.(streams[name]);
+  return end;
 }
 
 /** Where the first section begins. Throws: object.malformed. */
@@ -58,7 +68,7 @@ export function readHeader({
   readDelta,
 }: Pick<DeltaWorld, "oldBytes" | "newBytes" | "deltaBytes" | "readDelta">): number {
   const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
-  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 1");
+  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 2");
   if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
   return reader.at;
 }
@@ -77,7 +87,7 @@ export interface Section {
 /** The section at `start`. Throws: object.malformed. */
 export function readSection(
   start: number,
-  { inflate, readDelta, deltaBytes }: Pick<DeltaWorld, "inflate" | "readDelta" | "deltaBytes">,
+  { inflate, readDelta, deltaBytes, release }: Pick<DeltaWorld, "inflate" | "readDelta" | "deltaBytes" | "release">,
 ): Section {
   const reader = new StreamReader(readDelta(start, Math.min(SECTION_HEADER_BYTES_MAX, deltaBytes - start)));
   const bytes = reader.varint();
@@ -99,6 +109,7 @@ export function readSection(
     const kept = readDelta(at, stored);
     at += stored;
     const inflated = codec === "none" ? kept : inflate(codec, kept, plain);
+    if (codec !== "none") release?.(kept);
     if (inflated?.length !== plain) throw malformedDelta("a stream that does not decompress");
     return [name, inflated] as const;
   });
@@ -148,10 +159,15 @@ class Decoder {
       if (copy + literal === 0 || this.#made + copy + literal > segmentEnd) throw malformedDelta("a step out of place");
       if (position < 0 || (copy > 0 && position >= oldBytes + this.#made)) throw malformedDelta("a copy from nowhere");
       if (literalAt + literal > streams.bytes.length) throw malformedDelta("cut short");
-      yield* this.#copy(position, copy, differences);
-      yield* this.#take(streams.bytes.subarray(literalAt, literalAt + literal));
-      literalAt += literal;
-      position += copy;
+      // no generator a step: there are hundreds of thousands, and what they leave behind is megabytes (measured)
+      for (const copyEnd = position + copy; position < copyEnd;) {
+        if (this.#filled === this.#output.length) yield* this.#flush();
+        position += this.#copy(position, copyEnd - position, differences);
+      }
+      for (const literalEnd = literalAt + literal; literalAt < literalEnd;) {
+        if (this.#filled === this.#output.length) yield* this.#flush();
+        literalAt += this.#take(streams.bytes, literalAt, literalEnd);
+      }
     }
     if (!literals.isAtEnd || !jumps.isAtEnd || !differences.isAtEnd || literalAt !== streams.bytes.length) {
       throw malformedDelta("bytes after the last step");
@@ -164,36 +180,31 @@ class Decoder {
     yield* this.#flush();
   }
 
-  *#copy(from: number, bytes: number, differences: Differences): Generator<Uint8Array<ArrayBuffer>> {
+  /** As many of the bytes from `position` on as lie together and fit; how many that were. */
+  #copy(position: number, bytes: number, differences: Differences): number {
     const { oldBytes } = this.#world;
-    for (let done = 0; done < bytes;) {
-      if (this.#filled === this.#output.length) yield* this.#flush();
-      const position = from + done;
-      // old bytes; new ones that were given on; new ones that are still here, which may be made as they are copied
-      const end =
-        position < oldBytes ? oldBytes : oldBytes + (position < oldBytes + this.#given ? this.#given : this.#made);
-      const length = Math.min(bytes - done, end - position, this.#output.length - this.#filled);
-      const target = this.#output.subarray(this.#filled, this.#filled + length);
-      if (position < oldBytes) this.#world.readOld(position, target);
-      else if (position < oldBytes + this.#given) this.#world.readMade(position - oldBytes, target);
-      else {
-        const start = position - oldBytes - this.#given;
-        target.set(this.#output.subarray(start, start + length));
-      }
-      differences.applyTo(target);
-      this.#filled += length;
-      done += length;
+    // old bytes; new ones that were given on; new ones that are still here, which may be made as they are copied
+    const end =
+      position < oldBytes ? oldBytes : oldBytes + (position < oldBytes + this.#given ? this.#given : this.#made);
+    const length = Math.min(bytes, end - position, this.#output.length - this.#filled);
+    const target = this.#output.subarray(this.#filled, this.#filled + length);
+    if (position < oldBytes) this.#world.readOld(position, target);
+    else if (position < oldBytes + this.#given) this.#world.readMade(position - oldBytes, target);
+    else {
+      const start = position - oldBytes - this.#given;
+      this.#output.copyWithin(this.#filled, start, start + length);
     }
+    differences.applyTo(target);
+    this.#filled += length;
+    return length;
   }
 
-  *#take(literal: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
-    for (let done = 0; done < literal.length;) {
-      if (this.#filled === this.#output.length) yield* this.#flush();
-      const some = literal.subarray(done, done + this.#output.length - this.#filled);
-      this.#output.set(some, this.#filled);
-      this.#filled += some.length;
-      done += some.length;
-    }
+  /** As many of the literals [from, to) as fit; how many that were. */
+  #take(literals: Uint8Array, from: number, to: number): number {
+    const length = Math.min(to - from, this.#output.length - this.#filled);
+    this.#output.set(literals.subarray(from, from + length), this.#filled);
+    this.#filled += length;
+    return length;
   }
 
   *#flush(): Generator<Uint8Array<ArrayBuffer>> {

@@ -15,7 +15,7 @@ import {
   zigzag,
 } from "./format.ts";
 import { scan } from "./scan.ts";
-import { type IndexParts, SourceIndex } from "./source-index.ts";
+import { SourceIndex } from "./source-index.ts";
 
 /** A stream as the delta holds it. */
 export interface StoredStream {
@@ -33,10 +33,9 @@ export interface ScannedSegments {
   readonly streams: Streams;
 }
 
-/** The delta that makes the new bytes of the source out of the old ones, in one thread. */
-export function encodeDelta(parts: IndexParts, compress: Compress): Uint8Array<ArrayBuffer> {
-  const { source, oldBytes } = parts;
-  const index = new SourceIndex(parts);
+/** The delta that makes the new bytes of the source out of the old ones in front of them, in one thread. */
+export function encodeDelta(source: Uint8Array, oldBytes: number, compress: Compress): Uint8Array<ArrayBuffer> {
+  const index = SourceIndex.of(source, oldBytes);
   const scanned = segmentsOf(source.length - oldBytes).map((segment) => scanSegment(index, segment));
   const sections = inSections(scanned).map((section) => {
     const stored = STREAMS.map((name) => [name, compress(section.streams[name], name)] as const);

@@ -2,7 +2,7 @@
  * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes one
  * while the next is on its way and holds no more than one.
  *
- *   delta    "PSD" 0x01 ‖ varint old bytes ‖ varint new bytes ‖ section …
+ *   delta    "PSD" 0x02 ‖ varint old bytes ‖ varint new bytes ‖ section …
  *   section  varint new bytes ‖ 7 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 7 streams as stored
  *   codec    1 byte: 0 as it is, 1 zstd, 2 brotli
  *
@@ -23,7 +23,7 @@
  */
 import { Failure } from "../failures.ts";
 
-export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x01);
+export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x02);
 export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", "values", "bytes"] as const;
 export type StreamName = (typeof STREAMS)[number];
 export type Streams = Readonly<Record<StreamName, Uint8Array>>;
@@ -88,6 +88,11 @@ export class StreamReader {
 
   get isAtEnd(): boolean {
     return this.at >= this.#bytes.length;
+  }
+
+  /** Bytes that were not read yet. */
+  get left(): number {
+    return Math.max(0, this.#bytes.length - this.at);
   }
 
   /** One byte as it is. */

@@ -4,16 +4,24 @@
  *
  * Both sides know both trees, so neither is spelled out here: the old space is the distinct contents of the old tree, one
  * after another in its order; the new space is those of the new tree that the old one does not have. A group takes spans
- * of the old space and makes the next run of the new one; small titles have one group. The index is an object, JSON:
+ * of the old space and makes the next run of the new one; small titles have one group. Where compressed content changed,
+ * both spaces hold it unpacked (unpack.ts), and `streams` names the object that says where. The index is an object, JSON:
  *
- *   {"v":1,"from":<tree>,"to":<tree>,"groups":[{"old":[[offset,bytes],…],"new":bytes,"objects":[[id,bytes],…]},…]}
+ *   {"v":2,"from":<tree>,"to":<tree>,"streams":[id,bytes] or null,
+ *    "groups":[{"old":[[offset,bytes],…],"new":bytes,"objects":[[id,bytes],…]},…]}
  *
  * The objects of a group, joined, are one delta (format.ts). Nothing here is signed: see there.
  */
 import * as v from "valibot";
 import { EMPTY_ROOT, parseObjectId, type ObjectId, type PiecesRoot } from "../digest.ts";
 import { Failure } from "../failures.ts";
-import { DELTA_GROUP_NEW_BYTES, DELTA_GROUP_OLD_BYTES, DELTA_INDEX_BYTES_MAX, OBJECT_BYTES_MAX } from "../limits.ts";
+import {
+  DELTA_GROUP_NEW_BYTES,
+  DELTA_GROUP_OLD_BYTES,
+  DELTA_INDEX_BYTES_MAX,
+  DELTA_STREAMS_BYTES_MAX,
+  OBJECT_BYTES_MAX,
+} from "../limits.ts";
 import type { SafePath } from "../paths.ts";
 import type { Tree } from "../tree.ts";
 
@@ -24,7 +32,23 @@ export interface SpaceContent {
   readonly path: SafePath;
   /** Bytes from the start of the space. */
   readonly offset: number;
+  /** Bytes in the space; of the file they are `fileBytes`. */
   readonly size: number;
+  readonly fileBytes: number;
+  /** What it is made of, in order. Undefined: of the file as it is. */
+  readonly parts?: readonly SpacePart[];
+  /** Where what it has unpacked lies in all that is unpacked in the space. Undefined: nothing. */
+  readonly unpacked?: { readonly from: number; readonly bytes: number };
+}
+
+/** Bytes that lie in a file, or that are unpacked from one. */
+export interface SpacePart {
+  readonly of: "file" | "plain" | "recipe";
+  /** Bytes from the start of the space. */
+  readonly offset: number;
+  readonly bytes: number;
+  /** Bytes from the start of the file; of plain bytes and recipes, from the start of all that is unpacked in the space. */
+  readonly from: number;
 }
 
 export interface Space {
@@ -44,15 +68,27 @@ export interface GroupLayout {
   readonly bytes: number;
 }
 
+export interface DeltaObject {
+  readonly id: ObjectId;
+  readonly bytes: number;
+}
+
 export interface DeltaGroup extends GroupLayout {
-  readonly objects: readonly { readonly id: ObjectId; readonly bytes: number }[];
+  readonly objects: readonly DeltaObject[];
 }
 
 export interface ReleaseDelta {
   /** Tree objects. */
   readonly from: ObjectId;
   readonly to: ObjectId;
+  /** What of the spaces is unpacked; undefined when nothing is. */
+  readonly streams: DeltaObject | undefined;
   readonly groups: readonly DeltaGroup[];
+}
+
+/** All objects of a delta besides its index. */
+export function objectsOf({ streams, groups }: Pick<ReleaseDelta, "streams" | "groups">): DeltaObject[] {
+  return [...(streams === undefined ? [] : [streams]), ...groups.flatMap(({ objects }) => objects)];
 }
 
 /** The distinct contents of a tree, without the empty one and without those in `known`. */
@@ -63,7 +99,7 @@ export function spaceOf(tree: Tree, known: ReadonlySet<PiecesRoot> = new Set()):
   for (const { root, path, size } of tree.files) {
     if (seen.has(root)) continue;
     seen.add(root);
-    contents.push({ root, path, offset, size });
+    contents.push({ root, path, offset, size, fileBytes: size });
     offset += size;
   }
   return { contents, bytes: offset };
@@ -95,8 +131,41 @@ export function layOutGroups(old: Space, fresh: Space): GroupLayout[] {
 }
 
 /** Contents of which bytes lie in [start, start + bytes). */
-export function contentsIn(space: Space, start: number, bytes: number): SpaceContent[] {
-  return space.contents.filter(({ offset, size }) => offset < start + bytes && offset + size > start);
+export function contentsIn({ contents }: Space, start: number, bytes: number): SpaceContent[] {
+  // they lie one after another: the first that ends behind the start, and those after it
+  let first = 0;
+  for (let end = contents.length; first < end;) {
+    const middle = (first + end) >>> 1;
+    const { offset, size } = contents[middle] as SpaceContent;
+    if (offset + size > start) end = middle;
+    else first = middle + 1;
+  }
+  const found: SpaceContent[] = [];
+  for (let i = first; i < contents.length; i++) {
+    const content = contents[i] as SpaceContent;
+    if (content.offset >= start + bytes) break;
+    found.push(content);
+  }
+  return found;
+}
+
+/** A part of a content, cut to what was asked for. */
+export interface PlacedPart extends SpacePart {
+  readonly content: SpaceContent;
+}
+
+/** What [start, start + bytes) of a space is made of, in order. */
+export function* partsIn(space: Space, start: number, bytes: number): Generator<PlacedPart> {
+  const end = start + bytes;
+  for (const content of contentsIn(space, start, bytes)) {
+    const { offset, size } = content;
+    for (const part of content.parts ?? [{ of: "file" as const, offset, bytes: size, from: 0 }]) {
+      const skipped = Math.max(0, start - part.offset);
+      const left = Math.min(part.bytes, end - part.offset) - skipped;
+      if (left <= 0) continue;
+      yield { content, of: part.of, offset: part.offset + skipped, bytes: left, from: part.from + skipped };
+    }
+  }
 }
 
 /** Where the old file of the same path lies: all of it, or of a large one as much as may resemble this run. */
@@ -149,32 +218,36 @@ function joined(spans: readonly SpaceSpan[]): SpaceSpan[] {
 const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const Size = v.pipe(Count, v.minValue(1));
 const Id = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/), v.transform(parseObjectId));
+const Stored = v.tuple([Id, v.pipe(Size, v.maxValue(OBJECT_BYTES_MAX))]);
+/** Held whole by the reader. */
+const StoredTable = v.tuple([Id, v.pipe(Size, v.maxValue(DELTA_STREAMS_BYTES_MAX))]);
 const Shape = v.object({
-  v: v.literal(1),
+  v: v.literal(2),
   from: Id,
   to: Id,
+  streams: v.nullable(StoredTable),
   groups: v.array(
     v.object({
       old: v.array(v.tuple([Count, Size])),
       new: Size,
-      objects: v.array(v.tuple([Id, v.pipe(Size, v.maxValue(OBJECT_BYTES_MAX))])),
+      objects: v.array(Stored),
     }),
   ),
 });
 
-export function writeReleaseDelta({ from, to, groups }: ReleaseDelta): Uint8Array<ArrayBuffer> {
+export function writeReleaseDelta({ from, to, streams, groups }: ReleaseDelta): Uint8Array<ArrayBuffer> {
+  const row = ({ id, bytes }: DeltaObject) => [id, bytes];
   const rows = groups.map(({ old, bytes, objects }) => ({
     old: old.map((span) => [span.offset, span.bytes]),
     new: bytes,
-    objects: objects.map((object) => [object.id, object.bytes]),
+    objects: objects.map(row),
   }));
-  return new TextEncoder().encode(JSON.stringify({ v: 1, from, to, groups: rows }));
+  const shape = { v: 2, from, to, streams: streams === undefined ? null : row(streams), groups: rows };
+  return new TextEncoder().encode(JSON.stringify(shape));
 }
 
-/**
- * Bytes -> the delta between these very spaces. Throws: object.too-large, object.malformed, also when it does not fit them.
- */
-export function parseReleaseDelta(bytes: Uint8Array, old: Space, fresh: Space): ReleaseDelta {
+/** Bytes -> a delta, which may not fit any two releases: see checkFit. Throws: object.too-large, object.malformed. */
+export function parseReleaseDelta(bytes: Uint8Array): ReleaseDelta {
   if (bytes.length > DELTA_INDEX_BYTES_MAX) {
     throw new Failure("object.too-large", { kind: "delta index", bytes: bytes.length, limit: DELTA_INDEX_BYTES_MAX });
   }
@@ -184,15 +257,34 @@ export function parseReleaseDelta(bytes: Uint8Array, old: Space, fresh: Space): 
   } catch (cause) {
     throw new Failure("object.malformed", { kind: "delta index", reason: "not of this shape" }, { cause });
   }
+  const object = ([id, length]: readonly [ObjectId, number]): DeltaObject => ({ id, bytes: length });
   const groups = shape.groups.map(({ old: spans, new: newBytes, objects }) => ({
     old: spans.map(([offset, length]) => ({ offset, bytes: length })),
     bytes: newBytes,
-    objects: objects.map(([id, length]) => ({ id, bytes: length })),
+    objects: objects.map(object),
   }));
-  const isInside = ({ offset, bytes: length }: SpaceSpan): boolean => offset + length <= old.bytes;
-  if (!groups.every((group) => group.old.every(isInside))) throw misfit("old bytes that are not there");
+  const streams = shape.streams === null ? undefined : object(shape.streams);
+  return { from: shape.from, to: shape.to, streams, groups };
+}
+
+/**
+ * Throws: object.malformed when the delta is not between these very spaces, unpacked as it says, or its groups are not such
+ * as a publisher makes: what a player spends on it depends on their number and lengths.
+ */
+export function checkFit({ groups }: ReleaseDelta, old: Space, fresh: Space): void {
   if (groups.reduce((sum, group) => sum + group.bytes, 0) !== fresh.bytes) throw misfit("other new bytes");
-  return { from: shape.from, to: shape.to, groups };
+  if (groups.length > Math.max(1, Math.ceil(fresh.bytes / DELTA_GROUP_NEW_BYTES))) throw misfit("too many groups");
+  for (const { old: spans } of groups) {
+    let end = 0;
+    let read = 0;
+    for (const { offset, bytes } of spans) {
+      if (offset < end) throw misfit("old bytes out of order");
+      end = offset + bytes;
+      read += bytes;
+    }
+    if (end > old.bytes) throw misfit("old bytes that are not there");
+    if (read > DELTA_GROUP_OLD_BYTES + DELTA_GROUP_NEW_BYTES) throw misfit("more old bytes than a group may read");
+  }
 }
 
 function misfit(reason: string): Failure {

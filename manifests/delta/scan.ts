@@ -5,12 +5,14 @@
  */
 import {
   DELTA_GAIN_BYTES_MIN,
+  DELTA_JUDGED_BYTES,
   DELTA_JUMP_FAR_BYTES,
   DELTA_JUMP_FAR_GAIN_BYTES,
   DELTA_MISSES_MAX,
   DELTA_WINDOW_BYTES,
+  DELTA_WRONG_WEIGHT,
 } from "../limits.ts";
-import { type Match, RollingHash, type SourceIndex, commonBytes } from "./source-index.ts";
+import { type Match, type SourceIndex, commonBytes } from "./source-index.ts";
 
 /** `copy` bytes that resemble the source at `from`, then `literal` bytes that resemble nothing. */
 export interface Step {
@@ -26,13 +28,12 @@ export interface Step {
  */
 export function* scan(index: SourceIndex, start: number, end: number): Generator<Step> {
   const { source } = index;
-  const hash = new RollingHash(source);
   const found: Match = { at: 0, bytes: 0 };
   // the step under way begins here, and there in the source
   let begun = start;
   let begunFrom = 0;
   for (let at = start; at < end; at += found.bytes) {
-    at = nextMatch(index, hash, at, begunFrom - begun, end, found);
+    at = nextMatch(index, at, begunFrom - begun, end, found);
     const forward = extendForward(source, begunFrom, begun, at);
     const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
@@ -49,14 +50,7 @@ export function* scan(index: SourceIndex, start: number, end: number): Generator
 }
 
 /** The first position from `at` on with a match worth leaving the alignment for; `end`, and no match, without one. */
-function nextMatch(
-  index: SourceIndex,
-  hash: RollingHash,
-  start: number,
-  alignment: number,
-  end: number,
-  found: Match,
-): number {
+function nextMatch(index: SourceIndex, start: number, alignment: number, end: number, found: Match): number {
   const { source } = index;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
@@ -66,13 +60,15 @@ function nextMatch(
       at += agreed;
       continue;
     }
-    index.longest(at, hash.windowAt(at), aligned, end, found);
+    const stride = strideAfter(at - start);
+    index.longest(at, stride, aligned, end, found);
     if (found.bytes > 0 && found.at !== aligned) {
       const isFar = Math.abs(found.at - aligned) > DELTA_JUMP_FAR_BYTES;
       const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
-      if (found.bytes > gain + agreeing(source, aligned, at, found.bytes)) return at;
+      if (differsMore(source, aligned, at, found.bytes, gain)) return at;
+      if (agreesMore(source, found.at, aligned, at, Math.min(DELTA_JUDGED_BYTES, end - at), gain)) return at;
     }
-    at += strideAfter(at - start);
+    at += stride;
   }
   found.at = 0;
   found.bytes = 0;
@@ -88,22 +84,44 @@ function strideAfter(missed: number): number {
   return missed < 8 * DELTA_MISSES_MAX ? 3 : 7;
 }
 
-/** How many of `bytes` bytes agree, byte for byte, along an alignment. None with themselves: the first segment of all. */
-function agreeing(source: Uint8Array, from: number, at: number, bytes: number): number {
-  let agreed = 0;
-  if (from === at) return 0;
-  for (let i = 0; i < bytes; i++) if (source[from + i] === source[at + i]) agreed++;
-  return agreed;
+/** Whether more than `gain` of `bytes` bytes differ along an alignment. All, with themselves: the first segment of all. */
+function differsMore(source: Uint8Array, from: number, at: number, bytes: number, gain: number): boolean {
+  if (from === at) return bytes > gain;
+  let different = 0;
+  for (let i = 0; i < bytes; i++) if (source[from + i] !== source[at + i] && ++different > gain) return true;
+  return false;
 }
 
-/** How far a copy goes on before it no longer pays: where twice the agreeing bytes minus its length is at its best. */
+/**
+ * Whether a candidate has more than `gain` right bytes more than the alignment, by what follows its match as well: of code
+ * that was built again, and of lines with a date in each, no exact match is long.
+ */
+function agreesMore(
+  source: Uint8Array,
+  from: number,
+  aligned: number,
+  at: number,
+  bytes: number,
+  gain: number,
+): boolean {
+  let more = 0;
+  for (let i = 0; i < bytes; i++) {
+    const byte = source[at + i];
+    more += source[from + i] === byte ? 1 : -DELTA_WRONG_WEIGHT;
+    if (aligned !== at && source[aligned + i] === byte) more--;
+    if (more > gain) return true;
+  }
+  return false;
+}
+
+/** How far a copy goes on before it no longer pays: to where right bytes, less what the wrong ones weigh, are most. */
 function extendForward(source: Uint8Array, from: number, begun: number, end: number): number {
   if (from === begun) return 0;
   let score = 0;
   let best = 0;
   let bestAt = 0;
   for (let i = 0; i < end - begun;) {
-    score += source[from + i] === source[begun + i] ? 1 : -1;
+    score += source[from + i] === source[begun + i] ? 1 : -DELTA_WRONG_WEIGHT;
     i++;
     if (score > best) {
       best = score;
@@ -120,7 +138,7 @@ function extendBackward(source: Uint8Array, from: number, at: number, begun: num
   let best = 0;
   let bestAt = 0;
   for (let i = 1; i <= most; i++) {
-    score += source[from - i] === source[at - i] ? 1 : -1;
+    score += source[from - i] === source[at - i] ? 1 : -DELTA_WRONG_WEIGHT;
     if (score > best) {
       best = score;
       bestAt = i;

@@ -4,16 +4,33 @@
  * are indexed every DELTA_STRIDE_BYTES and looked up at every new byte, so every common run of their sum or more is met
  * somewhere inside; the scan extends it both ways.
  *
- * Deterministic: same bytes in, same answers out, however many threads ask. It lies in plain buffers that threads share.
+ * A table of buckets, each a cache line of the processor: nearly all the time of building and asking is waiting for memory,
+ * so a window costs one wait, and those of windows that follow each other are waited for together (measured: a third of the
+ * time of chains). An entry is a window and as many bits of its hash as there is room for.
+ *
+ *   bucket  16 × entry, ascending; 0: empty        entry  tag ‖ number of the window + 1
+ *
+ * Deterministic: same bytes in, same answers out, however many threads fill it and ask. It lies in plain buffers that
+ * threads share.
  */
-import { DELTA_CANDIDATES_MAX, DELTA_STRIDE_BYTES, DELTA_WINDOW_BYTES } from "../limits.ts";
+import { DELTA_BUCKET_WINDOWS, DELTA_CANDIDATES_MAX, DELTA_STRIDE_BYTES, DELTA_WINDOW_BYTES } from "../limits.ts";
 
 /** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
-const NONE = -1;
+/** Odd, and nothing to do with the other: the tag must tell apart what shares a bucket. */
+const TAG_MULTIPLIER = 0x85ebca6b | 0;
 
-/** What the oldest byte of a window weighs once the window has moved on by one. */
-const LEAVING = Array.from({ length: DELTA_WINDOW_BYTES }).reduce<number>((power) => Math.imul(power, MULTIPLIER), 1);
+/** What bytes weigh when 2, 4, 8 and 16 others come behind them: the last is the byte that leaves a window. */
+const PAIR = Math.imul(MULTIPLIER, MULTIPLIER);
+const FOUR = Math.imul(PAIR, PAIR);
+const HALF = Math.imul(FOUR, FOUR);
+const LEAVING = Math.imul(HALF, HALF);
+
+/** 64 bytes: what a processor fetches at once. */
+const BUCKET_ENTRIES = 16;
+/** Windows whose buckets are waited for together; and by a scan that has just passed over what agrees. */
+const BATCH_WINDOWS = 64;
+const BATCH_WINDOWS_MIN = 2;
 
 /** A match. Reused between calls: a scan asks at every byte. */
 export interface Match {
@@ -28,70 +45,146 @@ export interface IndexParts {
   readonly source: Uint8Array;
   /** How much of the source is old. */
   readonly oldBytes: number;
-  /** Hash slot -> the first window of its chain. */
-  readonly first: Int32Array;
-  /** Window -> the next one of its chain. Windows are numbered along the source; a chain ascends. */
-  readonly next: Int32Array;
+  readonly table: Int32Array;
 }
 
+/** An empty index. `allocate` gives zeros: a shared buffer where threads are to fill it. */
+export function emptyIndex(
+  source: Uint8Array,
+  oldBytes: number,
+  allocate: (length: number) => Int32Array = (length) => new Int32Array(length),
+): IndexParts {
+  const buckets = Math.max(1, Math.ceil(windowsOf(source) / DELTA_BUCKET_WINDOWS));
+  return { source, oldBytes, table: allocate(BUCKET_ENTRIES * buckets) };
+}
+
+function windowsOf({ length }: Uint8Array): number {
+  return Math.max(0, Math.floor((length - DELTA_WINDOW_BYTES) / DELTA_STRIDE_BYTES) + 1);
+}
+
+/** How entries and buckets follow from hashes: the same wherever an index of this size is opened. */
+class Layout {
+  readonly buckets: number;
+  /** Of an entry: the number of the window + 1. The other bits are the tag. */
+  readonly windowMask: number;
+
+  constructor({ source, table }: IndexParts) {
+    this.buckets = table.length / BUCKET_ENTRIES;
+    this.windowMask = 2 ** Math.ceil(Math.log2(windowsOf(source) + 2)) - 1;
+  }
+
+  bucketOf(hash: number): number {
+    return Math.floor((Math.imul(hash, MULTIPLIER) >>> 0) * (this.buckets / 2 ** 32));
+  }
+
+  tagOf(hash: number): number {
+    return Math.imul(hash ^ (hash >>> 15), TAG_MULTIPLIER) & ~this.windowMask;
+  }
+}
+
+/** Fills one of `shares` equal shares of an empty index. Each may be another thread's; which is which does not matter. */
+export function fillIndex(parts: IndexParts, share = 0, shares = 1): void {
+  const { source, table } = parts;
+  const layout = new Layout(parts);
+  const first = Math.floor((layout.buckets * share) / shares);
+  const end = Math.floor((layout.buckets * (share + 1)) / shares);
+  const windows = windowsOf(source);
+  const starts = new Int32Array(BATCH_WINDOWS);
+  const entries = new Int32Array(BATCH_WINDOWS);
+  let previous = -1;
+  let half = windows === 0 ? 0 : halfHashOf(source, 0);
+  for (let window = 0; window < windows;) {
+    let found = 0;
+    for (const batchEnd = Math.min(windows, window + BATCH_WINDOWS); window < batchEnd; window++) {
+      // the second half of a window is the first of the next
+      const firstHalf = half;
+      half = halfHashOf(source, (window + 1) * DELTA_STRIDE_BYTES);
+      const hash = (Math.imul(firstHalf, HALF) + half) | 0;
+      // a run of one repeated byte is one entry, not thousands: the scan extends it anyway
+      if (hash === previous) continue;
+      previous = hash;
+      const bucket = layout.bucketOf(hash);
+      if (bucket < first || bucket >= end) continue;
+      starts[found] = bucket * BUCKET_ENTRIES;
+      entries[found++] = layout.tagOf(hash) | (window + 1);
+    }
+    fetchTogether(table, starts, found);
+    for (let i = 0; i < found; i++) insert(table, starts[i] as number, entries[i] as number, layout.windowMask);
+  }
+}
+
+/** What comes first stays: a window that repeats for ever must not push the others out. */
+function insert(table: Int32Array, start: number, entry: number, windowMask: number): void {
+  let alike = 0;
+  for (let slot = start; slot < start + BUCKET_ENTRIES; slot++) {
+    const before = table[slot] as number;
+    if (before === 0) {
+      table[slot] = entry;
+      return;
+    }
+    if (((before ^ entry) & ~windowMask) === 0 && ++alike === DELTA_CANDIDATES_MAX) return;
+  }
+}
+
+/** So that none of the loads waits for another. */
+function fetchTogether(table: Int32Array, starts: Int32Array, count: number): void {
+  let any = 0;
+  for (let i = 0; i < count; i++) any |= table[starts[i] as number] as number;
+  FETCHED[0] = any;
+}
+
+/** Only written: loads whose values go nowhere are optimized away. */
+const FETCHED = new Int32Array(1);
+
+/** Asks an index. One a scan. */
 export class SourceIndex {
   readonly source: Uint8Array;
   readonly oldBytes: number;
-  readonly #first: Int32Array;
-  readonly #next: Int32Array;
-  readonly #shift: number;
+  readonly #table: Int32Array;
+  readonly #layout: Layout;
+  /** The places that were asked for together, each `#stride` behind the one before. */
+  readonly #starts = new Int32Array(BATCH_WINDOWS);
+  readonly #tags = new Int32Array(BATCH_WINDOWS);
+  #at = 0;
+  #stride = 1;
+  #count = 0;
 
-  /** Opens an index that `build` made. */
-  constructor({ source, oldBytes, first, next }: IndexParts) {
-    this.source = source;
-    this.oldBytes = oldBytes;
-    this.#first = first;
-    this.#next = next;
-    this.#shift = 32 - Math.log2(first.length);
+  /** Opens an index that was filled. */
+  constructor(parts: IndexParts) {
+    this.source = parts.source;
+    this.oldBytes = parts.oldBytes;
+    this.#table = parts.table;
+    this.#layout = new Layout(parts);
   }
 
-  /**
-   * @param source  old bytes, then new ones; less than 2^31 windows
-   * @param allocate  numbers, zeroed: a shared buffer where threads are to ask
-   */
-  static build(
-    source: Uint8Array,
-    oldBytes: number,
-    allocate: (length: number) => Int32Array = (length) => new Int32Array(length),
-  ): IndexParts {
-    const windows = Math.max(0, Math.floor((source.length - DELTA_WINDOW_BYTES) / DELTA_STRIDE_BYTES) + 1);
-    // between half and all of the windows: twice that found no more and cost a quarter of all memory (measured)
-    const bits = Math.max(1, Math.floor(Math.log2(windows + 1)));
-    const first = allocate(2 ** bits).fill(NONE);
-    const next = allocate(windows);
-    let previous = 0;
-    for (let window = windows - 1; window >= 0; window--) {
-      const hash = hashOf(source, window * DELTA_STRIDE_BYTES);
-      const slot = Math.imul(hash, MULTIPLIER) >>> (32 - bits);
-      // a run of one repeated byte is one entry, not thousands: the scan extends it anyway
-      const isRepeat = hash === previous && first[slot] === window + 1;
-      next[window] = (isRepeat ? next[window + 1] : first[slot]) as number;
-      first[slot] = window;
-      previous = hash;
-    }
-    return { source, oldBytes, first, next };
+  /** An index in one thread. */
+  static of(source: Uint8Array, oldBytes: number): SourceIndex {
+    const parts = emptyIndex(source, oldBytes);
+    fillIndex(parts);
+    return new SourceIndex(parts);
   }
 
   /**
    * The longest match of the source from `at` on, among the candidates that begin before it.
-   * @param hash  of the window at `at`
+   * @param stride  bytes to where it will probably be asked next
    * @param near  where the match is expected: the nearest of equals wins
-   * @param end  matches are not followed beyond it
+   * @param end  matches are not followed beyond it; `at` is a window or more before it
    * @param found  filled in
    */
-  longest(at: number, hash: number, near: number, end: number, found: Match): void {
+  longest(at: number, stride: number, near: number, end: number, found: Match): void {
     const { source } = this;
+    const table = this.#table;
+    const { windowMask } = this.#layout;
+    const place = this.#placeOf(at, stride, end);
+    const start = this.#starts[place] as number;
+    const tag = this.#tags[place] as number;
     found.bytes = 0;
-    let window = this.#first[Math.imul(hash, MULTIPLIER) >>> this.#shift] as number;
-    for (let tries = DELTA_CANDIDATES_MAX; window !== NONE && tries > 0; tries--) {
-      const from = window * DELTA_STRIDE_BYTES;
+    for (let slot = start; slot < start + BUCKET_ENTRIES; slot++) {
+      const entry = table[slot] as number;
+      if (entry === 0) return;
+      if (((entry ^ tag) & ~windowMask) !== 0) continue;
+      const from = ((entry & windowMask) - 1) * DELTA_STRIDE_BYTES;
       if (from >= at) return;
-      window = this.#next[window] as number;
       const best = found.bytes;
       if (best > 0 && source[from + best - 1] !== source[at + best - 1]) continue;
       const bytes = commonBytes(source, from, at, end);
@@ -101,37 +194,45 @@ export class SourceIndex {
       found.bytes = bytes;
     }
   }
-}
 
-/** Rabin-Karp over DELTA_WINDOW_BYTES, modulo 2^32. */
-export class RollingHash {
-  readonly #bytes: Uint8Array;
-  #at = -1;
-  #hash = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  /** The hash of the window at `at`, which must lie inside. Cheap when `at` is one more than last time. */
-  windowAt(at: number): number {
-    const bytes = this.#bytes;
-    if (at === this.#at + 1 && at > 0) {
-      const entering = bytes[at + DELTA_WINDOW_BYTES - 1] as number;
-      const leaving = Math.imul(bytes[at - 1] as number, LEAVING);
-      this.#hash = (Math.imul(this.#hash, MULTIPLIER) + entering - leaving) | 0;
-    } else if (at !== this.#at) {
-      this.#hash = hashOf(bytes, at);
-    }
+  /** Where in the batch `at` is; when it is not, a batch that begins there: of a few, then of more, when it goes on. */
+  #placeOf(at: number, stride: number, end: number): number {
+    const place = (at - this.#at) / stride;
+    if (stride === this.#stride && place >= 0 && place < this.#count && Number.isInteger(place)) return place;
+    const isNext = this.#count > 0 && stride === this.#stride && place === this.#count;
+    this.#count = isNext ? Math.min(4 * this.#count, BATCH_WINDOWS) : BATCH_WINDOWS_MIN;
     this.#at = at;
-    return this.#hash;
+    this.#stride = stride;
+    this.#count = Math.min(this.#count, Math.floor((end - DELTA_WINDOW_BYTES - at) / stride) + 1);
+    let hash = hashOf(this.source, at);
+    for (let i = 0; ; i++) {
+      this.#starts[i] = this.#layout.bucketOf(hash) * BUCKET_ENTRIES;
+      this.#tags[i] = this.#layout.tagOf(hash);
+      if (i === this.#count - 1) break;
+      for (let step = at + i * stride; step < at + (i + 1) * stride; step++) hash = rolled(this.source, hash, step);
+    }
+    fetchTogether(this.#table, this.#starts, this.#count);
+    return 0;
   }
 }
 
+/** Rabin-Karp over the window at `at`, modulo 2^32. */
 function hashOf(bytes: Uint8Array, at: number): number {
-  let hash = 0;
-  for (let i = at; i < at + DELTA_WINDOW_BYTES; i++) hash = (Math.imul(hash, MULTIPLIER) + (bytes[i] as number)) | 0;
-  return hash;
+  return (Math.imul(halfHashOf(bytes, at), HALF) + halfHashOf(bytes, at + DELTA_WINDOW_BYTES / 2)) | 0;
+}
+
+/** The same of half a window. In pairs of pairs, so that few of the products wait for another. */
+function halfHashOf(bytes: Uint8Array, at: number): number {
+  const pair = (from: number): number =>
+    (Math.imul(bytes[from] as number, MULTIPLIER) + (bytes[from + 1] as number)) | 0;
+  const four = (from: number): number => (Math.imul(pair(from), PAIR) + pair(from + 2)) | 0;
+  return (Math.imul(four(at), FOUR) + four(at + 4)) | 0;
+}
+
+/** The hash of the window behind that at `at`. */
+function rolled(bytes: Uint8Array, hash: number, at: number): number {
+  const entering = bytes[at + DELTA_WINDOW_BYTES] as number;
+  return (Math.imul(hash, MULTIPLIER) + entering - Math.imul(bytes[at] as number, LEAVING)) | 0;
 }
 
 /** How many bytes from `from` on are the same as those from `at` on, up to `end`. */

@@ -5,7 +5,7 @@
 import * as v from "valibot";
 import { type Sha256, fromHex, parseObjectId } from "../digest.ts";
 import { Failure } from "../failures.ts";
-import { DELTAS_MAX } from "../limits.ts";
+import { DELTAS_EARLIER_MAX, DELTAS_MAX } from "../limits.ts";
 import { type SignedRelease, type TargetsRole, livePath } from "./roles.ts";
 import { parseShape } from "./shape.ts";
 
@@ -34,6 +34,15 @@ const DeltaShape = v.object({
 /** A delta that leads to what is live. The edge lists what it is told; whether it is any good, the roots tell. */
 export type LiveDelta = v.InferOutput<typeof DeltaShape>;
 
+const EarlierShape = v.object({
+  ...DeltaShape.entries,
+  /** The release it leads to. */
+  to: Seq,
+});
+
+/** A delta that leads to a release that was live once: a step of a chain. */
+export type EarlierDelta = v.InferOutput<typeof EarlierShape>;
+
 /** Throws: what valibot throws when it is no delta. */
 export function parseLiveDelta(value: unknown): LiveDelta {
   return v.parse(DeltaShape, value);
@@ -50,6 +59,8 @@ const LiveShape = v.object({
   previous: v.nullable(Seq),
   /** Deltas that lead to `seq`. */
   deltas: v.array(DeltaShape),
+  /** Deltas that lead to releases before it, the newest first: steps of chains. Missing when there are none. */
+  earlier: v.exactOptional(v.array(EarlierShape)),
 });
 
 export type LiveChannel = v.InferOutput<typeof LiveShape>;
@@ -64,7 +75,21 @@ export function liveOf(role: TargetsRole, channel: string): LiveChannel | undefi
 
 /** The channel's state after a release was published to it. */
 export function afterPublish(live: LiveChannel | undefined, seq: number, rollout: number): LiveChannel {
-  return { seq, rollout, hold: false, previous: lastForEveryone(live), deltas: [] };
+  // the deltas to what was live until now still are steps on the way
+  const earlier = live === undefined ? [] : listedDeltas(live).slice(0, DELTAS_EARLIER_MAX);
+  return {
+    seq,
+    rollout,
+    hold: false,
+    previous: lastForEveryone(live),
+    deltas: [],
+    ...(earlier.length === 0 ? {} : { earlier }),
+  };
+}
+
+/** Every delta that `live` tells of, and where it leads. */
+export function listedDeltas({ seq, deltas, earlier = [] }: LiveChannel): EarlierDelta[] {
+  return [...deltas.map((delta) => ({ ...delta, to: seq })), ...earlier];
 }
 
 /** The channel's state with one more delta to what it gives now; a second one from the same release takes its place. */

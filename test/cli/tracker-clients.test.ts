@@ -59,7 +59,8 @@ describe("bittorrent-tracker's client over WebSocket", () => {
     expect([...seed.warnings, ...leech.warnings]).toEqual([]);
   });
 
-  test("connects to another over WebRTC, introduced by the tracker", async () => {
+  // libdatachannel itself refuses an answer now and then, "Got a remote candidate without ICE transport": no work of a tracker
+  test("connects to another over WebRTC, introduced by the tracker", { retry: 3 }, async () => {
     const infoHash = newInfoHash();
     await using seed = new TrackerClient(`${wsUrl()}?a`, infoHash, "seed", { left: 0 });
     await using leech = new TrackerClient(`${wsUrl()}?b`, infoHash, "leech");

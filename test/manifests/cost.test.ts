@@ -11,7 +11,6 @@ import {
   storedBytes,
 } from "../../manifests/delta/cost.ts";
 import { type Compress, encodeDelta } from "../../manifests/delta/encode.ts";
-import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import { DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
 import {
@@ -36,7 +35,7 @@ const inflate: CostWorld["inflate"] = (_, stored) => brotliDecompressSync(stored
 /** The delta, and what it spends on new files of these sizes, which are all the new bytes together. */
 function costs(old: Uint8Array, fresh: Uint8Array, sizes: readonly number[]): { delta: Uint8Array; parts: PartCost[] } {
   const source = concatBytes([old, fresh]);
-  const delta = encodeDelta(SourceIndex.build(source, old.length), compress);
+  const delta = encodeDelta(source, old.length, compress);
   let start = 0;
   const spans = sizes.map((bytes) => {
     start += bytes;

@@ -3,7 +3,7 @@ import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, 
 import { describe, expect, test } from "vitest";
 import { decodeDelta } from "../../manifests/delta/decode.ts";
 import { encodeDelta } from "../../manifests/delta/encode.ts";
-import { SourceIndex } from "../../manifests/delta/source-index.ts";
+import { emptyIndex, fillIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes, toHex } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES, DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
 
@@ -12,9 +12,9 @@ const malformed = expect.objectContaining({ code: "object.malformed" });
 const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
 
 function encode(old: Uint8Array, fresh: Uint8Array): Uint8Array<ArrayBuffer> {
-  const parts = SourceIndex.build(concatBytes([old, fresh]), old.length);
-  return encodeDelta(parts, (plain, name) =>
-    name === "bytes"
+  return encodeDelta(concatBytes([old, fresh]), old.length, (plain) =>
+    // each codec has its turn
+    plain.length % 2 === 0
       ? { codec: "brotli", bytes: brotliCompressSync(plain, FAST) }
       : { codec: "zstd", bytes: zstdCompressSync(plain) },
   );
@@ -137,6 +137,24 @@ describe("laws", () => {
       }),
     );
   });
+});
+
+test("an index that several threads fill a share each is the one that a single thread fills", () => {
+  const table = (source: Uint8Array, shares: number): Int32Array => {
+    const parts = emptyIndex(source, 0);
+    // in another order than they are numbered: threads finish as they like
+    for (let share = shares - 1; share >= 0; share--) fillIndex(parts, share, shares);
+    return parts.table;
+  };
+  const repeating = fc.tuple(fc.nat(), fc.integer({ min: 1, max: 9 })).map(([seed, repeats]) => {
+    const part = noise(3000, seed);
+    return concatBytes([...Array.from({ length: repeats }, () => part), new Uint8Array(500)]);
+  });
+  fc.assert(
+    fc.property(repeating, fc.integer({ min: 2, max: 9 }), (source, shares) => {
+      expect(table(source, shares)).toEqual(table(source, 1));
+    }),
+  );
 });
 
 test("what moved far and was shifted by a byte costs next to nothing", () => {

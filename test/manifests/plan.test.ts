@@ -16,6 +16,7 @@ import {
 import { formatPlan } from "../../manifests/plan-report.ts";
 import type { Recipe } from "../../manifests/recipe.ts";
 import type { Tree } from "../../manifests/tree.ts";
+import { weighWays } from "../../manifests/ways.ts";
 import { sha256 } from "../support/hashes.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -221,7 +222,9 @@ describe("a plan", () => {
     };
     const want = { b: { content: "bbb", exec: false }, c: { content: "aaaa", exec: true } };
     const texts = new Map(Object.values(want).map(({ content }) => [rootOf(content), content]));
-    const text = formatPlan(planFor(haveOf(files), files, treeOf(want), texts, true), (bytes) => `${bytes} B`);
+    const made = planFor(haveOf(files), files, treeOf(want), texts, true);
+    const ways = weighWays(made, [], { isInstalled: () => false, staged: () => 0, free: Number.MAX_SAFE_INTEGER });
+    const text = formatPlan(made, ways, (bytes) => `${bytes} B`);
     expect(text).toContain("0 files stay, 1 are added, 1 change, 1 go.");
     expect(text).toContain("c from a (4 B)");
     expect(text).toContain("in the way");

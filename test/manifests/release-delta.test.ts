@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  checkFit,
   contentsIn,
   layOutGroups,
   parseReleaseDelta,
@@ -101,6 +102,7 @@ const FRESH: Space = { contents: [], bytes: 300 };
 const DELTA: ReleaseDelta = {
   from: id("a"),
   to: id("b"),
+  streams: { id: id("3"), bytes: 9 },
   groups: [
     { old: [{ offset: 5, bytes: 995 }], bytes: 100, objects: [{ id: id("1"), bytes: 50 }] },
     { old: [], bytes: 200, objects: [{ id: id("2"), bytes: 70 }] },
@@ -108,7 +110,37 @@ const DELTA: ReleaseDelta = {
 };
 
 test("an index is read back as it was written", () => {
-  expect(parseReleaseDelta(writeReleaseDelta(DELTA), OLD, FRESH)).toEqual(DELTA);
+  expect(parseReleaseDelta(writeReleaseDelta(DELTA))).toEqual(DELTA);
+  expect(parseReleaseDelta(writeReleaseDelta({ ...DELTA, streams: undefined }))).toEqual({
+    ...DELTA,
+    streams: undefined,
+  });
+});
+
+/** As a publisher would make it of so few bytes. */
+const FITTING: ReleaseDelta = { ...DELTA, groups: [{ old: [{ offset: 5, bytes: 995 }], bytes: 300, objects: [] }] };
+
+test("an index fits the spaces that it was made for", () => {
+  expect(() => checkFit(FITTING, OLD, FRESH)).not.toThrow();
+});
+
+test.each<[string, ReleaseDelta["groups"]]>([
+  ["more groups than so many bytes make", DELTA.groups],
+  [
+    "old bytes in another order",
+    [
+      {
+        old: [
+          { offset: 500, bytes: 10 },
+          { offset: 5, bytes: 10 },
+        ],
+        bytes: 300,
+        objects: [],
+      },
+    ],
+  ],
+])("an index with %s is refused", (_, groups) => {
+  expect(() => checkFit({ ...DELTA, groups }, OLD, FRESH)).toThrow(malformed);
 });
 
 test.each([
@@ -116,7 +148,7 @@ test.each([
   ["more new bytes than there are", OLD, { ...FRESH, bytes: 299 }],
   ["fewer new bytes than there are", OLD, { ...FRESH, bytes: 301 }],
 ])("an index with %s is refused", (_, old, fresh) => {
-  expect(() => parseReleaseDelta(writeReleaseDelta(DELTA), old, fresh)).toThrow(malformed);
+  expect(() => checkFit(FITTING, old, fresh)).toThrow(malformed);
 });
 
 test("what is no index is refused, whatever it is", () => {
@@ -127,7 +159,7 @@ test("what is no index is refused, whatever it is", () => {
         fc.json().map((text) => new TextEncoder().encode(text)),
       ),
       (bytes) => {
-        expect(() => parseReleaseDelta(bytes, OLD, FRESH)).toThrow(malformed);
+        expect(() => parseReleaseDelta(bytes)).toThrow(malformed);
       },
     ),
   );

@@ -3,10 +3,18 @@ import { assert, asyncProperty, dictionary, integer, jsonValue, nat, property, s
 import { expect, test } from "vitest";
 import { objectIdOf, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { DELTAS_EARLIER_MAX } from "../../manifests/limits.ts";
 import { writeRelease } from "../../manifests/release.ts";
 import { canonicalJson } from "../../manifests/trust/canonical.ts";
 import { openFresh, parseFreshRequest, signFresh } from "../../manifests/trust/fresh.ts";
-import { afterPublish, chooseRelease, liveOf, rolloutBucket } from "../../manifests/trust/live.ts";
+import {
+  afterDelta,
+  afterPublish,
+  chooseRelease,
+  listedDeltas,
+  liveOf,
+  rolloutBucket,
+} from "../../manifests/trust/live.ts";
 import {
   type RootRole,
   type SignedRelease,
@@ -460,6 +468,26 @@ test("publishing remembers the last release that everyone got", () => {
   expect(partly.previous).toBe(1);
   expect(afterPublish(partly, 3, 100).previous).toBe(1);
   expect(afterPublish({ ...first, hold: true }, 2, 100).previous).toBe(null);
+});
+
+test("deltas to what is live lead to an earlier release after the next one, and the oldest are forgotten", () => {
+  const torrent = { object: objectIdOf(utf8("torrent"), sha256), infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
+  let live = afterPublish(undefined, 1, 100);
+  for (let seq = 2; seq <= 20; seq++) {
+    live = afterPublish(live, seq, 100);
+    for (const from of [seq - 1, Math.max(1, seq - 2)]) {
+      live = afterDelta(live, { from, index: objectIdOf(utf8(`${from} ${seq}`), sha256), bytes: 1, torrent });
+    }
+  }
+  expect(live.deltas.map(({ from }) => from)).toEqual([19, 18]);
+  expect(live.earlier).toHaveLength(DELTAS_EARLIER_MAX);
+  expect(live.earlier?.slice(0, 3).map(({ from, to }) => [from, to])).toEqual([
+    [18, 19],
+    [17, 19],
+    [17, 18],
+  ]);
+  expect(listedDeltas(live)).toHaveLength(DELTAS_EARLIER_MAX + 2);
+  expect(listedDeltas(live)[0]?.to).toBe(20);
 });
 
 test("buckets are spread evenly over installs, and differ from release to release", () => {

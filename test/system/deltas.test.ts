@@ -1,15 +1,20 @@
 /** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
-import { open, readdir, rm, stat, truncate } from "node:fs/promises";
+import { once } from "node:events";
+import { open, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { DELTA_MAGIC } from "../../manifests/delta/format.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Files, type Studio, writeFiles } from "../support/studio.ts";
 
 const MIB = 1024 * 1024;
 
 /** A program that was built again: every 400th byte differs, and something was put in at the front. */
-function rebuilt(seed: string): Uint8Array {
-  const program = noise(4 * MIB, seed);
+function rebuilt(seed: string, program = noise(4 * MIB, seed)): Uint8Array {
   const again = new Uint8Array(program.length + 1000);
   again.set(noise(1000, `${seed}/front`));
   again.set(program, 1000);
@@ -46,7 +51,10 @@ test("an update fetches the delta, a fraction of what the chunks are, and is the
   expect((delta?.bytes ?? 0) - (expected?.bytes ?? 0)).toBeLessThan(500);
 
   const dry = await studio.patch("player", ["--dry-run"]);
-  expect(dry["plan"]).toMatchObject({ delta: { from: "1.0.0" } });
+  const { ways } = dry["plan"] as { ways: Record<string, unknown>[] };
+  expect(ways[0]).toMatchObject({ how: "delta", via: ["1.0.0", "2.0.0"], verdict: "chosen" });
+  // of the program that was built again no chunk is left, so chunks would be all of it
+  expect(ways.slice(1)).toMatchObject([{ how: "fetch", verdict: "heavier" }]);
 
   const { bytes } = await studio.patch("player");
   expect(bytes.fetched.origin).toBeLessThan(DELTA_BYTES_MAX);
@@ -97,15 +105,192 @@ test("a delta that the origin lost or that rotted there is done without", async 
     const again = await studio.publish("v2", "2.0.0");
     expect(again).toMatchObject({ unchanged: true, deltas: [{ from: "1.0.0" }] });
     const added = (await blobs(studio)).filter((blob) => !chunks.includes(blob) && !before.includes(blob));
-    const sizes = await Promise.all(added.map(async (path) => ({ path, size: (await stat(path)).size })));
-    // the objects of the delta; its index is below a kilobyte
-    for (const { path } of sizes.filter(({ size }) => size > 1000 && size < DELTA_BYTES_MAX)) await spoil(path);
+    for (const path of await deltaObjects(added)) await spoil(path);
 
     const { bytes } = await studio.patch("player");
     expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
     expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
   }
 });
+
+const V3: Files = {
+  ...V2,
+  "game.bin": rebuilt("again", rebuilt("game")),
+  "new.txt": "something newer",
+};
+
+test("who is two releases behind goes by both deltas when none leads straight there", async () => {
+  await using studio = await openStudio();
+  await publishChain(studio);
+  const dry = await studio.patch("player", ["--dry-run"]);
+  const { ways } = dry["plan"] as { ways: Record<string, unknown>[] };
+  expect(ways[0]).toMatchObject({ how: "chain", via: ["1.0.0", "2.0.0", "3.0.0"], verdict: "chosen" });
+
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeLessThan(2 * DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v3"), studio.at("player"))).toEqual([]);
+
+  // both are given on
+  await studio.seed("player");
+  const other = await studio.patch("second", ["--sources", "local,delta,peers"]);
+  expect(other.bytes.fetched).toMatchObject({ origin: 0 });
+  expect(other.bytes.fetched.peers).toBeLessThan(2 * DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v3"), studio.at("second"))).toEqual([]);
+});
+
+test.each([
+  { what: "bad", spoil: flipByte, which: 0 },
+  { what: "missing", spoil: rm, which: 1 },
+])("a chain of which delta $which is $what is done without", async ({ spoil, which }) => {
+  await using studio = await openStudio();
+  const objects = await publishChain(studio);
+  for (const path of objects[which] ?? []) await spoil(path);
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
+  expect(await differences(studio.at("v3"), studio.at("player"))).toEqual([]);
+});
+
+test("of an install that was changed by hand, those files come by chunks and the others by the delta", async () => {
+  await using studio = await openStudio();
+  const before = { ...V1, "second.bin": noise(4 * MIB, "second") };
+  await writeFiles(studio.at("v1"), before);
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  await writeFiles(studio.at("v2"), { ...V2, "second.bin": rebuilt("second") });
+  await studio.publish("v2", "2.0.0");
+
+  await writeFiles(studio.at("player"), { "second.bin": "mine" });
+  const dry = await studio.patch("player", ["--dry-run"]);
+  const { ways } = dry["plan"] as { ways: { download: { deltas: number; chunks: number } }[] };
+  expect(ways[0]).toMatchObject({ how: "delta", verdict: "chosen" });
+  expect(ways[0]?.download.deltas).toBeLessThan(2 * DELTA_BYTES_MAX);
+  expect(ways[0]?.download.chunks).toBeGreaterThan(3 * MIB);
+  expect(ways[0]?.download.chunks).toBeLessThan(5 * MIB);
+
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeLessThan(5 * MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("a delta is decoded while it still comes: its end is kept back until its beginning has been made into a file", async () => {
+  await using studio = await openStudio();
+  const { last, added } = await publishLarge(studio);
+  const heldBack: string[] = [];
+  await using proxy = await startProxy(studio.url, async (range) => {
+    if (!range.endsWith(`/${last}`)) return;
+    heldBack.push(range);
+    await untilStaged(studio.at("player", ".patchswarm", "staging"), added.subarray(0, 64));
+  });
+  const { bytes } = await studio.patch("player", await throughProxy(studio, proxy.url));
+  expect(heldBack.length).toBeGreaterThan(0);
+  expect(bytes.fetched.origin).toBeLessThan(21 * MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("a patch that was killed while the delta came goes on with what is there of it", async () => {
+  await using studio = await openStudio();
+  const { last } = await publishLarge(studio);
+  const reached = Promise.withResolvers<void>();
+  await using proxy = await startProxy(studio.url, (range) => {
+    if (!range.endsWith(`/${last}`)) return Promise.resolve();
+    reached.resolve();
+    return new Promise(() => {}); // never
+  });
+  const patching = studio.startPatch("player", await throughProxy(studio, proxy.url));
+  await reached.promise;
+  patching.kill("SIGKILL");
+  await patching.finished();
+
+  const { bytes } = await studio.patch("player", ["--sources", "local,delta,origin"]);
+  expect(bytes.fetched.origin).toBeGreaterThanOrEqual(last);
+  expect(bytes.fetched.origin).toBeLessThan(last + MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+/** Two releases, and an install of the first. The delta has two objects: gives bytes of the last one, and what it begins with. */
+async function publishLarge(studio: Studio): Promise<{ last: number; added: Uint8Array }> {
+  const game = noise(16 * MIB, "large");
+  await writeFiles(studio.at("v1"), { "game.bin": game });
+  await studio.publish("v1", "1.0.0");
+  await studio.patch("player");
+  // new content, which a delta has as it is: more than fits in one section, and in one object
+  const added = noise(20 * MIB, "added");
+  await writeFiles(studio.at("v2"), { "added.bin": added, "game.bin": rebuilt("large", game) });
+  await studio.publish("v2", "2.0.0", ["--deltas", "0"]);
+  const before = await blobs(studio);
+  await studio.publish("v2", "2.0.0");
+  const objects = (await blobs(studio)).filter((blob) => !before.includes(blob));
+  const sizes = await Promise.all(objects.map(async (path) => (await stat(path)).size));
+  const [first = 0, last = 0, ...others] = sizes.filter((size) => size > MIB).toSorted((a, b) => b - a);
+  expect(others).toEqual([]);
+  expect(first).toBeGreaterThan(16 * MIB);
+  return { last, added };
+}
+
+/** Flags of a patch that asks a proxy instead of the edge, and no peers. */
+async function throughProxy(studio: Studio, url: string): Promise<string[]> {
+  const title = JSON.parse(await readFile(studio.titleFile, "utf8")) as object;
+  await writeFiles(studio.at(), { "by-proxy.json": JSON.stringify({ ...title, edges: [url] }) });
+  return ["--title", studio.at("by-proxy.json"), "--sources", "local,delta,origin"];
+}
+
+/** Stands before an edge. `hold`: an answer with this content range goes on when it resolves. */
+async function startProxy(edge: string, hold: (range: string) => Promise<void>) {
+  const server = createServer((incoming, outgoing) => {
+    const { method = "GET", url = "/", headers } = incoming;
+    const onward = request(new URL(url, edge), { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
+      void hold(answer.headers["content-range"] ?? "").then(() => answer.pipe(outgoing));
+    });
+    incoming.pipe(onward);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await promisify(server.close.bind(server))();
+    },
+  };
+}
+
+/** Waits until a file in the folder begins with these bytes. */
+async function untilStaged(folder: string, beginning: Uint8Array): Promise<void> {
+  for (;;) {
+    for (const name of await readdir(folder)) {
+      const file = await open(join(folder, name));
+      const { buffer } = await file.read(Buffer.alloc(beginning.length), 0, beginning.length, 0);
+      await file.close();
+      if (buffer.equals(beginning)) return;
+    }
+    await setImmediate();
+  }
+}
+
+/** Three releases, with a delta from each to the next only; two installs of the first. Gives where the deltas' objects lie. */
+async function publishChain(studio: Studio): Promise<string[][]> {
+  await publishFirst(studio);
+  await studio.patch("second");
+  const objects: string[][] = [];
+  for (const [folder, version, files] of [
+    ["v2", "2.0.0", V2],
+    ["v3", "3.0.0", V3],
+  ] as const) {
+    await writeFiles(studio.at(folder), files);
+    await studio.publish(folder, version, ["--deltas", "0"]);
+    const before = await blobs(studio);
+    expect(await studio.publish(folder, version, ["--deltas", "1"])).toMatchObject({ deltas: [{}] });
+    objects.push(await deltaObjects((await blobs(studio)).filter((blob) => !before.includes(blob))));
+  }
+  return objects;
+}
+
+/** Of what a delta added at the origin its first objects, which begin as deltas do. */
+async function deltaObjects(added: readonly string[]): Promise<string[]> {
+  const heads = await Promise.all(added.map(async (path) => (await readFile(path)).subarray(0, DELTA_MAGIC.length)));
+  return added.filter((_, i) => heads[i]?.equals(DELTA_MAGIC) === true);
+}
 
 async function publishFirst(studio: Studio): Promise<string[]> {
   await writeFiles(studio.at("v1"), V1);

@@ -352,7 +352,7 @@ describe("publishing", () => {
     ]);
   });
 
-  test("deltas to what is live are listed, the newest start first, and go with the next release", async () => {
+  test("deltas to what is live are listed, the newest start first, and are steps on the way to the next release", async () => {
     const publisher = await Publisher.register("pub-deltas");
     for (const seq of [1, 2, 3]) await publisher.release({ "a.txt": noise(10, seq) }, seq);
     const index = noise(50, 9);
@@ -366,7 +366,7 @@ describe("publishing", () => {
       await expectOk(await publisher.listDelta({ channel: "stable", seq: 3, delta: delta(from) }));
     }
     expect(await liveIn("pub-deltas")).toMatchObject({ seq: 3, deltas: [delta(2), delta(1)] });
-    // the tracker answers for their torrents, while they are listed
+    // the tracker answers for their torrents
     const swarms = async (): Promise<unknown[]> => {
       const stats = await (
         await ask("/t/pub-deltas/stats")
@@ -375,8 +375,15 @@ describe("publishing", () => {
     };
     expect(await swarms()).toEqual(["2".repeat(40), "1".repeat(40)]);
     await publisher.release({ "a.txt": noise(10, 4) }, 4);
-    expect(await liveIn("pub-deltas")).toMatchObject({ seq: 4, deltas: [] });
-    expect(await swarms()).toEqual([]);
+    expect(await liveIn("pub-deltas")).toMatchObject({
+      seq: 4,
+      deltas: [],
+      earlier: [
+        { ...delta(2), to: 3 },
+        { ...delta(1), to: 3 },
+      ],
+    });
+    expect(await swarms()).toEqual(["2".repeat(40), "1".repeat(40)]);
   });
 
   test.each([

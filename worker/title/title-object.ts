@@ -7,7 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import { Failure } from "../../manifests/failures.ts";
 import { ALARM_RETRY_S } from "../../manifests/limits.ts";
 import { signFresh } from "../../manifests/trust/fresh.ts";
-import { type LiveChannel } from "../../manifests/trust/live.ts";
+import { type LiveChannel, listedDeltas } from "../../manifests/trust/live.ts";
 import {
   type Key,
   type MetaFile,
@@ -191,15 +191,17 @@ export class TitleObject extends DurableObject<Env> {
     }
   }
 
-  /** The tracker answers for every release that was ever published: players of old ones still seed. And for live deltas. */
+  /** The tracker answers for every release that was ever published: players of old ones still seed. And for listed deltas. */
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
     const infohashes = this.#store
       .releases()
       .flatMap(({ seq, infohash: v1, infohashV2: v2, v1: alone }) =>
         v2 === undefined ? [] : [{ seq, v1, v2, ...(alone === undefined ? {} : { v1Alone: alone.infohash }) }],
       );
-    const deltas = Object.values(this.#store.liveChannels()).flatMap(({ seq, deltas: listed }) =>
-      listed.map(({ torrent }) => ({ seq, v1: torrent.infohash, v2: torrent.infohashV2, isDelta: true })),
+    const deltas = Object.values(this.#store.liveChannels()).flatMap((live) =>
+      listedDeltas(live).map(({ to, torrent }) => {
+        return { seq: to, v1: torrent.infohash, v2: torrent.infohashV2, isDelta: true };
+      }),
     );
     await this.env.SWARMS.getByName(title).configure({ title, open, infohashes: [...infohashes, ...deltas] });
   }

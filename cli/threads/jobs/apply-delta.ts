@@ -1,11 +1,15 @@
 /** Job: one group of a delta on disk, and the old files -> new contents in staging. Holds a section at a time. */
 import { closeSync, openSync, readSync } from "node:fs";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import { malformedDelta } from "../../../manifests/delta/format.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { DELTA_OPEN_FILES } from "../../../manifests/limits.ts";
+import { Arrival } from "../arrival.ts";
 import { fromJson, type Json } from "../as-json.ts";
 import { inflate } from "../delta-codecs.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
+import { release } from "../scratch.ts";
+import { keepYoungMemory } from "../young-memory.ts";
 import { openStaged, writeFully } from "./place.ts";
 
 /** A run of bytes that lies in a file. Runs follow each other: the next begins where this one ends. */
@@ -14,6 +18,11 @@ export interface FileRun {
   /** Bytes from the start of the file. */
   readonly offset: number;
   readonly bytes: number;
+}
+
+/** The same, of an old content; null when nobody has it. */
+export interface OldRun extends Omit<FileRun, "path"> {
+  readonly path: string | null;
 }
 
 /** The same, of a staged file. */
@@ -25,13 +34,26 @@ export interface StagedRun extends FileRun {
 export interface DeltaWork {
   /** The group's objects, in order. */
   readonly delta: readonly FileRun[];
-  readonly old: readonly FileRun[];
+  /** What nobody has reads as zeros: what is made of it will not hash to what it should. */
+  readonly old: readonly OldRun[];
   readonly fresh: readonly StagedRun[];
 }
 
-/** Undefined when the delta was applied; otherwise why it cannot be: it is no delta, or an old file is not what it was. */
-export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: string | undefined }> {
-  const { delta, old, fresh } = fromJson(json);
+export interface DeltaJob {
+  readonly work: Json<DeltaWork>;
+  /** Tells how many bytes of the delta are there (arrival.ts): each section is waited for. Without it, all of them are. */
+  readonly arrival?: SharedArrayBuffer | undefined;
+}
+
+/**
+ * Undefined when the delta was applied; otherwise why it cannot be: it is no delta, an old file is not what it was, or
+ * the rest of it does not come.
+ */
+export function applyDelta({ work, arrival }: DeltaJob): OnDisk<{ readonly refused: string | undefined }> {
+  const { delta, old, fresh } = fromJson(work);
+  const arriving = arrival === undefined ? undefined : new Arrival(arrival);
+  // every step leaves a little behind, of which there are hundreds of thousands
+  keepYoungMemory();
   const files = new OpenFiles();
   return onDisk(() => {
     try {
@@ -43,13 +65,22 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
         newBytes: made.bytes,
         deltaBytes: reading.delta.bytes,
         readDelta: (offset, bytes) => {
+          if (arriving?.wait(offset + bytes) === false) throw malformedDelta("the rest of it did not come");
           const read = new Uint8Array(bytes);
           reading.delta.each(offset, read, (run, target, from) => files.read(run, target, from));
           return read;
         },
-        readOld: (offset, target) => reading.old.each(offset, target, (run, some, from) => files.read(run, some, from)),
-        readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.read(run, some, from)),
+        readOld: (offset, target) =>
+          reading.old.each(offset, target, ({ path }, some, from) => {
+            if (path === null) some.fill(0);
+            else files.read({ path }, some, from);
+          }),
+        readMade: (offset, target) => made.each(offset, target, (run, some, from) => files.readStaged(run, some, from)),
         inflate,
+        release: ({ buffer }) => {
+          // small ones share a buffer with others
+          if (buffer.byteLength > RELEASED_BYTES_MIN) release(buffer as ArrayBuffer);
+        },
       });
       for (const piece of pieces) {
         made.each(at, piece, (run, some, from) => writeFully(files.writable(run), some, from));
@@ -65,8 +96,11 @@ export function applyDelta(json: Json<DeltaWork>): OnDisk<{ readonly refused: st
   });
 }
 
+/** Twice as much as Node puts together. */
+const RELEASED_BYTES_MIN = 2 * Buffer.poolSize;
+
 /** Runs one after another, as one range of bytes. */
-class Runs<Run extends FileRun> {
+class Runs<Run extends Omit<FileRun, "path">> {
   readonly bytes: number;
   readonly #runs: readonly Run[];
   /** Where each run begins. */
@@ -109,13 +143,35 @@ class Runs<Run extends FileRun> {
   }
 }
 
+/** Throws: install.damaged. */
+function openOld(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (cause) {
+    throw new Failure("install.damaged", { file: path, reason: (cause as Error).message }, { cause });
+  }
+}
+
 /** The files used last, open. A delta jumps between files as it likes. */
 class OpenFiles {
   readonly #open = new Map<string, number>();
 
-  /** Throws: install.damaged when the file is not as long as it was. */
-  read({ path }: FileRun, target: Uint8Array, from: number): void {
-    const fd = this.#get(path, () => openSync(path, "r"));
+  /** Throws: install.damaged when the file is gone, or not as long as it was. */
+  read({ path }: Pick<FileRun, "path">, target: Uint8Array, from: number): void {
+    this.#fill(
+      this.#get(path, () => openOld(path)),
+      path,
+      target,
+      from,
+    );
+  }
+
+  /** The same, of a file that is written, too: it stays open for both. */
+  readStaged(run: StagedRun, target: Uint8Array, from: number): void {
+    this.#fill(this.writable(run), run.path, target, from);
+  }
+
+  #fill(fd: number, path: string, target: Uint8Array, from: number): void {
     for (let done = 0; done < target.length;) {
       const read = readSync(fd, target, done, target.length - done, from + done);
       if (read === 0) throw new Failure("install.damaged", { file: path, reason: "shorter than it was" });

@@ -3,7 +3,7 @@ import type { ScannedSegments, StoredStream } from "../../../manifests/delta/enc
 import { scanSegment } from "../../../manifests/delta/encode.ts";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
 import type { StreamName } from "../../../manifests/delta/format.ts";
-import { type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
+import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { compress, inflate } from "../delta-codecs.ts";
 
@@ -13,8 +13,17 @@ export interface DeltaSource {
   readonly oldBytes: number;
 }
 
-export function indexSource({ source, oldBytes }: DeltaSource): IndexParts {
-  return SourceIndex.build(source, oldBytes, (length) => new Int32Array(new SharedArrayBuffer(4 * length)));
+/** One share of the index's table, which lies in shared memory like the source. */
+export function fillIndexShare({
+  parts,
+  share,
+  shares,
+}: {
+  readonly parts: IndexParts;
+  readonly share: number;
+  readonly shares: number;
+}): void {
+  fillIndex(parts, share, shares);
 }
 
 export function scanSource({

@@ -1,0 +1,76 @@
+/** Does the work of one group of a delta, in threads. What it leaves is not proven: staging hashes it. */
+import { rm } from "node:fs/promises";
+import pLimit from "p-limit";
+import { Failure } from "../../manifests/failures.ts";
+import { HASH_JOB_FILES, UNPACK_JOB_BYTES } from "../../manifests/limits.ts";
+import { toJson } from "../threads/as-json.ts";
+import { batchesOf } from "../threads/batches.ts";
+import type { OnDisk } from "../threads/disk-error.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
+import { diskFailure } from "./assembly.ts";
+import type { GroupWork } from "./group-work.ts";
+
+/**
+ * Gives the files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe.
+ * @param arrival  tells how much of the delta is there (arrival.ts); without it all of it is
+ * Throws: object.malformed when the delta, or what it is applied to, is not what it should be; install.no-space;
+ * source.interrupted. No job runs on afterwards.
+ */
+export async function applyGroup(
+  { unpack, apply, pack }: GroupWork,
+  signal: AbortSignal,
+  arrival?: SharedArrayBuffer,
+): Promise<ReadonlySet<string>> {
+  try {
+    await inThreads(
+      batches(unpack.streams, ({ bytes }) => bytes),
+      signal,
+      async (streams) => {
+        done(await runJob("unpackStreams", { streams, to: unpack.to }));
+      },
+    );
+    done(await runJob("applyDelta", { work: toJson(apply), arrival }));
+  } finally {
+    if (unpack.streams.length > 0) await rm(unpack.to.path, { force: true });
+  }
+  const misfits = new Set<string>();
+  const jobs = pack.flatMap(({ from, streams, to }) =>
+    batches(streams, ({ plainBytes }) => plainBytes).map((batch) => ({ from, streams: batch, to })),
+  );
+  await inThreads(jobs, signal, async (job) => {
+    const { value, error } = await runJob("packStreams", job);
+    if (error !== undefined) throw diskFailure(error);
+    if (value?.refused !== undefined) misfits.add(job.to.path);
+  });
+  for (const { from } of pack) await rm(from, { force: true });
+  return misfits;
+}
+
+function batches<Stream>(streams: readonly Stream[], bytesOf: (stream: Stream) => number): Stream[][] {
+  return batchesOf(streams, bytesOf, { bytes: UNPACK_JOB_BYTES, count: HASH_JOB_FILES });
+}
+
+/** When one job fails, those that run are waited for: nobody writes to a scratch file that is deleted. */
+async function inThreads<Job>(
+  jobs: readonly Job[],
+  signal: AbortSignal,
+  run: (job: Job) => Promise<void>,
+): Promise<void> {
+  const limit = pLimit(2 * threadCount());
+  let failure: unknown;
+  await Promise.all(
+    jobs.map((job) =>
+      limit(async () => {
+        if (signal.aborted) failure ??= new Failure("source.interrupted");
+        if (failure !== undefined) return;
+        await run(job).catch((error: unknown) => (failure ??= error));
+      }),
+    ),
+  );
+  if (failure !== undefined) throw failure;
+}
+
+function done({ value, error }: OnDisk<{ readonly refused: string | undefined }>): void {
+  if (error !== undefined) throw diskFailure(error);
+  if (value?.refused !== undefined) throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
+}

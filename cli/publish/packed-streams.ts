@@ -1,0 +1,196 @@
+/**
+ * Which compressed streams of two releases a delta unpacks: those of changed files that are not, byte for byte, on the
+ * other side too, and can be made again. Everything is read in threads, a batch of streams a job.
+ */
+import pLimit from "p-limit";
+import type { Space, SpaceContent, SpaceSpan } from "../../manifests/delta/release-delta.ts";
+import { type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
+import type { PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import {
+  DELTA_PIECES_MAX,
+  DELTA_RECIPES_BYTES_MAX,
+  DELTA_STREAMS_MAX,
+  HASH_JOB_BYTES,
+  HASH_JOB_FILES,
+  UNPACK_JOB_BYTES,
+} from "../../manifests/limits.ts";
+import type { StreamToTake } from "../threads/jobs/find-streams.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
+import { batchesOf } from "../threads/batches.ts";
+
+/** A stream of the new release, with what makes it again of its plain bytes. */
+export interface RemadeStream extends PackedStream {
+  readonly recipe: Uint8Array;
+}
+
+/** By content, within one by place: the order in which a space unpacks them. */
+export interface StreamsToUnpack {
+  readonly old: readonly PackedStream[];
+  readonly fresh: readonly RemadeStream[];
+}
+
+/** A side's space, and where the file of a content lies. */
+export interface Side {
+  readonly space: Space;
+  readonly fileOf: (content: SpaceContent) => string;
+}
+
+/**
+ * @param kept  contents of the old release that the new one has too: what is packed there did not change
+ * Throws: build.changed when a file cannot be read.
+ */
+export async function streamsToUnpack(
+  { old, fresh, kept }: { readonly old: Side; readonly fresh: Side; readonly kept: ReadonlySet<PiecesRoot> },
+  signal: AbortSignal,
+): Promise<StreamsToUnpack> {
+  const foundFresh = await search(fresh, () => true, signal);
+  if (foundFresh.length === 0) return { old: [], fresh: [] };
+  const foundOld = await search(old, ({ root }) => !kept.has(root), signal);
+  const changed = notIn(foundFresh, foundOld);
+  if (changed.length === 0) return { old: [], fresh: [] };
+  // members may come from an archive that is still there
+  const foundKept = await search(old, ({ root }) => kept.has(root), signal);
+  const remade = await takeApart(fresh, capped(notIn(changed, foundKept)), signal);
+  if (remade.length === 0) return { old: [], fresh: [] };
+  const counterparts = counterpartsOf(remade, old.space, fresh.space);
+  const worth = notIn(foundOld, foundFresh).filter(({ content }) => counterparts.has(content));
+  return { old: await measure(old, capped(worth), signal), fresh: remade };
+}
+
+/** The old contents that remade streams may resemble: of the files that hold them, and of those that are gone. */
+function counterpartsOf(remade: readonly RemadeStream[], old: Space, fresh: Space): Set<number> {
+  const paths = new Set(fresh.contents.map(({ path }) => path));
+  const unpacked = new Set(remade.map(({ content }) => fresh.contents[content]?.path));
+  return new Set(
+    old.contents.flatMap(({ path }, content) => (unpacked.has(path) || !paths.has(path) ? [content] : [])),
+  );
+}
+
+/** As many as a player can hold, from the first on. */
+function capped(streams: readonly Found[]): Found[] {
+  let pieces = 0;
+  return streams.slice(0, DELTA_STREAMS_MAX).filter((stream) => {
+    const isFitting = pieces + stream.pieces.length <= DELTA_PIECES_MAX;
+    if (isFitting) pieces += stream.pieces.length;
+    return isFitting;
+  });
+}
+
+interface Found {
+  /** The content's place in the space. */
+  readonly content: number;
+  readonly pieces: readonly SpaceSpan[];
+  readonly sha1: string;
+}
+
+async function search(
+  { space, fileOf }: Side,
+  isSearched: (content: SpaceContent) => boolean,
+  signal: AbortSignal,
+): Promise<Found[]> {
+  const files = space.contents.flatMap((file, content) =>
+    isSearched(file) ? [{ content, path: fileOf(file), bytes: file.fileBytes }] : [],
+  );
+  const batches = batchesOf(files, ({ bytes }) => bytes, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
+  return await inThreads(batches, async (batch) => {
+    const job = batch.map(({ path, bytes }) => ({ path, bytes }));
+    const { streams, unread } = await runJob("searchFiles", job, { signal });
+    if (unread !== undefined) throw new Failure("build.changed", { path: unread });
+    return streams.map(({ file, pieces, sha1 }) => ({ content: batch[file]?.content ?? 0, pieces, sha1 }));
+  });
+}
+
+function notIn(streams: readonly Found[], others: readonly Found[]): Found[] {
+  const known = new Set(others.map(({ sha1 }) => sha1));
+  return streams.filter(({ sha1 }) => !known.has(sha1));
+}
+
+/** A few batches at a time, so that no more recipes are held than may be kept. */
+async function takeApart(side: Side, found: readonly Found[], signal: AbortSignal): Promise<RemadeStream[]> {
+  const plainBytesMax = unpackedBytesMax(side.space.bytes);
+  let recipesBytes = 0;
+  let unpacked = 0;
+  const remade: RemadeStream[] = [];
+  const batches = batchesOfStreams(found);
+  for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
+    const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), async (batch) => {
+      const { values, unread } = await runJob(
+        "takeStreamsApart",
+        { streams: toRead(side, batch), plainBytesMax },
+        { signal },
+      );
+      return paired(batch, values, unread);
+    });
+    for (const [{ content, pieces }, apart] of taken) {
+      if (apart === undefined) continue;
+      const { recipe, plainBytes, compressedBytes } = apart;
+      if (unpacked + plainBytes + recipe.length > plainBytesMax) continue;
+      if (recipesBytes + recipe.length > DELTA_RECIPES_BYTES_MAX) continue;
+      recipesBytes += recipe.length;
+      unpacked += plainBytes + recipe.length;
+      remade.push({ content, pieces: cut(pieces, compressedBytes), plainBytes, recipe, recipeBytes: recipe.length });
+    }
+  }
+  return remade;
+}
+
+/** Enough to keep eight threads busy. */
+const BATCHES_AT_ONCE = 32;
+
+async function measure(side: Side, found: readonly Found[], signal: AbortSignal): Promise<PackedStream[]> {
+  const measured = await inThreads(batchesOfStreams(found), async (batch) => {
+    const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
+    return paired(batch, values, unread);
+  });
+  const room = unpackedBytesMax(side.space.bytes);
+  let unpacked = 0;
+  const streams: PackedStream[] = [];
+  for (const [{ content, pieces }, size] of measured) {
+    if (size === undefined || size.plainBytes === 0 || unpacked + size.plainBytes > room) continue;
+    unpacked += size.plainBytes;
+    streams.push({ content, pieces: cut(pieces, size.packedBytes), plainBytes: size.plainBytes, recipeBytes: 0 });
+  }
+  return streams;
+}
+
+function toRead({ space, fileOf }: Side, streams: readonly Found[]): StreamToTake[] {
+  return streams.map(({ content, pieces }) => {
+    const file = space.contents[content];
+    return { path: file === undefined ? "" : fileOf(file), pieces };
+  });
+}
+
+/** The first `bytes` of the pieces. */
+function cut(pieces: readonly SpaceSpan[], bytes: number): SpaceSpan[] {
+  let left = bytes;
+  return pieces.flatMap(({ offset, bytes: length }) => {
+    const kept = Math.min(length, left);
+    left -= kept;
+    return kept === 0 ? [] : [{ offset, bytes: kept }];
+  });
+}
+
+function batchesOfStreams(streams: readonly Found[]): Found[][] {
+  const bytesOf = ({ pieces }: Found): number => pieces.reduce((sum, { bytes }) => sum + bytes, 0);
+  return batchesOf(streams, bytesOf, { bytes: UNPACK_JOB_BYTES, count: HASH_JOB_FILES });
+}
+
+/** What the jobs give, in the order of the batches. */
+async function inThreads<Batch, Result>(
+  batches: readonly Batch[],
+  run: (batch: Batch) => Promise<readonly Result[]>,
+): Promise<Result[]> {
+  const limit = pLimit(2 * threadCount());
+  return (await Promise.all(batches.map((batch) => limit(() => run(batch))))).flat();
+}
+
+/** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
+function paired<Value>(
+  streams: readonly Found[],
+  values: readonly Value[],
+  unread: string | undefined,
+): (readonly [Found, Value])[] {
+  if (unread !== undefined) throw new Failure("build.changed", { path: unread });
+  return streams.map((stream, i) => [stream, values[i] as Value] as const);
+}

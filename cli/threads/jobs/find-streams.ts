@@ -1,0 +1,138 @@
+/** Jobs: a publisher looks for deflate streams in files, and takes them apart. */
+import { createHash } from "node:crypto";
+import { findStreams, readJoined, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
+import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
+import { DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
+import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
+import { FileReader, isUnreadable } from "../file-reader.ts";
+import { measureStream, type StreamSize } from "../plain-bytes.ts";
+
+export interface FileToSearch {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+export interface StreamFound {
+  /** Of the list that was given. */
+  readonly file: number;
+  /** The stream, and perhaps a few bytes behind it. */
+  readonly pieces: readonly SpaceSpan[];
+  /** Of the packed bytes. */
+  readonly sha1: string;
+}
+
+export interface SearchResult {
+  readonly streams: readonly StreamFound[];
+  /** A file that is gone or shorter than it was; then there are no streams. */
+  readonly unread: string | undefined;
+}
+
+/** The streams of files, in order, without those too short to be worth it. */
+export async function searchFiles(files: readonly FileToSearch[]): Promise<SearchResult> {
+  const reader = new FileReader();
+  const streams: StreamFound[] = [];
+  try {
+    for (const [index, file] of files.entries()) {
+      try {
+        for await (const found of searchFile(file, reader)) streams.push({ file: index, ...found });
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        return { streams: [], unread: file.path };
+      }
+    }
+    return { streams, unread: undefined };
+  } finally {
+    reader.close();
+  }
+}
+
+async function* searchFile(file: FileToSearch, reader: FileReader): AsyncGenerator<Omit<StreamFound, "file">> {
+  const read: ReadBytes = (offset, target) => reader.read(file.path, offset, target);
+  const streams = findStreams(read, file.bytes);
+  for (let next = streams.next(); next.done !== true;) {
+    const pieces = await piecesOf(next.value, file, reader);
+    if (bytesOf(pieces) >= DEFLATE_STREAM_BYTES_MIN) yield { pieces, sha1: hashOf(read, pieces) };
+    const last = pieces.at(-1);
+    next = last === undefined ? streams.next() : streams.next(last.offset + last.bytes);
+  }
+}
+
+/** Nothing when no stream begins there. */
+async function piecesOf(
+  { offset, bytes, pieces }: FoundStream,
+  file: FileToSearch,
+  reader: FileReader,
+): Promise<readonly SpaceSpan[]> {
+  if (pieces !== undefined) return pieces;
+  if (bytes !== undefined) return offset + bytes <= file.bytes ? [{ offset, bytes }] : [];
+  const measured = await measureStream({ path: file.path, pieces: [{ offset, bytes: file.bytes - offset }] }, reader);
+  return measured === undefined ? [] : [{ offset, bytes: measured.packedBytes }];
+}
+
+function hashOf(read: ReadBytes, pieces: readonly SpaceSpan[]): string {
+  const hash = createHash("sha1");
+  for (const { offset, bytes } of pieces) {
+    for (let done = 0; done < bytes; done += READ_BYTES) {
+      const slice = new Uint8Array(Math.min(READ_BYTES, bytes - done));
+      read(offset + done, slice);
+      hash.update(slice);
+    }
+  }
+  return hash.digest("hex");
+}
+
+function bytesOf(pieces: readonly SpaceSpan[]): number {
+  return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** A stream that was found. */
+export interface StreamToTake {
+  readonly path: string;
+  readonly pieces: readonly SpaceSpan[];
+}
+
+/** What was made of each, or the file that is gone or shorter than it was. */
+interface OfEach<Value> {
+  readonly values: readonly Value[];
+  readonly unread: string | undefined;
+}
+
+/** Each taken apart; undefined when it is no stream or not worth it. */
+export async function takeStreamsApart({
+  streams,
+  plainBytesMax,
+}: {
+  readonly streams: readonly StreamToTake[];
+  readonly plainBytesMax: number;
+}): Promise<OfEach<TakenApart | undefined>> {
+  return await ofEach(streams, ({ path, pieces }, reader) => {
+    const read = readJoined((offset, target) => reader.read(path, offset, target), pieces);
+    return Promise.resolve(takeApart(read, 0, bytesOf(pieces), { plainBytesMax }));
+  });
+}
+
+/** How long each is; undefined when it is no stream. */
+export async function measureStreams(streams: readonly StreamToTake[]): Promise<OfEach<StreamSize | undefined>> {
+  return await ofEach(streams, (stream, reader) => measureStream(stream, reader));
+}
+
+async function ofEach<Value>(
+  streams: readonly StreamToTake[],
+  act: (stream: StreamToTake, reader: FileReader) => Promise<Value>,
+): Promise<OfEach<Value>> {
+  const reader = new FileReader();
+  const values: Value[] = [];
+  try {
+    for (const stream of streams) {
+      try {
+        values.push(await act(stream, reader));
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        return { values: [], unread: stream.path };
+      }
+    }
+    return { values, unread: undefined };
+  } finally {
+    reader.close();
+  }
+}

@@ -1,0 +1,192 @@
+/** Jobs: compressed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams again. */
+import { closeSync } from "node:fs";
+import { putTogether } from "../../../manifests/deflate/put-together.ts";
+import { Failure } from "../../../manifests/failures.ts";
+import type { FileRange } from "./hash-ranges.ts";
+import { type OnDisk, onDiskAsync, onDisk } from "../disk-error.ts";
+import { FileReader, isUnreadable } from "../file-reader.ts";
+import { inflateStream, type StreamInFile } from "../plain-bytes.ts";
+import { openStaged, writeFully } from "./place.ts";
+
+/** Bytes that lie in a file as they are. */
+export interface FilePart extends FileRange {
+  readonly of: "file";
+  /** Where they go in the target. */
+  readonly at: number;
+}
+
+/** A part of a stream's plain bytes. */
+export interface PlainPart extends StreamInFile {
+  readonly of: "plain";
+  readonly at: number;
+  /** Plain bytes in front of the part, and in it. */
+  readonly skipped: number;
+  readonly bytes: number;
+}
+
+export type PartToRead = FilePart | PlainPart;
+
+/** Fills the places of the parts. Returns a file that is gone or not what it was; undefined when all are. */
+export async function readParts({
+  parts,
+  target,
+}: {
+  readonly parts: readonly PartToRead[];
+  /** In shared memory. */
+  readonly target: Uint8Array;
+}): Promise<{ readonly changed: string | undefined }> {
+  const reader = new FileReader();
+  try {
+    for (const part of parts) {
+      const into = target.subarray(part.at, part.at + part.bytes);
+      if (!(await readPart(part, into, reader))) return { changed: part.path };
+    }
+    return { changed: undefined };
+  } finally {
+    reader.close();
+  }
+}
+
+async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader): Promise<boolean> {
+  try {
+    if (part.of === "file") {
+      reader.read(part.path, part.offset, target);
+      return true;
+    }
+    return await inflatePart(part, reader, (plain, at) => target.set(plain, at));
+  } catch (error) {
+    if (isUnreadable(error)) return false; // gone, cut short or not to be read: in any case not what was hashed
+    throw error;
+  }
+}
+
+/** Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream. */
+async function inflatePart(
+  part: Omit<PlainPart, "of" | "at">,
+  reader: FileReader,
+  take: (plain: Uint8Array, at: number) => void,
+): Promise<boolean> {
+  let at = -part.skipped;
+  return await inflateStream(part, reader, (plain) => {
+    const [from, to] = [Math.max(0, -at), Math.min(plain.length, part.bytes - at)];
+    if (from < to) take(plain.subarray(from, to), Math.max(0, at));
+    at += plain.length;
+  });
+}
+
+/** A part of a stream, and where in a scratch file its plain bytes go. */
+export type StreamToUnpack = Omit<PlainPart, "of">;
+
+/**
+ * A stream that is not what it was stays zeros, as everything that nobody has: what a delta makes of it will not hash to what
+ * it should, and is healed by chunks. So nothing is ever refused.
+ */
+export async function unpackStreams({
+  streams,
+  to,
+}: {
+  readonly streams: readonly StreamToUnpack[];
+  /** A file, made when it is not there. */
+  readonly to: { readonly path: string; readonly fileBytes: number };
+}): Promise<OnDisk<{ readonly refused: string | undefined }>> {
+  return await onDiskAsync(async () => {
+    const reader = new FileReader();
+    const out = openStaged({ ...to, exec: false });
+    try {
+      for (const stream of streams) await unpackStream(stream, reader, out);
+      return { refused: undefined };
+    } finally {
+      closeSync(out);
+      reader.close();
+    }
+  });
+}
+
+async function unpackStream(stream: StreamToUnpack, reader: FileReader, out: number): Promise<void> {
+  let isWriting = false;
+  try {
+    await inflatePart(stream, reader, (plain, at) => {
+      isWriting = true;
+      writeFully(out, plain, stream.at + at);
+      isWriting = false;
+    });
+  } catch (error) {
+    // what cannot be written is another matter than what cannot be read
+    if (isWriting || !isUnreadable(error)) throw error;
+  }
+}
+
+/** A stream to be put together: where its recipe and plain bytes lie, and where in the file it goes. */
+export interface StreamToPack {
+  readonly recipeAt: number;
+  readonly recipeBytes: number;
+  readonly plainAt: number;
+  readonly plainBytes: number;
+  readonly pieces: readonly { readonly offset: number; readonly bytes: number }[];
+}
+
+/** Undefined when all were put together, otherwise why not: the recipes are none. */
+export function packStreams({
+  from,
+  streams,
+  to,
+}: {
+  /** The file with recipes and plain bytes. */
+  readonly from: string;
+  readonly streams: readonly StreamToPack[];
+  readonly to: { readonly path: string; readonly fileBytes: number; readonly exec: boolean };
+}): OnDisk<{ readonly refused: string | undefined }> {
+  return onDisk(() => {
+    const reader = new FileReader();
+    const out = openStaged(to);
+    try {
+      for (const stream of streams) {
+        const recipe = new Uint8Array(stream.recipeBytes);
+        reader.read(from, stream.recipeAt, recipe);
+        const writer = new PieceWriter(out, stream.pieces);
+        putTogether({
+          recipe,
+          plainBytes: stream.plainBytes,
+          compressedBytes: stream.pieces.reduce((sum, { bytes }) => sum + bytes, 0),
+          readPlain: (offset, target) => reader.read(from, stream.plainAt + offset, target),
+          write: (piece) => writer.write(piece),
+        });
+      }
+      return { refused: undefined };
+    } catch (error) {
+      if (error instanceof Failure) return { refused: error.message };
+      throw error;
+    } finally {
+      closeSync(out);
+      reader.close();
+    }
+  });
+}
+
+/** Bytes one after another, into the pieces of a file. */
+class PieceWriter {
+  readonly #fd: number;
+  readonly #pieces: StreamToPack["pieces"];
+  #piece = 0;
+  /** Bytes of the piece that are written. */
+  #done = 0;
+
+  constructor(fd: number, pieces: StreamToPack["pieces"]) {
+    this.#fd = fd;
+    this.#pieces = pieces;
+  }
+
+  write(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const piece = this.#pieces[this.#piece];
+      if (piece === undefined) throw new RangeError("beyond the last piece");
+      const some = bytes.subarray(at, at + piece.bytes - this.#done);
+      writeFully(this.#fd, some, piece.offset + this.#done);
+      at += some.length;
+      this.#done += some.length;
+      if (this.#done < piece.bytes) continue;
+      this.#piece++;
+      this.#done = 0;
+    }
+  }
+}

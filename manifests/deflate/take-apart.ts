@@ -1,0 +1,152 @@
+/** A raw deflate stream -> its plain bytes and a recipe from which `putTogether` makes the same stream again. */
+import { Failure } from "../failures.ts";
+import { DEFLATE_RECIPE_SHARE_MAX, DEFLATE_SLICE_BYTES, DEFLATE_STREAM_BYTES_MIN } from "../limits.ts";
+import { DISTANCE_MAX } from "./alphabet.ts";
+import { chooseParameters } from "./choose-parameters.ts";
+import type { ReadBytes } from "./find.ts";
+import { type StreamSource, TokenReader } from "./inflate.ts";
+import type { Parameters } from "./parameters.ts";
+import { PlainWindow } from "./plain-window.ts";
+import { putTogether } from "./put-together.ts";
+import { malformedRecipe } from "./recipe-format.ts";
+import { type MadeRecipe, makeRecipe } from "./recipe-maker.ts";
+import { type Sample, takeSample } from "./sample.ts";
+import { type Workspace, withWorkspace } from "./workspace.ts";
+
+export interface TakenApart {
+  /** Bytes of the stream, from `start` on. */
+  readonly compressedBytes: number;
+  readonly plainBytes: number;
+  readonly recipe: Uint8Array<ArrayBuffer>;
+}
+
+export interface TakeApartLimits {
+  /** Plain bytes above which a stream is left alone. */
+  readonly plainBytesMax: number;
+}
+
+/**
+ * Reads the stream three times: a sample of it to find what it was made with, all of it to write the recipe (again when
+ * that shows that the sample did not say enough), and all of it to see that `putTogether` makes the same bytes. Holds about DEFLATE_WINDOW_BYTES each time.
+ * @param start  where the stream begins, bytes
+ * @param end  where it ends at the latest; what follows on it is not looked at
+ * @param sink  is given the plain bytes in order, once the recipe is made; a piece is good until it returns. What it was
+ *   given is to be dropped when the answer is undefined after all
+ * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger than
+ *   the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it, because no zlib made it
+ */
+export function takeApart(
+  read: ReadBytes,
+  start: number,
+  end: number,
+  limits: TakeApartLimits,
+  sink: (piece: Uint8Array) => void = () => undefined,
+): TakenApart | undefined {
+  if (end - start < DEFLATE_STREAM_BYTES_MIN) return undefined;
+  return withWorkspace((workspace) => {
+    const source = { read, start, end };
+    const made = shortestRecipe(source, limits.plainBytesMax, workspace);
+    if (made === undefined || made.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
+    if (made.recipe.length > DEFLATE_RECIPE_SHARE_MAX * made.compressedBytes) return undefined;
+    return isRemade({ ...source, end: start + made.compressedBytes }, made, sink, workspace) ? made : undefined;
+  });
+}
+
+/** A stream of zlib has a recipe below this share; above it, a sample of where most is unlike may show other parameters. */
+const RECIPE_SHARE_GOOD = 1 / 100;
+/** And this many bytes: its blocks may be unlike. */
+const RECIPE_BYTES_GOOD = 32;
+/** Samples that are taken. */
+const SAMPLES_MAX = 3;
+
+/** The recipe with the parameters that fit best, as far as samples show. */
+function shortestRecipe(source: StreamSource, plainBytesMax: number, workspace: Workspace): MadeRecipe | undefined {
+  const front = takeSample(source, 0, workspace);
+  let parameters = front && chooseParameters(front, workspace);
+  let best: MadeRecipe | undefined;
+  for (let samples = 1; parameters !== undefined; samples++) {
+    const { made, troubleAt } = makeRecipe(source, parameters, plainBytesMax, workspace);
+    if (made === "no stream") return undefined;
+    if (made !== "too long") {
+      if (made.recipe.length < (best?.recipe.length ?? Number.POSITIVE_INFINITY)) best = made;
+      if (made.recipe.length <= RECIPE_BYTES_GOOD + RECIPE_SHARE_GOOD * made.compressedBytes) return made;
+    }
+    if (samples === SAMPLES_MAX) break;
+    const there = takeSample(source, troubleAt, workspace);
+    // blocks are read off the front, where one begins
+    const { blockTokens, isFixed } = front as Sample;
+    const others = there && chooseParameters({ ...there, blockTokens, isFixed }, workspace);
+    if (others === undefined || isAlike(others, parameters)) break;
+    parameters = others;
+  }
+  return best;
+}
+
+function isAlike(a: Parameters, b: Parameters): boolean {
+  return a.level === b.level && a.strategy === b.strategy && a.hashBits === b.hashBits && a.windowBits === b.windowBits;
+}
+
+/** Puts the stream together from what it inflates to, and compares. */
+function isRemade(
+  source: StreamSource,
+  { compressedBytes, plainBytes, recipe }: MadeRecipe,
+  sink: (piece: Uint8Array) => void,
+  workspace: Workspace,
+): boolean {
+  const plain = new PlainReader(source, workspace);
+  let at = source.start;
+  try {
+    putTogether({
+      recipe,
+      plainBytes,
+      compressedBytes,
+      readPlain: (_, target) => {
+        plain.next(target);
+        sink(target);
+      },
+      write: (piece) => {
+        const expected = workspace.output.subarray(0, piece.length);
+        source.read(at, expected);
+        at += piece.length;
+        if (!isSame(piece, expected)) throw malformedRecipe("a stream of other bytes");
+      },
+    });
+    return true;
+  } catch (error) {
+    // only a fault of ours, or a source that changes, comes to this: the stream stays as it is
+    if (error instanceof Failure && error.code === "object.malformed") return false;
+    throw error;
+  }
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** The plain bytes of a stream that was read before, from front to end. */
+class PlainReader {
+  readonly #window: PlainWindow;
+  readonly #reader: TokenReader;
+  #at = 0;
+
+  constructor(source: StreamSource, workspace: Workspace) {
+    this.#window = new PlainWindow(workspace.plain);
+    this.#reader = new TokenReader(source, this.#window, workspace);
+  }
+
+  next(target: Uint8Array): void {
+    const window = this.#window;
+    for (let done = 0; done < target.length;) {
+      if (this.#at === window.filled) {
+        if (window.room < DEFLATE_SLICE_BYTES) this.#at -= window.slide(this.#at - DISTANCE_MAX);
+        if (this.#reader.step() === "invalid") throw malformedRecipe("a stream that changed");
+        continue;
+      }
+      const some = window.bytes.subarray(this.#at, Math.min(window.filled, this.#at + target.length - done));
+      target.set(some, done);
+      done += some.length;
+      this.#at += some.length;
+    }
+  }
+}

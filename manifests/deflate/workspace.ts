@@ -1,0 +1,39 @@
+/**
+ * Memory that one stream after another is worked on in: to have it fresh each time takes longer than a small stream does,
+ * and archives hold thousands. Nothing in it outlives the work.
+ */
+import { DEFLATE_SLICE_BYTES, DEFLATE_WINDOW_BYTES } from "../limits.ts";
+import { HASH_BITS_MAX, WINDOW_BITS_MAX } from "./parameters.ts";
+
+/** Zeros behind the end of a stream that is read, so that no bit has to be asked for; more than a header takes. */
+export const BEHIND_END_BYTES = 1024;
+/** Tokens that are read in one step. */
+export const STEP_TOKENS = 8192;
+
+export class Workspace {
+  readonly plain = new Uint8Array(DEFLATE_WINDOW_BYTES);
+  readonly input = new Uint8Array(DEFLATE_SLICE_BYTES + BEHIND_END_BYTES);
+  readonly output = new Uint8Array(DEFLATE_SLICE_BYTES);
+  readonly stepTokens = new Uint32Array(STEP_TOKENS);
+  /** Of a block; grows. */
+  blockTokens = new Uint32Array(2 * STEP_TOKENS);
+  /** Read and not looked at; grows. */
+  queued = new Uint32Array(2 * STEP_TOKENS);
+  readonly newest = new Int32Array(2 ** HASH_BITS_MAX);
+  readonly before = new Int32Array(2 ** WINDOW_BITS_MAX);
+  readonly newestFour = new Int32Array(2 ** HASH_BITS_MAX);
+  readonly beforeFour = new Int32Array(2 ** WINDOW_BITS_MAX);
+  readonly ranks = new Uint16Array(2 ** WINDOW_BITS_MAX);
+}
+
+const idle: Workspace[] = [];
+
+/** Every `act` has one of its own, also inside of another. */
+export function withWorkspace<T>(act: (workspace: Workspace) => T): T {
+  const workspace = idle.pop() ?? new Workspace();
+  try {
+    return act(workspace);
+  } finally {
+    idle.push(workspace);
+  }
+}

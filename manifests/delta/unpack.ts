@@ -1,0 +1,296 @@
+/**
+ * Compressed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
+ * changed everywhere outside, so where one release's stream is not also in the other, the spaces of a delta hold its plain
+ * bytes instead. On the new side the recipe that makes the stream again of its plain bytes (manifests/deflate) comes with
+ * it: behind the last byte of its content, so that recipes, all much alike, stand together.
+ *
+ * Where the streams lie is one object of the delta, a table:
+ *
+ *   "PSU" 0x01 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
+ *
+ * The columns, varints throughout, are those of the old streams and then those of the new ones:
+ *
+ *   count        of streams
+ *   contents     how many contents of the space lie between a stream's content and the one's before
+ *   pieces       into how many a stream is cut, less one: PNG has them
+ *   gaps, bytes  a number each a piece: bytes since the piece before, or since the start of the file; compressed bytes
+ *   plains       plain bytes
+ *   recipes      bytes of the recipe; new streams only
+ */
+import {
+  DEFLATE_EXPANSION_MAX,
+  DEFLATE_RECIPE_SHARE_MAX,
+  DELTA_PIECES_MAX,
+  DELTA_RECIPES_BYTES_MAX,
+  DELTA_STREAMS_BYTES_MAX,
+  DELTA_STREAMS_MAX,
+  DELTA_UNPACKED_RATIO_MAX,
+} from "../limits.ts";
+import type { StoredStream } from "./encode.ts";
+import { CODECS, StreamReader, StreamWriter, malformedDelta } from "./format.ts";
+import type { DeltaWorld } from "./decode.ts";
+import type { Space, SpaceContent, SpacePart, SpaceSpan } from "./release-delta.ts";
+
+/** A deflate stream (RFC 1951) inside a content of a space. */
+export interface PackedStream {
+  /** The content's place in the list of the space's. */
+  readonly content: number;
+  /** Where in the file it lies, ascending: in one piece, or cut into several. */
+  readonly pieces: readonly SpaceSpan[];
+  readonly plainBytes: number;
+  /** 0 on the old side, where nothing is to be made again. */
+  readonly recipeBytes: number;
+}
+
+/** What of both sides is unpacked: by content, within one by place, without overlaps. */
+export interface PackedStreams {
+  readonly old: readonly PackedStream[];
+  readonly fresh: readonly PackedStream[];
+}
+
+/** The space with these streams unpacked. */
+export function unpackedSpace(space: Space, streams: readonly PackedStream[]): Space {
+  const byContent = Map.groupBy(streams, ({ content }) => content);
+  const contents: SpaceContent[] = [];
+  let offset = 0;
+  let unpacked = 0;
+  for (const [i, content] of space.contents.entries()) {
+    const inside = byContent.get(i);
+    const parts = inside === undefined ? undefined : unpackedParts(content.fileBytes, inside, offset, unpacked);
+    const last = parts?.at(-1);
+    const size = last === undefined ? content.fileBytes : last.offset + last.bytes - offset;
+    if (inside === undefined || parts === undefined) contents.push({ ...content, offset });
+    else {
+      const bytes = inside.reduce((sum, { plainBytes, recipeBytes }) => sum + plainBytes + recipeBytes, 0);
+      contents.push({ ...content, offset, size, parts, unpacked: { from: unpacked, bytes } });
+      unpacked += bytes;
+    }
+    offset += size;
+  }
+  return { contents, bytes: offset };
+}
+
+/** @param unpacked  how much the contents before have unpacked */
+function unpackedParts(
+  fileBytes: number,
+  streams: readonly PackedStream[],
+  offset: number,
+  unpacked: number,
+): SpacePart[] {
+  const parts: SpacePart[] = [];
+  let at = offset;
+  let from = unpacked;
+  const add = (of: SpacePart["of"], bytes: number, start: number): void => {
+    if (bytes > 0) parts.push({ of, offset: at, bytes, from: start });
+    at += bytes;
+  };
+  let end = 0;
+  for (const { pieces, plainBytes } of streams) {
+    for (const [i, piece] of pieces.entries()) {
+      add("file", piece.offset - end, end);
+      end = piece.offset + piece.bytes;
+      if (i > 0) continue;
+      add("plain", plainBytes, from);
+      from += plainBytes;
+    }
+  }
+  add("file", fileBytes - end, end);
+  for (const { recipeBytes } of streams) {
+    add("recipe", recipeBytes, from);
+    from += recipeBytes;
+  }
+  return parts;
+}
+
+/** A stream, and where its plain bytes and its recipe lie among all that is unpacked in the space. */
+export interface UnpackedStream extends PackedStream {
+  readonly plainAt: number;
+  readonly recipeAt: number;
+}
+
+/** The same streams, in the order of unpackedSpace. */
+export function unpackedStreams<Stream extends PackedStream>(streams: readonly Stream[]): (Stream & UnpackedStream)[] {
+  const placed: (Stream & UnpackedStream)[] = [];
+  let unpacked = 0;
+  for (const inside of Map.groupBy(streams, ({ content }) => content).values()) {
+    let plainAt = unpacked;
+    let recipeAt = unpacked + inside.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
+    for (const stream of inside) {
+      placed.push({ ...stream, plainAt, recipeAt });
+      plainAt += stream.plainBytes;
+      recipeAt += stream.recipeBytes;
+    }
+    unpacked = recipeAt;
+  }
+  return placed;
+}
+
+/** Both sides of a delta as it unpacks them. */
+export interface UnpackedSides {
+  readonly old: Space;
+  readonly fresh: Space;
+  readonly streams: { readonly old: readonly UnpackedStream[]; readonly fresh: readonly UnpackedStream[] };
+}
+
+/**
+ * @param table  the delta's; undefined when it unpacks nothing
+ * Throws: object.malformed.
+ */
+export function unpackSides(
+  { old, fresh }: { readonly old: Space; readonly fresh: Space },
+  table: Uint8Array | undefined,
+  inflate: DeltaWorld["inflate"],
+): UnpackedSides {
+  if (table === undefined) return { old, fresh, streams: { old: [], fresh: [] } };
+  const streams = parseStreams(table, { old, fresh }, inflate);
+  return {
+    old: unpackedSpace(old, streams.old),
+    fresh: unpackedSpace(fresh, streams.fresh),
+    streams: { old: unpackedStreams(streams.old), fresh: unpackedStreams(streams.fresh) },
+  };
+}
+
+/** Bytes that both sides hold unpacked, and that lie on a disk while a delta is applied. */
+export function unpackedBytes({ streams }: Pick<UnpackedSides, "streams">): number {
+  return [...streams.old, ...streams.fresh].reduce((sum, stream) => sum + stream.plainBytes + stream.recipeBytes, 0);
+}
+
+/** The stream whose plain bytes hold byte `from` of all that is unpacked; the streams are those of one space, in order. */
+export function plainStreamAt<Stream extends UnpackedStream>(streams: readonly Stream[], from: number): Stream {
+  return lastUpTo(streams, from, ({ plainAt }) => plainAt);
+}
+
+/** The same for recipes. */
+export function recipeStreamAt<Stream extends UnpackedStream>(streams: readonly Stream[], from: number): Stream {
+  return lastUpTo(streams, from, ({ recipeAt }) => recipeAt);
+}
+
+function lastUpTo<Stream>(streams: readonly Stream[], from: number, startOf: (stream: Stream) => number): Stream {
+  let low = 0;
+  let high = streams.length;
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (startOf(streams[middle] as Stream) <= from) low = middle;
+    else high = middle;
+  }
+  const stream = streams[low];
+  if (stream === undefined) throw new RangeError("a part of no stream");
+  return stream;
+}
+
+/** Most bytes that a space of `bytes` may have unpacked: a delta is not to fill a player's disk. */
+export function unpackedBytesMax(bytes: number): number {
+  return bytes * DELTA_UNPACKED_RATIO_MAX;
+}
+
+// --- The table -------------------------------------------------------------------------------------------------------
+
+const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x01);
+const SIDES = ["old", "fresh"] as const;
+
+/** The columns of the table, to be compressed. */
+export function streamColumns(streams: PackedStreams): Uint8Array<ArrayBuffer> {
+  const columns = new StreamWriter();
+  for (const side of SIDES) writeColumns(streams[side], side, columns);
+  return columns.finish();
+}
+
+/** @param stored  the columns as the table is to hold them; when they grew it holds them as they are */
+export function writeStreams(columns: Uint8Array, stored: StoredStream): Uint8Array<ArrayBuffer> {
+  const smallest: StoredStream = stored.bytes.length < columns.length ? stored : { codec: "none", bytes: columns };
+  const table = new StreamWriter();
+  table.bytes(MAGIC);
+  table.byte(CODECS.indexOf(smallest.codec));
+  table.varint(columns.length);
+  table.bytes(smallest.bytes);
+  return table.finish();
+}
+
+function writeColumns(streams: readonly PackedStream[], side: (typeof SIDES)[number], to: StreamWriter): void {
+  to.varint(streams.length);
+  let content = 0;
+  for (const stream of streams) {
+    to.varint(stream.content - content);
+    content = stream.content;
+  }
+  for (const { pieces } of streams) to.varint(pieces.length - 1);
+  const ends = new Map<number, number>();
+  for (const stream of streams) {
+    for (const { offset, bytes } of stream.pieces) {
+      to.varint(offset - (ends.get(stream.content) ?? 0));
+      ends.set(stream.content, offset + bytes);
+    }
+  }
+  for (const { pieces } of streams) for (const { bytes } of pieces) to.varint(bytes);
+  for (const { plainBytes } of streams) to.varint(plainBytes);
+  if (side === "fresh") for (const { recipeBytes } of streams) to.varint(recipeBytes);
+}
+
+/** The table of streams that lie in these spaces. Throws: object.malformed. */
+export function parseStreams(
+  table: Uint8Array,
+  spaces: { readonly old: Space; readonly fresh: Space },
+  inflate: DeltaWorld["inflate"],
+): PackedStreams {
+  const head = new StreamReader(table);
+  if (MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 1");
+  const codec = CODECS[head.byte()];
+  const bytes = head.varint();
+  if (codec === undefined) throw malformedDelta("an unknown codec");
+  if (bytes > DELTA_STREAMS_BYTES_MAX) throw malformedDelta("a table of streams above the cap", { bytes });
+  const stored = table.subarray(head.at);
+  const columns = codec === "none" ? stored : inflate(codec, stored, bytes);
+  if (columns?.length !== bytes) throw malformedDelta("a stream that does not decompress");
+  const reader = new StreamReader(columns);
+  const [old, fresh] = [readColumns(reader, spaces.old, "old"), readColumns(reader, spaces.fresh, "fresh")];
+  if (!reader.isAtEnd) throw malformedDelta("bytes after the last stream");
+  return { old, fresh };
+}
+
+function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[number]): PackedStream[] {
+  const count = reader.varint();
+  // a number takes a byte at least: what is there bounds how many there can be
+  if (count > reader.left) throw malformedDelta("cut short");
+  if (count > DELTA_STREAMS_MAX) throw malformedDelta("too many streams", { count });
+  const numbers = (length: number): number[] => Array.from({ length }, () => reader.varint());
+  const contents = numbers(count);
+  const cuts = numbers(count);
+  const pieceCount = cuts.reduce((sum, more) => sum + more + 1, 0);
+  if (pieceCount > reader.left) throw malformedDelta("cut short");
+  if (pieceCount > DELTA_PIECES_MAX) throw malformedDelta("streams in too many pieces", { pieceCount });
+  const [gaps, lengths] = [numbers(pieceCount), numbers(pieceCount)];
+  const plains = numbers(count);
+  const recipes = side === "fresh" ? numbers(count) : [];
+  const streams: PackedStream[] = [];
+  let content = 0;
+  let piece = 0;
+  let end = 0;
+  let unpacked = 0;
+  let recipesBytes = 0;
+  for (let i = 0; i < count; i++) {
+    const step = contents[i] as number;
+    if (step > 0) end = 0;
+    content += step;
+    const fileBytes = space.contents[content]?.fileBytes ?? 0;
+    const pieces: SpaceSpan[] = [];
+    for (let left = (cuts[i] as number) + 1; left > 0; left--) {
+      const [offset, bytes] = [end + (gaps[piece] as number), lengths[piece++] as number];
+      end = offset + bytes;
+      if (bytes === 0 || end > fileBytes) throw malformedDelta("a stream outside its file");
+      pieces.push({ offset, bytes });
+    }
+    const plainBytes = plains[i] as number;
+    const recipeBytes = recipes[i] ?? 0;
+    const packed = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
+    const isRecipeLong = recipeBytes > packed * DEFLATE_RECIPE_SHARE_MAX;
+    if (plainBytes === 0 || plainBytes > packed * DEFLATE_EXPANSION_MAX || isRecipeLong) {
+      throw malformedDelta("a stream outside the caps");
+    }
+    recipesBytes += recipeBytes;
+    unpacked += plainBytes + recipeBytes;
+    streams.push({ content, pieces, plainBytes, recipeBytes });
+  }
+  if (recipesBytes > DELTA_RECIPES_BYTES_MAX) throw malformedDelta("more recipes than a publisher makes");
+  if (unpacked > unpackedBytesMax(space.bytes)) throw malformedDelta("more unpacked than a player has room for");
+  return streams;
+}

@@ -1,0 +1,85 @@
+/** A delta is decoded in a thread while it still comes: what is there of it is made at once. */
+import { existsSync } from "node:fs";
+import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { Arrival } from "../../cli/threads/arrival.ts";
+import { toJson } from "../../cli/threads/as-json.ts";
+import { closePool, runJob } from "../../cli/threads/pool.ts";
+import { writeDeltaHeader, writeSection } from "../../manifests/delta/encode.ts";
+import { STREAMS, StreamWriter, type StreamName, type Streams } from "../../manifests/delta/format.ts";
+import { concatBytes } from "../../manifests/digest.ts";
+import { DELTA_OUTPUT_BYTES } from "../../manifests/limits.ts";
+import { noise } from "../support/studio.ts";
+
+/** Twice what a decoder collects before it gives it on: it keeps the last of it until more comes. */
+const FIRST = noise(2 * DELTA_OUTPUT_BYTES, "first");
+const SECOND = noise(DELTA_OUTPUT_BYTES, "second");
+const OLD_BYTES = 1000;
+
+let folder = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "patchswarm-apply-"));
+  return () => rm(folder, { recursive: true });
+});
+afterAll(closePool);
+
+/** A section of nothing but these new bytes. */
+function literal(bytes: Uint8Array): Uint8Array {
+  const writers = new Map<StreamName, StreamWriter>(STREAMS.map((name) => [name, new StreamWriter()]));
+  writers.get("copies")?.varint(0);
+  writers.get("literals")?.varint(bytes.length);
+  writers.get("jumps")?.varint(0);
+  writers.get("bytes")?.bytes(bytes);
+  const streams = Object.fromEntries([...writers].map(([name, writer]) => [name, writer.finish()])) as Streams;
+  const stored = Object.fromEntries(STREAMS.map((name) => [name, { codec: "none", bytes: streams[name] }] as const));
+  return writeSection({ bytes: bytes.length, streams }, stored as Parameters<typeof writeSection>[1]);
+}
+
+const BEGINNING = concatBytes([writeDeltaHeader(OLD_BYTES, FIRST.length + SECOND.length), literal(FIRST)]);
+const REST = literal(SECOND);
+
+/** Applies the delta, of which only the beginning is on the disk; nobody has the old file. */
+async function applyBeginning(arrival: Arrival) {
+  const fileBytes = FIRST.length + SECOND.length;
+  const fresh = { path: join(folder, "made"), offset: 0, bytes: fileBytes, fileBytes, exec: false };
+  const delta = { path: join(folder, "delta"), offset: 0, bytes: BEGINNING.length + REST.length };
+  await writeFile(delta.path, BEGINNING);
+  const old = { path: null, offset: 0, bytes: OLD_BYTES };
+  const work = toJson({ delta: [delta], old: [old], fresh: [fresh] });
+  return { made: fresh.path, delta: delta.path, applied: runJob("applyDelta", { work, arrival: arrival.memory }) };
+}
+
+/** Waits until the first section is on the disk, all but what the decoder keeps; for ever when the job waits for more. */
+async function untilFirstIsMade(made: string): Promise<void> {
+  const expected = FIRST.subarray(0, DELTA_OUTPUT_BYTES);
+  for (;;) {
+    if (existsSync(made) && (await readFile(made)).subarray(0, DELTA_OUTPUT_BYTES).equals(expected)) return;
+    await setImmediate();
+  }
+}
+
+test("a section is decoded as soon as it is there, before the next one is", async () => {
+  const arrival = new Arrival();
+  // the reader of a section's head looks a little beyond it
+  arrival.reach(BEGINNING.length);
+  const { made, delta, applied } = await applyBeginning(arrival);
+  await untilFirstIsMade(made);
+  await appendFile(delta, REST);
+  arrival.reach(BEGINNING.length + REST.length);
+  expect(await applied).toEqual({ value: { refused: undefined } });
+  expect((await readFile(made)).equals(concatBytes([FIRST, SECOND]))).toBe(true);
+});
+
+test("when the rest does not come, the thread is let go and says so", async () => {
+  const arrival = new Arrival();
+  arrival.reach(BEGINNING.length);
+  const { made, applied } = await applyBeginning(arrival);
+  await untilFirstIsMade(made);
+  arrival.giveUp();
+  // too late
+  arrival.reach(BEGINNING.length + REST.length);
+  expect((await applied).value?.refused).toMatch("did not come");
+});

@@ -1,0 +1,74 @@
+/** Jobs that unpack streams of files, and the one that applies a delta to many files. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readParts, unpackStreams } from "../../cli/threads/jobs/unpack-streams.ts";
+import { UNPACK_AT_ONCE_BYTES_MAX } from "../../manifests/limits.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "patchswarm-unpack-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A file that is one stream, and its plain bytes. */
+async function packed(name: string, plainBytes: number) {
+  const plain = pseudoRandomBytes(7, plainBytes).map((byte) => byte & 15);
+  const stream = deflateRawSync(plain);
+  const path = join(folder, name);
+  await writeFile(path, stream);
+  return { plain, stream: { path, pieces: [{ offset: 0, bytes: stream.length }], plainBytes } };
+}
+
+test.each([
+  ["short", 100_000],
+  ["long", 3 * UNPACK_AT_ONCE_BYTES_MAX],
+])("any part of a %s stream is read", async (name, plainBytes) => {
+  const { plain, stream } = await packed(name, plainBytes);
+  const third = Math.floor(plainBytes / 3);
+  for (const [skipped, bytes] of [
+    [0, third],
+    [third, third],
+    [2 * third, plainBytes - 2 * third],
+  ] as const) {
+    const target = new Uint8Array(bytes + 2);
+    const part = { of: "plain" as const, ...stream, skipped, bytes, at: 1 };
+    expect(await readParts({ parts: [part], target })).toEqual({ changed: undefined });
+    expect(Buffer.compare(target.subarray(1, -1), plain.subarray(skipped, skipped + bytes))).toBe(0);
+    expect([target[0], target.at(-1)]).toEqual([0, 0]);
+  }
+});
+
+test("a file that is gone, or holds another stream, is named", async () => {
+  const { stream } = await packed("named", 1000);
+  const parts = [{ of: "plain" as const, ...stream, skipped: 0, bytes: 1000, at: 0 }];
+  const target = new Uint8Array(1000);
+  await writeFile(stream.path, deflateRawSync(new Uint8Array(999)));
+  expect(await readParts({ parts, target })).toEqual({ changed: stream.path });
+  await rm(stream.path);
+  expect(await readParts({ parts, target })).toEqual({ changed: stream.path });
+});
+
+test("a stream that cannot be unpacked leaves zeros, and the others are there", async () => {
+  const [gone, here] = [await packed("gone", 1000), await packed("here", 2000)];
+  await rm(gone.stream.path);
+  const to = { path: join(folder, "scratch"), fileBytes: 2500 };
+  const streams = [
+    { ...gone.stream, skipped: 0, bytes: 1000, at: 0 },
+    { ...here.stream, skipped: 500, bytes: 1500, at: 1000 },
+  ];
+  expect(await unpackStreams({ streams, to })).toEqual({ value: { refused: undefined } });
+  const scratch = await readFile(to.path);
+  expect(scratch.subarray(0, 1000).every((byte) => byte === 0)).toBe(true);
+  expect(Buffer.compare(scratch.subarray(1000), here.plain.subarray(500))).toBe(0);
+});
+
+test("a full disk is said as such", async () => {
+  const { stream } = await packed("full", 1000);
+  const to = { path: "/dev/full", fileBytes: 0 };
+  const outcome = await unpackStreams({ streams: [{ ...stream, skipped: 0, bytes: 1000, at: 0 }], to });
+  expect(outcome.error).toMatchObject({ code: "ENOSPC" });
+});

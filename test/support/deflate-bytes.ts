@@ -1,0 +1,90 @@
+/** Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory. */
+import { putTogether } from "../../manifests/deflate/put-together.ts";
+import { type TakenApart, takeApart } from "../../manifests/deflate/take-apart.ts";
+import { concatBytes } from "../../manifests/digest.ts";
+import { pseudoRandomBytes } from "./pseudo-random.ts";
+
+/** Words of a vocabulary, the first ones more often. */
+export function words(seed: number, bytes: number): Uint8Array {
+  const vocabulary = Array.from({ length: 400 }, (_, i) => {
+    const letters = pseudoRandomBytes(i + 1, 12);
+    return Array.from(letters.subarray(0, 2 + (i % 9)), (letter) => String.fromCharCode(97 + (letter % 26))).join("");
+  });
+  const picks = pseudoRandomBytes(seed, bytes);
+  let text = "";
+  for (let i = 0; text.length < bytes; i += 2) {
+    text += `${vocabulary[Math.floor(((picks[i] ?? 0) * (picks[i + 1] ?? 0)) / 163)]}${i % 26 === 0 ? "\n" : " "}`;
+  }
+  return new TextEncoder().encode(text.slice(0, bytes));
+}
+
+/** Rows of an image after PNG's filter: small numbers around zero. */
+export function pixels(seed: number, bytes: number): Uint8Array {
+  return pseudoRandomBytes(seed, bytes).map((byte, i) => (i % 512 === 0 ? 1 : byte < 140 ? 0 : (byte & 7) - 3));
+}
+
+/** Records of numbers that count up, as in tables and compiled code. */
+export function records(seed: number, bytes: number): Uint8Array {
+  const noise = pseudoRandomBytes(seed, bytes);
+  return Uint8Array.from({ length: bytes }, (_, i) => {
+    const record = Math.floor(i / 12);
+    return (
+      [record, record >> 8, 0, 0x48, 0x8b, 5, noise[i] ?? 0, (noise[i] ?? 0) & 3, 0, 0, record & 15, 0xc3][i % 12] ?? 0
+    );
+  });
+}
+
+/** All of them, noise and zeros, one after another. */
+export function mixture(seed: number, bytes: number): Uint8Array {
+  const part = Math.floor(bytes / 6);
+  const text = words(seed, part);
+  return concatBytes([
+    text,
+    pseudoRandomBytes(seed, part),
+    new Uint8Array(part),
+    records(seed, part),
+    text,
+    pixels(seed, part),
+  ]);
+}
+
+/** A stream of `stream[start, end)` taken apart, and its plain bytes. */
+export function apart(
+  stream: Uint8Array,
+  start = 0,
+  end = stream.length,
+  plainBytesMax = 1024 * 1024 * 1024,
+): (TakenApart & { readonly plain: Uint8Array }) | undefined {
+  const pieces: Uint8Array[] = [];
+  const taken = takeApart(
+    (offset, target) => target.set(stream.subarray(offset, offset + target.length)),
+    start,
+    end,
+    { plainBytesMax },
+    (piece) => pieces.push(piece.slice()),
+  );
+  return taken && { ...taken, plain: concatBytes(pieces) };
+}
+
+/** @param compressedBytes  what it is allowed to make */
+export function together(recipe: Uint8Array, plain: Uint8Array, compressedBytes: number): Uint8Array {
+  const made: Uint8Array[] = [];
+  let read = 0;
+  let written = 0;
+  putTogether({
+    recipe,
+    plainBytes: plain.length,
+    compressedBytes,
+    readPlain: (offset, target) => {
+      if (offset !== read || target.length === 0) throw new Error("not in order");
+      read += target.length;
+      target.set(plain.subarray(offset, read));
+    },
+    write: (piece) => {
+      written += piece.length;
+      if (written > compressedBytes) throw new Error("more than allowed");
+      made.push(piece.slice());
+    },
+  });
+  return concatBytes(made);
+}
