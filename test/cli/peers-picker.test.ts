@@ -22,6 +22,7 @@ class Table implements PieceClaims {
   readonly state: ("missing" | "claimed" | "verified")[];
   readonly blocks: number[][];
   readonly released: number[] = [];
+  pieceBytes = PIECE_BYTES;
 
   constructor(pieces: number) {
     this.state = Array.from({ length: pieces }, () => "missing");
@@ -31,7 +32,7 @@ class Table implements PieceClaims {
   claim(piece: number) {
     if (this.state[piece] !== "missing") return undefined;
     this.state[piece] = "claimed";
-    return { blocks: this.blocks[piece] ?? [], bytes: PIECE_BYTES };
+    return { blocks: this.blocks[piece] ?? [], bytes: this.pieceBytes };
   }
 
   release(piece: number): void {
@@ -76,6 +77,7 @@ test("a peer is asked for whole pieces, every block once, the last one short", (
 test("no more pieces are begun than may be under way, until some of them are verified", () => {
   const { picker, table } = setUp(PEERS_ACTIVE_PIECES_MAX + 100);
   table.blocks.fill([0]);
+  table.pieceBytes = 1000;
   seed(picker, 1);
   const complete: number[] = [];
   for (let asks = picker.fill(1, 0, ENDLESS); asks.length > 0; asks = picker.fill(1, 0, ENDLESS)) {
