@@ -57,7 +57,10 @@ import { Staging } from "./staging.ts";
 import { readState, saveState, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
 
-/** Where content may come from. A delta comes from peers and the origin, as they are allowed. */
+/**
+ * Where content may come from. A delta comes from peers and the origin, as they are allowed. What costs fewest bytes goes
+ * first, whatever the order here; only between peers and the origin, which cost the same, it counts.
+ */
 export const SOURCES = ["local", "delta", "peers", "origin"] as const;
 export type Source = (typeof SOURCES)[number];
 
@@ -69,6 +72,7 @@ export interface PatchRequest {
   readonly channel: string | undefined;
   /** Plan, and leave it at that. */
   readonly dryRun: boolean;
+  /** In the order in which they were named. */
   readonly sources: ReadonlySet<Source>;
   /** Bytes a second; null without a limit. */
   readonly uploadLimit: number | null;
@@ -385,9 +389,10 @@ class Session {
       have,
       plan,
       origin: this.#origin,
-      fromPeers: this.#request.sources.has("peers")
-        ? (board, signal) => this.#peers.fetchBeside(board, signal)
-        : undefined,
+      fromPeers:
+        this.#request.sources.has("peers") && !originGoesFirst(this.#request.sources)
+          ? (board, signal) => this.#peers.fetchBeside(board, signal)
+          : undefined,
       keepOpen: (board) => this.#boards.push(board),
       readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
       signal: this.#world.signal,
@@ -427,6 +432,7 @@ class Session {
         staging,
         origin: this.#origin,
         peers: this.#peers,
+        originFirst: originGoesFirst(this.#request.sources),
         progress: this.#progress,
         output: this.#world.output,
         signal: this.#world.signal,
@@ -521,6 +527,11 @@ class Session {
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
     return new Origin({ edges, title, signal, limit: new RateLimit(downloadLimit, clock()), now: clock });
   }
+}
+
+/** Whether the origin is asked without waiting for what peers give. */
+function originGoesFirst(sources: ReadonlySet<Source>): boolean {
+  return [...sources].find((source) => source === "peers" || source === "origin") === "origin";
 }
 
 /** For a plan that fetches nothing. */
