@@ -76,7 +76,7 @@ test("a peer is asked for whole pieces, every block once, the last one short", (
 
 test("no more pieces are begun than may be under way, until some of them are verified", () => {
   const { picker, table } = setUp(PEERS_ACTIVE_PIECES_MAX + 100);
-  table.blocks.fill([0]);
+  for (const piece of table.blocks.keys()) table.blocks[piece] = [0];
   table.pieceBytes = 1000;
   seed(picker, 1);
   const complete: number[] = [];
