@@ -319,6 +319,8 @@ export const DISK_SPARE_BYTES = 16 * MIB;
 export const HASH_JOB_BYTES = 32 * MIB;
 /** Titles above this are patched with little young memory: below, memory is no trouble and collecting less often is faster. */
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
+/** Titles of more files are patched with little old memory: each file is some 5 KB of live objects while it is fetched. */
+export const OLD_MEMORY_TITLE_FILES = 10_000;
 /** Pieces from peers are proven together up to this, when they are small. */
 export const PROVE_JOB_BYTES = MIB;
 /** A piece of this size goes by itself: copying it beside others costs more than another job. */

@@ -10,6 +10,7 @@ import {
   CHUNK_BYTES_LARGE,
   DELTA_PATHS_MAX,
   TREE_BYTES_MAX,
+  OLD_MEMORY_TITLE_FILES,
   YOUNG_MEMORY_TITLE_BYTES,
 } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
@@ -33,7 +34,7 @@ import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
 import { warmThreads } from "../threads/pool.ts";
-import { keepYoungMemory } from "../threads/young-memory.ts";
+import { keepOldMemory, keepYoungMemory } from "../threads/keep-memory.ts";
 import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
@@ -217,6 +218,7 @@ class Session {
 
   async run(): Promise<PatchOutcome> {
     if (this.#target.release.bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
+    if (this.#target.release.files > OLD_MEMORY_TITLE_FILES) keepOldMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
     if (same === undefined && this.#installed !== undefined) warmThreads();
