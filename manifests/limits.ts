@@ -258,6 +258,8 @@ export const PEER_REST_MS = 5000;
 export const PEER_DUPLICATE_AFTER_MS = 1000;
 /** Pieces being fetched and verified at once, together; bounds the memory of a download. */
 export const PEERS_ACTIVE_BYTES_MAX = 64 * MIB;
+/** And so many: small files make small pieces. As many as one peer may be asked for, and as many again being verified. */
+export const PEERS_ACTIVE_PIECES_MAX = 2 * PEER_REQUESTS_MAX;
 /** Largest message a peer may send besides its bitfield: a 128 KiB block, BEP 52 hashes, BEP 9 metadata pieces. */
 export const PEER_MESSAGE_BYTES_MAX = 256 * KIB;
 /** Largest block a peer may ask for; above 128 KiB BEP 3 clients disconnect. */
@@ -317,8 +319,12 @@ export const DISK_SPARE_BYTES = 16 * MIB;
 export const HASH_JOB_BYTES = 32 * MIB;
 /** Titles above this are patched with little young memory: below, memory is no trouble and collecting less often is faster. */
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
+/** Titles of more files are patched with little old memory: each file is some 5 KB of live objects while it is fetched. */
+export const OLD_MEMORY_TITLE_FILES = 10_000;
 /** Pieces from peers are proven together up to this, when they are small. */
 export const PROVE_JOB_BYTES = MIB;
+/** A piece of this size goes by itself: copying it beside others costs more than another job. */
+export const PROVE_ALONE_BYTES_MIN = 256 * KIB;
 /** Copy jobs: plain bytes one thread holds at once. */
 export const COPY_JOB_BYTES = 8 * MIB;
 /** Small files hashed or looked at in one job: handing a job over costs about as much as hashing 50 KiB. */

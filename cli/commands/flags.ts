@@ -3,12 +3,11 @@ import bytes from "bytes";
 import { Failure } from "../../manifests/failures.ts";
 import { SOURCES, type Source } from "../patch/session.ts";
 
-/** Throws: usage.bad-flag. */
+/** The sources in the order in which they are named. Throws: usage.bad-flag. */
 export function parseSources(text: string): ReadonlySet<Source> {
   const names = text.split(",").map((name) => name.trim());
-  const sources = SOURCES.filter((source) => names.includes(source));
-  const unknown = names.filter((name) => !SOURCES.includes(name as Source));
-  if (unknown.length > 0 || sources.length === 0) {
+  const sources = names.filter((name): name is Source => SOURCES.includes(name as Source));
+  if (sources.length < names.length) {
     throw new Failure("usage.bad-flag", { option: "--sources", found: text, expected: SOURCES });
   }
   return new Set(sources);

@@ -28,7 +28,7 @@ export function patchCommand(): Command {
     .option("--dry-run", "print the plan and change nothing")
     .option(
       "--sources <list>",
-      "where bytes may come from; leave one out to forbid it (cost decides the order)",
+      "where bytes may come from; leave one out to forbid it; origin before peers does not wait for them",
       SOURCES.join(","),
     )
     .option("--upload-limit <rate>", "most bytes a second given to peers, such as 500KB; 0 gives nothing")

@@ -4,7 +4,7 @@
  */
 import { closeSync } from "node:fs";
 import pLimit from "p-limit";
-import { SHA256_BYTES, type PiecesRoot } from "../../manifests/digest.ts";
+import { SHA256_BYTES, hashAt, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
@@ -223,9 +223,9 @@ export class Assembly {
     }
     const { build, offset, whole, bytes: length } = this.#ledger.map.rangeOf(piece);
     const proving = this.#prover.prove({
-      piece: bytes.byteLength === bytes.buffer.byteLength ? bytes.buffer : bytes.slice().buffer,
+      piece: bytes,
       blocks,
-      expected: expected.slice(),
+      expected,
       whole,
       offset,
       ...this.#stagedFile(build),
@@ -518,10 +518,6 @@ function joinedRuns(runs: readonly Run[]): Run[] {
     } else joined.push({ ...run });
   }
   return joined;
-}
-
-function hashAt(hashes: Uint8Array, index: number): Uint8Array {
-  return hashes.subarray(index * SHA256_BYTES, (index + 1) * SHA256_BYTES);
 }
 
 /** The value of a job that writes. Throws: install.no-space, or what the disk said. */

@@ -31,6 +31,8 @@ export interface FetchOptions {
   readonly assembly: Assembly;
   /** Undefined when `--sources` forbids it. */
   readonly origin: Origin | undefined;
+  /** The origin does not rest, however fast peers are; they bring what it has not begun. */
+  readonly originFirst: boolean;
   /** The swarm, once it is joined; undefined when it is forbidden or could not be joined. */
   readonly swarm: () => Membership | undefined;
   /** How many others the tracker knows of. */
@@ -188,9 +190,9 @@ class Fetching {
   }
 
   #claim(): LedgerChunk[] {
-    const { ledger, fastEnough, now } = this.#options;
+    const { ledger, originFirst, fastEnough, now } = this.#options;
     const swarm = this.#swarmSeen();
-    if (!originShouldFetch(swarm, fastEnough())) return [];
+    if (!originFirst && !originShouldFetch(swarm, fastEnough())) return [];
     const free = ledger.claimRun(false, now());
     if (free.length > 0 || ledger.peerClaims === 0) return free;
     return originShouldOvertake(swarm, ledger.peerClaims * ledger.map.pieceLength) ? ledger.claimRun(true, now()) : [];

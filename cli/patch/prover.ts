@@ -1,11 +1,21 @@
 /**
- * Proves pieces from peers in threads, several in a job: a title of small files has pieces of 16 KiB, and handing one
- * over costs more than hashing it. While threads are free a piece goes at once; while they are not, pieces gather.
+ * Proves pieces from peers in threads, several in a job and in one buffer: a title of small files has pieces of 16 KiB, and
+ * handing one over costs more than hashing it. While threads are free a piece goes at once; while they are not, pieces
+ * gather.
  */
-import { PROVE_JOB_BYTES } from "../../manifests/limits.ts";
+import { concatBytes } from "../../manifests/digest.ts";
+import { PROVE_ALONE_BYTES_MIN, PROVE_JOB_BYTES } from "../../manifests/limits.ts";
+import { toJson } from "../threads/as-json.ts";
 import type { OnDisk } from "../threads/disk-error.ts";
-import type { PieceInput } from "../threads/jobs/prove-pieces.ts";
+import type { PieceToProve } from "../threads/jobs/prove-pieces.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
+
+export interface PieceInput extends Omit<PieceToProve, "bytes"> {
+  /** The whole piece; only `blocks` are filled in. Given up: its buffer may move to a thread. */
+  readonly piece: Uint8Array<ArrayBuffer>;
+  /** 32 B. */
+  readonly expected: Uint8Array;
+}
 
 interface Waiting {
   readonly input: PieceInput;
@@ -23,7 +33,7 @@ export class Prover {
     this.#pieceLength = pieceLength;
   }
 
-  /** Whether the piece is right; then it is on disk. Its buffer moves to a thread. */
+  /** Whether the piece is right; then it is on disk. */
   async prove(input: PieceInput): Promise<OnDisk<boolean>> {
     return await new Promise((resolve, reject) => {
       this.#waiting.push({ input, resolve, reject });
@@ -39,11 +49,12 @@ export class Prover {
   }
 
   #takeBatch(): Waiting[] {
-    let bytes = 0;
-    let count = 0;
-    while (count < this.#waiting.length && bytes < PROVE_JOB_BYTES) {
-      bytes += this.#waiting[count]?.input.piece.byteLength ?? 0;
-      count += 1;
+    const bytesOf = (index: number): number => this.#waiting[index]?.input.piece.length ?? Number.POSITIVE_INFINITY;
+    let bytes = bytesOf(0);
+    let count = 1;
+    // a large piece costs more to copy beside others than to hand over by itself
+    if (bytes < PROVE_ALONE_BYTES_MIN) {
+      while (bytes < PROVE_JOB_BYTES && bytesOf(count) < PROVE_ALONE_BYTES_MIN) bytes += bytesOf(count++);
     }
     return this.#waiting.splice(0, count);
   }
@@ -51,9 +62,11 @@ export class Prover {
   async #run(batch: readonly Waiting[]): Promise<void> {
     this.#running += 1;
     try {
-      const pieces = batch.map(({ input }) => input);
-      const transfer = pieces.map(({ piece }) => piece);
-      const { value, error } = await runJob("provePieces", { pieceLength: this.#pieceLength, pieces }, { transfer });
+      const bytes = joined(batch.map(({ input }) => input.piece));
+      const expected = concatBytes(batch.map(({ input }) => input.expected));
+      const pieces = toJson(batch.map(({ input }) => describe(input)));
+      const job = { pieceLength: this.#pieceLength, pieces, bytes, expected };
+      const { value, error } = await runJob("provePieces", job, { transfer: [bytes] });
       for (const [index, { resolve }] of batch.entries()) {
         resolve(error === undefined ? { value: value?.[index] === true } : { error });
       }
@@ -64,4 +77,15 @@ export class Prover {
       this.#start();
     }
   }
+}
+
+function describe({ piece, blocks, whole, path, fileBytes, exec, offset }: PieceInput): PieceToProve {
+  return { bytes: piece.length, blocks, whole, path, fileBytes, exec, offset };
+}
+
+/** All of them in one buffer: the only one's own, when it has nothing else in it. */
+function joined(pieces: readonly Uint8Array<ArrayBuffer>[]): ArrayBuffer {
+  const [first] = pieces;
+  const isAlone = pieces.length === 1 && first !== undefined && first.length === first.buffer.byteLength;
+  return isAlone ? first.buffer : concatBytes(pieces).buffer;
 }

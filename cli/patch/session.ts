@@ -10,6 +10,7 @@ import {
   CHUNK_BYTES_LARGE,
   DELTA_PATHS_MAX,
   TREE_BYTES_MAX,
+  OLD_MEMORY_TITLE_FILES,
   YOUNG_MEMORY_TITLE_BYTES,
 } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
@@ -33,7 +34,7 @@ import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
 import { warmThreads } from "../threads/pool.ts";
-import { keepYoungMemory } from "../threads/young-memory.ts";
+import { keepOldMemory, keepYoungMemory } from "../threads/keep-memory.ts";
 import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
@@ -57,7 +58,10 @@ import { Staging } from "./staging.ts";
 import { readState, saveState, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
 
-/** Where content may come from. A delta comes from peers and the origin, as they are allowed. */
+/**
+ * Where content may come from. A delta comes from peers and the origin, as they are allowed. What costs fewest bytes goes
+ * first, whatever the order here; only between peers and the origin, which cost the same, it counts.
+ */
 export const SOURCES = ["local", "delta", "peers", "origin"] as const;
 export type Source = (typeof SOURCES)[number];
 
@@ -69,6 +73,7 @@ export interface PatchRequest {
   readonly channel: string | undefined;
   /** Plan, and leave it at that. */
   readonly dryRun: boolean;
+  /** In the order in which they were named. */
   readonly sources: ReadonlySet<Source>;
   /** Bytes a second; null without a limit. */
   readonly uploadLimit: number | null;
@@ -213,6 +218,7 @@ class Session {
 
   async run(): Promise<PatchOutcome> {
     if (this.#target.release.bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
+    if (this.#target.release.files > OLD_MEMORY_TITLE_FILES) keepOldMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
     if (same === undefined && this.#installed !== undefined) warmThreads();
@@ -385,9 +391,10 @@ class Session {
       have,
       plan,
       origin: this.#origin,
-      fromPeers: this.#request.sources.has("peers")
-        ? (board, signal) => this.#peers.fetchBeside(board, signal)
-        : undefined,
+      fromPeers:
+        this.#request.sources.has("peers") && !originGoesFirst(this.#request.sources)
+          ? (board, signal) => this.#peers.fetchBeside(board, signal)
+          : undefined,
       keepOpen: (board) => this.#boards.push(board),
       readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
       signal: this.#world.signal,
@@ -427,6 +434,7 @@ class Session {
         staging,
         origin: this.#origin,
         peers: this.#peers,
+        originFirst: originGoesFirst(this.#request.sources),
         progress: this.#progress,
         output: this.#world.output,
         signal: this.#world.signal,
@@ -521,6 +529,11 @@ class Session {
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
     return new Origin({ edges, title, signal, limit: new RateLimit(downloadLimit, clock()), now: clock });
   }
+}
+
+/** Whether the origin is asked without waiting for what peers give. */
+function originGoesFirst(sources: ReadonlySet<Source>): boolean {
+  return [...sources].find((source) => source === "peers" || source === "origin") === "origin";
 }
 
 /** For a plan that fetches nothing. */

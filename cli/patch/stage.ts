@@ -35,6 +35,8 @@ export interface StageOptions {
   /** Undefined when it is forbidden. */
   readonly origin: Origin | undefined;
   readonly peers: Peers;
+  /** The origin does not rest for peers. */
+  readonly originFirst: boolean;
   readonly progress: PatchProgress;
   readonly output: Pick<Output, "log">;
   readonly signal: AbortSignal;
@@ -111,7 +113,8 @@ async function build(
   contents: readonly Content[],
   looks: Map<string, Seen>,
 ): Promise<Set<PiecesRoot>> {
-  const { install, layout, staging, pieceLength, peers, origin, plan, progress, output, signal, now } = options;
+  const { install, layout, staging, pieceLength, peers, origin, originFirst, plan, progress, output, signal, now } =
+    options;
   const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
   const board = await peers.board();
   const builds = contents.map(({ root, size, places, source }): Build => {
@@ -157,6 +160,7 @@ async function build(
       ledger,
       assembly,
       origin,
+      originFirst,
       signal,
       now,
       swarm: () => peers.membership,

@@ -16,6 +16,7 @@
 import {
   BLOCK_BYTES,
   PEERS_ACTIVE_BYTES_MAX,
+  PEERS_ACTIVE_PIECES_MAX,
   PEER_DUPLICATE_AFTER_MS,
   PEER_QUEUE_S,
   PEER_RATE_WINDOW_MS,
@@ -91,7 +92,6 @@ interface Active {
   readonly asked: Map<number, Ask[]>;
   /** Peers whose blocks are in it. */
   readonly from: Set<string>;
-  completing: boolean;
 }
 
 export class Picker {
@@ -101,12 +101,15 @@ export class Picker {
   readonly #rarity: RarityOrder;
   readonly #wires = new Map<WireId, Wire>();
   readonly #active = new Map<number, Active>();
+  /** Every block is there; whether they are right is being found out. Apart, because there may be many more of them. */
+  readonly #completing = new Map<number, Active>();
   /** Pieces that a stalled peer gave back, and until when we leave them to others (the origin). */
   readonly #resting = new Map<number, number>();
   /** Pieces that were bad with several givers: next time from one peer alone. */
   readonly #alone = new Set<number>();
   readonly #suspects = new Set<string>();
-  #activeBytes = 0;
+  /** Of the active and the completing ones. */
+  #heldBytes = 0;
 
   /** @param random  uniform in [0, 1) */
   constructor(pieceCount: number, claims: PieceClaims, random: () => number) {
@@ -120,7 +123,8 @@ export class Picker {
 
   /** The piece may be claimed. */
   open(piece: number): void {
-    if (!this.#resting.has(piece) && !this.#active.has(piece)) this.#rarity.open(piece);
+    if (this.#resting.has(piece) || this.#active.has(piece) || this.#completing.has(piece)) return;
+    this.#rarity.open(piece);
   }
 
   /** Someone verified the piece. Gives the asks that are pointless now, if it was us who were still fetching it. */
@@ -129,7 +133,7 @@ export class Picker {
     this.#resting.delete(piece);
     this.#alone.delete(piece);
     const active = this.#active.get(piece);
-    if (active === undefined || active.completing) return [];
+    if (active === undefined) return [];
     const pointless = [...active.asked.values()].flat();
     for (const ask of pointless) this.#wires.get(ask.wire)?.asked.delete(ask);
     this.#release(active);
@@ -294,8 +298,12 @@ export class Picker {
     const cancel = (others ?? []).filter((other) => other !== ask);
     for (const other of cancel) this.#wires.get(other.wire)?.asked.delete(other);
     active.from.add(wire.peer);
-    active.completing = active.fresh.length === 0 && active.asked.size === 0;
-    return { wanted: true, cancel, complete: active.completing };
+    const complete = active.fresh.length === 0 && active.asked.size === 0;
+    if (complete) {
+      this.#active.delete(ask.piece);
+      this.#completing.set(ask.piece, active);
+    }
+    return { wanted: true, cancel, complete };
   }
 
   /** The ask came to nothing: refused, cancelled or cut off. */
@@ -314,9 +322,10 @@ export class Picker {
 
   /** What became of a complete piece. Gives the peers that certainly lied. */
   completed(piece: number, good: boolean): readonly string[] {
-    const active = this.#active.get(piece);
+    const active = this.#completing.get(piece);
     if (active === undefined) return [];
-    this.#forget(active);
+    this.#completing.delete(piece);
+    this.#heldBytes -= active.bytes;
     const [giver, ...more] = active.from;
     if (good) {
       this.#alone.delete(piece);
@@ -353,13 +362,13 @@ export class Picker {
 
   /** Gives every claim back. */
   stop(): void {
-    for (const active of this.#active.values()) if (!active.completing) this.#release(active);
+    for (const active of this.#active.values()) this.#release(active);
   }
 
   // --- Pieces ------------------------------------------------------------------------------------------------------
 
   #start(wire: Wire, free: number): Active | undefined {
-    if (free <= 0 || this.#activeBytes >= PEERS_ACTIVE_BYTES_MAX) return undefined;
+    if (free <= 0 || this.#isFull) return undefined;
     for (;;) {
       const piece = this.#rarity.rarest((candidate) => holds(wire, candidate));
       if (piece === undefined) return undefined;
@@ -375,18 +384,23 @@ export class Picker {
         fresh: claim.blocks.toReversed(),
         asked: new Map(),
         from: new Set(),
-        completing: false,
       };
       this.#active.set(piece, active);
-      this.#activeBytes += active.bytes;
+      this.#heldBytes += active.bytes;
       return active;
     }
+  }
+
+  /** Whether what is under way has to be done with before more is begun. */
+  get #isFull(): boolean {
+    const held = this.#active.size + this.#completing.size;
+    return held >= PEERS_ACTIVE_PIECES_MAX || this.#heldBytes >= PEERS_ACTIVE_BYTES_MAX;
   }
 
   /** Pieces of other wires that this one may help with, in random order. */
   #helpable(wire: Wire): readonly Active[] {
     const helpable = [...this.#active.values()].filter(
-      (active) => active.owner !== wire && !active.alone && !active.completing && holds(wire, active.piece),
+      (active) => active.owner !== wire && !active.alone && holds(wire, active.piece),
     );
     const from = Math.floor(this.#random() * helpable.length);
     return [...helpable.slice(from), ...helpable.slice(0, from)];
@@ -397,7 +411,7 @@ export class Picker {
     for (const ask of wire.asked) this.#unask(ask);
     wire.asked.clear();
     for (const active of this.#active.values()) {
-      if (active.owner === wire && !active.completing) this.#disown(active, restUntil);
+      if (active.owner === wire) this.#disown(active, restUntil);
     }
   }
 
@@ -443,12 +457,9 @@ export class Picker {
     for (const asks of active.asked.values()) {
       for (const ask of asks) this.#wires.get(ask.wire)?.asked.delete(ask);
     }
-    this.#forget(active);
+    this.#active.delete(active.piece);
+    this.#heldBytes -= active.bytes;
     this.#claims.release(active.piece);
-  }
-
-  #forget(active: Active): void {
-    if (this.#active.delete(active.piece)) this.#activeBytes -= active.bytes;
   }
 }
 

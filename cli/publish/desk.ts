@@ -48,7 +48,7 @@ export async function openDesk({ titleFile, channel, version }: DeskOptions, wor
   const cache = new ObjectCache(join(cacheDir, "objects"));
   const title = await openTitle({ titleFile, fetch, now, signal, patience, readObject: (id) => cache.read(id) });
   await title.refresh();
-  const roles = await channelRoles(title, fetch, signal);
+  const roles = channelRoles(title);
   const role = roles.get(channel);
   if (role === undefined) {
     throw new Failure("usage.bad-flag", { option: "--channel", found: channel, expected: [...roles.keys()] });

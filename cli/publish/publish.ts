@@ -120,7 +120,7 @@ async function publishNew(
     tree,
     files: read.map(({ file: { path, exec }, hashes }) => ({ path, exec, ...hashes })),
   };
-  const seq = await untilNotOvertaken(desk, world, async (roles) => {
+  const seq = await untilNotOvertaken(desk, async (roles) => {
     const number = nextSeq(roles);
     await signRelease(release, number, roleOf(roles, channel), announcer, upload);
     return number;
@@ -245,11 +245,7 @@ async function readAndCount(
 }
 
 /** Runs it on the title's roles, and again on newer ones when another publish came in between. */
-async function untilNotOvertaken<T>(
-  { title, roles }: Desk,
-  { fetch, signal }: PublishWorld,
-  attempt: (roles: Desk["roles"]) => Promise<T>,
-): Promise<T> {
+async function untilNotOvertaken<T>({ title, roles }: Desk, attempt: (roles: Desk["roles"]) => Promise<T>): Promise<T> {
   let current = roles;
   for (let tries = 1; ; tries++) {
     try {
@@ -257,7 +253,7 @@ async function untilNotOvertaken<T>(
     } catch (error) {
       if (!isOvertaken(error) || tries === SIGNING_TRIES) throw error;
       await title.refresh();
-      current = await channelRoles(title, fetch, signal);
+      current = channelRoles(title);
     }
   }
 }

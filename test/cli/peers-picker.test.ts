@@ -10,6 +10,7 @@ import {
   PEER_REQUESTS_MIN,
   PEER_REST_MS,
   PEER_SNUB_MS,
+  PEERS_ACTIVE_PIECES_MAX,
 } from "../../manifests/limits.ts";
 
 const BLOCKS = 4;
@@ -21,6 +22,7 @@ class Table implements PieceClaims {
   readonly state: ("missing" | "claimed" | "verified")[];
   readonly blocks: number[][];
   readonly released: number[] = [];
+  pieceBytes = PIECE_BYTES;
 
   constructor(pieces: number) {
     this.state = Array.from({ length: pieces }, () => "missing");
@@ -30,7 +32,7 @@ class Table implements PieceClaims {
   claim(piece: number) {
     if (this.state[piece] !== "missing") return undefined;
     this.state[piece] = "claimed";
-    return { blocks: this.blocks[piece] ?? [], bytes: PIECE_BYTES };
+    return { blocks: this.blocks[piece] ?? [], bytes: this.pieceBytes };
   }
 
   release(piece: number): void {
@@ -70,6 +72,39 @@ test("a peer is asked for whole pieces, every block once, the last one short", (
   const last = asks.find(({ block }) => block === 3);
   expect(last).toMatchObject({ offset: 3 * BLOCK_BYTES, length: BLOCK_BYTES - 100 });
   expect(picker.fill(1, 0, ENDLESS)).toEqual([]);
+});
+
+test("no more pieces are begun than may be under way, until some of them are verified", () => {
+  const { picker, table } = setUp(PEERS_ACTIVE_PIECES_MAX + 100);
+  for (const piece of table.blocks.keys()) table.blocks[piece] = [0];
+  table.pieceBytes = 1000;
+  seed(picker, 1);
+  const complete: number[] = [];
+  for (let asks = picker.fill(1, 0, ENDLESS); asks.length > 0; asks = picker.fill(1, 0, ENDLESS)) {
+    complete.push(...answer(picker, asks, 0));
+  }
+  expect(complete).toHaveLength(PEERS_ACTIVE_PIECES_MAX);
+  expect(complete.map((piece) => table.state[piece])).not.toContain("missing");
+
+  for (const piece of complete.slice(0, 40)) {
+    table.state[piece] = "verified";
+    picker.verified(piece);
+    expect(picker.completed(piece, true)).toEqual([]);
+  }
+  expect(picker.fill(1, 0, 25)).toHaveLength(25);
+  expect(picker.fill(1, 0, ENDLESS)).toHaveLength(15);
+});
+
+test("a piece that is being verified is neither released nor opened again", () => {
+  const { picker, table } = setUp(1);
+  seed(picker, 1);
+  expect(answer(picker, picker.fill(1, 0, ENDLESS), 0)).toEqual([0]);
+  picker.open(0);
+  picker.left(1);
+  picker.stop();
+  expect(table.released).toEqual([]);
+  seed(picker, 2);
+  expect(picker.fill(2, 0, ENDLESS)).toEqual([]);
 });
 
 test("blocks that are on disk are not asked for", () => {

@@ -95,6 +95,17 @@ test("peers that are connected and give nothing only cost the grace", async () =
   expect(await player.contents()).toEqual(contentsOfBuild(FILES));
 });
 
+test("named before peers, the origin does not rest for them", async () => {
+  await using publisher = await publisherWithPlayers();
+  await using player = await newPlayer(publisher);
+  const { createSwarm } = fakeSwarm({ files: FILES, silent: true });
+  const sources = new Set(["local", "origin", "peers"] as const);
+  // time stands still: a grace would never end
+  const { fetched } = await player.patch({ sources }, { createSwarm, clock: () => 0 });
+  expect(fetched).toMatchObject({ peers: 0, origin: expect.any(Number) });
+  expect(await player.contents()).toEqual(contentsOfBuild(FILES));
+});
+
 test("what the origin has corrupted for good, peers heal", async () => {
   await using publisher = await publisherWithPlayers();
   publisher.mishap = (_, isPack) => (isPack ? "corrupt" : undefined);

@@ -169,6 +169,13 @@ describe("roles", () => {
     expect(await problemCode(await publisher.postAsAdmin("/roles/root", root))).toBe("metadata.invalid");
   });
 
+  test("a root may name another edge's key beside this one's", async () => {
+    const publisher = await Publisher.make("role-two-edges");
+    await publisher.openRegistration();
+    const root = await publisher.signedRoot(1, { online: [await testKey("another edge"), publisher.online] });
+    expect((await publisher.postAsAdmin("/roles/root", root)).status).toBe(200);
+  });
+
   test("the admin token sets the first root and no other role", async () => {
     const publisher = await Publisher.register("role-admin");
     const second = await publisher.signedRoot(2);

@@ -102,10 +102,10 @@ function checkRelease(release: SignedRelease, known: KnownReleases): void {
   throw new Failure("release.not-newest", { found: release.seq, reason: "the number is another release's" });
 }
 
-/** The edge signs with one key; a role that it could not sign would stop the title. */
+/** The edge signs with one key; a role that it could not sign would stop the title. Other edges' keys may stand beside it. */
 function checkEdgeHolds(role: string, holders: { keyids: readonly string[]; threshold: number }, keyid: string): void {
   if (holders.threshold === 1 && holders.keyids.includes(keyid)) return;
-  throw new Failure("metadata.invalid", { role, reason: "must be held by the edge's key alone", expected: keyid });
+  throw new Failure("metadata.invalid", { role, reason: "the edge's key must suffice for it", expected: keyid });
 }
 
 function checkFitsRow(role: string, bytes: Uint8Array): void {

@@ -9,7 +9,7 @@ import { fromJson, type Json } from "../as-json.ts";
 import { inflate } from "../delta-codecs.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { release } from "../scratch.ts";
-import { keepYoungMemory } from "../young-memory.ts";
+import { keepYoungMemory } from "../keep-memory.ts";
 import { openStaged, writeFully } from "./place.ts";
 
 /** A run of bytes that lies in a file. Runs follow each other: the next begins where this one ends. */

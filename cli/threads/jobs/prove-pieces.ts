@@ -1,21 +1,20 @@
 /** Job: pieces from peers -> hashed, and written when their hashes are the signed ones. */
 import { closeSync } from "node:fs";
-import { equalBytes } from "../../../manifests/digest.ts";
+import { equalBytes, hashAt } from "../../../manifests/digest.ts";
 import { BLOCK_BYTES } from "../../../manifests/limits.ts";
 import { pieceHash } from "../../../manifests/merkle.ts";
+import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { sha256 } from "../digests.ts";
 import { release } from "../scratch.ts";
 import { readRuns } from "./copy-runs.ts";
 import { openStaged, writeFully } from "./place.ts";
 
-export interface PieceInput {
-  /** The whole piece; only `blocks` are filled in. */
-  readonly piece: ArrayBuffer;
+/** One piece, and where it belongs. */
+export interface PieceToProve {
+  readonly bytes: number;
   /** 16 KiB block numbers that peers sent, ascending. The others are read from the staged file. */
   readonly blocks: readonly number[];
-  /** 32 B, in a buffer of its own: a view would take all it is a view of along. */
-  readonly expected: Uint8Array<ArrayBuffer>;
   /** Whether the file is no larger than a piece. */
   readonly whole: boolean;
   readonly path: string;
@@ -25,25 +24,30 @@ export interface PieceInput {
   readonly offset: number;
 }
 
-/** Which of the pieces are right; those are on disk. */
-export function provePieces({
-  pieceLength,
-  pieces,
-}: {
+export interface ProvingJob {
   readonly pieceLength: number;
-  readonly pieces: readonly PieceInput[];
-}): OnDisk<boolean[]> {
-  return onDisk(() =>
-    pieces.map((input) => {
-      const isRight = provePiece(input, pieceLength);
-      release(input.piece);
-      return isRight;
-    }),
-  );
+  readonly pieces: Json<readonly PieceToProve[]>;
+  /** Every piece, one after another; of each only `blocks` are filled in. Transferred. */
+  readonly bytes: ArrayBuffer;
+  /** 32 B a piece, in a buffer of its own: a view would take all it is a view of along. */
+  readonly expected: Uint8Array<ArrayBuffer>;
 }
 
-function provePiece(input: PieceInput, pieceLength: number): boolean {
-  const piece = new Uint8Array(input.piece);
+/** Which of the pieces are right; those are on disk. */
+export function provePieces({ pieceLength, pieces, bytes, expected }: ProvingJob): OnDisk<boolean[]> {
+  let at = 0;
+  const proven = onDisk(() =>
+    fromJson(pieces).map((piece, index) => {
+      const content = new Uint8Array(bytes, at, piece.bytes);
+      at += piece.bytes;
+      return provePiece(piece, content, hashAt(expected, index), pieceLength);
+    }),
+  );
+  release(bytes);
+  return proven;
+}
+
+function provePiece(input: PieceToProve, piece: Uint8Array, expected: Uint8Array, pieceLength: number): boolean {
   const sent = new Set(input.blocks);
   for (let block = 0; block * BLOCK_BYTES < piece.length; block++) {
     if (sent.has(block)) continue;
@@ -51,9 +55,10 @@ function provePiece(input: PieceInput, pieceLength: number): boolean {
     const read = { path: input.path, offset: input.offset + block * BLOCK_BYTES, bytes: bytes.length };
     if (!readRuns([read], bytes)) return false;
   }
-  if (!equalBytes(pieceHash(piece, pieceLength, input.whole, sha256), input.expected)) return false;
+  if (!equalBytes(pieceHash(piece, pieceLength, input.whole, sha256), expected)) return false;
   const isWhole = input.whole && sent.size * BLOCK_BYTES >= piece.length;
-  const fd = openStaged({ ...input, ...(isWhole ? { bytes: input.fileBytes } : {}) });
+  const { path, fileBytes, exec } = input;
+  const fd = openStaged({ path, fileBytes, exec, ...(isWhole ? { bytes: fileBytes } : {}) });
   try {
     for (const [first, count] of runsOf(input.blocks)) {
       const bytes = piece.subarray(first * BLOCK_BYTES, (first + count) * BLOCK_BYTES);
