@@ -22,9 +22,11 @@ import type { Workspace } from "./workspace.ts";
 const FIRST_TOKENS = 4096;
 /** Levels by how often they are met: zlib's default, the best, the fastest. */
 const LEVELS_BY_USE = [6, 9, 1, 8, 7, 5, 4, 3, 2] as const;
-/** Of so many matches of Chromium's zlib, one may have three bytes; and with so many, zlib has some for sure. */
+/** Of so many matches of Chromium's zlib, one may have three bytes, and of few matches a few. */
 const THREES_BY_CHANCE = 64;
-const MATCHES_THAT_TELL = 256;
+const THREES_FREE = 16;
+/** Of so many matches, zlib has more with three bytes for sure. */
+const MATCHES_THAT_TELL = 1024;
 /** A correction takes two bytes at least. */
 const CORRECTION_BYTES = 2;
 /** Corrections that the shortest sample may need. */
@@ -91,7 +93,7 @@ function* candidatesWith(
 
 /** Chromium's zlib finds matches of three bytes by chance only. */
 function hashes({ matches, threes }: Sample): readonly Hash[] {
-  if (threes > matches / THREES_BY_CHANCE) return ["zlib"];
+  if (threes > THREES_FREE + matches / THREES_BY_CHANCE) return ["zlib"];
   return matches < MATCHES_THAT_TELL ? ["zlib", "chromium"] : ["chromium", "zlib"];
 }
 
