@@ -25,8 +25,6 @@ const LEVELS_BY_USE = [6, 9, 1, 8, 7, 5, 4, 3, 2] as const;
 /** Of so many matches of Chromium's zlib, one may have three bytes, and of few matches a few. */
 const THREES_BY_CHANCE = 64;
 const THREES_FREE = 16;
-/** Of so many matches, zlib has more with three bytes for sure. */
-const MATCHES_THAT_TELL = 1024;
 /** A correction takes two bytes at least. */
 const CORRECTION_BYTES = 2;
 /** Corrections that the shortest sample may need. */
@@ -91,10 +89,11 @@ function* candidatesWith(
   }
 }
 
-/** Chromium's zlib finds matches of three bytes by chance only. */
+/** Chromium's zlib finds matches of three bytes by chance only. The likelier first. */
 function hashes({ matches, threes }: Sample): readonly Hash[] {
-  if (threes > THREES_FREE + matches / THREES_BY_CHANCE) return ["zlib"];
-  return matches < MATCHES_THAT_TELL ? ["zlib", "chromium"] : ["chromium", "zlib"];
+  const byChance = matches / THREES_BY_CHANCE;
+  if (threes > THREES_FREE + byChance) return ["zlib"];
+  return byChance >= 1 && threes <= byChance ? ["chromium", "zlib"] : ["zlib", "chromium"];
 }
 
 /** The smallest window that the matches fit in, when it is small enough to show. */
