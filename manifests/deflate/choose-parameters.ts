@@ -4,6 +4,7 @@ import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { Matcher } from "./matcher.ts";
 import { bytesOf, clip } from "./tokens.ts";
 import {
+  type Hash,
   type Parameters,
   type Strategy,
   MEM_LEVELS_BY_USE,
@@ -21,6 +22,9 @@ import type { Workspace } from "./workspace.ts";
 const FIRST_TOKENS = 4096;
 /** Levels by how often they are met: zlib's default, the best, the fastest. */
 const LEVELS_BY_USE = [6, 9, 1, 8, 7, 5, 4, 3, 2] as const;
+/** Of so many matches of Chromium's zlib, one may have three bytes, and of few matches a few. */
+const THREES_BY_CHANCE = 64;
+const THREES_FREE = 16;
 /** A correction takes two bytes at least. */
 const CORRECTION_BYTES = 2;
 /** Corrections that the shortest sample may need. */
@@ -62,31 +66,34 @@ function tryAll(
 }
 
 function* candidates(sample: Sample): Generator<{ parameters: Parameters }> {
-  const { blockTokens } = sample;
-  const windows = [WINDOW_BITS_MAX, ...smallWindows(sample)];
-  const memLevel = memLevelOf(blockTokens);
-  const memLevels = new Set([...(memLevel === undefined ? [] : [memLevel]), ...MEM_LEVELS_BY_USE]);
-  for (const windowBits of windows) {
-    for (const strategy of strategies(sample)) {
-      for (const memLevel of memLevels) {
-        for (const level of LEVELS_BY_USE) {
-          const hashBits = hashBitsOf(memLevel);
-          yield {
-            parameters: {
-              level,
-              strategy,
-              hashBits,
-              windowBits,
-              blockTokens: blockTokens ?? blockTokensOf(memLevel),
-            },
-          };
-          // these have neither levels nor chains
-          if (strategy === "huffman-only" || strategy === "run-length") break;
-        }
-        if (strategy === "huffman-only" || strategy === "run-length") break;
-      }
+  for (const hash of hashes(sample)) {
+    for (const windowBits of [WINDOW_BITS_MAX, ...smallWindows(sample)]) {
+      for (const strategy of strategies(sample)) yield* candidatesWith(sample, { hash, windowBits, strategy });
     }
   }
+}
+
+function* candidatesWith(
+  { blockTokens }: Sample,
+  chosen: Pick<Parameters, "hash" | "windowBits" | "strategy">,
+): Generator<{ parameters: Parameters }> {
+  const known = memLevelOf(blockTokens);
+  const memLevels = new Set([...(known === undefined ? [] : [known]), ...MEM_LEVELS_BY_USE]);
+  for (const memLevel of memLevels) {
+    const hashBits = hashBitsOf(chosen.hash, memLevel);
+    for (const level of LEVELS_BY_USE) {
+      yield { parameters: { ...chosen, level, hashBits, blockTokens: blockTokens ?? blockTokensOf(memLevel) } };
+      // these have neither levels nor chains
+      if (chosen.strategy === "huffman-only" || chosen.strategy === "run-length") return;
+    }
+  }
+}
+
+/** Chromium's zlib finds matches of three bytes by chance only. The likelier first. */
+function hashes({ matches, threes }: Sample): readonly Hash[] {
+  const byChance = matches / THREES_BY_CHANCE;
+  if (threes > THREES_FREE + byChance) return ["zlib"];
+  return byChance >= 1 && threes <= byChance ? ["chromium", "zlib"] : ["zlib", "chromium"];
 }
 
 /** The smallest window that the matches fit in, when it is small enough to show. */

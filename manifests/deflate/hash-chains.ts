@@ -4,7 +4,9 @@
  * many places as the level says, and takes the first of the longest matches. Places that only share the hash are in the
  * chain too and use up its length, so the hash has to be zlib's.
  *
- * Where levels follow long chains, there is a second kind beside them: of places that share four bytes, but for chance.
+ * Chromium's zlib has chains of four bytes alone, with a hash of its own.
+ *
+ * Where levels of zlib follow long chains, there is a second kind beside them: of places that share four bytes, but for chance.
  * They are shorter by far, and hold every match of four bytes or more in the same order; `ranks` tells how many places of
  * zlib's chain lie between. What zlib would have found there is found with two thirds of the time for images and programs.
  */
@@ -18,6 +20,8 @@ import type { Workspace } from "./workspace.ts";
 export const LOOKAHEAD_BYTES = MATCH_BYTES_MAX + MATCH_BYTES_MIN + 1;
 /** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
+/** The hash in Chromium's zlib: the four bytes times this and once more, of which the upper 16 bits. */
+const CHROMIUM_FACTOR = 66_521;
 /** Of the second kind of chains. */
 const FOUR_HASH_BITS = 15;
 /** Ranks wrap; places of a window are fewer. */
@@ -43,7 +47,7 @@ export class HashChains {
   readonly #distanceMax: number;
   /** Farther away, a match of three bytes is of no use. */
   readonly #threeDistanceMax: number;
-  readonly #hasFours: boolean;
+  readonly #kind: "threes" | "both" | "fours";
   readonly #good: number;
   readonly #nice: number;
   readonly #chain: number;
@@ -53,7 +57,7 @@ export class HashChains {
   #work = 0;
 
   constructor(bytes: Uint8Array, parameters: Parameters, threeDistanceMax: number, workspace: Workspace) {
-    const { level, hashBits, windowBits } = parameters;
+    const { level, hash, hashBits, windowBits } = parameters;
     const { isLazy, good, nice, chain } = effortOf(level);
     const window = 2 ** windowBits;
     this.#bytes = bytes;
@@ -69,8 +73,8 @@ export class HashChains {
     this.#distanceMax = window - LOOKAHEAD_BYTES;
     this.#threeDistanceMax = Math.min(threeDistanceMax, this.#distanceMax);
     // the others follow short chains, and put fewer places into them than they would have to put into two kinds
-    this.#hasFours = isLazy;
-    if (this.#hasFours) this.#newestFour.fill(0);
+    this.#kind = hash === "chromium" ? "fours" : isLazy ? "both" : "threes";
+    if (this.#kind === "both") this.#newestFour.fill(0);
     this.#good = good;
     this.#nice = nice;
     this.#chain = chain;
@@ -85,8 +89,9 @@ export class HashChains {
   insert(last: number, end: number): void {
     const stop = Math.min(last, end - MATCH_BYTES_MIN);
     if (this.#next > stop) return;
-    if (this.#hasFours) this.#insertBoth(stop);
-    else this.#insertThrees(stop);
+    if (this.#kind === "both") this.#insertBoth(stop);
+    else if (this.#kind === "threes") this.#insertThrees(stop);
+    else this.#insertFours(stop, end);
     this.#next = stop + 1;
   }
 
@@ -97,11 +102,8 @@ export class HashChains {
 
   /** The bytes moved to the front by `by`. */
   slide(by: number): void {
-    for (const places of [
-      this.#newest,
-      this.#before,
-      ...(this.#hasFours ? [this.#newestFour, this.#beforeFour] : []),
-    ]) {
+    const fours = this.#kind === "both" ? [this.#newestFour, this.#beforeFour] : [];
+    for (const places of [this.#newest, this.#before, ...fours]) {
       for (let i = 0; i < places.length; i++) {
         const place = places[i] as number;
         places[i] = place > by ? place - by : 0;
@@ -117,12 +119,12 @@ export class HashChains {
     if (this.#next <= at) this.insert(at, end);
     const most = than >= this.#good ? this.#chain >> 2 : this.#chain;
     const enough = Math.min(this.#nice, ahead);
-    if (!this.#hasFours) return this.#longestOfThree(at, ahead, than, enough, most);
+    if (this.#kind !== "both") return this.#longestInChain(at, ahead, than, enough, most);
     const match = this.#longestOfFour(at, ahead, Math.max(than, MATCH_BYTES_MIN), enough, most);
     return match !== LITERAL || than >= MATCH_BYTES_MIN ? match : this.#nearestOfThree(at, most);
   }
 
-  #longestOfThree(at: number, ahead: number, than: number, enough: number, most: number): Token {
+  #longestInChain(at: number, ahead: number, than: number, enough: number, most: number): Token {
     const bytes = this.#bytes;
     const before = this.#before;
     const windowMask = this.#windowMask;
@@ -223,6 +225,24 @@ export class HashChains {
     let hash = ((bytes[at] as number) << shift) ^ (bytes[at + 1] as number);
     for (; at <= stop; at++) {
       hash = ((hash << shift) ^ (bytes[at + 2] as number)) & hashMask;
+      before[at & windowMask] = newest[hash] as number;
+      newest[hash] = at;
+    }
+  }
+
+  #insertFours(stop: number, end: number): void {
+    const bytes = this.#bytes;
+    const newest = this.#newest;
+    const before = this.#before;
+    const windowMask = this.#windowMask;
+    const hashMask = this.#hashMask;
+    let at = this.#next;
+    let four = ((bytes[at] as number) << 8) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 24);
+    for (; at <= stop; at++) {
+      // behind the end of all there are zeros in zlib's window, and anything in ours
+      const fourth = at + MATCH_BYTES_MIN < end ? (bytes[at + MATCH_BYTES_MIN] as number) : 0;
+      four = (four >>> 8) | (fourth << 24);
+      const hash = ((Math.imul(four, CHROMIUM_FACTOR) + CHROMIUM_FACTOR) >>> 16) & hashMask;
       before[at & windowMask] = newest[hash] as number;
       newest[hash] = at;
     }

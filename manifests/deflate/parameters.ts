@@ -1,14 +1,19 @@
-/** What a zlib stream was made with, as far as it shows in the stream, and the values that streams are likely to have. */
+/** What a stream of zlib was made with, as far as it shows in the stream, and the values that streams are likely to have. */
 
 /** zlib.h's Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE and Z_FIXED, in the order of their numbers. */
 export const STRATEGIES = ["default", "filtered", "huffman-only", "run-length", "fixed"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
+/** Whose zlib it was, as far as they differ: by the bytes that their hash looks at. Chromium's is in Node.js too. */
+export const HASHES = ["zlib", "chromium"] as const;
+export type Hash = (typeof HASHES)[number];
+
 export interface Parameters {
   /** 1 to 9. */
   readonly level: number;
   readonly strategy: Strategy;
-  /** Bits of a hash of three bytes: memLevel + 7. */
+  readonly hash: Hash;
+  /** Bits of the hash: memLevel + 7; in Chromium's not less than 15. */
   readonly hashBits: number;
   readonly windowBits: number;
   /** A block is closed when it has so many tokens: a literal or a match each. */
@@ -71,8 +76,8 @@ export function blockTokensOf(memLevel: number): number {
   return 2 ** (memLevel + 6) - 1;
 }
 
-export function hashBitsOf(memLevel: number): number {
-  return memLevel + 7;
+export function hashBitsOf(hash: Hash, memLevel: number): number {
+  return Math.max(memLevel + 7, hash === "chromium" ? 15 : 0);
 }
 
 /** The memLevel whose blocks have so many tokens; undefined when there is none. */

@@ -2,8 +2,8 @@
  * A recipe: what plain bytes do not say about the deflate stream they came from. Its reader has a zlib of our own predict
  * every token and every block, and reads here where the stream was otherwise.
  *
- *   recipe      level - 1 + 9 × strategy ‖ (hash bits - 8) × 7 + window bits - 9 ‖ varint tokens of a block ‖ padding
- *               ‖ varint bytes of the blocks ‖ block … ‖ correction …
+ *   recipe      level - 1 + 9 × strategy ‖ (9 × hash + hash bits - 8) × 7 + window bits - 9 ‖ varint tokens of a block
+ *               ‖ padding ‖ varint bytes of the blocks ‖ block … ‖ correction …
  *   block       varint blocks before it that are as expected ‖ kind ‖ size ‖ header
  *     kind      1 byte: type (0 stored, 1 fixed, 2 dynamic, 3 as expected) + 4 has a size + 8 has a header
  *               + 16 is not the last although the plain bytes end here
@@ -25,6 +25,7 @@ import { LITERAL, type Token, distanceOf, lengthOf, tokenOf } from "./tokens.ts"
 import type { HeaderBits } from "./dynamic-header.ts";
 import {
   BLOCK_TOKENS_MIN,
+  HASHES,
   HASH_BITS_MAX,
   HASH_BITS_MIN,
   LEVELS,
@@ -50,7 +51,7 @@ const KIND = { expectedType: 3, size: 4, header: 8, isNotLast: 16, end: 32 } as 
 const OPERATION = { literal: 0, length: 1, match: 2, putOff: 3, count: 4 } as const;
 
 const WINDOWS = WINDOW_BITS_MAX - WINDOW_BITS_MIN + 1;
-const HASHES = HASH_BITS_MAX - HASH_BITS_MIN + 1;
+const HASH_SIZES = HASH_BITS_MAX - HASH_BITS_MIN + 1;
 /** Bits of a dynamic block's header at most: 14, 19 lengths of 3 and 316 of 14. */
 const HEADER_BITS_MAX = 4495;
 
@@ -61,9 +62,10 @@ export class RecipeWriter {
   #blocksAsExpected = 0;
   #tokensAsExpected = 0;
 
-  constructor({ level, strategy, hashBits, windowBits, blockTokens }: Parameters) {
+  constructor({ level, strategy, hash, hashBits, windowBits, blockTokens }: Parameters) {
     this.#head.byte(level - 1 + LEVELS * STRATEGIES.indexOf(strategy));
-    this.#head.byte((hashBits - HASH_BITS_MIN) * WINDOWS + windowBits - WINDOW_BITS_MIN);
+    const hashes = HASHES.indexOf(hash) * HASH_SIZES + hashBits - HASH_BITS_MIN;
+    this.#head.byte(hashes * WINDOWS + windowBits - WINDOW_BITS_MIN);
     this.#head.varint(blockTokens);
   }
 
@@ -233,14 +235,16 @@ function readParameters(reader: StreamReader): Parameters {
   const method = reader.byte();
   const strategy = STRATEGIES[Math.floor(method / LEVELS)];
   const tables = reader.byte();
-  const hash = Math.floor(tables / WINDOWS);
+  const hashes = Math.floor(tables / WINDOWS);
+  const hash = HASHES[Math.floor(hashes / HASH_SIZES)];
   const blockTokens = reader.varint();
   const isRight = blockTokens >= BLOCK_TOKENS_MIN && blockTokens <= DEFLATE_BLOCK_TOKENS_MAX;
-  if (strategy === undefined || hash >= HASHES || !isRight) throw malformedRecipe("unknown parameters");
+  if (strategy === undefined || hash === undefined || !isRight) throw malformedRecipe("unknown parameters");
   return {
     level: (method % LEVELS) + 1,
     strategy,
-    hashBits: hash + HASH_BITS_MIN,
+    hash,
+    hashBits: (hashes % HASH_SIZES) + HASH_BITS_MIN,
     windowBits: (tables % WINDOWS) + WINDOW_BITS_MIN,
     blockTokens,
   };

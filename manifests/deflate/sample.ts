@@ -1,6 +1,6 @@
 /** A part of a stream, its front at first, and what can be read off it without trying. */
 import { DEFLATE_SAMPLE_TOKENS, DEFLATE_SLICE_BYTES } from "../limits.ts";
-import { BLOCK, DISTANCE_MAX } from "./alphabet.ts";
+import { BLOCK, DISTANCE_MAX, MATCH_BYTES_MIN } from "./alphabet.ts";
 import { SymbolCounts, planBlock } from "./block-plan.ts";
 import { type StreamSource, TokenReader } from "./inflate.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
@@ -31,6 +31,9 @@ export interface Sample {
   /** Of the matches; Infinity, and 0, when there are none. */
   readonly matchBytesMin: number;
   readonly distanceMax: number;
+  readonly matches: number;
+  /** How many of them have three bytes. */
+  readonly threes: number;
 }
 
 /**
@@ -70,15 +73,19 @@ export function takeSample(source: StreamSource, from: number, workspace: Worksp
   };
 }
 
-function matchesIn(entries: Uint32Array): Pick<Sample, "matchBytesMin" | "distanceMax"> {
+function matchesIn(entries: Uint32Array): Pick<Sample, "matchBytesMin" | "distanceMax" | "matches" | "threes"> {
   let matchBytesMin = Number.POSITIVE_INFINITY;
   let distanceMax = 0;
+  let matches = 0;
+  let threes = 0;
   for (const entry of entries) {
     if (entry === LITERAL || entry >= BLOCK_END) continue;
     matchBytesMin = Math.min(matchBytesMin, lengthOf(entry));
     distanceMax = Math.max(distanceMax, distanceOf(entry));
+    matches++;
+    if (lengthOf(entry) === MATCH_BYTES_MIN) threes++;
   }
-  return { matchBytesMin, distanceMax };
+  return { matchBytesMin, distanceMax, matches, threes };
 }
 
 function firstBlock({ entries, blocks }: TokenQueue, { bytes }: PlainWindow): Pick<Sample, "blockTokens" | "isFixed"> {

@@ -83,7 +83,8 @@ function shortestRecipe(source: StreamSource, plainBytesMax: number, workspace: 
 }
 
 function isAlike(a: Parameters, b: Parameters): boolean {
-  return a.level === b.level && a.strategy === b.strategy && a.hashBits === b.hashBits && a.windowBits === b.windowBits;
+  const isOfOneZlib = a.hash === b.hash && a.hashBits === b.hashBits && a.windowBits === b.windowBits;
+  return isOfOneZlib && a.level === b.level && a.strategy === b.strategy;
 }
 
 /** Puts the stream together from what it inflates to, and compares. */

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Writes vectors.json: raw deflate streams made by zlib itself, each with the parameters it was made with.
+"""Writes vectors.json: raw deflate streams made by zlib itself, and by Chromium's, each with parameters of its own.
 
-Provenance: this script with zlib 1.2.13 (Debian 12, python3), 27 November 2026. A recipe is a format: zlib's choices, which
-these streams show, are part of it.
-    python3 test/vectors/deflate/make.py
+Provenance: this script with zlib 1.2.13 (Debian 12, python3) and Node.js 24.21.0, 27 November 2026. A recipe is a format:
+what zlib chooses, which these streams show, is part of it.
+    npx --no -- python3 test/vectors/deflate/make.py
 """
 import base64
 import json
 import os
+import subprocess
 import zlib
 
 MASK32 = 0xFFFFFFFF
@@ -67,9 +68,28 @@ def deflate(content, level, mem_level, strategy, window_bits):
     return packer.compress(content) + packer.flush()
 
 
-vectors = [
-    {"case": case, "stream": base64.b64encode(deflate(content, *parameters)).decode()} for case, content, parameters in CASES
+CHROMIUM_CASES = [(f"Chromium's zlib, level {level}", TEXT, (level, 8, DEFAULT, 15)) for level in (1, 4, 6, 9)] + [
+    ("Chromium's zlib, memLevel 9", MIXED, (8, 9, DEFAULT, 15)),
+    ("Chromium's zlib, memLevel 1 and a window of 1 KiB", IMAGE, (2, 1, DEFAULT, 10)),
+    ("Chromium's zlib, filtered", IMAGE, (9, 8, FILTERED, 15)),
 ]
+CHROMIUM = """
+const [level, memLevel, strategy, windowBits] = process.argv.slice(1).map(Number);
+const content = require("node:fs").readFileSync(0);
+process.stdout.write(require("node:zlib").deflateRawSync(content, { level, memLevel, strategy, windowBits }));
+"""
+
+
+def chromium(content, *parameters):
+    command = ["node", "-e", CHROMIUM, *map(str, parameters)]
+    return subprocess.run(command, input=content, capture_output=True, check=True).stdout
+
+
+def encode(cases, deflate):
+    return [{"case": case, "stream": base64.b64encode(deflate(content, *p)).decode()} for case, content, p in cases]
+
+
+vectors = encode(CASES, deflate) + encode(CHROMIUM_CASES, chromium)
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"), "w") as file:
     json.dump(vectors, file, indent=1)
     file.write("\n")
