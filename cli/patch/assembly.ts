@@ -131,7 +131,9 @@ export class Assembly {
     for await (const { items, hashes } of this.#hashing(found)) {
       for (const [index, { piece, span }] of items.entries()) {
         const hash = hashes[index];
-        if (hash !== undefined && this.#ledger.restore(piece, hash)) this.landed.earlier += span.bytes;
+        if (hash === undefined || !this.#ledger.restore(piece, hash)) continue;
+        // holes are counted as there from the start, in this run as in the one before
+        this.landed.earlier += span.bytes - this.#ledger.holesIn(piece);
       }
     }
   }

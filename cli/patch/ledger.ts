@@ -180,6 +180,17 @@ export class Ledger {
     return [...found.values()];
   }
 
+  /** Bytes of the piece that are there from the start, because they are zeros. */
+  holesIn(piece: number): number {
+    const { offset, bytes } = this.map.rangeOf(piece);
+    let holes = 0;
+    this.map.eachPart(piece, (_, part) => {
+      if (part.from !== "zeros") return;
+      holes += Math.min(part.offset + part.chunk.size, offset + bytes) - Math.max(part.offset, offset);
+    });
+    return holes;
+  }
+
   // --- Earlier runs ------------------------------------------------------------------------------------------------
 
   /**

@@ -13,6 +13,7 @@ import { lstat, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { isCode } from "./disk.ts";
+import { replaceFile } from "../trust/store.ts";
 import type { Install } from "./install.ts";
 import { flatName, isStagedName, type Layout } from "./layout.ts";
 
@@ -69,7 +70,7 @@ export class Staging {
     this.#layout = layout;
     for (const root of this.#earlier.keys()) if (!wanted.has(root)) this.#earlier.delete(root);
     // said before it is done: who is killed on the way finds it in either place
-    this.record([...this.#earlier.keys()].map((root) => ({ root, offset: 0, bytes: 0 })));
+    await this.#rewrite();
     // by way of names that cannot collide: where one content lay, another may have to go
     for (const [root, { names }] of this.#earlier) {
       const name = [...names].at(-1) ?? flatName(root);
@@ -125,11 +126,28 @@ export class Staging {
   record(runs: readonly (Run & { readonly root: PiecesRoot })[]): void {
     if (runs.length === 0) return;
     this.#progress ??= openSync(this.#install.own("staging", PROGRESS), "a");
-    const lines = runs.map(({ root, offset, bytes }) => {
-      const name = this.#layout?.nameOf(root) ?? root;
-      return `${root} ${offset} ${bytes}${name === root ? "" : ` ${name}`}\n`;
-    });
+    const lines = runs.map((run) => lineOf(run, this.#layout?.nameOf(run.root) ?? run.root));
     writeSync(this.#progress, lines.join(""));
+  }
+
+  /**
+   * Writes anew what is known of contents that are gone on with, each run once, and where each lies or will lie: a patch that
+   * is killed again and again would else leave a longer record each time.
+   */
+  async #rewrite(): Promise<void> {
+    this.close();
+    if (this.#earlier.size === 0) {
+      await rm(this.#install.own("staging", PROGRESS), { force: true });
+      return;
+    }
+    const places = [...this.#earlier].flatMap(([root, { names }]) =>
+      [...names].map((name) => lineOf({ root, offset: 0, bytes: 0 }, name)),
+    );
+    const runs = [...this.#earlier].flatMap(([root, earlier]) => {
+      const name = this.#layout?.nameOf(root) ?? root;
+      return [{ offset: 0, bytes: 0 }, ...joined(earlier.runs)].map((run) => lineOf({ root, ...run }, name));
+    });
+    await replaceFile(this.#install.own("staging", PROGRESS), Buffer.from([...places, ...runs].join("")));
   }
 
   close(): void {
@@ -142,6 +160,10 @@ export class Staging {
     this.close();
     await rm(path.dirname(this.#install.own("staging", PROGRESS)), { recursive: true, force: true });
   }
+}
+
+function lineOf({ root, offset, bytes }: Run & { readonly root: PiecesRoot }, name: string): string {
+  return `${root} ${offset} ${bytes}${name === root ? "" : ` ${name}`}\n`;
 }
 
 async function readProgress(file: string): Promise<Map<PiecesRoot, Earlier>> {

@@ -1,9 +1,10 @@
 /** What can go wrong around a patch: a full disk, a second patcher, an interruption, an origin that goes away. */
-import { mkdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { lockInstall, whileLocked } from "../../cli/patch/lock.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { CHUNK_BYTES } from "../../manifests/limits.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
@@ -131,6 +132,55 @@ test("nothing that lies among new folders in staging gets into the install with 
   await player.patch();
   expect(await player.contents()).toEqual(contentsOfBuild({ "data/a": "one", "data/deep/b": "two" }));
   await expect(stat(player.at("data", "folder"))).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("an interrupted patch leaves no longer a record for being interrupted again", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  const files = { "data/a.bin": noisy(1024 * KIB, "a"), "b.bin": noisy(1024 * KIB, "b"), "c.bin": noisy(10, "c") };
+  publisher.publish("1.0.0", { files });
+  await using player = await newPlayer(publisher);
+  const record = (): Promise<string> => readFile(player.at(".patchswarm", "staging", "progress"), "utf8");
+  let packs = 0;
+  publisher.mishap = (_, isPack) => (isPack && ++packs > 3 ? "busy" : undefined);
+  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  const first = await record();
+  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  const second = await record();
+  expect(second.length).toBeLessThan(first.length);
+  for (let i = 0; i < 3; i++) await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  expect(await record()).toBe(second);
+
+  publisher.mishap = () => undefined;
+  const { fetched } = await player.patch();
+  expect(fetched.origin).toBeLessThan(1100 * KIB);
+  expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
+test("what an earlier run had is counted once, holes too", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  const holes = new Uint8Array(2048 * KIB);
+  const files = { "a.bin": Buffer.concat([noisy(1024 * KIB, "a"), holes, noisy(1024 * KIB, "b")]) };
+  publisher.publish("1.0.0", { files });
+  await using player = await newPlayer(publisher);
+  let packs = 0;
+  publisher.mishap = (_, isPack) => (isPack && ++packs > 2 ? "busy" : undefined);
+  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
+  publisher.mishap = () => undefined;
+  const seen: number[] = [];
+  await player.patch(
+    {},
+    {
+      output: {
+        log() {},
+        progress: ({ sources }) =>
+          void (sources && seen.push(Object.values(sources).reduce((sum, bytes) => sum + bytes, 0))),
+      },
+    },
+  );
+  expect(Math.min(...seen)).toBeGreaterThan(2560 * KIB);
+  expect(seen.at(-1)).toBeGreaterThanOrEqual(4096 * KIB);
+  // a chunk of which some was there is fetched whole
+  expect(seen.at(-1)).toBeLessThan(4096 * KIB + CHUNK_BYTES.max);
 });
 
 test("bytes that rotted in staging between two runs are fetched again", async () => {

@@ -1,6 +1,9 @@
 /** Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory. */
+import { BLOCK, DISTANCE_MAX, FIXED_CODES, MATCH_BYTES_MIN } from "../../manifests/deflate/alphabet.ts";
+import { BitWriter } from "../../manifests/deflate/bit-writer.ts";
 import { putTogether } from "../../manifests/deflate/put-together.ts";
 import { type TakenApart, takeApart } from "../../manifests/deflate/take-apart.ts";
+import { tokenOf } from "../../manifests/deflate/tokens.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import { pseudoRandomBytes } from "./pseudo-random.ts";
 
@@ -87,4 +90,47 @@ export function together(recipe: Uint8Array, plain: Uint8Array, compressedBytes:
     },
   });
   return concatBytes(made);
+}
+
+/**
+ * A zlib stream as none of the usual programs makes one: whether a repeat becomes a match, and of what length, is drawn
+ * from noise, so that a recipe for it would be as long as the stream.
+ */
+export function packedAtRandom(plain: Uint8Array): Uint8Array<ArrayBuffer> {
+  const noise = pseudoRandomBytes(1, plain.length);
+  const lastSeen = new Map<number, number>();
+  const tokens: number[] = [];
+  for (let at = 0; at < plain.length;) {
+    const from = lastSeen.get(threeAt(plain, at)) ?? Number.NEGATIVE_INFINITY;
+    const wanted = MATCH_BYTES_MIN + ((noise[at] ?? 0) >> 4);
+    let length = at - from > DISTANCE_MAX ? 0 : wanted;
+    for (let i = 0; i < length; i++) if (plain[from + i] !== plain[at + i] || at + i === plain.length) length = i;
+    const isMatch = length >= MATCH_BYTES_MIN && (noise[at] ?? 0) % 2 === 0;
+    tokens.push(isMatch ? tokenOf(length, at - from) : (plain[at] ?? 0));
+    for (const end = at + (isMatch ? length : 1); at < end; at++) lastSeen.set(threeAt(plain, at), at);
+  }
+  const pieces: Uint8Array[] = [];
+  const writer = new BitWriter((piece) => pieces.push(piece.slice()), new Uint8Array(65_536));
+  // RFC 1950 section 2.2: deflate with a window of 32 KiB; RFC 1951 section 3.2.3: the last block, of fixed codes
+  writer.byteRun(Uint8Array.of(0x78, 0x01));
+  writer.bits(1 | (BLOCK.fixed << 1), 3);
+  writer.tokens(Uint32Array.from(tokens), FIXED_CODES);
+  writer.align();
+  writer.byteRun(adler32(plain));
+  writer.flush();
+  return concatBytes(pieces);
+}
+
+function threeAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 16) | ((bytes[at + 1] ?? 0) << 8) | (bytes[at + 2] ?? 0);
+}
+
+/** RFC 1950 section 8.2, big-endian. */
+function adler32(bytes: Uint8Array): Uint8Array {
+  let [a, b] = [1, 0];
+  for (const byte of bytes) {
+    a = (a + byte) % 65_521;
+    b = (b + a) % 65_521;
+  }
+  return Uint8Array.of(b >> 8, b, a >> 8, a);
 }
