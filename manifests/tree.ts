@@ -43,6 +43,11 @@ export interface RecipeRef {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const NEWLINE = 0x0a;
+/** Text that is decoded at once; a line may be longer. */
+const DECODED_BYTES = 64 * 1024;
+/** Numbers of up to 15 digits are whole ones below 2^53. */
+const PLAIN_LINE =
+  /\{"path":"([ !#-[\]-\uffff]+)","size":([1-9]\d{0,14}),"root":"([0-9a-f]{64})"(,"exec":true)?,"recipe":"([0-9a-f]{64})","at":\[(0|[1-9]\d{0,14}),([1-9]\d{0,14})\]\}\n/y;
 const PART_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 /** Tree -> plain bytes. Files may come in any order. Throws: path.unsafe when two files cannot be installed together. */
@@ -60,20 +65,25 @@ export function parseTree(plain: Uint8Array): Tree {
   const files: TreeFile[] = [];
   let bytes = 0;
   for (let start = 0; start < plain.length;) {
-    const end = plain.indexOf(NEWLINE, start);
+    const end = endOfLines(plain, start);
     if (end < 0) throw malformed("the last line is cut short", files.length);
-    if (files.length === TREE_FILES_MAX) {
-      throw new Failure("object.too-large", { kind: "tree", files: files.length + 1, limit: TREE_FILES_MAX });
+    const text = decodeLines(plain.subarray(start, end), files.length);
+    for (let at = 0; at < text.length;) {
+      if (files.length === TREE_FILES_MAX) {
+        throw new Failure("object.too-large", { kind: "tree", files: files.length + 1, limit: TREE_FILES_MAX });
+      }
+      const next = text.indexOf("\n", at) + 1;
+      const file = parsePlainLine(text, at, files.length) ?? parseLine(text.slice(at, next), files.length);
+      const last = files.at(-1);
+      if (last !== undefined && comparePaths(last.path, file.path) >= 0) {
+        throw malformed("paths out of order", files.length);
+      }
+      bytes += file.size;
+      if (!Number.isSafeInteger(bytes)) throw malformed("sizes add up to more than 2^53 - 1 bytes", files.length);
+      files.push(file);
+      at = next;
     }
-    const file = parseLine(plain.subarray(start, end + 1), files.length);
-    const last = files.at(-1);
-    if (last !== undefined && comparePaths(last.path, file.path) >= 0) {
-      throw malformed("paths out of order", files.length);
-    }
-    bytes += file.size;
-    if (!Number.isSafeInteger(bytes)) throw malformed("sizes add up to more than 2^53 - 1 bytes", files.length);
-    files.push(file);
-    start = end + 1;
+    start = end;
   }
   checkPathSet(files.map((file) => file.path));
   return { files };
@@ -92,9 +102,42 @@ function writeLine(file: TreeFile): string {
   return `${JSON.stringify(line)}\n`;
 }
 
+/** Where about DECODED_BYTES of whole lines end; -1 when the last one does not. */
+function endOfLines(plain: Uint8Array, start: number): number {
+  const end = plain.indexOf(NEWLINE, Math.min(start + DECODED_BYTES, plain.length - 1));
+  return end < 0 ? -1 : end + 1;
+}
+
+/** @param line  number of the first */
+function decodeLines(bytes: Uint8Array, line: number): string {
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    throw malformed("this line, or one of those after it, is not UTF-8", line, cause);
+  }
+}
+
+/**
+ * A line of one of nearly all files: one that has content, belongs to no part and has nothing to escape in its path. It
+ * fits in one spelling only, so that it need not be written again to see whether it is that: a tree is read in a third of
+ * the time. Undefined for another line.
+ */
+function parsePlainLine(text: string, at: number, line: number): TreeFile | undefined {
+  PLAIN_LINE.lastIndex = at;
+  const fields = PLAIN_LINE.exec(text);
+  if (fields === null || fields[3] === EMPTY_ROOT) return undefined;
+  const [, path = "", size, root, exec, object, offset, bytes] = fields;
+  return {
+    path: parseSafePath(path),
+    size: Number(size),
+    root: root as PiecesRoot,
+    exec: exec !== undefined,
+    recipe: recipeRef(object as ObjectId, Number(offset), Number(bytes), line),
+  };
+}
+
 /** One line, newline included -> file. Writing it again must give the very text: no second spelling, no unknown field. */
-function parseLine(bytes: Uint8Array, line: number): TreeFile {
-  const text = decodeLine(bytes, line);
+function parseLine(text: string, line: number): TreeFile {
   const fields = parseObject(text, line);
   const file: TreeFile = {
     path: parseSafePath(typeof fields["path"] === "string" ? fields["path"] : ""),
@@ -108,14 +151,6 @@ function parseLine(bytes: Uint8Array, line: number): TreeFile {
   if ((file.size === 0) !== (file.recipe === null)) throw malformed("size and recipe disagree", line);
   if (writeLine(file) !== text) throw malformed("not in canonical form, or a field is unknown", line);
   return file;
-}
-
-function decodeLine(bytes: Uint8Array, line: number): string {
-  try {
-    return decoder.decode(bytes);
-  } catch (cause) {
-    throw malformed("not UTF-8", line, cause);
-  }
 }
 
 function parseObject(text: string, line: number): Readonly<Record<string, unknown>> {
@@ -152,8 +187,12 @@ function parseRecipeRef(fields: Readonly<Record<string, unknown>>, line: number)
     throw malformed("recipe without place", line);
   const offset = parseCount(at[0], "recipe offset", line);
   const bytes = parseCount(at[1], "recipe length", line);
+  return recipeRef(parseName(recipe, parseObjectId, "recipe", line), offset, bytes, line);
+}
+
+function recipeRef(object: ObjectId, offset: number, bytes: number, line: number): RecipeRef {
   if (bytes === 0 || offset + bytes > OBJECT_BYTES_MAX) throw malformed("recipe outside its object", line);
-  return { object: parseName(recipe, parseObjectId, "recipe", line), offset, bytes };
+  return { object, offset, bytes };
 }
 
 function parseParts(value: unknown, line: number): { parts?: readonly string[] } {

@@ -15,16 +15,12 @@
  */
 import { DELTA_BUCKET_WINDOWS, DELTA_CANDIDATES_MAX, DELTA_STRIDE_BYTES, DELTA_WINDOW_BYTES } from "../limits.ts";
 
-/** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
+/** Odd, and spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
 /** Odd, and nothing to do with the other: the tag must tell apart what shares a bucket. */
 const TAG_MULTIPLIER = 0x85ebca6b | 0;
-
-/** What bytes weigh when 2, 4, 8 and 16 others come behind them: the last is the byte that leaves a window. */
-const PAIR = Math.imul(MULTIPLIER, MULTIPLIER);
-const FOUR = Math.imul(PAIR, PAIR);
-const HALF = Math.imul(FOUR, FOUR);
-const LEAVING = Math.imul(HALF, HALF);
+/** The same for the four words of a window: what they weigh in its hash. */
+const [FIRST, SECOND, THIRD, FOURTH] = [0xc2b2ae35 | 0, 0x27d4eb2f | 0, 0x165667b1 | 0, 0x2545f491 | 0];
 
 /** 64 bytes: what a processor fetches at once. */
 const BUCKET_ENTRIES = 16;
@@ -72,44 +68,42 @@ class Layout {
     this.buckets = table.length / BUCKET_ENTRIES;
     this.windowMask = 2 ** Math.ceil(Math.log2(windowsOf(source) + 2)) - 1;
   }
+}
 
-  bucketOf(hash: number): number {
-    return Math.floor((Math.imul(hash, MULTIPLIER) >>> 0) * (this.buckets / 2 ** 32));
-  }
+/** Where the window of a hash is looked for. Numbers, not a layout: what a loop reads off an object it reads each time. */
+function startOf(hash: number, buckets: number): number {
+  return Math.floor((Math.imul(hash, MULTIPLIER) >>> 0) * (buckets / 2 ** 32)) * BUCKET_ENTRIES;
+}
 
-  tagOf(hash: number): number {
-    return Math.imul(hash ^ (hash >>> 15), TAG_MULTIPLIER) & ~this.windowMask;
-  }
+function tagOf(hash: number, windowMask: number): number {
+  return Math.imul(hash, TAG_MULTIPLIER) & ~windowMask;
 }
 
 /** Fills one of `shares` equal shares of an empty index. Each may be another thread's; which is which does not matter. */
 export function fillIndex(parts: IndexParts, share = 0, shares = 1): void {
   const { source, table } = parts;
-  const layout = new Layout(parts);
-  const first = Math.floor((layout.buckets * share) / shares);
-  const end = Math.floor((layout.buckets * (share + 1)) / shares);
+  const { buckets, windowMask } = new Layout(parts);
+  const first = Math.floor((buckets * share) / shares) * BUCKET_ENTRIES;
+  const end = Math.floor((buckets * (share + 1)) / shares) * BUCKET_ENTRIES;
   const windows = windowsOf(source);
   const starts = new Int32Array(BATCH_WINDOWS);
   const entries = new Int32Array(BATCH_WINDOWS);
+  const words = wordsOf(source);
   let previous = -1;
-  let half = windows === 0 ? 0 : halfHashOf(source, 0);
   for (let window = 0; window < windows;) {
     let found = 0;
     for (const batchEnd = Math.min(windows, window + BATCH_WINDOWS); window < batchEnd; window++) {
-      // the second half of a window is the first of the next
-      const firstHalf = half;
-      half = halfHashOf(source, (window + 1) * DELTA_STRIDE_BYTES);
-      const hash = (Math.imul(firstHalf, HALF) + half) | 0;
+      const hash = hashOf(words, window * DELTA_STRIDE_BYTES);
       // a run of one repeated byte is one entry, not thousands: the scan extends it anyway
       if (hash === previous) continue;
       previous = hash;
-      const bucket = layout.bucketOf(hash);
-      if (bucket < first || bucket >= end) continue;
-      starts[found] = bucket * BUCKET_ENTRIES;
-      entries[found++] = layout.tagOf(hash) | (window + 1);
+      const start = startOf(hash, buckets);
+      if (start < first || start >= end) continue;
+      starts[found] = start;
+      entries[found++] = tagOf(hash, windowMask) | (window + 1);
     }
     fetchTogether(table, starts, found);
-    for (let i = 0; i < found; i++) insert(table, starts[i] as number, entries[i] as number, layout.windowMask);
+    for (let i = 0; i < found; i++) insert(table, starts[i] as number, entries[i] as number, windowMask);
   }
 }
 
@@ -140,6 +134,7 @@ const FETCHED = new Int32Array(1);
 export class SourceIndex {
   readonly source: Uint8Array;
   readonly oldBytes: number;
+  readonly #words: DataView;
   readonly #table: Int32Array;
   readonly #layout: Layout;
   /** The places that were asked for together, each `#stride` behind the one before. */
@@ -153,6 +148,7 @@ export class SourceIndex {
   constructor(parts: IndexParts) {
     this.source = parts.source;
     this.oldBytes = parts.oldBytes;
+    this.#words = wordsOf(parts.source);
     this.#table = parts.table;
     this.#layout = new Layout(parts);
   }
@@ -204,35 +200,35 @@ export class SourceIndex {
     this.#at = at;
     this.#stride = stride;
     this.#count = Math.min(this.#count, Math.floor((end - DELTA_WINDOW_BYTES - at) / stride) + 1);
-    let hash = hashOf(this.source, at);
-    for (let i = 0; ; i++) {
-      this.#starts[i] = this.#layout.bucketOf(hash) * BUCKET_ENTRIES;
-      this.#tags[i] = this.#layout.tagOf(hash);
-      if (i === this.#count - 1) break;
-      for (let step = at + i * stride; step < at + (i + 1) * stride; step++) hash = rolled(this.source, hash, step);
+    const { buckets, windowMask } = this.#layout;
+    const words = this.#words;
+    const starts = this.#starts;
+    const tags = this.#tags;
+    for (let i = 0; i < this.#count; i++) {
+      const hash = hashOf(words, at + i * stride);
+      starts[i] = startOf(hash, buckets);
+      tags[i] = tagOf(hash, windowMask);
     }
     fetchTogether(this.#table, this.#starts, this.#count);
     return 0;
   }
 }
 
-/** Rabin-Karp over the window at `at`, modulo 2^32. */
-function hashOf(bytes: Uint8Array, at: number): number {
-  return (Math.imul(halfHashOf(bytes, at), HALF) + halfHashOf(bytes, at + DELTA_WINDOW_BYTES / 2)) | 0;
+/**
+ * Of the window at `at`. Four words at once, at any place, for less than a rolling hash takes to pass eight bytes
+ * (measured: an index is filled in half the time).
+ */
+function hashOf(words: DataView, at: number): number {
+  const first = (Math.imul(words.getInt32(at, true), FIRST) + Math.imul(words.getInt32(at + 4, true), SECOND)) | 0;
+  const second =
+    (Math.imul(words.getInt32(at + 8, true), THIRD) + Math.imul(words.getInt32(at + 12, true), FOURTH)) | 0;
+  const hash = (first + second) | 0;
+  // what only high bits of a word say shall move low ones, too
+  return hash ^ (hash >>> 15);
 }
 
-/** The same of half a window. In pairs of pairs, so that few of the products wait for another. */
-function halfHashOf(bytes: Uint8Array, at: number): number {
-  const pair = (from: number): number =>
-    (Math.imul(bytes[from] as number, MULTIPLIER) + (bytes[from + 1] as number)) | 0;
-  const four = (from: number): number => (Math.imul(pair(from), PAIR) + pair(from + 2)) | 0;
-  return (Math.imul(four(at), FOUR) + four(at + 4)) | 0;
-}
-
-/** The hash of the window behind that at `at`. */
-function rolled(bytes: Uint8Array, hash: number, at: number): number {
-  const entering = bytes[at + DELTA_WINDOW_BYTES] as number;
-  return (Math.imul(hash, MULTIPLIER) + entering - Math.imul(bytes[at] as number, LEAVING)) | 0;
+function wordsOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 /** How many bytes from `from` on are the same as those from `at` on, up to `end`. */
