@@ -469,8 +469,10 @@ export const DELTA_PIECES_MAX = 100_000;
 export const DELTA_RECIPES_BYTES_MAX = 32 * MIB;
 /** A stream that is longer, packed and plain together, is unpacked slice by slice; shorter ones at once, which is faster. */
 export const UNPACK_AT_ONCE_BYTES_MAX = 2 * MIB;
-/** Bytes that a thread takes apart (packed), unpacks or puts together (plain) in one job. */
+/** Plain bytes that a thread unpacks or puts together in one job. */
 export const UNPACK_JOB_BYTES = 4 * MIB;
+/** Packed bytes that a thread measures or takes apart in one job: a third of a second of it. */
+export const TAKE_APART_JOB_BYTES = 512 * KIB;
 
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------
 

@@ -55,12 +55,14 @@ async function index({ source, oldBytes }: DeltaSource, signal: AbortSignal): Pr
   return parts;
 }
 
-/** Compresses the streams side by side. */
+/** Compresses the streams side by side; the longest is begun first, for it ends last. */
 async function storeSection(section: ScannedSegments, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const stored = await Promise.all(
-    STREAMS.map(async (name): Promise<[StreamName, StoredStream]> => {
-      return [name, await runJob("compressStream", { plain: section.streams[name], name }, { signal })];
-    }),
+    STREAMS.toSorted((a, b) => section.streams[b].length - section.streams[a].length).map(
+      async (name): Promise<[StreamName, StoredStream]> => {
+        return [name, await runJob("compressStream", { plain: section.streams[name], name }, { signal })];
+      },
+    ),
   );
   return writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
 }

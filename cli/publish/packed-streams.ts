@@ -13,7 +13,7 @@ import {
   DELTA_STREAMS_MAX,
   HASH_JOB_BYTES,
   HASH_JOB_FILES,
-  UNPACK_JOB_BYTES,
+  TAKE_APART_JOB_BYTES,
 } from "../../manifests/limits.ts";
 import type { StreamToTake } from "../threads/jobs/find-streams.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
@@ -44,9 +44,10 @@ export async function streamsToUnpack(
   { old, fresh, kept }: { readonly old: Side; readonly fresh: Side; readonly kept: ReadonlySet<PiecesRoot> },
   signal: AbortSignal,
 ): Promise<StreamsToUnpack> {
-  const foundFresh = await search(fresh, () => true, signal);
-  if (foundFresh.length === 0) return { old: [], fresh: [] };
-  const foundOld = await search(old, ({ root }) => !kept.has(root), signal);
+  const [foundFresh, foundOld] = await Promise.all([
+    search(fresh, () => true, signal),
+    search(old, ({ root }) => !kept.has(root), signal),
+  ]);
   const changed = notIn(foundFresh, foundOld);
   if (changed.length === 0) return { old: [], fresh: [] };
   // members may come from an archive that is still there
@@ -173,7 +174,7 @@ function cut(pieces: readonly SpaceSpan[], bytes: number): SpaceSpan[] {
 
 function batchesOfStreams(streams: readonly Found[]): Found[][] {
   const bytesOf = ({ pieces }: Found): number => pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-  return batchesOf(streams, bytesOf, { bytes: UNPACK_JOB_BYTES, count: HASH_JOB_FILES });
+  return batchesOf(streams, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: HASH_JOB_FILES });
 }
 
 /** What the jobs give, in the order of the batches. */
