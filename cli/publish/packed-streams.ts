@@ -94,7 +94,8 @@ async function search(
     isSearched(file) ? [{ content, path: fileOf(file), bytes: file.fileBytes }] : [],
   );
   const batches = batchesOf(files, ({ bytes }) => bytes, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
-  return await inThreads(batches, async (batch) => {
+  const bytesOfFiles = sumOf<{ readonly bytes: number }>(({ bytes }) => bytes);
+  return await inThreads(batches, bytesOfFiles, async (batch) => {
     const job = batch.map(({ path, bytes }) => ({ path, bytes }));
     const { streams, unread } = await runJob("searchFiles", job, { signal });
     if (unread !== undefined) throw new Failure("build.changed", { path: unread });
@@ -115,7 +116,7 @@ async function takeApart(side: Side, found: readonly Found[], signal: AbortSigna
   const remade: RemadeStream[] = [];
   const batches = batchesOfStreams(found);
   for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
-    const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), async (batch) => {
+    const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), sumOf(bytesOf), async (batch) => {
       const { values, unread } = await runJob(
         "takeStreamsApart",
         { streams: toRead(side, batch), plainBytesMax },
@@ -140,7 +141,7 @@ async function takeApart(side: Side, found: readonly Found[], signal: AbortSigna
 const BATCHES_AT_ONCE = 32;
 
 async function measure(side: Side, found: readonly Found[], signal: AbortSignal): Promise<PackedStream[]> {
-  const measured = await inThreads(batchesOfStreams(found), async (batch) => {
+  const measured = await inThreads(batchesOfStreams(found), sumOf(bytesOf), async (batch) => {
     const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
     return paired(batch, values, unread);
   });
@@ -173,17 +174,29 @@ function cut(pieces: readonly SpaceSpan[], bytes: number): SpaceSpan[] {
 }
 
 function batchesOfStreams(streams: readonly Found[]): Found[][] {
-  const bytesOf = ({ pieces }: Found): number => pieces.reduce((sum, { bytes }) => sum + bytes, 0);
   return batchesOf(streams, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: HASH_JOB_FILES });
 }
 
-/** What the jobs give, in the order of the batches. */
+/** Packed. */
+function bytesOf({ pieces }: Found): number {
+  return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+function sumOf<Thing>(bytesOf: (thing: Thing) => number): (things: readonly Thing[]) => number {
+  return (things) => things.reduce((sum, thing) => sum + bytesOf(thing), 0);
+}
+
+/** What the jobs give, in the order of the batches. The largest are begun first, so that none is left alone at the end. */
 async function inThreads<Batch, Result>(
   batches: readonly Batch[],
+  bytesOf: (batch: Batch) => number,
   run: (batch: Batch) => Promise<readonly Result[]>,
 ): Promise<Result[]> {
   const limit = pLimit(2 * threadCount());
-  return (await Promise.all(batches.map((batch) => limit(() => run(batch))))).flat();
+  const bySize = [...batches.entries()].toSorted(([, a], [, b]) => bytesOf(b) - bytesOf(a));
+  const results: (readonly Result[])[] = [];
+  await Promise.all(bySize.map(([index, batch]) => limit(async () => (results[index] = await run(batch)))));
+  return results.flat();
 }
 
 /** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
