@@ -45,10 +45,12 @@ await writeFile("dist/LICENSES.txt", await licencesOf(cli.metafile));
 /** The licences of the libraries in a bundle, which ask to go where their code goes. */
 async function licencesOf({ inputs }: Metafile): Promise<string> {
   const packages = Object.keys(inputs).flatMap((input) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []);
-  const texts = [...new Set(packages)].toSorted((a, b) => (a < b ? -1 : 1)).map(async (folder) => {
-    const file = (await readdir(folder)).find((name) => /^licen[cs]e/i.test(name));
-    if (file === undefined) throw new Error(`${folder} has no licence in it`);
-    return `${folder.slice("node_modules/".length)}\n\n${await readFile(`${folder}/${file}`, "utf8")}\n`;
-  });
+  const texts = [...new Set(packages)]
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .map(async (folder) => {
+      const file = (await readdir(folder)).find((name) => /^licen[cs]e/i.test(name));
+      if (file === undefined) throw new Error(`${folder} has no licence in it`);
+      return `${folder.slice("node_modules/".length)}\n\n${await readFile(`${folder}/${file}`, "utf8")}\n`;
+    });
   return (await Promise.all(texts)).join("\n");
 }

@@ -66,6 +66,12 @@ function report(error: unknown, json: boolean): number {
   return EXIT_BUG;
 }
 
+// who reads us has had enough, as `head` has: no reason to leave a patch half done
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
 const exitCode = await main(process.argv);
 // a pipe may still hold our last line
 await new Promise((resolve) => process.stdout.write("", resolve));

@@ -381,7 +381,7 @@ export const SYNCFS_FILES_MIN = 64;
 /** Small files copied in one job. */
 export const COPY_JOB_FILES = 64;
 /** Files of an install looked at between two turns of the event loop. */
-export const LOOKS_AT_ONCE = 1024;
+export const LOOKS_AT_ONCE = 128;
 /** How often the choice between peers and origin is made again, milliseconds. */
 export const CHOICE_TICK_MS = 50;
 /** How many missing contents a failure names. */
@@ -431,6 +431,8 @@ export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * D
 export const DELTA_OPEN_FILES = 64;
 /** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
 export const DELTA_SHARE_MAX = 0.9;
+/** A delta up to this length is begun before it is known to be the best way; it may have been fetched for nothing. */
+export const DELTA_AHEAD_BYTES_MAX = 16 * MIB;
 /** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
 export const WRITTEN_BYTES_PER_FETCHED = 32;
 /** Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a tree a step. */

@@ -12,6 +12,7 @@ import type { Way, WayStep } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
 import type { FileRun } from "../threads/jobs/apply-delta.ts";
 import { applyGroup } from "./apply-group.ts";
+import type { DeltaAhead } from "./delta-ahead.ts";
 import { DeltaDownload, type DownloadWorld } from "./delta-download.ts";
 import { isOfNoUse } from "./delta-paths.ts";
 import { groupWork } from "./group-work.ts";
@@ -26,6 +27,8 @@ export interface ByDeltas extends DownloadWorld {
   /** What the release needs; of it the contents that are built. */
   readonly plan: Plan;
   readonly output: Pick<Output, "log">;
+  /** A download that was begun already, for a delta that may be one of these. */
+  readonly ahead: DeltaAhead | undefined;
 }
 
 /**
@@ -34,7 +37,9 @@ export interface ByDeltas extends DownloadWorld {
  * Throws: install.no-space, source.interrupted.
  */
 export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDeltas): Promise<ObjectId | undefined> {
-  const { install, output } = world;
+  const { install, output, ahead, onProgress } = world;
+  const used = steps.filter(({ chosen }) => chosen.length > 0);
+  const begun = await ahead?.takenBy(used, onProgress);
   const contents = Contents.of(world);
   await dropDeltas(
     install,
@@ -42,8 +47,10 @@ export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDelt
   );
   const halt = new AbortController();
   const signal = AbortSignal.any([world.signal, halt.signal]);
-  const used = steps.filter(({ chosen }) => chosen.length > 0);
-  const runs = used.map((step) => ({ step, download: new DeltaDownload(step, { ...world, signal }) }));
+  const runs = used.map((step) => ({
+    step,
+    download: step === begun?.step ? begun.download : new DeltaDownload(step, { ...world, signal }),
+  }));
   const downloading = inTurn(runs.map(({ download }) => download));
   let bad: WayStep | undefined;
   try {
@@ -57,6 +64,7 @@ export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDelt
     output.log(`going on without the delta from ${bad.from} to ${bad.to}: ${error.message}`);
   } finally {
     halt.abort();
+    await ahead?.end();
     await downloading;
   }
   if (bad !== undefined) await dropDelta(install, bad.delta.torrent.object);

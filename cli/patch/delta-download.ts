@@ -40,14 +40,18 @@ interface GroupArrival {
   bytes: number;
 }
 
+/** Which delta, and which of its groups. */
+export type DeltaToFetch = Pick<WayStep, "delta" | "groups" | "chosen">;
+
 export class DeltaDownload {
-  readonly #step: WayStep;
+  readonly #step: DeltaToFetch;
   readonly #world: DownloadWorld;
   readonly #groups: ReadonlyMap<number, GroupArrival>;
   readonly #torrent = Promise.withResolvers<Uint8Array>();
+  #running: Promise<void> | undefined;
   #failure: unknown;
 
-  constructor(step: WayStep, world: DownloadWorld) {
+  constructor(step: DeltaToFetch, world: DownloadWorld) {
     this.#step = step;
     this.#world = world;
     this.#groups = new Map(
@@ -71,10 +75,17 @@ export class DeltaDownload {
     return this.#groups.get(group)?.arrival.memory;
   }
 
-  /** Fetches what the chosen groups need. Never throws: `failure` says what went wrong, and who waits is told. */
+  /**
+   * Fetches what the chosen groups need; asked again, it only waits. Never throws: `failure` says what went wrong, and who
+   * waits is told.
+   */
   async run(): Promise<void> {
+    await (this.#running ??= this.#run());
+  }
+
+  async #run(): Promise<void> {
     try {
-      this.#torrent.resolve(await this.#run());
+      this.#torrent.resolve(await this.#fetch());
     } catch (error) {
       this.#failure = error;
       this.#torrent.reject(error);
@@ -85,7 +96,7 @@ export class DeltaDownload {
     }
   }
 
-  async #run(): Promise<Uint8Array> {
+  async #fetch(): Promise<Uint8Array> {
     const { install, fromPeers, readObject, keepOpen, signal, onProgress } = this.#world;
     const { object } = this.#step.delta.torrent;
     if (signal.aborted) throw new Failure("source.interrupted");

@@ -242,7 +242,7 @@ async function within<Value>(ms: number, coming: Promise<Value> | undefined): Pr
 }
 
 /** Throws as soon as the signal is aborted; what was under way then comes to nothing. */
-async function unlessAborted<Value>(signal: AbortSignal, coming: Promise<Value>): Promise<Value> {
+export async function unlessAborted<Value>(signal: AbortSignal, coming: Promise<Value>): Promise<Value> {
   let stop = (): void => {};
   const aborted = new Promise<never>((_, reject) => {
     stop = () => reject(new Failure("source.interrupted"));

@@ -8,6 +8,7 @@ import { Failure } from "../../manifests/failures.ts";
 import {
   CHUNK_BYTES,
   CHUNK_BYTES_LARGE,
+  DELTA_AHEAD_BYTES_MAX,
   DELTA_PATHS_MAX,
   TREE_BYTES_MAX,
   OLD_MEMORY_TITLE_FILES,
@@ -41,6 +42,7 @@ import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
 import { stageByDeltas } from "./by-delta.ts";
 import { commit, NEXT_STATE, recover } from "./commit.ts";
+import { type AheadWorld, DeltaAhead } from "./delta-ahead.ts";
 import { DeltaPaths } from "./delta-paths.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
@@ -149,6 +151,9 @@ class Session {
   readonly #edge: Origin;
   /** Of deltas, which peers may still read. */
   readonly #boards: FolderBoard[] = [];
+  /** Small objects that more than one asks for. */
+  readonly #objectsRead = new Map<ObjectId, Promise<Uint8Array>>();
+  #ahead: DeltaAhead | undefined;
   #fetchedTree: Promise<Tree> | undefined;
   #treeObject: Uint8Array | undefined;
 
@@ -224,6 +229,7 @@ class Session {
     if (same === undefined && this.#installed !== undefined) warmThreads();
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#tree());
+    if (same === undefined && !this.#request.dryRun) this.#ahead = await this.#beginDelta();
     const scanned = await this.#scan(same ?? (await this.#tree()));
     if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
 
@@ -262,6 +268,7 @@ class Session {
   }
 
   async close(): Promise<void> {
+    await this.#ahead?.end();
     this.#recipes.close();
     this.#origin?.close();
     this.#edge.close();
@@ -343,17 +350,62 @@ class Session {
     return findLocalChunks(wanted, have, this.#recipes, cut);
   }
 
+  /** The release that is installed; undefined when there is none, or deltas are forbidden. */
+  #startOfDeltas(): InstallState["release"] | undefined {
+    const { sources } = this.#request;
+    if (!sources.has("delta") || !sources.has("local")) return undefined;
+    if (this.#origin === undefined && !sources.has("peers")) return undefined;
+    return this.#installed?.release;
+  }
+
+  /** Begins the download of a small delta that leads straight to the wanted release, when there is room for anything. */
+  async #beginDelta(): Promise<DeltaAhead | undefined> {
+    const { release, channel } = this.#target;
+    const from = this.#startOfDeltas();
+    const live = this.#title.live(channel);
+    if (from === undefined || live?.seq !== release.seq) return undefined;
+    const delta = live.deltas.find(({ from: seq }) => seq === from.seq);
+    if (delta === undefined || delta.bytes > Math.min(DELTA_AHEAD_BYTES_MAX, release.bytes / 2)) return undefined;
+    if ((await this.#world.freeBytes(this.#install.own())) < 2 * release.bytes) return undefined;
+    return new DeltaAhead(delta, this.#downloadWorld());
+  }
+
+  #downloadWorld(): AheadWorld {
+    return {
+      install: this.#install,
+      origin: this.#origin,
+      fromPeers:
+        this.#request.sources.has("peers") && !originGoesFirst(this.#request.sources)
+          ? (board, signal) => this.#peers.fetchBeside(board, signal)
+          : undefined,
+      keepOpen: (board) => this.#boards.push(board),
+      readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
+      signal: this.#world.signal,
+    };
+  }
+
+  /** An object of the edge, asked for once however many want it. */
+  #readOnce(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
+    let read = this.#objectsRead.get(id);
+    if (read === undefined) {
+      read = this.#title.object(id, bytesMax);
+      this.#objectsRead.set(id, read);
+      // the next one may have better luck
+      read.catch(() => this.#objectsRead.delete(id));
+    }
+    return read;
+  }
+
   /** Deltas from what is installed to what is wanted; undefined when they are forbidden. */
   async #deltaPaths(want: Tree): Promise<DeltaPaths | undefined> {
     const { release, channel } = this.#target;
-    const { sources } = this.#request;
-    const from = this.#installed?.release;
-    if (from === undefined || !sources.has("delta") || !sources.has("local")) return undefined;
-    if (this.#origin === undefined && !sources.has("peers")) return undefined;
+    const from = this.#startOfDeltas();
+    if (from === undefined) return undefined;
     const installed = await this.#objects.read(from.tree);
     if (installed === undefined) return undefined;
     return new DeltaPaths({
       title: this.#title,
+      readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
       channel,
       installed: { seq: from.seq, version: from.version, id: from.tree, tree: openTree(installed) },
       wanted: { seq: release.seq, version: release.version, id: release.tree.sha256, tree: want },
@@ -383,21 +435,14 @@ class Session {
 
   /** Gives the delta that was of no use. */
   async #stageByDeltas(way: WeighedWay, plan: Plan, have: Have, staging: Staging): Promise<ObjectId | undefined> {
-    if (way.steps.length === 0) return undefined;
+    if (way.steps.length === 0) return await this.#ahead?.drop();
     let fetched = 0;
     const bad = await stageByDeltas(way, {
-      install: this.#install,
+      ...this.#downloadWorld(),
       staging,
       have,
       plan,
-      origin: this.#origin,
-      fromPeers:
-        this.#request.sources.has("peers") && !originGoesFirst(this.#request.sources)
-          ? (board, signal) => this.#peers.fetchBeside(board, signal)
-          : undefined,
-      keepOpen: (board) => this.#boards.push(board),
-      readObject: (id, bytesMax) => this.#title.object(id, bytesMax),
-      signal: this.#world.signal,
+      ahead: this.#ahead,
       onProgress: (bytes) => {
         fetched += bytes;
         this.#progress.delta(fetched, way.download.deltas);

@@ -2,7 +2,7 @@
  * A folder of a torrent's files that is fetched from peers, or given to them: pieces are proven before they are written,
  * and what is there when it is opened is proven before it counts. For things beside a release, such as its deltas.
  */
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { BLOCK_BYTES } from "../../manifests/limits.ts";
 import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
@@ -37,7 +37,9 @@ export class FolderBoard implements PieceBoard {
   ): Promise<FolderBoard> {
     await mkdir(folder, { recursive: true });
     const board = new FolderBoard(layout, folder, isWanted);
+    const there = new Set(await readdir(folder));
     for (const piece of [...board.missing()]) {
+      if (!there.has(pieceOf(layout, piece).file.path)) continue;
       const bytes = await board.#read(piece, 0, pieceOf(layout, piece).bytes).catch(() => undefined);
       if (bytes !== undefined && (await provePiece(layout, piece, bytes)) !== undefined)
         board.#change(piece, "verified");

@@ -9,6 +9,12 @@ import { MAIN, runCli } from "../support/cli.ts";
 
 const VERBS = ["dev", "deploy", "init", "publish", "diff", "patch", "verify", "seed", "releases", "status"];
 
+test("a reader that has had enough is no error", async () => {
+  const piped = `set -o pipefail; "$0" "$1" publish --help | true`;
+  const { stderr } = await promisify(execFile)("bash", ["-c", piped, process.execPath, MAIN]);
+  expect(stderr).toBe("");
+});
+
 test.each(VERBS)("%s --help shows its flags and examples", async (verb) => {
   const { code, stdout } = await runCli([verb, "--help"]);
   expect(code).toBe(0);

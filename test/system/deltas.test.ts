@@ -187,6 +187,36 @@ test("a delta is decoded while it still comes: its end is kept back until its be
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
 });
 
+test("the delta is on its way before the tree is there: the tree is kept back until the delta is asked for", async () => {
+  await using studio = await openStudio();
+  const before = await publishFirst(studio);
+  await writeFiles(studio.at("v2"), V2);
+  await studio.publish("v2", "2.0.0");
+  const [object = ""] = await deltaObjects((await blobs(studio)).filter((blob) => !before.includes(blob)));
+  const { size } = await stat(object);
+  await studio.patch("second");
+  const state = await readFile(studio.at("second", ".patchswarm", "state.json"), "utf8");
+  const { release } = JSON.parse(state) as { release: { tree: string } };
+  const asked = Promise.withResolvers<void>();
+  await using proxy = await startProxy(studio.url, async (range, path) => {
+    if (range.endsWith(`/${size}`)) asked.resolve();
+    if (path.endsWith(release.tree)) await asked.promise;
+  });
+  const { bytes } = await studio.patch("player", await throughProxy(studio, proxy.url));
+  expect(bytes.fetched.origin).toBeLessThan(DELTA_BYTES_MAX);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("nothing is left of a delta that was begun and was of no use", async () => {
+  await using studio = await openStudio();
+  await publishBoth(studio);
+  await writeFiles(studio.at("player"), { "game.bin": "mine" });
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
+  expect(await readdir(studio.at("player", ".patchswarm", "deltas"))).toEqual([]);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
 test("a patch that was killed while the delta came goes on with what is there of it", async () => {
   await using studio = await openStudio();
   const { last } = await publishLarge(studio);
@@ -234,13 +264,13 @@ async function throughProxy(studio: Studio, url: string): Promise<string[]> {
   return ["--title", studio.at("by-proxy.json"), "--sources", "local,delta,origin"];
 }
 
-/** Stands before an edge. `hold`: an answer with this content range goes on when it resolves. */
-async function startProxy(edge: string, hold: (range: string) => Promise<void>) {
+/** Stands before an edge. `hold`: the answer of this content range to this path goes on when it resolves. */
+async function startProxy(edge: string, hold: (range: string, path: string) => Promise<void>) {
   const server = createServer((incoming, outgoing) => {
     const { method = "GET", url = "/", headers } = incoming;
     const onward = request(new URL(url, edge), { method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 0, answer.headers);
-      void hold(answer.headers["content-range"] ?? "").then(() => answer.pipe(outgoing));
+      void hold(answer.headers["content-range"] ?? "", url).then(() => answer.pipe(outgoing));
     });
     incoming.pipe(onward);
   });

@@ -1,0 +1,89 @@
+/**
+ * The delta that leads straight to the wanted release, on its way while the install is looked at and the ways are weighed:
+ * that takes as long as a small delta does. A guess: when the way that is chosen goes by all of it, the download goes on,
+ * and otherwise it is stopped, and what came of it is deleted.
+ */
+import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";
+import { DELTA_AHEAD_BYTES_MAX, DELTA_INDEX_BYTES_MAX, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import type { LiveDelta } from "../../manifests/trust/live.ts";
+import type { WayStep } from "../../manifests/ways.ts";
+import { DeltaDownload, type DownloadWorld } from "./delta-download.ts";
+import { dropDelta } from "./kept-deltas.ts";
+import { unlessAborted } from "./peers.ts";
+
+export type AheadWorld = Omit<DownloadWorld, "onProgress">;
+
+export class DeltaAhead {
+  readonly #delta: LiveDelta;
+  readonly #world: AheadWorld;
+  readonly #halt = new AbortController();
+  /** Undefined when it did not come to a download. */
+  readonly #begun: Promise<DeltaDownload | undefined>;
+  #arrived = 0;
+  #onProgress: (bytes: number) => void = () => {};
+
+  constructor(delta: LiveDelta, world: AheadWorld) {
+    this.#delta = delta;
+    this.#world = world;
+    // whatever stands in the way will be met again, and told, when the delta is really wanted
+    this.#begun = this.#begin().catch(() => undefined);
+  }
+
+  /**
+   * The download, when one of the steps takes all of the delta; otherwise it is over.
+   * @param onProgress  is given the bytes that arrived up to now, and those that arrive from now on
+   */
+  async takenBy(
+    steps: readonly WayStep[],
+    onProgress: (bytes: number) => void,
+  ): Promise<{ readonly step: WayStep; readonly download: DeltaDownload } | undefined> {
+    const step = steps.find(({ delta, chosen, groups }) => {
+      return delta.index === this.#delta.index && chosen.length === groups.length;
+    });
+    if (step === undefined) return await this.drop();
+    const download = await this.#begun;
+    // the next one finds what is there, and tries again
+    if (download === undefined || download.failure !== undefined) return undefined;
+    onProgress(this.#arrived);
+    this.#onProgress = onProgress;
+    return { step, download };
+  }
+
+  /** Stops it, and waits until it has stopped. */
+  async end(): Promise<void> {
+    this.#halt.abort();
+    await (await this.#begun)?.run();
+  }
+
+  /** Stops it and deletes what came. */
+  async drop(): Promise<undefined> {
+    await this.end();
+    await dropDelta(this.#world.install, this.#delta.torrent.object);
+  }
+
+  async #begin(): Promise<DeltaDownload | undefined> {
+    const { readObject, signal } = this.#world;
+    const halt = this.#halt.signal;
+    // the next thing to be read, when the main thread may have no time to ask for it
+    readObject(this.#delta.torrent.object, TORRENT_BYTES_MAX).catch(() => {});
+    const { groups } = parseReleaseDelta(
+      await unlessAborted(halt, readObject(this.#delta.index, DELTA_INDEX_BYTES_MAX)),
+    );
+    const bytes = groups.flatMap(({ objects }) => objects).reduce((sum, object) => sum + object.bytes, 0);
+    // the edge's word for its length was a hint
+    if (bytes > DELTA_AHEAD_BYTES_MAX) return undefined;
+    const download = new DeltaDownload(
+      { delta: this.#delta, groups, chosen: [...groups.keys()] },
+      {
+        ...this.#world,
+        signal: AbortSignal.any([signal, halt]),
+        onProgress: (some) => {
+          this.#arrived += some;
+          this.#onProgress(some);
+        },
+      },
+    );
+    void download.run();
+    return download;
+  }
+}
