@@ -28,6 +28,8 @@ const VERBS = [
   statusCommand,
 ];
 
+/** Verbs that go on until they are stopped. */
+const SERVERS: ReadonlySet<string> = new Set(["dev", "seed"]);
 const EXIT_BUG = 1;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -66,10 +68,11 @@ function report(error: unknown, json: boolean): number {
   return EXIT_BUG;
 }
 
-// who reads us has had enough, as `head` has: no reason to leave a patch half done
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
+    // who reads us has had enough, as `head` has: no reason to leave a patch half done, but one to serve no longer
+    if (SERVERS.has(process.argv[2] ?? "")) process.emit("SIGTERM");
   });
 }
 const exitCode = await main(process.argv);

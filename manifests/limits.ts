@@ -433,6 +433,8 @@ export const DELTA_OPEN_FILES = 64;
 export const DELTA_SHARE_MAX = 0.9;
 /** A delta up to this length is begun before it is known to be the best way; it may have been fetched for nothing. */
 export const DELTA_AHEAD_BYTES_MAX = 16 * MIB;
+/** And its torrent: ten times what its pieces take. */
+export const DELTA_AHEAD_TORRENT_BYTES_MAX = 128 * KIB;
 /** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
 export const WRITTEN_BYTES_PER_FETCHED = 32;
 /** Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a tree a step. */

@@ -6,6 +6,7 @@ import { HASH_JOB_FILES, UNPACK_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
 import { batchesOf } from "../threads/batches.ts";
 import type { OnDisk } from "../threads/disk-error.ts";
+import type { StreamToPack } from "../threads/jobs/unpack-streams.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { GroupWork } from "./group-work.ts";
@@ -13,6 +14,7 @@ import type { GroupWork } from "./group-work.ts";
 /**
  * Gives the files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe.
  * @param arrival  tells how much of the delta is there (arrival.ts); without it all of it is
+ * @param onPacked  plain bytes that were put together up to now, and how many there are: where there are any, most of the time
  * Throws: object.malformed when the delta, or what it is applied to, is not what it should be; install.no-space;
  * source.interrupted. No job runs on afterwards.
  */
@@ -20,6 +22,7 @@ export async function applyGroup(
   { unpack, apply, pack }: GroupWork,
   signal: AbortSignal,
   arrival?: SharedArrayBuffer,
+  onPacked: (done: number, total: number) => void = () => {},
 ): Promise<ReadonlySet<string>> {
   try {
     await inThreads(
@@ -34,6 +37,8 @@ export async function applyGroup(
     if (unpack.streams.length > 0) await rm(unpack.to.path, { force: true });
   }
   const misfits = new Set<string>();
+  const total = plainBytesOf(pack.flatMap(({ streams }) => streams));
+  let packed = 0;
   const jobs = pack.flatMap(({ from, streams, to }) =>
     batches(streams, ({ plainBytes }) => plainBytes).map((batch) => ({ from, streams: batch, to })),
   );
@@ -41,9 +46,14 @@ export async function applyGroup(
     const { value, error } = await runJob("packStreams", job);
     if (error !== undefined) throw diskFailure(error);
     if (value?.refused !== undefined) misfits.add(job.to.path);
+    onPacked((packed += plainBytesOf(job.streams)), total);
   });
   for (const { from } of pack) await rm(from, { force: true });
   return misfits;
+}
+
+function plainBytesOf(streams: readonly StreamToPack[]): number {
+  return streams.reduce((sum, { plainBytes }) => sum + plainBytes, 0);
 }
 
 function batches<Stream>(streams: readonly Stream[], bytesOf: (stream: Stream) => number): Stream[][] {

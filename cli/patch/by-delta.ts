@@ -27,6 +27,8 @@ export interface ByDeltas extends DownloadWorld {
   /** What the release needs; of it the contents that are built. */
   readonly plan: Plan;
   readonly output: Pick<Output, "log">;
+  /** Plain bytes of packed content that were put together, of how many. */
+  readonly onPacked: (done: number, total: number) => void;
   /** A download that was begun already, for a delta that may be one of these. */
   readonly ahead: DeltaAhead | undefined;
 }
@@ -152,7 +154,7 @@ async function stageGroup(
   start: number,
   download: DeltaDownload,
   contents: Contents,
-  { install, staging, signal }: ByDeltas,
+  { install, staging, signal, onPacked }: ByDeltas,
 ): Promise<void> {
   const { delta, fresh, groups, whole } = step;
   const group = groups[number];
@@ -168,7 +170,7 @@ async function stageGroup(
     isExec: (content) => contents.isExec(content),
     isWhole: ({ root }) => whole.has(root),
   });
-  const misfits = await applyGroup(work, signal, download.arrivalOf(number)).catch((error: unknown) => {
+  const misfits = await applyGroup(work, signal, download.arrivalOf(number), onPacked).catch((error: unknown) => {
     // a delta that did not come is no malformed one
     throw isOfNoUse(error) ? (download.failure ?? error) : error;
   });

@@ -1,10 +1,10 @@
 /**
  * The delta that leads straight to the wanted release, on its way while the install is looked at and the ways are weighed:
- * that takes as long as a small delta does. A guess: when the way that is chosen goes by all of it, the download goes on,
- * and otherwise it is stopped, and what came of it is deleted.
+ * that takes as long as a small delta does. A guess: when the way that is chosen goes by all of it, the download goes on.
+ * Otherwise it is stopped: what came is gone on with when some of it is needed, and deleted when none is.
  */
 import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";
-import { DELTA_AHEAD_BYTES_MAX, DELTA_INDEX_BYTES_MAX, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { DELTA_AHEAD_BYTES_MAX, DELTA_AHEAD_TORRENT_BYTES_MAX, DELTA_INDEX_BYTES_MAX } from "../../manifests/limits.ts";
 import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { WayStep } from "../../manifests/ways.ts";
 import { DeltaDownload, type DownloadWorld } from "./delta-download.ts";
@@ -19,6 +19,8 @@ export class DeltaAhead {
   readonly #halt = new AbortController();
   /** Undefined when it did not come to a download. */
   readonly #begun: Promise<DeltaDownload | undefined>;
+  /** Taken, or ended. */
+  #isOver = false;
   #arrived = 0;
   #onProgress: (bytes: number) => void = () => {};
 
@@ -30,7 +32,7 @@ export class DeltaAhead {
   }
 
   /**
-   * The download, when one of the steps takes all of the delta; otherwise it is over.
+   * The download, whatever became of it, when one of the steps takes all of the delta; otherwise it is over. Given once.
    * @param onProgress  is given the bytes that arrived up to now, and those that arrive from now on
    */
   async takenBy(
@@ -40,10 +42,12 @@ export class DeltaAhead {
     const step = steps.find(({ delta, chosen, groups }) => {
       return delta.index === this.#delta.index && chosen.length === groups.length;
     });
-    if (step === undefined) return await this.drop();
-    const download = await this.#begun;
-    // the next one finds what is there, and tries again
-    if (download === undefined || download.failure !== undefined) return undefined;
+    const download = step === undefined || this.#isOver ? undefined : await this.#begun;
+    if (step === undefined || download === undefined) {
+      await this.end();
+      return undefined;
+    }
+    this.#isOver = true;
     onProgress(this.#arrived);
     this.#onProgress = onProgress;
     return { step, download };
@@ -51,12 +55,13 @@ export class DeltaAhead {
 
   /** Stops it, and waits until it has stopped. */
   async end(): Promise<void> {
+    this.#isOver = true;
     this.#halt.abort();
     await (await this.#begun)?.run();
   }
 
   /** Stops it and deletes what came. */
-  async drop(): Promise<undefined> {
+  async drop(): Promise<void> {
     await this.end();
     await dropDelta(this.#world.install, this.#delta.torrent.object);
   }
@@ -65,7 +70,7 @@ export class DeltaAhead {
     const { readObject, signal } = this.#world;
     const halt = this.#halt.signal;
     // the next thing to be read, when the main thread may have no time to ask for it
-    readObject(this.#delta.torrent.object, TORRENT_BYTES_MAX).catch(() => {});
+    readObject(this.#delta.torrent.object, DELTA_AHEAD_TORRENT_BYTES_MAX).catch(() => {});
     const { groups } = parseReleaseDelta(
       await unlessAborted(halt, readObject(this.#delta.index, DELTA_INDEX_BYTES_MAX)),
     );

@@ -13,12 +13,16 @@ import type { Origin } from "../sources/origin.ts";
 import { Arrival } from "../threads/arrival.ts";
 import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
+import { isOfNoUse } from "./delta-paths.ts";
 import { deltaFolder, readDeltaTorrent } from "./kept-deltas.ts";
+import { unlessAborted } from "./peers.ts";
 
 export interface DownloadWorld {
   readonly install: Install;
   /** Undefined when it is forbidden. */
   readonly origin: Origin | undefined;
+  /** The origin is asked first, and peers for what it does not have. */
+  readonly originFirst: boolean;
   /** Fetches the pieces that a board misses, as far as peers give them. Undefined when it is forbidden. */
   readonly fromPeers: ((board: FolderBoard, signal: AbortSignal) => Promise<void>) | undefined;
   /** Reads an object as a whole, proven by its name. */
@@ -97,10 +101,10 @@ export class DeltaDownload {
   }
 
   async #fetch(): Promise<Uint8Array> {
-    const { install, fromPeers, readObject, keepOpen, signal, onProgress } = this.#world;
+    const { install, readObject, keepOpen, signal, onProgress } = this.#world;
     const { object } = this.#step.delta.torrent;
     if (signal.aborted) throw new Failure("source.interrupted");
-    const metainfo = await readObject(object, TORRENT_BYTES_MAX);
+    const metainfo = await unlessAborted(signal, readObject(object, TORRENT_BYTES_MAX));
     const layout = readDeltaTorrent(metainfo);
     this.#place(layout);
     const wanted = new Set([...this.#groups.values()].flatMap(({ pieces }) => pieces.map(({ piece }) => piece)));
@@ -112,10 +116,22 @@ export class DeltaDownload {
       this.#tell(board);
     });
     this.#tell(board);
+    await this.#fill(board);
+    return metainfo;
+  }
+
+  async #fill(board: FolderBoard): Promise<void> {
+    const { fromPeers, originFirst, signal } = this.#world;
+    let failure: unknown;
+    if (originFirst && fromPeers !== undefined) {
+      await this.#fromOrigin(board).catch((error: unknown) => (failure = error));
+      if (failure !== undefined && !isOfNoUse(failure)) throw failure;
+    }
     if (!board.isComplete) await fromPeers?.(board, signal);
     if (signal.aborted) throw new Failure("source.interrupted");
-    if (!board.isComplete) await this.#fromOrigin(board);
-    return metainfo;
+    if (board.isComplete) return;
+    if (failure !== undefined) throw failure;
+    await this.#fromOrigin(board);
   }
 
   /** Finds the pieces of each chosen group. Throws: object.malformed. */

@@ -84,13 +84,13 @@ export class DeltaPaths {
   async #readStep(delta: EarlierDelta): Promise<DeltaStep | undefined> {
     try {
       const [from, to] = [await this.#release(delta.from), await this.#release(delta.to)];
-      const { readObject } = this.#options;
+      const { title, readObject } = this.#options;
       const index = parseReleaseDelta(await readObject(delta.index, DELTA_INDEX_BYTES_MAX));
       if (index.from !== from.id || index.to !== to.id) {
         throw new Failure("object.malformed", { kind: "delta index", reason: "between other releases" });
       }
       const { streams, groups } = index;
-      const table = streams === undefined ? undefined : await readObject(streams.id, streams.bytes);
+      const table = streams === undefined ? undefined : await title.object(streams.id, streams.bytes);
       const sides = unpackSides(spacesOf(from.tree, to.tree), table, inflate);
       checkFit(index, sides.old, sides.fresh);
       return { delta, from: from.version, to: to.version, ...sides, groups };

@@ -42,7 +42,8 @@ export async function dropDeltas(install: Install, but: readonly ObjectId[] = []
 
 export async function dropDelta(install: Install, torrent: ObjectId): Promise<void> {
   for (const name of [torrent, `${torrent}.torrent`]) {
-    await rm(install.own("deltas", name), { recursive: true, force: true });
+    // a peer's last block may still be on its way into the folder
+    await rm(install.own("deltas", name), { recursive: true, force: true, maxRetries: 3 });
   }
 }
 

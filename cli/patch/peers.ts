@@ -53,6 +53,7 @@ export class Peers {
   /** Torrents other than the release's. */
   readonly #beside: Membership[] = [];
   #terms: JoinTerms | undefined;
+  #asking: Promise<JoinTerms | undefined> | undefined;
   #settled = false;
   /** Nobody was there, and we did not join. */
   #isAlone = false;
@@ -163,7 +164,11 @@ export class Peers {
 
   async #askTerms(swarm: Swarm): Promise<SwarmTerms> {
     const { title, fetch, uploadLimit, downloadLimit } = this.#options;
-    this.#terms ??= await joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal });
+    // a delta and the release may ask at once
+    this.#asking ??= joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal }).finally(
+      () => (this.#asking = undefined),
+    );
+    this.#terms ??= await this.#asking;
     this.#signal.throwIfAborted();
     if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
     const { announce, upload, iceServers } = this.#terms;
@@ -179,20 +184,24 @@ export class Peers {
   /**
    * Fetches a torrent beside the release, as far as anybody gives it, and shares it until `close`. Gives up when nothing
    * comes for a while: there is another way for what is missing.
-   * @param signal  ends the waiting; what is there by then is shared all the same
+   * @param signal  ends it: nothing is asked for or shared any more when this resolves
    * Throws: source.interrupted.
    */
   async fetchBeside(board: FolderBoard, signal: AbortSignal): Promise<void> {
     const { title, fetch, evenIfAlone, createSwarm, log } = this.#options;
-    const players = await countPlayers(title.edge, title.title, board.layout.infohash, { fetch, signal: this.#signal });
-    if (players === 0 && !evenIfAlone) return;
+    const either = AbortSignal.any([signal, this.#signal]);
+    const world = { fetch, signal: either };
     try {
+      const players = await countPlayers(title.edge, title.title, board.layout.infohash, world);
+      if (players === 0 && !evenIfAlone) return;
       this.#swarm ??= createSwarm(log);
-      const swarm = await this.#swarm;
-      const membership = await swarm.join(board, await this.#askTerms(swarm));
+      const swarm = await unlessAborted(either, this.#swarm);
+      const membership = await swarm.join(board, await unlessAborted(either, this.#askTerms(swarm)));
       this.#beside.push(membership);
-      await untilStalled(board, membership, AbortSignal.any([signal, this.#signal]));
+      await untilStalled(board, membership, either);
+      if (signal.aborted) await membership.leave();
     } catch (error) {
+      if (signal.aborted) return;
       if (this.#signal.aborted) throw new Failure("source.interrupted", {}, { cause: error });
       log(`the delta does not come from peers: ${(error as Error).message}`);
     }

@@ -49,11 +49,17 @@ export class PatchProgress {
   /** @param fetched  bytes of the delta */
   delta(fetched: number, total: number): void {
     const now = this.#now();
-    this.#speed.add(fetched - this.#arrived, now);
+    // what came before anybody was told came over a time that is not known
+    if (this.#arrived > 0) this.#speed.add(fetched - this.#arrived, now);
     this.#arrived = fetched;
     const bytesPerSecond = this.#speed.rate(now);
     const secondsLeft = bytesPerSecond > 0 ? { secondsLeft: (total - fetched) / bytesPerSecond } : {};
     this.#output.progress({ phase: "downloading the delta", done: fetched, total, bytesPerSecond, ...secondsLeft });
+  }
+
+  /** @param done  bytes of packed content that were put together again */
+  applying(done: number, total: number): void {
+    this.#output.progress({ phase: "applying the delta", done, total });
   }
 
   /** Counting begins anew: what follows is counted in other bytes. */

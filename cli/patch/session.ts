@@ -374,26 +374,29 @@ class Session {
     return {
       install: this.#install,
       origin: this.#origin,
-      fromPeers:
-        this.#request.sources.has("peers") && !originGoesFirst(this.#request.sources)
-          ? (board, signal) => this.#peers.fetchBeside(board, signal)
-          : undefined,
+      originFirst: originGoesFirst(this.#request.sources),
+      fromPeers: this.#request.sources.has("peers")
+        ? (board, signal) => this.#peers.fetchBeside(board, signal)
+        : undefined,
       keepOpen: (board) => this.#boards.push(board),
       readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
       signal: this.#world.signal,
     };
   }
 
-  /** An object of the edge, asked for once however many want it. */
-  #readOnce(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
-    let read = this.#objectsRead.get(id);
-    if (read === undefined) {
-      read = this.#title.object(id, bytesMax);
-      this.#objectsRead.set(id, read);
+  /** A small object of the edge, asked for once however many want it. */
+  async #readOnce(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
+    let reading = this.#objectsRead.get(id);
+    if (reading === undefined) {
+      reading = this.#title.object(id, bytesMax);
+      this.#objectsRead.set(id, reading);
       // the next one may have better luck
-      read.catch(() => this.#objectsRead.delete(id));
+      reading.catch(() => this.#objectsRead.delete(id));
     }
-    return read;
+    const object = await reading;
+    // it may have been read for who takes more
+    if (object.length > bytesMax) throw new Failure("object.too-large", { bytes: object.length, limit: bytesMax });
+    return object;
   }
 
   /** Deltas from what is installed to what is wanted; undefined when they are forbidden. */
@@ -435,7 +438,10 @@ class Session {
 
   /** Gives the delta that was of no use. */
   async #stageByDeltas(way: WeighedWay, plan: Plan, have: Have, staging: Staging): Promise<ObjectId | undefined> {
-    if (way.steps.length === 0) return await this.#ahead?.drop();
+    if (way.steps.length === 0) {
+      await this.#ahead?.drop();
+      return undefined;
+    }
     let fetched = 0;
     const bad = await stageByDeltas(way, {
       ...this.#downloadWorld(),
@@ -447,6 +453,7 @@ class Session {
         fetched += bytes;
         this.#progress.delta(fetched, way.download.deltas);
       },
+      onPacked: (done, total) => this.#progress.applying(done, total),
       output: this.#world.output,
     });
     this.#progress.afterDelta();
@@ -456,6 +463,7 @@ class Session {
   /** Throws: install.no-space, before the first byte is written. */
   async #checkDisk({ cost, verdict }: WeighedWay): Promise<void> {
     if (verdict !== "no-room") return;
+    await this.#ahead?.drop();
     const free = await this.#world.freeBytes(this.#install.own());
     throw new Failure("install.no-space", {
       needed: cost.disk,

@@ -1,7 +1,7 @@
 /**
  * The staging folder: contents under way, where layout.ts puts them, and a record of what was finished, so that a run that
  * was killed is continued. The record is only a hint of where to look: what it names is hashed again before it counts,
- * so it needs no fsync and may be wrong after a power cut.
+ * so it may be wrong after a power cut.
  *
  *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
  *   staging/<name>.unpacked  streams of compressed content, while a delta is applied

@@ -32,7 +32,7 @@ export async function inflateStream(
     });
     return made?.plainBytes === plainBytes;
   }
-  const stored = readJoined({ path, pieces }, scratch(packed), reader);
+  const stored = readFront({ path, pieces }, scratch(packed), reader);
   const plain = inflateAtOnce(stored, plainBytes);
   if (plain?.length !== plainBytes) return false;
   take(plain);
@@ -65,7 +65,7 @@ export async function measureStream(
 ): Promise<StreamSize | undefined> {
   const all = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const most of MEASURED_AT_ONCE_BYTES) {
-    const front = readJoined({ path, pieces }, scratch(Math.min(all, most)), reader);
+    const front = readFront({ path, pieces }, scratch(Math.min(all, most)), reader);
     const size = measureAtOnce(front);
     if (size !== "longer") return size;
     if (all <= most) break;
@@ -84,8 +84,10 @@ function measureAtOnce(front: Uint8Array): StreamSize | "longer" | undefined {
     const { buffer, engine } = inflateRawSync(front, options) as unknown as Inflated;
     return { packedBytes: engine.bytesWritten, plainBytes: buffer.length };
   } catch (error) {
-    // zlib's word for data that is none; everything else says that there is more of it than was asked for
-    return (error as NodeJS.ErrnoException).code === "Z_DATA_ERROR" ? undefined : "longer";
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (code === "Z_DATA_ERROR") return undefined;
+    if (code === "Z_BUF_ERROR" || code === "ERR_BUFFER_TOO_LARGE") return "longer";
+    throw error;
   }
 }
 
@@ -95,27 +97,29 @@ interface Inflated {
 }
 
 /** Fills `joined` with the first bytes of a stream's pieces. */
-function readJoined<Buffer extends Uint8Array>(
+function readFront<Bytes extends Uint8Array>(
   { path, pieces }: Pick<StreamInFile, "path" | "pieces">,
-  joined: Buffer,
+  joined: Bytes,
   reader: FileReader,
-): Buffer {
+): Bytes {
   let at = 0;
   for (const { offset, bytes } of pieces) {
     const some = joined.subarray(at, at + bytes);
-    if (some.length === 0) break;
     reader.read(path, offset, some);
     at += some.length;
   }
   return joined;
 }
 
+/** Large enough to have memory of its own. */
+const INFLATED_BYTES = 2 * DEFLATE_SLICE_BYTES;
+
 /** Undefined when it is no whole stream, or `take` says that it had enough. */
 async function inflateSlices(
   slices: Iterable<Uint8Array>,
   take: (plain: Uint8Array) => boolean,
 ): Promise<StreamSize | undefined> {
-  const inflater = createInflateRaw({ chunkSize: 2 * DEFLATE_SLICE_BYTES });
+  const inflater = createInflateRaw({ chunkSize: INFLATED_BYTES });
   const source = Readable.from(slices, { highWaterMark: 1 });
   source.on("error", (error) => inflater.destroy(error));
   let plainBytes = 0;
@@ -125,7 +129,8 @@ async function inflateSlices(
       plainBytes += piece.length;
       if (!take(piece)) return undefined;
       // the last piece of a buffer of zlib's, which goes on in another: 50 MB of them pile up otherwise (measured)
-      if (piece.byteOffset + piece.length === piece.buffer.byteLength) release(piece.buffer);
+      const isLast = piece.byteOffset + piece.length === piece.buffer.byteLength;
+      if (isLast && piece.buffer.byteLength === INFLATED_BYTES) release(piece.buffer);
     }
     return { packedBytes: inflater.bytesWritten, plainBytes };
   } catch (error) {

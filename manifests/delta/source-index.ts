@@ -215,8 +215,8 @@ export class SourceIndex {
 }
 
 /**
- * Of the window at `at`. Four words at once, at any place, for less than a rolling hash takes to pass eight bytes
- * (measured: an index is filled in half the time).
+ * Of the window at `at`. Four words at once, at any place: less than a rolling hash takes to pass eight bytes
+ * (measured).
  */
 function hashOf(words: DataView, at: number): number {
   const first = (Math.imul(words.getInt32(at, true), FIRST) + Math.imul(words.getInt32(at + 4, true), SECOND)) | 0;

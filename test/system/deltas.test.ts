@@ -78,6 +78,21 @@ test("a second player updates by the delta that the first one gives, with the or
   expect(await differences(studio.at("v2"), studio.at("second"))).toEqual([]);
 });
 
+test("who asks the origin before peers has the delta from it, and gives it on all the same", async () => {
+  await using studio = await openStudio();
+  await publishFirst(studio);
+  await studio.patch("second");
+  await writeFiles(studio.at("v2"), V2);
+  await studio.publish("v2", "2.0.0");
+  const first = await studio.patch("player", ["--sources", "local,delta,origin,peers"]);
+  expect(first.bytes.fetched.origin).toBeGreaterThan(0);
+  expect(first.bytes.fetched.origin).toBeLessThan(DELTA_BYTES_MAX);
+  await studio.seed("player");
+  const { bytes } = await studio.patch("second", ["--sources", "local,delta,peers"]);
+  expect(bytes.fetched.origin).toBe(0);
+  expect(bytes.fetched.peers).toBeLessThan(DELTA_BYTES_MAX);
+});
+
 test("without the delta the same update takes the chunks", async () => {
   await using studio = await openStudio();
   await publishBoth(studio);
