@@ -12,17 +12,13 @@ const ZSTD_STREAMS: ReadonlySet<StreamName> = new Set(["values"]);
 const ZSTD_LEVEL = 19;
 /** 2^24: no stream is much longer, and a reader needs no more memory than for the stream itself. */
 const WINDOW_LOG = 24;
-/** A quick look first: what level 1 makes less than 2 % of is compressed already, and slow levels find little more there. */
+/** A quick look first: what level 1 makes less than 2 % of is compressed already, and slow levels find no more there. */
 const LOOK_LEVEL = 1;
 const LOOK_SAVING_SHARE_MIN = 0.02;
-/** Up to this length a slow level takes less than a second, whatever it finds. */
-const LOOKED_AT_BYTES_MIN = 256 * 1024;
 
 export function compress(plain: Uint8Array, name: StreamName): StoredStream {
-  if (plain.length >= LOOKED_AT_BYTES_MIN) {
-    const look = zstd(plain, LOOK_LEVEL);
-    if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
-  }
+  const look = zstd(plain, LOOK_LEVEL);
+  if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
   if (ZSTD_STREAMS.has(name) || plain.length > BROTLI_BYTES_MAX) {
     return { codec: "zstd", bytes: zstd(plain, ZSTD_LEVEL) };
   }
