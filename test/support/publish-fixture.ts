@@ -9,7 +9,9 @@ import { Chunker, chunkSizesFor } from "../../manifests/chunker.ts";
 import { objectIdOf, toHex, type ChunkId, type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
-import { PackBuilder, chooseStored, placeChunks, type PackedChunk } from "../../manifests/pack.ts";
+import { chooseStored } from "../../manifests/pack.ts";
+import { PACK_BYTES_MAX } from "../../manifests/limits.ts";
+import { PackBuilder, placeChunks, type PackedChunk } from "./pack-builder.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
 import { writeRecipe, type RecipeChunk } from "../../manifests/recipe.ts";
 import type { Release } from "../../manifests/release.ts";
@@ -206,7 +208,7 @@ export class Publisher {
   }
 
   #pack(contents: readonly Uint8Array[], total: number): void {
-    const builder = new PackBuilder(this.#options.packBytes);
+    const builder = new PackBuilder(this.#options.packBytes ?? PACK_BYTES_MAX);
     const pending = new Map<ChunkId, PackedChunk>();
     const close = (): void => {
       const { bytes, chunks } = builder.close();
