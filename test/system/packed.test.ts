@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { prose } from "../support/build-pairs.ts";
 import { packedAtRandom } from "../support/deflate-bytes.ts";
 import { differences } from "../support/folders.ts";
-import { openStudio, type Files, type Studio, writeFiles } from "../support/studio.ts";
+import { openStudio, type Files, type PatchResult, type Studio, writeFiles } from "../support/studio.ts";
 
 const PACKER = fileURLToPath(new URL("../support/pack-files.py", import.meta.url));
 const MEMBERS = 40;
@@ -51,26 +51,16 @@ test.each([
   await studio.patch("player");
   await studio.patch("without");
   await studio.publish("v2", "2.0.0");
-  const { bytes } = await studio.patch("player");
+  const { lines } = await studio.tryPatch("player");
+  const { bytes } = lines.at(-1) as PatchResult;
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+  // most of the time goes into putting streams together: people are shown that it does
+  expect(lines.find(({ phase }) => phase === "applying the delta")?.["total"]).toBeGreaterThan(0);
   // ten sentences of 18 bytes, and where they stand
   expect(bytes.fetched.origin).toBeLessThan(8000);
 
   const chunks = await studio.patch("without", ["--sources", "local,origin"]);
   expect(chunks.bytes.fetched.origin).toBeGreaterThan(10 * bytes.fetched.origin);
-});
-
-test("a player sees that packed content is put together again", async () => {
-  await using studio = await openStudio();
-  await pack(studio, "zip", 1, "data.zip");
-  await pack(studio, "zip", 2, "data.zip");
-  await studio.publish("v1", "1.0.0");
-  await studio.patch("player");
-  await studio.publish("v2", "2.0.0");
-  const { lines } = await studio.tryPatch("player");
-  const [first] = lines.filter(({ phase }) => phase === "applying the delta");
-  expect(first?.["total"]).toBeGreaterThan(0);
-  expect(first?.["done"]).toBeGreaterThan(0);
 });
 
 test("what another encoder than zlib deflated is whole again after an update, too", async () => {
