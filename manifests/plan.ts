@@ -235,6 +235,11 @@ function inTheWay(have: Have, want: Tree, wanted: ReadonlyMap<SafePath, TreeFile
     .map(({ path }) => path);
 }
 
+/** Free bytes with which every plan for a release fits, whatever is on disk. @param bytes  of the release's files */
+export function diskForAnyPlan(bytes: number): number {
+  return bytes + DISK_SPARE_BYTES;
+}
+
 function costOf(want: Tree, stays: readonly TreeFile[], contents: readonly Content[], offers: Offers): PlanCost {
   const kept = sum(stays.map(({ size }) => size));
   const total = sum(want.files.map(({ size }) => size));

@@ -16,6 +16,7 @@ import {
 } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import {
+  diskForAnyPlan,
   isInPlace,
   plan,
   rootsToBuild,
@@ -366,7 +367,9 @@ class Session {
     if (from === undefined || live?.seq !== release.seq) return undefined;
     const delta = live.deltas.find(({ from: seq }) => seq === from.seq);
     if (delta === undefined || delta.bytes > Math.min(DELTA_AHEAD_BYTES_MAX, release.bytes / 2)) return undefined;
-    if ((await this.#world.freeBytes(this.#install.own())) < 2 * release.bytes) return undefined;
+    // with so much, nothing that is found later can make the patch be refused: no byte is written before that is known
+    const enough = diskForAnyPlan(release.bytes) + DELTA_AHEAD_BYTES_MAX;
+    if ((await this.#world.freeBytes(this.#install.own())) < enough) return undefined;
     return new DeltaAhead(delta, this.#downloadWorld());
   }
 

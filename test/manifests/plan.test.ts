@@ -5,6 +5,7 @@ import { EMPTY_ROOT, toHex, type ChunkId, type ObjectId, type PiecesRoot } from 
 import { DISK_SPARE_BYTES } from "../../manifests/limits.ts";
 import { comparePaths, type SafePath } from "../../manifests/paths.ts";
 import {
+  diskForAnyPlan,
   isInPlace,
   plan,
   rootsToBuild,
@@ -178,6 +179,7 @@ describe("a plan", () => {
         }
         expect(cost.fetch.stored).toBe([...fetched.values()].reduce((sum, bytes) => sum + bytes, 0));
         expect(cost.disk).toBe(contents.length === 0 ? 0 : cost.write + DISK_SPARE_BYTES);
+        expect(cost.disk).toBeLessThanOrEqual(diskForAnyPlan(cost.total));
         expect(counts.added + counts.changed + counts.kept).toBe(tree.files.length);
       }),
     );
