@@ -9,7 +9,7 @@ import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { WayStep } from "../../manifests/ways.ts";
 import { DeltaDownload, type DownloadWorld } from "./delta-download.ts";
 import { dropDelta } from "./kept-deltas.ts";
-import { unlessAborted } from "./peers.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export type AheadWorld = Omit<DownloadWorld, "onProgress">;
 

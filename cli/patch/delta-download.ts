@@ -15,7 +15,7 @@ import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
 import { isOfNoUse } from "./delta-paths.ts";
 import { deltaFolder, readDeltaTorrent } from "./kept-deltas.ts";
-import { unlessAborted } from "./peers.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export interface DownloadWorld {
   readonly install: Install;

@@ -23,6 +23,7 @@ import { sha1, sha256 } from "../threads/digests.ts";
 import type { TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { ReleaseBoard } from "./board.ts";
+import { unlessAborted } from "./unless-aborted.ts";
 
 export interface PeersOptions {
   readonly title: Pick<TrustedTitle, "title" | "edge" | "object">;
@@ -247,20 +248,5 @@ async function within<Value>(ms: number, coming: Promise<Value> | undefined): Pr
     return await Promise.race([coming, late]);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** Throws as soon as the signal is aborted; what was under way then comes to nothing. */
-export async function unlessAborted<Value>(signal: AbortSignal, coming: Promise<Value>): Promise<Value> {
-  let stop = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(new Failure("source.interrupted"));
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
-  try {
-    return await Promise.race([coming, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }
