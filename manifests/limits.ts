@@ -496,6 +496,8 @@ export const DEFLATE_EXPANSION_MAX = 1032;
 export const DEFLATE_SAMPLE_TOKENS = 32 * KIB;
 /** Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB window. */
 export const DEFLATE_WINDOW_BYTES = 512 * KIB;
+/** A guide looks so far back and ahead in an old stream for the place where a new one goes on. Divides by 32 KiB. */
+export const DEFLATE_GUIDE_REACH_BYTES = 64 * KIB;
 /** Tokens of one block: zlib's have 32,767 at most, 7-Zip's and zopfli's a million. 4 B each are held. */
 export const DEFLATE_BLOCK_TOKENS_MAX = MIB;
 /** A stream is read, and written, in slices of this. */

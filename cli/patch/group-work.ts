@@ -9,9 +9,9 @@ import {
   type PlacedPart,
   type SpaceContent,
 } from "../../manifests/delta/release-delta.ts";
-import { plainStreamAt, type UnpackedSides } from "../../manifests/delta/unpack.ts";
+import { plainStreamAt, type UnpackedSides, type UnpackedStream } from "../../manifests/delta/unpack.ts";
 import type { DeltaWork, FileRun, OldRun, StagedRun } from "../threads/jobs/apply-delta.ts";
-import type { StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
+import type { PlacedStream, StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
 
 export interface GroupFiles extends UnpackedSides {
   /** Null when nobody has it: it reads as zeros. */
@@ -95,11 +95,20 @@ function newFile(content: SpaceContent, { newFile: fileOf, isExec }: GroupFiles)
 
 function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack {
   const first = content.unpacked?.from ?? 0;
+  const guideOf = ({ guide }: UnpackedStream): PlacedStream | undefined => {
+    const stream = guide === undefined ? undefined : files.streams.old[guide];
+    const of = stream && files.old.contents[stream.content];
+    const path = of && files.oldFile(of);
+    // when nobody has it, the plain bytes are wrong as well
+    return stream === undefined || path === undefined || path === null ? undefined : { path, pieces: stream.pieces };
+  };
   const streams = (content.parts ?? [])
     .filter(({ of }) => of === "plain")
     .map(({ from }): StreamToPack => {
-      const { plainAt, plainBytes, recipeAt, recipeBytes, pieces } = plainStreamAt(files.streams.fresh, from);
-      return { plainAt: plainAt - first, plainBytes, recipeAt: recipeAt - first, recipeBytes, pieces };
+      const stream = plainStreamAt(files.streams.fresh, from);
+      const { plainAt, plainBytes, recipeAt, recipeBytes, pieces } = stream;
+      const places = { plainAt: plainAt - first, recipeAt: recipeAt - first };
+      return { ...places, plainBytes, recipeBytes, pieces, guide: guideOf(stream) };
     });
   return { from: files.newScratch(content), streams, to: newFile(content, files) };
 }

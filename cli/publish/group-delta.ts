@@ -2,7 +2,7 @@
 import pLimit from "p-limit";
 import { concatBytes } from "../../manifests/digest.ts";
 import {
-  inSections,
+  SectionJoiner,
   segmentsOf,
   writeDeltaHeader,
   writeSection,
@@ -26,16 +26,14 @@ export async function makeGroupDelta(
   const newBytes = input.source.length - input.oldBytes;
   const parts = await index(input, signal);
   const limit = pLimit(2 * threadCount());
-  const scanned = await Promise.all(
-    segmentsOf(newBytes).map((segment) =>
-      limit(async () => {
-        const result = await runJob("scanSource", { parts, segment }, { signal });
-        onScanned(result.bytes);
-        return result;
-      }),
-    ),
+  const scans = segmentsOf(newBytes).map((segment) =>
+    limit(async () => {
+      const result = await runJob("scanSource", { parts, segment }, { signal });
+      onScanned(result.bytes);
+      return result;
+    }),
   );
-  const sections = await Promise.all(inSections(scanned).map((section) => storeSection(section, signal)));
+  const [sections] = await Promise.all([storeSections(scans, signal), ...scans]);
   const objects = joinedUntil([writeDeltaHeader(input.oldBytes, newBytes), ...sections], DELTA_OBJECT_BYTES);
   // a bug of ours, or a machine that miscalculates: players would fetch it, find it wrong and fetch the rest again
   if (!(await runJob("checkDelta", { ...input, delta: concatBytes(objects) }, { signal }))) {
@@ -53,6 +51,25 @@ async function index({ source, oldBytes }: DeltaSource, signal: AbortSignal): Pr
   );
   await Promise.all(filling);
   return parts;
+}
+
+/** Each section as soon as its last segment is scanned: compressing its longest stream takes as long as scanning does. */
+async function storeSections(
+  scans: readonly Promise<ScannedSegments>[],
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>[]> {
+  const joiner = new SectionJoiner();
+  const storing: Promise<Uint8Array<ArrayBuffer>>[] = [];
+  const store = (section: ScannedSegments | undefined): void => {
+    if (section === undefined) return;
+    const stored = storeSection(section, signal);
+    // when a later scan fails, nobody waits for it any more
+    stored.catch(() => {});
+    storing.push(stored);
+  };
+  for (const scan of scans) store(joiner.add(await scan));
+  store(joiner.rest());
+  return await Promise.all(storing);
 }
 
 /** Compresses the streams side by side; the longest is begun first, for it ends last. */

@@ -3,6 +3,7 @@
  * other side too, and can be made again. Everything is read in threads, a batch of streams a job.
  */
 import pLimit from "p-limit";
+import { type Sketch, matchSketches } from "../../manifests/deflate/sketch.ts";
 import type { Space, SpaceContent, SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import { type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
@@ -15,7 +16,7 @@ import {
   HASH_JOB_FILES,
   TAKE_APART_JOB_BYTES,
 } from "../../manifests/limits.ts";
-import type { StreamToTake } from "../threads/jobs/find-streams.ts";
+import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import { batchesOf } from "../threads/batches.ts";
 
@@ -52,17 +53,42 @@ export async function streamsToUnpack(
   if (changed.length === 0) return { old: [], fresh: [] };
   // members may come from an archive that is still there
   const foundKept = await search(old, ({ root }) => kept.has(root), signal);
-  const remade = await takeApart(fresh, capped(notIn(changed, foundKept)), signal);
-  if (remade.length === 0) return { old: [], fresh: [] };
-  const counterparts = counterpartsOf(remade, old.space, fresh.space);
-  const worth = notIn(foundOld, foundFresh).filter(({ content }) => counterparts.has(content));
-  return { old: await measure(old, capped(worth), signal), fresh: remade };
+  const wanted = capped(notIn(changed, foundKept));
+  const resembled = counterpartsOf(wanted, old.space, fresh.space);
+  const worth = notIn(foundOld, foundFresh).filter(({ content }) => resembled.has(content));
+  const measured = await measure(old, capped(worth), signal);
+  const guides = matchSketches(await sketch(old, measured, signal), await sketch(fresh, wanted, signal));
+  const remade = await takeApart(
+    fresh,
+    wanted.map((stream, i) => ({ ...stream, guide: guides[i] })),
+    toRead(old, measured),
+    signal,
+  );
+  return withoutUseless(remade, measured, counterpartsOf(remade, old.space, fresh.space));
 }
 
-/** The old contents that remade streams may resemble: of the files that hold them, and of those that are gone. */
-function counterpartsOf(remade: readonly RemadeStream[], old: Space, fresh: Space): Set<number> {
+/** Only old streams that new ones may resemble, or were made with. */
+function withoutUseless(
+  fresh: readonly RemadeStream[],
+  old: readonly PackedStream[],
+  counterparts: ReadonlySet<number>,
+): StreamsToUnpack {
+  const guides = new Set(fresh.map(({ guide }) => guide));
+  const kept = [...old.keys()].filter((i) => guides.has(i) || counterparts.has(old[i]?.content ?? -1));
+  const places = new Map(kept.map((i, place) => [i, place]));
+  return {
+    old: kept.map((i) => old[i] as PackedStream),
+    fresh: fresh.map((stream) => ({
+      ...stream,
+      guide: stream.guide === undefined ? undefined : places.get(stream.guide),
+    })),
+  };
+}
+
+/** The old contents that new streams may resemble: of the files that hold them, and of those that are gone. */
+function counterpartsOf(streams: readonly Pick<Found, "content">[], old: Space, fresh: Space): Set<number> {
   const paths = new Set(fresh.contents.map(({ path }) => path));
-  const unpacked = new Set(remade.map(({ content }) => fresh.contents[content]?.path));
+  const unpacked = new Set(streams.map(({ content }) => fresh.contents[content]?.path));
   return new Set(
     old.contents.flatMap(({ path }, content) => (unpacked.has(path) || !paths.has(path) ? [content] : [])),
   );
@@ -78,10 +104,9 @@ function capped(streams: readonly Found[]): Found[] {
   });
 }
 
-interface Found {
-  /** The content's place in the space. */
-  readonly content: number;
-  readonly pieces: readonly SpaceSpan[];
+type Placed = Pick<PackedStream, "content" | "pieces">;
+
+interface Found extends Placed {
   readonly sha1: string;
 }
 
@@ -108,8 +133,16 @@ function notIn(streams: readonly Found[], others: readonly Found[]): Found[] {
   return streams.filter(({ sha1 }) => !known.has(sha1));
 }
 
-/** A few batches at a time, so that no more recipes are held than may be kept. */
-async function takeApart(side: Side, found: readonly Found[], signal: AbortSignal): Promise<RemadeStream[]> {
+/**
+ * A few batches at a time, so that no more recipes are held than may be kept.
+ * @param found  `guide`: one of `guides`
+ */
+async function takeApart(
+  side: Side,
+  found: readonly (Found & { readonly guide: number | undefined })[],
+  guides: readonly PlacedStream[],
+  signal: AbortSignal,
+): Promise<RemadeStream[]> {
   const plainBytesMax = unpackedBytesMax(side.space.bytes);
   let recipesBytes = 0;
   let unpacked = 0;
@@ -117,21 +150,25 @@ async function takeApart(side: Side, found: readonly Found[], signal: AbortSigna
   const batches = batchesOfStreams(found);
   for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
     const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), sumOf(bytesOf), async (batch) => {
-      const { values, unread } = await runJob(
-        "takeStreamsApart",
-        { streams: toRead(side, batch), plainBytesMax },
-        { signal },
-      );
+      const streams = toRead(side, batch).map((stream, i) => ({ ...stream, guide: guides[batch[i]?.guide ?? -1] }));
+      const { values, unread } = await runJob("takeStreamsApart", { streams, plainBytesMax }, { signal });
       return paired(batch, values, unread);
     });
-    for (const [{ content, pieces }, apart] of taken) {
+    for (const [{ content, pieces, guide }, apart] of taken) {
       if (apart === undefined) continue;
-      const { recipe, plainBytes, compressedBytes } = apart;
+      const { recipe, plainBytes, compressedBytes, isGuided } = apart;
       if (unpacked + plainBytes + recipe.length > plainBytesMax) continue;
       if (recipesBytes + recipe.length > DELTA_RECIPES_BYTES_MAX) continue;
       recipesBytes += recipe.length;
       unpacked += plainBytes + recipe.length;
-      remade.push({ content, pieces: cut(pieces, compressedBytes), plainBytes, recipe, recipeBytes: recipe.length });
+      remade.push({
+        content,
+        pieces: cut(pieces, compressedBytes),
+        plainBytes,
+        recipe,
+        recipeBytes: recipe.length,
+        guide: isGuided ? guide : undefined,
+      });
     }
   }
   return remade;
@@ -156,7 +193,14 @@ async function measure(side: Side, found: readonly Found[], signal: AbortSignal)
   return streams;
 }
 
-function toRead({ space, fileOf }: Side, streams: readonly Found[]): StreamToTake[] {
+async function sketch(side: Side, streams: readonly Placed[], signal: AbortSignal): Promise<Sketch[]> {
+  return await inThreads(batchesOfStreams(streams), sumOf(bytesOf), async (batch) => {
+    const { values, unread } = await runJob("sketchStreams", toRead(side, batch), { signal });
+    return paired(batch, values, unread).map(([, sketch]) => sketch);
+  });
+}
+
+function toRead({ space, fileOf }: Side, streams: readonly Placed[]): PlacedStream[] {
   return streams.map(({ content, pieces }) => {
     const file = space.contents[content];
     return { path: file === undefined ? "" : fileOf(file), pieces };
@@ -173,12 +217,12 @@ function cut(pieces: readonly SpaceSpan[], bytes: number): SpaceSpan[] {
   });
 }
 
-function batchesOfStreams(streams: readonly Found[]): Found[][] {
+function batchesOfStreams<Stream extends Placed>(streams: readonly Stream[]): Stream[][] {
   return batchesOf(streams, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: HASH_JOB_FILES });
 }
 
 /** Packed. */
-function bytesOf({ pieces }: Found): number {
+function bytesOf({ pieces }: Placed): number {
   return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
@@ -200,11 +244,11 @@ async function inThreads<Batch, Result>(
 }
 
 /** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
-function paired<Value>(
-  streams: readonly Found[],
+function paired<Stream, Value>(
+  streams: readonly Stream[],
   values: readonly Value[],
   unread: string | undefined,
-): (readonly [Found, Value])[] {
+): (readonly [Stream, Value])[] {
   if (unread !== undefined) throw new Failure("build.changed", { path: unread });
   return streams.map((stream, i) => [stream, values[i] as Value] as const);
 }

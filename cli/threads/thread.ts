@@ -51,6 +51,10 @@ export async function takeStreamsApart(input: Parameters<FindStreams["takeStream
   return (await import("./jobs/find-streams.ts")).takeStreamsApart(input);
 }
 
+export async function sketchStreams(input: Parameters<FindStreams["sketchStreams"]>[0]) {
+  return (await import("./jobs/find-streams.ts")).sketchStreams(input);
+}
+
 export async function measureStreams(input: Parameters<FindStreams["measureStreams"]>[0]) {
   return (await import("./jobs/find-streams.ts")).measureStreams(input);
 }

@@ -81,14 +81,16 @@ export class HashChains {
   }
 
   /** Content can be made such that a level compares far more than it does of any other. @param bytes  done so far */
-  isOverworked(bytes: number): boolean {
-    return this.#work > DEFLATE_WORK_PER_BYTE_MAX * Math.max(bytes, 2 ** WINDOW_BITS_MAX);
+  isOverworked(bytes: number, more: number): boolean {
+    return this.#work + more > DEFLATE_WORK_PER_BYTE_MAX * Math.max(bytes, 2 ** WINDOW_BITS_MAX);
   }
 
   /** Puts all places up to `last` into the chains, as far as three bytes are there. @param end  of the bytes */
   insert(last: number, end: number): void {
     const stop = Math.min(last, end - MATCH_BYTES_MIN);
     if (this.#next > stop) return;
+    // what a guide led past, and is out of reach by now
+    this.#next = Math.max(this.#next, stop - this.#windowMask);
     if (this.#kind === "both") this.#insertBoth(stop);
     else if (this.#kind === "threes") this.#insertThrees(stop);
     else this.#insertFours(stop, end);
@@ -109,7 +111,7 @@ export class HashChains {
         places[i] = place > by ? place - by : 0;
       }
     }
-    this.#next -= by;
+    this.#next = Math.max(0, this.#next - by);
   }
 
   /** The first of the longest matches at `at` that are longer than `than`, as far as the level looks. */

@@ -4,6 +4,7 @@
  * ones: `advance` says what they were. Places count from the start of the window.
  */
 import { DISTANCE_MAX, MATCH_BYTES_MAX, MATCH_BYTES_MIN } from "./alphabet.ts";
+import { type Guide, NO_GUESS } from "./guide.ts";
 import { HashChains, LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { type Parameters, type Strategy, effortOf } from "./parameters.ts";
 import { LITERAL, type Token, distanceOf, lengthOf, tokenOf } from "./tokens.ts";
@@ -28,6 +29,7 @@ export class Matcher {
   readonly #strategy: Strategy;
   readonly #windowBytes: number;
   readonly #chains: HashChains;
+  readonly #guide: Guide | undefined;
   readonly #isChained: boolean;
   readonly #isLazy: boolean;
   readonly #isFiltered: boolean;
@@ -38,8 +40,10 @@ export class Matcher {
   #held: Token = LITERAL;
   #putOff: Token = LITERAL;
 
-  constructor(bytes: Uint8Array, parameters: Parameters, workspace: Workspace) {
+  /** @param guide  is asked first */
+  constructor(bytes: Uint8Array, parameters: Parameters, workspace: Workspace, guide?: Guide) {
     const { level, strategy, windowBits } = parameters;
+    this.#guide = guide;
     const { isLazy, lazy } = effortOf(level);
     this.#bytes = bytes;
     this.#strategy = strategy;
@@ -58,7 +62,7 @@ export class Matcher {
 
   /** Whether the content was made to be slow. @param bytes  done so far */
   isOverworked(bytes: number): boolean {
-    return this.#chains.isOverworked(bytes);
+    return this.#chains.isOverworked(bytes, this.#guide?.work ?? 0);
   }
 
   /**
@@ -79,6 +83,8 @@ export class Matcher {
    */
   predict(at: number, end: number): Token {
     this.#putOff = LITERAL;
+    const guess = this.#guide === undefined ? NO_GUESS : this.#guide.guess(at, end);
+    if (guess !== NO_GUESS) return guess;
     if (!this.#isChained) return this.#strategy === "run-length" ? this.#run(at, end) : LITERAL;
     return this.#isLazy ? this.#predictLazily(at, end) : this.#chains.longest(at, end, MATCH_BYTES_MIN - 1);
   }
@@ -89,9 +95,10 @@ export class Matcher {
     const length = lengthOf(token);
     const behind = at + length;
     this.#heldAt = NOWHERE;
-    if (this.#isLazy || (length <= this.#lazy && end - behind >= MATCH_BYTES_MIN)) {
-      this.#chains.insert(behind - 1, end);
-    } else {
+    // all of their places are put into the chains, which is soon enough when a match is looked for
+    if (this.#isLazy) return;
+    if (length <= this.#lazy && end - behind >= MATCH_BYTES_MIN) this.#chains.insert(behind - 1, end);
+    else {
       this.#chains.insert(at, end);
       this.#chains.skipTo(behind);
     }

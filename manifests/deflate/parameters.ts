@@ -80,6 +80,16 @@ export function hashBitsOf(hash: Hash, memLevel: number): number {
   return Math.max(memLevel + 7, hash === "chromium" ? 15 : 0);
 }
 
+/** zlib's defaults. */
+export const USUAL_PARAMETERS: Parameters = {
+  level: 6,
+  strategy: "default",
+  hash: "zlib",
+  hashBits: hashBitsOf("zlib", 8),
+  windowBits: WINDOW_BITS_MAX,
+  blockTokens: blockTokensOf(8),
+};
+
 /** The memLevel whose blocks have so many tokens; undefined when there is none. */
 export function memLevelOf(blockTokens: number | undefined): number | undefined {
   return MEM_LEVELS.find((level) => blockTokensOf(level) === blockTokens);

@@ -5,6 +5,8 @@ import { BitWriter } from "./bit-writer.ts";
 import { type BlockPlan, SymbolCounts, planBlock } from "./block-plan.ts";
 import { type HeaderBits, HeldBits, readDynamicHeader } from "./dynamic-header.ts";
 import type { ReadBytes } from "./find.ts";
+import { Guide, type Guiding, withGuiding } from "./guide.ts";
+import type { StreamSource } from "./inflate.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { Matcher } from "./matcher.ts";
 import { LITERAL, type Token, bytesOf, clip, distanceOf } from "./tokens.ts";
@@ -15,6 +17,8 @@ import { type Workspace, withWorkspace } from "./workspace.ts";
 export interface StreamParts {
   readonly recipe: Uint8Array;
   readonly plainBytes: number;
+  /** The old stream that the recipe was made with, from start to end. */
+  readonly guide?: StreamSource | undefined;
   /** Bytes of the stream: not one more is written. */
   readonly compressedBytes: number;
   /** Plain bytes; asked for once each, in order. */
@@ -24,13 +28,15 @@ export interface StreamParts {
 }
 
 /**
- * Holds about DEFLATE_WINDOW_BYTES of plain bytes and the tokens of a block. Takes time in proportion to the plain bytes,
+ * Holds about DEFLATE_WINDOW_BYTES of plain bytes and the tokens of a block; with a guide, those of its stream too. Takes time in proportion to the plain bytes,
  * whatever the recipe says.
  * Throws: object.malformed for a recipe that does not make `compressedBytes` bytes of the plain ones, perhaps after some
  * were written; and what the functions throw.
  */
 export function putTogether(parts: StreamParts): void {
-  withWorkspace((workspace) => new StreamMaker(parts, workspace).run());
+  withWorkspace((workspace) => {
+    withGuiding(parts.guide, (guiding) => new StreamMaker(parts, workspace, guiding).run());
+  });
 }
 
 class StreamMaker {
@@ -52,13 +58,14 @@ class StreamMaker {
   /** The last token. */
   #lastAt = 0;
 
-  constructor(parts: StreamParts, workspace: Workspace) {
+  constructor(parts: StreamParts, workspace: Workspace, guiding: Guiding | undefined) {
     this.#parts = parts;
     this.#workspace = workspace;
     this.#window = new PlainWindow(workspace.plain);
     this.#tokens = workspace.blockTokens;
     this.#recipe = new RecipeReader(parts.recipe);
-    this.#matcher = new Matcher(this.#window.bytes, this.#recipe.parameters, workspace);
+    const guide = Guide.of(guiding, this.#window);
+    this.#matcher = new Matcher(this.#window.bytes, this.#recipe.parameters, workspace, guide);
     this.#writer = new BitWriter((piece) => this.#write(piece), workspace.output);
   }
 

@@ -4,6 +4,7 @@ import { BLOCK, DISTANCE_MAX } from "./alphabet.ts";
 import { BitWriter } from "./bit-writer.ts";
 import { type BlockPlan, type DynamicPlan, SymbolCounts, planBlock } from "./block-plan.ts";
 import type { HeaderBits } from "./dynamic-header.ts";
+import { Guide, type Guiding } from "./guide.ts";
 import { type Block, type StreamSource, TokenReader } from "./inflate.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { Matcher } from "./matcher.ts";
@@ -34,10 +35,12 @@ export function makeRecipe(
   parameters: Parameters,
   plainBytesMax: number,
   workspace: Workspace,
+  guiding: Guiding | undefined,
 ): RecipeTry {
   const window = new PlainWindow(workspace.plain);
   const reader = new TokenReader(source, window, workspace);
-  const maker = new RecipeMaker(window, parameters, workspace);
+  const matcher = new Matcher(window.bytes, parameters, workspace, Guide.of(guiding, window));
+  const maker = new RecipeMaker(window, parameters, matcher, workspace);
   for (let isEnd = false; !isEnd;) {
     if (window.room < DEFLATE_SLICE_BYTES) maker.slide();
     const step = reader.step();
@@ -85,11 +88,11 @@ class RecipeMaker {
   #mostAdded = 0;
   #mostAddedAt = 0;
 
-  constructor(window: PlainWindow, parameters: Parameters, workspace: Workspace) {
+  constructor(window: PlainWindow, parameters: Parameters, matcher: Matcher, workspace: Workspace) {
     this.queue = new TokenQueue(workspace);
     this.#window = window;
     this.#parameters = parameters;
-    this.#matcher = new Matcher(window.bytes, parameters, workspace);
+    this.#matcher = matcher;
     this.recipe = new RecipeWriter(parameters);
   }
 

@@ -4,8 +4,9 @@ import { DEFLATE_RECIPE_SHARE_MAX, DEFLATE_SLICE_BYTES, DEFLATE_STREAM_BYTES_MIN
 import { DISTANCE_MAX } from "./alphabet.ts";
 import { chooseParameters } from "./choose-parameters.ts";
 import type { ReadBytes } from "./find.ts";
+import { type Guiding, withGuiding } from "./guide.ts";
 import { type StreamSource, TokenReader } from "./inflate.ts";
-import type { Parameters } from "./parameters.ts";
+import { type Parameters, USUAL_PARAMETERS } from "./parameters.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { putTogether } from "./put-together.ts";
 import { malformedRecipe } from "./recipe-format.ts";
@@ -18,11 +19,20 @@ export interface TakenApart {
   readonly compressedBytes: number;
   readonly plainBytes: number;
   readonly recipe: Uint8Array<ArrayBuffer>;
+  /** The recipe needs the guide. */
+  readonly isGuided: boolean;
 }
 
-export interface TakeApartLimits {
+export interface TakeApartOptions {
   /** Plain bytes above which a stream is left alone. */
   readonly plainBytesMax: number;
+  /** An old stream that this one may resemble, from start to end. */
+  readonly guide?: StreamSource | undefined;
+  /**
+   * Is given the plain bytes in order, once the recipe is made; a piece is good until it returns. What it was given is to be
+   * dropped when the answer is undefined after all.
+   */
+  readonly sink?: (piece: Uint8Array) => void;
 }
 
 /**
@@ -30,8 +40,6 @@ export interface TakeApartLimits {
  * that shows that the sample did not say enough), and all of it to see that `putTogether` makes the same bytes. Holds about DEFLATE_WINDOW_BYTES each time.
  * @param start  where the stream begins, bytes
  * @param end  where it ends at the latest; what follows on it is not looked at
- * @param sink  is given the plain bytes in order, once the recipe is made; a piece is good until it returns. What it was
- *   given is to be dropped when the answer is undefined after all
  * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger than
  *   the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it, because no zlib made it
  */
@@ -39,17 +47,36 @@ export function takeApart(
   read: ReadBytes,
   start: number,
   end: number,
-  limits: TakeApartLimits,
-  sink: (piece: Uint8Array) => void = () => undefined,
+  { plainBytesMax, guide, sink = () => undefined }: TakeApartOptions,
 ): TakenApart | undefined {
   if (end - start < DEFLATE_STREAM_BYTES_MIN) return undefined;
+  const source = { read, start, end };
   return withWorkspace((workspace) => {
-    const source = { read, start, end };
-    const made = shortestRecipe(source, limits.plainBytesMax, workspace);
-    if (made === undefined || made.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
-    if (made.recipe.length > DEFLATE_RECIPE_SHARE_MAX * made.compressedBytes) return undefined;
-    return isRemade({ ...source, end: start + made.compressedBytes }, made, sink, workspace) ? made : undefined;
+    return withGuiding(guide, (guiding) => {
+      const taken = shortestOfTwo(source, plainBytesMax, workspace, guiding);
+      if (taken === undefined || taken.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
+      const { recipe, compressedBytes, isGuided } = taken;
+      if (recipe.length > DEFLATE_RECIPE_SHARE_MAX * compressedBytes) return undefined;
+      const whole = { ...source, end: start + compressedBytes };
+      return isRemade(whole, taken, isGuided ? guide : undefined, sink, workspace) ? taken : undefined;
+    });
   });
+}
+
+/** With the guide; and without it, when the recipe says that the guide was of no use. */
+function shortestOfTwo(
+  source: StreamSource,
+  plainBytesMax: number,
+  workspace: Workspace,
+  guiding: Guiding | undefined,
+): TakenApart | undefined {
+  const guided = guiding && shortestRecipe(source, plainBytesMax, workspace, guiding);
+  if (guided !== undefined && isGood(guided)) return { ...guided, isGuided: true };
+  const alone = shortestRecipe(source, plainBytesMax, workspace, undefined);
+  if (guided !== undefined && guided.recipe.length < (alone?.recipe.length ?? Number.POSITIVE_INFINITY)) {
+    return { ...guided, isGuided: true };
+  }
+  return alone && { ...alone, isGuided: false };
 }
 
 /** A stream of zlib has a recipe below this share; above it, a sample of where most is unlike may show other parameters. */
@@ -59,17 +86,27 @@ const RECIPE_BYTES_GOOD = 32;
 /** Samples that are taken. */
 const SAMPLES_MAX = 3;
 
+function isGood({ recipe, compressedBytes }: MadeRecipe): boolean {
+  return recipe.length <= RECIPE_BYTES_GOOD + RECIPE_SHARE_GOOD * compressedBytes;
+}
+
 /** The recipe with the parameters that fit best, as far as samples show. */
-function shortestRecipe(source: StreamSource, plainBytesMax: number, workspace: Workspace): MadeRecipe | undefined {
+function shortestRecipe(
+  source: StreamSource,
+  plainBytesMax: number,
+  workspace: Workspace,
+  guiding: Guiding | undefined,
+): MadeRecipe | undefined {
   const front = takeSample(source, 0, workspace);
-  let parameters = front && chooseParameters(front, workspace);
+  // whose stream it is does not matter where an old one of the same maker shows the way
+  let parameters = front && (chooseParameters(front, workspace) ?? (guiding && USUAL_PARAMETERS));
   let best: MadeRecipe | undefined;
   for (let samples = 1; parameters !== undefined; samples++) {
-    const { made, troubleAt } = makeRecipe(source, parameters, plainBytesMax, workspace);
+    const { made, troubleAt } = makeRecipe(source, parameters, plainBytesMax, workspace, guiding);
     if (made === "no stream") return undefined;
     if (made !== "too long") {
       if (made.recipe.length < (best?.recipe.length ?? Number.POSITIVE_INFINITY)) best = made;
-      if (made.recipe.length <= RECIPE_BYTES_GOOD + RECIPE_SHARE_GOOD * made.compressedBytes) return made;
+      if (isGood(made)) return made;
     }
     if (samples === SAMPLES_MAX) break;
     const there = takeSample(source, troubleAt, workspace);
@@ -91,6 +128,7 @@ function isAlike(a: Parameters, b: Parameters): boolean {
 function isRemade(
   source: StreamSource,
   { compressedBytes, plainBytes, recipe }: MadeRecipe,
+  guide: StreamSource | undefined,
   sink: (piece: Uint8Array) => void,
   workspace: Workspace,
 ): boolean {
@@ -101,6 +139,7 @@ function isRemade(
       recipe,
       plainBytes,
       compressedBytes,
+      guide,
       readPlain: (_, target) => {
         plain.next(target);
         sink(target);

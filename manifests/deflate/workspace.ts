@@ -2,13 +2,25 @@
  * Memory that one stream after another is worked on in: to have it fresh each time takes longer than a small stream does,
  * and archives hold thousands. Nothing in it outlives the work.
  */
-import { DEFLATE_SLICE_BYTES, DEFLATE_WINDOW_BYTES } from "../limits.ts";
+import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES, DEFLATE_WINDOW_BYTES } from "../limits.ts";
 import { HASH_BITS_MAX, WINDOW_BITS_MAX } from "./parameters.ts";
 
 /** Zeros behind the end of a stream that is read, so that no bit has to be asked for; more than a header takes. */
 export const BEHIND_END_BYTES = 1024;
 /** Tokens that are read in one step. */
 export const STEP_TOKENS = 8192;
+
+/** Marks a place where no token begins. */
+export const NO_TOKEN = 0xffff_ffff;
+/** Of the places that a guide enters. */
+export const GUIDE_HASH_BITS = 14;
+
+/** What a guide needs besides. */
+interface GuideSpace {
+  readonly tokens: Uint32Array;
+  readonly newest: Float64Array;
+  readonly before: Float64Array;
+}
 
 export class Workspace {
   readonly plain = new Uint8Array(DEFLATE_WINDOW_BYTES);
@@ -24,6 +36,16 @@ export class Workspace {
   readonly newestFour = new Int32Array(2 ** HASH_BITS_MAX);
   readonly beforeFour = new Int32Array(2 ** WINDOW_BITS_MAX);
   readonly ranks = new Uint16Array(2 ** WINDOW_BITS_MAX);
+  #guide: GuideSpace | undefined;
+
+  get guide(): GuideSpace {
+    this.#guide ??= {
+      tokens: new Uint32Array(DEFLATE_WINDOW_BYTES),
+      newest: new Float64Array(2 ** GUIDE_HASH_BITS),
+      before: new Float64Array(DEFLATE_GUIDE_REACH_BYTES / 4),
+    };
+    return this.#guide;
+  }
 }
 
 const idle: Workspace[] = [];

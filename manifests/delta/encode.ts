@@ -36,12 +36,16 @@ export interface ScannedSegments {
 /** The delta that makes the new bytes of the source out of the old ones in front of them, in one thread. */
 export function encodeDelta(source: Uint8Array, oldBytes: number, compress: Compress): Uint8Array<ArrayBuffer> {
   const index = SourceIndex.of(source, oldBytes);
-  const scanned = segmentsOf(source.length - oldBytes).map((segment) => scanSegment(index, segment));
-  const sections = inSections(scanned).map((section) => {
+  const parts = [writeDeltaHeader(oldBytes, source.length - oldBytes)];
+  const store = (section: ScannedSegments | undefined): void => {
+    if (section === undefined) return;
     const stored = STREAMS.map((name) => [name, compress(section.streams[name], name)] as const);
-    return writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
-  });
-  return concatBytes([writeDeltaHeader(oldBytes, source.length - oldBytes), ...sections]);
+    parts.push(writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>));
+  };
+  const joiner = new SectionJoiner();
+  for (const segment of segmentsOf(source.length - oldBytes)) store(joiner.add(scanSegment(index, segment)));
+  store(joiner.rest());
+  return concatBytes(parts);
 }
 
 /** The numbers of the segments that `bytes` new bytes have. */
@@ -104,27 +108,32 @@ function writeDifferences(
   return right;
 }
 
-/** Segments that follow each other, joined until their streams are as long as a section's should be. */
-export function inSections(segments: readonly ScannedSegments[]): ScannedSegments[] {
-  const sections: ScannedSegments[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const segment of segments) {
-    if (bytes >= DELTA_SECTION_STREAM_BYTES) {
-      sections.push([]);
-      bytes = 0;
-    }
-    bytes += STREAMS.reduce((sum, name) => sum + segment.streams[name].length, 0);
-    sections.at(-1)?.push(segment);
+/** Joins segments that follow each other, until their streams are as long as a section's should be. */
+export class SectionJoiner {
+  #segments: ScannedSegments[] = [];
+  #streamBytes = 0;
+
+  /** The section that ends with this segment; undefined when it goes on. */
+  add(segment: ScannedSegments): ScannedSegments | undefined {
+    this.#segments.push(segment);
+    this.#streamBytes += STREAMS.reduce((sum, name) => sum + segment.streams[name].length, 0);
+    return this.#streamBytes >= DELTA_SECTION_STREAM_BYTES ? this.rest() : undefined;
   }
-  return sections.map((section) => {
+
+  /** The section that is left behind the last segment; undefined when none is. */
+  rest(): ScannedSegments | undefined {
+    const segments = this.#segments;
+    this.#segments = [];
+    this.#streamBytes = 0;
+    if (segments.length === 0) return undefined;
     const streams = STREAMS.map(
-      (name) => [name, concatBytes(section.map((segment) => segment.streams[name]))] as const,
+      (name) => [name, concatBytes(segments.map((segment) => segment.streams[name]))] as const,
     );
     return {
-      bytes: section.reduce((sum, segment) => sum + segment.bytes, 0),
+      bytes: segments.reduce((sum, { bytes }) => sum + bytes, 0),
       streams: Object.fromEntries(streams) as Record<StreamName, Uint8Array>,
     };
-  });
+  }
 }
 
 export function writeDeltaHeader(oldBytes: number, newBytes: number): Uint8Array<ArrayBuffer> {

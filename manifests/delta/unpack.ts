@@ -6,7 +6,7 @@
  *
  * Where the streams lie is one object of the delta, a table:
  *
- *   "PSU" 0x01 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
+ *   "PSU" 0x02 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
  *
  * The columns, varints throughout, are those of the old streams and then those of the new ones:
  *
@@ -16,6 +16,8 @@
  *   gaps, bytes  a number each a piece: bytes since the piece before, or since the start of the file; compressed bytes
  *   plains       plain bytes
  *   recipes      bytes of the recipe; new streams only
+ *   guides       new streams only: 0, or one more than how many old streams lie between the old one that the recipe was made
+ *                with (manifests/deflate/guide.ts) and the one that follows on the guide before, to and fro: 0 -1 1 -2 2 …
  */
 import {
   DEFLATE_EXPANSION_MAX,
@@ -27,7 +29,7 @@ import {
   DELTA_UNPACKED_RATIO_MAX,
 } from "../limits.ts";
 import type { StoredStream } from "./encode.ts";
-import { CODECS, StreamReader, StreamWriter, malformedDelta } from "./format.ts";
+import { CODECS, StreamReader, StreamWriter, malformedDelta, unzigzag, zigzag } from "./format.ts";
 import type { DeltaWorld } from "./decode.ts";
 import type { Space, SpaceContent, SpacePart, SpaceSpan } from "./release-delta.ts";
 
@@ -40,6 +42,8 @@ export interface PackedStream {
   readonly plainBytes: number;
   /** 0 on the old side, where nothing is to be made again. */
   readonly recipeBytes: number;
+  /** The old stream, by its place in their list, that the recipe was made with; undefined when it was made without. */
+  readonly guide?: number | undefined;
 }
 
 /** What of both sides is unpacked: by content, within one by place, without overlaps. */
@@ -185,7 +189,7 @@ export function unpackedBytesMax(bytes: number): number {
 
 // --- The table -------------------------------------------------------------------------------------------------------
 
-const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x01);
+const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x02);
 const SIDES = ["old", "fresh"] as const;
 
 /** The columns of the table, to be compressed. */
@@ -223,7 +227,13 @@ function writeColumns(streams: readonly PackedStream[], side: (typeof SIDES)[num
   }
   for (const { pieces } of streams) for (const { bytes } of pieces) to.varint(bytes);
   for (const { plainBytes } of streams) to.varint(plainBytes);
-  if (side === "fresh") for (const { recipeBytes } of streams) to.varint(recipeBytes);
+  if (side === "old") return;
+  for (const { recipeBytes } of streams) to.varint(recipeBytes);
+  let next = 0;
+  for (const { guide } of streams) {
+    to.varint(guide === undefined ? 0 : 1 + zigzag(guide - next));
+    if (guide !== undefined) next = guide + 1;
+  }
 }
 
 /** The table of streams that lie in these spaces. Throws: object.malformed. */
@@ -233,7 +243,7 @@ export function parseStreams(
   inflate: DeltaWorld["inflate"],
 ): PackedStreams {
   const head = new StreamReader(table);
-  if (MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 1");
+  if (MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 2");
   const codec = CODECS[head.byte()];
   const bytes = head.varint();
   if (codec === undefined) throw malformedDelta("an unknown codec");
@@ -242,9 +252,23 @@ export function parseStreams(
   const columns = codec === "none" ? stored : inflate(codec, stored, bytes);
   if (columns?.length !== bytes) throw malformedDelta("a stream that does not decompress");
   const reader = new StreamReader(columns);
-  const [old, fresh] = [readColumns(reader, spaces.old, "old"), readColumns(reader, spaces.fresh, "fresh")];
+  const old = readColumns(reader, spaces.old, "old");
+  const fresh = guided(readColumns(reader, spaces.fresh, "fresh"), old.length, reader);
   if (!reader.isAtEnd) throw malformedDelta("bytes after the last stream");
   return { old, fresh };
+}
+
+/** Adds the last column. */
+function guided(streams: readonly PackedStream[], oldStreams: number, reader: StreamReader): PackedStream[] {
+  let next = 0;
+  return streams.map((stream) => {
+    const number = reader.varint();
+    if (number === 0) return stream;
+    const guide = next + unzigzag(number - 1);
+    if (guide < 0 || guide >= oldStreams) throw malformedDelta("a guide that is no stream");
+    next = guide + 1;
+    return { ...stream, guide };
+  });
 }
 
 function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[number]): PackedStream[] {

@@ -1,6 +1,6 @@
 /** Streams that others made: the system's zlib, through python3, and GNU gzip, which has a deflate of its own. */
 import { spawnSync } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,10 @@ if (!python || !gzip) process.stderr.write("NOT CHECKED: no python3 or no gzip h
 const isDue = process.env["CI"] !== undefined;
 const withPython = test.skipIf(!python && !isDue);
 const withGzip = test.skipIf(!gzip && !isDue);
+const zopfli = spawnSync("zopfli", ["-h"]).status === 0;
+const sevenZip = spawnSync("7z", ["i"]).status === 0;
+if (!zopfli || !sevenZip)
+  process.stderr.write("NOT CHECKED: no zopfli or no 7z here (apt-get install zopfli p7zip-full)\n");
 
 function run(command: string, args: readonly string[], input: Uint8Array): Uint8Array {
   const { status, stdout, stderr } = spawnSync(command, args, { input, maxBuffer: OUTPUT_BYTES_MAX });
@@ -86,7 +90,7 @@ describe("archives", () => {
         for (let next = streams.next(); next.done !== true;) {
           const { offset, bytes = file.length - offset } = next.value;
           expect(next.value.container).toBe(container);
-          const taken = apart(file, offset, offset + bytes);
+          const taken = apart(file, { start: offset, end: offset + bytes });
           plain.push(taken?.plain ?? new Uint8Array(0));
           next = streams.next(offset + (taken?.compressedBytes ?? 0));
         }
@@ -110,4 +114,52 @@ describe("GNU gzip", () => {
     expect(taken?.recipe.length).toBeLessThan(32 + stream.length / 100);
     expect(Buffer.compare(together(taken?.recipe ?? file, content, stream.length), stream)).toBe(0);
   });
+});
+
+describe("encoders that look for the shortest stream", () => {
+  const content = mixture(9, 300_000);
+  const edited = Uint8Array.from(content);
+  edited.set(new TextEncoder().encode("another version"), 1000);
+
+  /** As a file in the folder. */
+  type Pack = (plain: Uint8Array, folder: string) => Promise<Uint8Array>;
+  const packers: [string, boolean, Pack][] = [
+    [
+      "zopfli",
+      zopfli,
+      async (plain, folder) => {
+        await writeFile(path.join(folder, "content"), plain);
+        return run("zopfli", ["--i2", "-c", path.join(folder, "content")], new Uint8Array(0)).subarray(10, -8);
+      },
+    ],
+    [
+      "7-Zip",
+      sevenZip,
+      async (plain, folder) => {
+        const archive = path.join(folder, "archive.gz");
+        await rm(archive, { force: true });
+        run("7z", ["a", "-tgzip", "-mx=7", "-sicontent", archive], plain);
+        const file = await readFile(archive);
+        // the header ends with the name that 7-Zip gave it
+        return file.subarray(file.indexOf(0, 10) + 1, -8);
+      },
+    ],
+  ];
+
+  for (const [name, isHere, pack] of packers) {
+    test.skipIf(!isHere && !isDue)(`${name}: a stream is made again with the one before the edit`, async () => {
+      const folder = await mkdtemp(path.join(tmpdir(), "patchswarm-shortest-"));
+      try {
+        const [guide, stream] = [await pack(content, folder), await pack(edited, folder)];
+        const alone = apart(stream)?.recipe.length ?? stream.length;
+        const taken = apart(stream, { guide });
+        expect(Buffer.compare(taken?.plain ?? content, edited)).toBe(0);
+        expect(taken?.recipe.length).toBeLessThan(Math.min(alone, stream.length) / 4);
+        const made = together(taken?.recipe ?? stream, edited, stream.length, guide);
+        expect(Buffer.compare(made, stream)).toBe(0);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    });
+  }
 });

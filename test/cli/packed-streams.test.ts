@@ -47,20 +47,14 @@ test("members of an archive that stays cost nothing in a new archive", async () 
   expect(bytes).toBeLessThan(archive([99]).length + 500);
 });
 
-test("old streams stay packed when those of the new file cannot be made again", async () => {
-  // what comes before an edit is packed the same
-  const pack = (edit: string) =>
-    concatBytes(numbers(30).map((seed) => packedAtRandom(concatBytes([prose(3000, seed), text(edit)]))));
-  const [old, fresh] = [pack("the end"), pack("another end")];
-  expect(apart(fresh, 2)).toBeUndefined();
-  const oldText = deflateSync(prose(9000, 200));
-  const freshText = deflateSync(concatBytes([text("More. "), prose(9000, 200)]));
-  const alone = await deltaBytes("foreign", { "a.pak": old }, { "a.pak": fresh });
-  const ours = await deltaBytes("ours", { "b.z": oldText }, { "b.z": freshText });
-  const both = await deltaBytes("both", { "a.pak": old, "b.z": oldText }, { "a.pak": fresh, "b.z": freshText });
-  expect(alone).toBeLessThan(fresh.length / 10);
-  expect(ours).toBeLessThan(freshText.length / 10);
-  expect(both).toBeLessThan(alone + ours + 200);
+test("streams that no zlib made are made again with the old ones, whatever their order", async () => {
+  // two bytes for two, of nine bits each instead of eight: what follows is packed in other bits
+  const pack = (seeds: readonly number[], edit: string) =>
+    concatBytes(seeds.map((seed) => packedAtRandom(concatBytes([text(edit), prose(3000, seed)]))));
+  const [old, fresh] = [pack(numbers(30), "ee"), pack(numbers(30).toReversed(), "é")];
+  expect(apart(fresh, { start: 2 })).toBeUndefined();
+  const bytes = await deltaBytes("foreign", { "a.pak": old }, { "a.pak": fresh });
+  expect(bytes).toBeLessThan(fresh.length / 100);
 });
 
 test("nothing is unpacked when to say what is takes more than it saves", async () => {

@@ -62,9 +62,10 @@ function found(file: Uint8Array): (FoundStream & { plain: Uint8Array | undefined
     const pieces = stream.pieces ?? [{ offset: stream.offset, bytes: stream.bytes ?? file.length - stream.offset }];
     const total = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
     const plain: Uint8Array[] = [];
-    const taken = takeApart(readJoined(read, pieces), 0, total, { plainBytesMax: 1e8 }, (piece) =>
-      plain.push(piece.slice()),
-    );
+    const taken = takeApart(readJoined(read, pieces), 0, total, {
+      plainBytesMax: 1e8,
+      sink: (piece) => plain.push(piece.slice()),
+    });
     all.push({ ...stream, plain: taken && concatBytes(plain) });
     const isPlain = taken !== undefined && stream.pieces === undefined;
     next = streams.next(isPlain ? stream.offset + taken.compressedBytes : undefined);

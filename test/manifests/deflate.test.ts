@@ -154,10 +154,10 @@ describe("shapes of a stream", () => {
 
   test("what lies before and behind the stream is not looked at", () => {
     const file = concatBytes([pseudoRandomBytes(1, 100), stream, pseudoRandomBytes(2, 100)]);
-    const taken = apart(file, 100);
+    const taken = apart(file, { start: 100 });
     expect(taken?.compressedBytes).toBe(stream.length);
     expectSame(taken?.plain ?? stream, text);
-    expect(apart(file, 100, 100 + stream.length - 1)).toBeUndefined();
+    expect(apart(file, { start: 100, end: 100 + stream.length - 1 })).toBeUndefined();
   });
 });
 
@@ -173,8 +173,8 @@ describe("left alone", () => {
   });
 
   test("more plain bytes than the caller wants", () => {
-    expect(apart(stream, 0, stream.length, text.length)).toBeDefined();
-    expect(apart(stream, 0, stream.length, text.length - 1)).toBeUndefined();
+    expect(apart(stream, { plainBytesMax: text.length })).toBeDefined();
+    expect(apart(stream, { plainBytesMax: text.length - 1 })).toBeUndefined();
   });
 
   test("a source that changes while it is read", () => {

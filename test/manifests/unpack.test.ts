@@ -156,8 +156,14 @@ test("file parts are the gaps between streams, in order", () => {
 
 test("a table is read back as it was written", () => {
   fc.assert(
-    fc.property(oldSide, freshSide, (old, fresh) => {
-      const streams = { old: old.streams, fresh: fresh.streams };
+    fc.property(oldSide, freshSide, fc.array(fc.option(fc.nat())), (old, fresh, guides) => {
+      const guided = fresh.streams.map((stream, i) => {
+        const guide = guides[i] ?? undefined;
+        return guide === undefined || old.streams.length === 0
+          ? stream
+          : { ...stream, guide: guide % old.streams.length };
+      });
+      const streams = { old: old.streams, fresh: guided };
       const spaces = { old: old.space, fresh: fresh.space };
       expect(parseStreams(tableOf(streams), spaces, inflate)).toEqual(streams);
     }),
@@ -184,6 +190,7 @@ test.each([
     "too many pieces",
     stream({ pieces: Array.from({ length: DELTA_PIECES_MAX + 1 }, (_, at) => ({ offset: at, bytes: 1 })) }),
   ],
+  ["a guide that is not there", stream({ guide: 0 })],
   ["more unpacked than a player has room for", stream({ plainBytes: unpackedBytesMax(300) })],
 ])("a table with %s is refused", (_, bad) => {
   const table = tableOf({ old: [], fresh: [bad] });
@@ -193,7 +200,7 @@ test.each([
 });
 
 test("a table that claims too many bytes is refused before it is decompressed", () => {
-  const table = Uint8Array.of(0x50, 0x53, 0x55, 0x01, 2, ...varint(DELTA_STREAMS_BYTES_MAX + 1));
+  const table = Uint8Array.of(0x50, 0x53, 0x55, 0x02, 2, ...varint(DELTA_STREAMS_BYTES_MAX + 1));
   const never = () => expect.unreachable("it was decompressed");
   expect(() => parseStreams(table, SPACES, never)).toThrow(malformed);
 });

@@ -1,6 +1,8 @@
 /** Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory. */
 import { BLOCK, DISTANCE_MAX, FIXED_CODES, MATCH_BYTES_MIN } from "../../manifests/deflate/alphabet.ts";
 import { BitWriter } from "../../manifests/deflate/bit-writer.ts";
+import type { ReadBytes } from "../../manifests/deflate/find.ts";
+import type { StreamSource } from "../../manifests/deflate/inflate.ts";
 import { putTogether } from "../../manifests/deflate/put-together.ts";
 import { type TakenApart, takeApart } from "../../manifests/deflate/take-apart.ts";
 import { tokenOf } from "../../manifests/deflate/tokens.ts";
@@ -54,23 +56,37 @@ export function mixture(seed: number, bytes: number): Uint8Array {
 /** A stream of `stream[start, end)` taken apart, and its plain bytes. */
 export function apart(
   stream: Uint8Array,
-  start = 0,
-  end = stream.length,
-  plainBytesMax = 1024 * 1024 * 1024,
+  {
+    start = 0,
+    end = stream.length,
+    plainBytesMax = 1024 * 1024 * 1024,
+    guide,
+  }: { start?: number; end?: number; plainBytesMax?: number; guide?: Uint8Array | undefined } = {},
 ): (TakenApart & { readonly plain: Uint8Array }) | undefined {
   const pieces: Uint8Array[] = [];
-  const taken = takeApart(
-    (offset, target) => target.set(stream.subarray(offset, offset + target.length)),
-    start,
-    end,
-    { plainBytesMax },
-    (piece) => pieces.push(piece.slice()),
-  );
+  const taken = takeApart(readOf(stream), start, end, {
+    plainBytesMax,
+    guide: guide && sourceOf(guide),
+    sink: (piece) => pieces.push(piece.slice()),
+  });
   return taken && { ...taken, plain: concatBytes(pieces) };
 }
 
+function readOf(bytes: Uint8Array): ReadBytes {
+  return (offset, target) => target.set(bytes.subarray(offset, offset + target.length));
+}
+
+function sourceOf(stream: Uint8Array): StreamSource {
+  return { read: readOf(stream), start: 0, end: stream.length };
+}
+
 /** @param compressedBytes  what it is allowed to make */
-export function together(recipe: Uint8Array, plain: Uint8Array, compressedBytes: number): Uint8Array {
+export function together(
+  recipe: Uint8Array,
+  plain: Uint8Array,
+  compressedBytes: number,
+  guide?: Uint8Array,
+): Uint8Array {
   const made: Uint8Array[] = [];
   let read = 0;
   let written = 0;
@@ -78,6 +94,7 @@ export function together(recipe: Uint8Array, plain: Uint8Array, compressedBytes:
     recipe,
     plainBytes: plain.length,
     compressedBytes,
+    guide: guide && sourceOf(guide),
     readPlain: (offset, target) => {
       if (offset !== read || target.length === 0) throw new Error("not in order");
       read += target.length;

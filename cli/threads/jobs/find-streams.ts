@@ -1,11 +1,13 @@
 /** Jobs: a publisher looks for deflate streams in files, and takes them apart. */
 import { createHash } from "node:crypto";
-import { findStreams, readJoined, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
+import { findStreams, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
+import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
 import { DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
-import { measureStream, type StreamSize } from "../plain-bytes.ts";
+import { inflateFront, measureStream, type StreamSize } from "../plain-bytes.ts";
+import { type PlacedStream, sourceOf } from "./unpack-streams.ts";
 
 export interface FileToSearch {
   readonly path: string;
@@ -85,12 +87,6 @@ function bytesOf(pieces: readonly SpaceSpan[]): number {
   return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** A stream that was found. */
-export interface StreamToTake {
-  readonly path: string;
-  readonly pieces: readonly SpaceSpan[];
-}
-
 /** What was made of each, or the file that is gone or shorter than it was. */
 interface OfEach<Value> {
   readonly values: readonly Value[];
@@ -102,23 +98,29 @@ export async function takeStreamsApart({
   streams,
   plainBytesMax,
 }: {
-  readonly streams: readonly StreamToTake[];
+  /** `guide`: an old stream that it resembles. */
+  readonly streams: readonly (PlacedStream & { readonly guide: PlacedStream | undefined })[];
   readonly plainBytesMax: number;
 }): Promise<OfEach<TakenApart | undefined>> {
-  return await ofEach(streams, ({ path, pieces }, reader) => {
-    const read = readJoined((offset, target) => reader.read(path, offset, target), pieces);
-    return Promise.resolve(takeApart(read, 0, bytesOf(pieces), { plainBytesMax }));
+  return await ofEach(streams, ({ guide, ...stream }, reader) => {
+    const { read, start, end } = sourceOf(stream, reader);
+    return Promise.resolve(takeApart(read, start, end, { plainBytesMax, guide: guide && sourceOf(guide, reader) }));
   });
 }
 
+/** What the front of each is like. */
+export async function sketchStreams(streams: readonly PlacedStream[]): Promise<OfEach<Sketch>> {
+  return await ofEach(streams, (stream, reader) => Promise.resolve(sketchOf(inflateFront(stream, reader))));
+}
+
 /** How long each is; undefined when it is no stream. */
-export async function measureStreams(streams: readonly StreamToTake[]): Promise<OfEach<StreamSize | undefined>> {
+export async function measureStreams(streams: readonly PlacedStream[]): Promise<OfEach<StreamSize | undefined>> {
   return await ofEach(streams, (stream, reader) => measureStream(stream, reader));
 }
 
-async function ofEach<Value>(
-  streams: readonly StreamToTake[],
-  act: (stream: StreamToTake, reader: FileReader) => Promise<Value>,
+async function ofEach<Stream extends PlacedStream, Value>(
+  streams: readonly Stream[],
+  act: (stream: Stream, reader: FileReader) => Promise<Value>,
 ): Promise<OfEach<Value>> {
   const reader = new FileReader();
   const values: Value[] = [];

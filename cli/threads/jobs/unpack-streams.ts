@@ -1,5 +1,7 @@
 /** Jobs: compressed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams again. */
 import { closeSync } from "node:fs";
+import { readJoined } from "../../../manifests/deflate/find.ts";
+import type { StreamSource } from "../../../manifests/deflate/inflate.ts";
 import { putTogether } from "../../../manifests/deflate/put-together.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import type { FileRange } from "./hash-ranges.ts";
@@ -116,8 +118,13 @@ async function unpackStream(stream: StreamToUnpack, reader: FileReader, out: num
   }
 }
 
+/** A whole stream in a file. */
+export type PlacedStream = Pick<StreamInFile, "path" | "pieces">;
+
 /** A stream to be put together: where its recipe and plain bytes lie, and where in the file it goes. */
 export interface StreamToPack {
+  /** The old stream that the recipe was made with. */
+  readonly guide: PlacedStream | undefined;
   readonly recipeAt: number;
   readonly recipeBytes: number;
   readonly plainAt: number;
@@ -148,6 +155,7 @@ export function packStreams({
           recipe,
           plainBytes: stream.plainBytes,
           compressedBytes: stream.pieces.reduce((sum, { bytes }) => sum + bytes, 0),
+          guide: stream.guide && sourceOf(stream.guide, reader),
           readPlain: (offset, target) => reader.read(from, stream.plainAt + offset, target),
           write: (piece) => writer.write(piece),
         });
@@ -161,6 +169,12 @@ export function packStreams({
       reader.close();
     }
   });
+}
+
+/** For the core to read. */
+export function sourceOf({ path, pieces }: PlacedStream, reader: FileReader): StreamSource {
+  const read = readJoined((offset, target) => reader.read(path, offset, target), pieces);
+  return { read, start: 0, end: pieces.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Bytes one after another, into the pieces of a file. */

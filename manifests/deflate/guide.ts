@@ -1,0 +1,287 @@
+/**
+ * An old stream that shows the way: where the new plain bytes are those of an old stream again, whoever made both chose the
+ * same tokens again, nearly always (measured: all but one of a thousand). To read them off the old stream takes a fraction of
+ * the time that looking for matches takes, and works for streams that no zlib made.
+ *
+ * The old stream is read along with the new one, so many bytes ahead or behind: the offset. A token of it is a guess where it
+ * begins at the same place, covers the same bytes, and would be a match here too. Where bytes differ there is no guess, and
+ * the matcher is asked; where most of them differ, something was put in or left out, and another offset is sought.
+ *
+ * A guess depends on the bytes of both streams, on the places that guesses were asked for, and on nothing else: how either is
+ * read must not matter, for a player reads them otherwise than a publisher.
+ */
+import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES } from "../limits.ts";
+import { MATCH_BYTES_MAX } from "./alphabet.ts";
+import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
+import { type StreamSource, TokenReader } from "./inflate.ts";
+import { PlainWindow } from "./plain-window.ts";
+import { LITERAL, type Token, bytesOf, distanceOf, lengthOf } from "./tokens.ts";
+import { GUIDE_HASH_BITS, NO_TOKEN, type Workspace, withWorkspace } from "./workspace.ts";
+
+/** What `guess` says where the old stream says nothing: no token has this number. */
+export const NO_GUESS = -1;
+/** So many bytes are looked at to see whether the offset is still right: half of them should be the same. */
+const LOST_BYTES = 32;
+/** So many bytes have to be the same where an offset is taken. */
+const SURE_BYTES = 48;
+/** Offsets so far from the last one are tried one by one, the nearest first: most edits are small. */
+const NEAR_BYTES = 256;
+/** Old places are entered by a hash of so many bytes, every eighth of them; eight new places in a row meet one. */
+const HASHED_BYTES = 16;
+const ENTERED_STEP = 8;
+/** Places with the same hash that are compared, and how many bytes of each. */
+const CANDIDATES_MAX = 16;
+const COMPARED_BYTES = 200;
+/** Bytes that are still compared behind a place that nobody asked about. */
+const GAP_BYTES_MAX = 1024;
+/** After a search in vain so many bytes pass before the next; twice as many each time. */
+const PAUSE_BYTES_MIN = 16;
+const PAUSE_BYTES_MAX = 4096;
+/** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
+const MULTIPLIER = 0x9e3779b1 | 0;
+const NOWHERE = -1;
+
+/** An old stream, and the memory to read it in. */
+export interface Guiding {
+  readonly source: StreamSource;
+  readonly workspace: Workspace;
+}
+
+export function withGuiding<T>(source: StreamSource | undefined, act: (guiding: Guiding | undefined) => T): T {
+  return source === undefined ? act(undefined) : withWorkspace((workspace) => act({ source, workspace }));
+}
+
+export class Guide {
+  readonly #fresh: PlainWindow;
+  readonly #old: PlainWindow;
+  readonly #reader: TokenReader;
+  /** By places of the old window: the token that begins there, or NO_TOKEN. */
+  readonly #tokens: Uint32Array;
+  /** Hash -> the last place that was entered with it, in bytes of the old stream. */
+  readonly #newest: Float64Array;
+  /** Such a place -> the one before it with the same hash. */
+  readonly #before: Float64Array;
+  #isRead = false;
+  /** An old place less the new one with the same bytes. */
+  #offset = 0;
+  /** New bytes between these are the old ones; those behind were not compared yet. Bytes of the new stream. */
+  #agreedFrom = 0;
+  #agreedTo = 0;
+  /** Old bytes before this are not looked at any more. */
+  #floor = 0;
+  /** The next old place to be entered. */
+  #entered = 0;
+  /** New places before this are not sought. */
+  #pausedTo = 0;
+  #pause = PAUSE_BYTES_MIN;
+  #work = 0;
+
+  /** @param fresh  where the new plain bytes are */
+  static of(guiding: Guiding | undefined, fresh: PlainWindow): Guide | undefined {
+    return guiding === undefined ? undefined : new Guide(guiding, fresh);
+  }
+
+  private constructor({ source, workspace }: Guiding, fresh: PlainWindow) {
+    this.#fresh = fresh;
+    this.#old = new PlainWindow(workspace.plain);
+    this.#reader = new TokenReader(source, this.#old, workspace);
+    const { tokens, newest, before } = workspace.guide;
+    this.#tokens = tokens;
+    this.#newest = newest.fill(NOWHERE);
+    this.#before = before;
+  }
+
+  /** Bytes read and compared. */
+  get work(): number {
+    return this.#work;
+  }
+
+  /**
+   * @param at  the place in the new window; not before the one asked about last
+   * @param end  where the bytes in the window end: LOOKAHEAD_BYTES behind `at`, or the end of all
+   */
+  guess(at: number, end: number): Token {
+    const token = this.#tokenAlong(at, end);
+    if (token !== NO_GUESS) return token;
+    return this.#seek(at, end) ? this.#tokenAlong(at, end) : NO_GUESS;
+  }
+
+  #tokenAlong(at: number, end: number): Token {
+    const place = this.#fresh.start + at;
+    this.#reach(place + this.#offset, LOOKAHEAD_BYTES);
+    const old = this.#old;
+    const from = place + this.#offset - old.start;
+    if (from < 0 || from >= old.filled) return NO_GUESS;
+    const token = this.#tokens[from] as number;
+    if (token === NO_TOKEN || bytesOf(token) > end - at || !this.#agrees(place, bytesOf(token))) return NO_GUESS;
+    return token === LITERAL || this.#isMatch(at, from, end, token) ? token : NO_GUESS;
+  }
+
+  #agrees(place: number, bytes: number): boolean {
+    const { bytes: fresh, start } = this.#fresh;
+    const { bytes: old } = this.#old;
+    const shift = this.#offset - this.#old.start;
+    if (place - this.#agreedTo > GAP_BYTES_MAX) this.#agreedFrom = this.#agreedTo = place;
+    let to = this.#agreedTo;
+    for (const end = place + bytes; to < end; to++) {
+      if (fresh[to - start] !== old[to + shift]) this.#agreedFrom = to + 1;
+    }
+    this.#agreedTo = to;
+    return this.#agreedFrom <= place;
+  }
+
+  /** Whether the bytes far back agree too, and zlib would not have made more of it. */
+  #isMatch(at: number, from: number, end: number, token: Token): boolean {
+    const { bytes, start } = this.#fresh;
+    const distance = distanceOf(token);
+    const length = lengthOf(token);
+    const source = at - distance;
+    if (source < 0) return false;
+    if (start + source < this.#agreedFrom) {
+      for (let i = 0; i < length; i++) if (bytes[source + i] !== bytes[at + i]) return false;
+    }
+    if (length === MATCH_BYTES_MAX || length === end - at || bytes[source + length] !== bytes[at + length]) return true;
+    const { bytes: old } = this.#old;
+    return from >= distance && old[from - distance + length] === old[from + length];
+  }
+
+  /** Looks for another offset when this one is wrong. Returns whether there is one. */
+  #seek(at: number, end: number): boolean {
+    const place = this.#fresh.start + at;
+    const ahead = Math.min(end - at, LOOKAHEAD_BYTES);
+    if (place < this.#pausedTo || ahead < SURE_BYTES + ENTERED_STEP || !this.#isLost(at)) return false;
+    const expected = place + this.#offset;
+    this.#reach(expected, DEFLATE_GUIDE_REACH_BYTES);
+    this.#floor = Math.max(this.#floor, expected - DEFLATE_GUIDE_REACH_BYTES);
+    const near = this.#findNear(at, expected);
+    const found = near === NOWHERE ? this.#findFar(at, ahead, expected) : near;
+    if (found === NOWHERE) {
+      this.#pausedTo = place + this.#pause;
+      this.#pause = Math.min(2 * this.#pause, PAUSE_BYTES_MAX);
+      return false;
+    }
+    this.#pause = PAUSE_BYTES_MIN;
+    this.#offset = found - place;
+    this.#agreedFrom = this.#agreedTo = place;
+    return true;
+  }
+
+  #isLost(at: number): boolean {
+    const { bytes: fresh, start } = this.#fresh;
+    const { bytes: old, filled } = this.#old;
+    const from = start + at + this.#offset - this.#old.start;
+    if (from < 0 || from + LOST_BYTES > filled) return true;
+    let same = 0;
+    for (let i = 0; i < LOST_BYTES; i++) if (fresh[at + i] === old[from + i]) same++;
+    return same < LOST_BYTES / 2;
+  }
+
+  #findNear(at: number, expected: number): number {
+    this.#work += 2 * NEAR_BYTES;
+    for (let by = 1; by <= NEAR_BYTES; by++) {
+      if (this.#sameBytes(at, expected + by, SURE_BYTES) === SURE_BYTES) return expected + by;
+      if (this.#sameBytes(at, expected - by, SURE_BYTES) === SURE_BYTES) return expected - by;
+    }
+    return NOWHERE;
+  }
+
+  /** The old place with most of the bytes that follow; of several, the nearest. */
+  #findFar(at: number, ahead: number, expected: number): number {
+    this.#enter(expected + DEFLATE_GUIDE_REACH_BYTES);
+    const { bytes: fresh } = this.#fresh;
+    const before = this.#before;
+    const most = Math.min(ahead, COMPARED_BYTES);
+    let best = SURE_BYTES - 1;
+    let found = NOWHERE;
+    for (let step = 0; step < ENTERED_STEP; step++) {
+      let place = this.#newest[hashAt(fresh, at + step)] as number;
+      for (let left = CANDIDATES_MAX; left > 0 && place - step >= this.#floor; left--) {
+        const same = this.#sameBytes(at, place - step, most);
+        this.#work += same;
+        const isNearer = Math.abs(place - step - expected) < Math.abs(found - expected);
+        if (same > best || (same === best && found !== NOWHERE && isNearer)) {
+          best = same;
+          found = place - step;
+        }
+        const next = before[(place / ENTERED_STEP) % before.length] as number;
+        // a place that was overwritten since is a later one
+        if (next >= place) break;
+        place = next;
+      }
+    }
+    return found;
+  }
+
+  /** How many of `most` bytes are the same at a place of the new window and at one of the old stream. */
+  #sameBytes(at: number, place: number, most: number): number {
+    const { bytes: fresh } = this.#fresh;
+    const { bytes: old, start, filled } = this.#old;
+    const from = place - start;
+    if (place < this.#floor || from < 0) return 0;
+    const end = Math.min(most, filled - from);
+    let same = 0;
+    while (same < end && fresh[at + same] === old[from + same]) same++;
+    return same;
+  }
+
+  /** Enters the old places up to `to`, as far as they are kept. */
+  #enter(to: number): void {
+    const { bytes, start, filled } = this.#old;
+    const last = Math.min(to, start + filled) - HASHED_BYTES;
+    let place = Math.max(this.#entered, Math.ceil(Math.max(this.#floor, start) / ENTERED_STEP) * ENTERED_STEP);
+    this.#work += Math.max(0, last - place);
+    for (; place <= last; place += ENTERED_STEP) {
+      const hash = hashAt(bytes, place - start);
+      this.#before[(place / ENTERED_STEP) % this.#before.length] = this.#newest[hash] as number;
+      this.#newest[hash] = place;
+    }
+    this.#entered = place;
+  }
+
+  /** Reads the old stream on until `ahead` bytes behind `place` are there, or all of it. */
+  #reach(place: number, ahead: number): void {
+    const old = this.#old;
+    while (!this.#isRead && old.start + old.filled < place + ahead) {
+      if (old.room < DEFLATE_SLICE_BYTES) this.#slide(place);
+      const before = old.filled;
+      const step = this.#reader.step();
+      this.#isRead = step === "invalid" || (step === "block-end" && this.#reader.block.isFinal);
+      this.#note(before);
+      this.#work += old.filled - before;
+    }
+  }
+
+  #slide(place: number): void {
+    const old = this.#old;
+    const { filled } = old;
+    this.#floor = Math.max(this.#floor, place - DEFLATE_GUIDE_REACH_BYTES);
+    const by = old.slide(Math.min(this.#floor - old.start, filled));
+    this.#tokens.copyWithin(0, by, filled);
+  }
+
+  /** Writes down where the tokens of the last step begin. Stored bytes have none. */
+  #note(before: number): void {
+    const { tokens, tokenCount } = this.#reader;
+    this.#tokens.fill(NO_TOKEN, before, this.#old.filled);
+    let at = before;
+    for (let i = 0; i < tokenCount; i++) {
+      const token = tokens[i] as Token;
+      this.#tokens[at] = token;
+      at += bytesOf(token);
+    }
+  }
+}
+
+function hashAt(bytes: Uint8Array, at: number): number {
+  let hash = 0;
+  for (let i = at; i < at + HASHED_BYTES; i += 4) {
+    const four =
+      (bytes[i] as number) |
+      ((bytes[i + 1] as number) << 8) |
+      ((bytes[i + 2] as number) << 16) |
+      ((bytes[i + 3] as number) << 24);
+    hash = Math.imul(hash ^ four, MULTIPLIER);
+    hash ^= hash >>> 15;
+  }
+  return hash >>> (32 - GUIDE_HASH_BITS);
+}
