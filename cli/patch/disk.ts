@@ -4,11 +4,8 @@
  */
 import {
   chmodSync,
-  closeSync,
-  fsyncSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -17,7 +14,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { execFile } from "node:child_process";
+import { open, type FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
+import pLimit from "p-limit";
 import { LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../manifests/limits.ts";
 
 export interface Disk {
@@ -50,6 +49,8 @@ export interface Disk {
 const EXEC_BITS = 0o111;
 const READ_BITS = 0o444;
 const MODE_BITS = 0o7777;
+/** As many as Node has threads for. */
+const flushing = pLimit(4);
 
 export const realDisk: Disk = {
   look(path) {
@@ -120,9 +121,10 @@ export const realDisk: Disk = {
   async flush(root, files, folders) {
     if (process.platform === "linux" && files.length + folders.length >= SYNCFS_FILES_MIN && (await syncfs(root)))
       return;
-    for (const path of files) syncPath(path, "r+");
+    // several at once: the file system writes its journal once for them
+    await Promise.all(files.map((path) => flushing(() => syncPath(path, "r+"))));
     // Windows cannot open a folder for this and does not need it
-    if (process.platform !== "win32") for (const path of folders) syncPath(path, "r");
+    if (process.platform !== "win32") await Promise.all(folders.map((path) => flushing(() => syncPath(path, "r"))));
   },
 };
 
@@ -136,18 +138,18 @@ async function syncfs(root: string): Promise<boolean> {
   }
 }
 
-function syncPath(path: string, flags: string): void {
-  let fd: number;
+async function syncPath(path: string, flags: string): Promise<void> {
+  let file: FileHandle;
   try {
-    fd = openSync(path, flags);
+    file = await open(path, flags);
   } catch (error) {
     if (isCode(error, "ENOENT")) return;
     throw error;
   }
   try {
-    fsyncSync(fd);
+    await file.sync();
   } finally {
-    closeSync(fd);
+    await file.close();
   }
 }
 

@@ -26,7 +26,8 @@ export interface ScanOptions {
   readonly install: Install;
   /** What the installed release owns. */
   readonly owned: ReadonlyMap<SafePath, StateFile>;
-  readonly want: Tree;
+  /** May still be on its way: what is owned is looked at meanwhile. */
+  readonly want: Tree | Promise<Tree>;
   readonly pieceLength: number;
   /** Hash everything, whatever the state says. */
   readonly force: boolean;
@@ -57,48 +58,52 @@ export function lookAt(file: string): Seen {
 
 const OWNER_EXEC = 0o100n;
 
-/** Throws: path.unsafe when a folder of the release is a symbolic link; source.interrupted. */
+/** What stands at a path. */
+interface Look extends Seen {
+  readonly path: SafePath;
+  readonly kind: "file" | "folder" | "other";
+  readonly exec: boolean;
+  readonly identity: Pick<BigIntStats, "dev" | "ino">;
+}
+
+/** Throws: path.unsafe when a folder of the release is a symbolic link; source.interrupted; what `want` throws. */
 export async function scan(options: ScanOptions): Promise<Scan> {
-  const { install, owned, want, force } = options;
-  const wanted = new Map(want.files.map((file) => [file.path, file]));
+  const { install, owned, force, signal } = options;
+  const coming = Promise.resolve(options.want);
+  coming.catch(() => {}); // heard of below
+  const folders = new Folders(install);
   // owned ones first: an alias is told by the old name it is an alias of
-  const paths = [...new Set([...owned.keys(), ...wanted.keys()])];
+  const looks = await lookAtFiles([...owned.keys()], folders, { install, signal });
+  const wanted = new Map((await coming).files.map((file) => [file.path, file]));
+  const others = [...wanted.keys()].filter((path) => !owned.has(path));
+  looks.push(...(await lookAtFiles(others, folders, { install, signal })));
+
   const files = new Map<SafePath, HaveFile>();
   const seen = new Map<SafePath, Seen>();
   const doubtful: { path: SafePath; at: string; size: number }[] = [];
-
-  const folders = lookAtFolders(install, paths);
   for (const blocking of folders.blocking) {
     files.set(blocking, { path: blocking, size: 0, root: null, exec: false, owned: owned.has(blocking) });
   }
   const aliases = new Set<string>();
-  for (const [index, file] of paths.entries()) {
-    if (index % LOOKS_AT_ONCE === 0) await setImmediate();
-    if (options.signal.aborted) throw new Failure("source.interrupted");
-    if (!folders.there.has(path.posix.dirname(file))) continue;
-    const stats = lstatSync(install.file(file), { bigint: true, throwIfNoEntry: false });
-    if (stats === undefined) continue;
+  for (const { path: file, size, mtimeNs, kind, exec: isExec, identity } of looks) {
     const known = owned.get(file);
     const wish = wanted.get(file);
-    if (known !== undefined && wish === undefined) aliases.add(identityOf(stats));
+    if (known !== undefined && wish === undefined) aliases.add(nameOf(identity));
     // where case does not count, an old name that is spelled anew finds the old file: it is moved, not kept
-    if (known === undefined && aliases.has(identityOf(stats))) continue;
-    const base = { path: file, size: Number(stats.size), owned: known !== undefined };
-    if (!stats.isFile()) {
+    if (known === undefined && aliases.size > 0 && aliases.has(nameOf(identity))) continue;
+    const base = { path: file, size, owned: known !== undefined };
+    if (kind !== "file") {
       // a release owns files; a folder in the place of one is somebody else's
-      const isOwned = base.owned && !stats.isDirectory();
-      files.set(file, { ...base, owned: isOwned, size: 0, root: null, exec: false });
+      files.set(file, { ...base, owned: base.owned && kind !== "folder", size: 0, root: null, exec: false });
       continue;
     }
-    seen.set(file, { size: base.size, mtimeNs: stats.mtimeNs });
-    const exec = process.platform === "win32" ? (wish?.exec ?? false) : (stats.mode & OWNER_EXEC) !== 0n;
-    const unchanged = known !== undefined && BigInt(known.size) === stats.size && known.mtimeNs === stats.mtimeNs;
+    seen.set(file, { size, mtimeNs });
+    const exec = process.platform === "win32" ? (wish?.exec ?? false) : isExec;
+    const unchanged = known !== undefined && known.size === size && known.mtimeNs === mtimeNs;
     files.set(file, { ...base, exec, root: unchanged && !force ? known.root : null });
     // of any other size it is neither what it was nor what it should be
     if (unchanged && !force) continue;
-    if (base.size === known?.size || base.size === wish?.size) {
-      doubtful.push({ path: file, at: install.file(file), size: base.size });
-    }
+    if (size === known?.size || size === wish?.size) doubtful.push({ path: file, at: install.file(file), size });
   }
   const roots = await hashFiles(options, doubtful);
   for (const [file, root] of roots) {
@@ -195,36 +200,71 @@ export async function chunkFiles(
   return found;
 }
 
-/**
- * The folders of these files: which are there, and what stands where a folder should be. Nothing is written through a
- * link: it could lead out of the install. Throws: path.unsafe.
- */
-function lookAtFolders(install: Install, paths: readonly SafePath[]): { there: Set<string>; blocking: SafePath[] } {
-  const there = new Set<string>(["."]);
-  const looked = new Set<string>(["."]);
-  const blocking: SafePath[] = [];
-  for (const file of paths) {
-    // with a folder, those above it were looked at too
-    if (looked.has(path.posix.dirname(file))) continue;
-    for (let end = file.indexOf("/"); end > 0; end = file.indexOf("/", end + 1)) {
-      const folder = file.slice(0, end) as SafePath;
-      if (looked.has(folder)) continue;
-      looked.add(folder);
-      if (!there.has(path.posix.dirname(folder))) continue;
-      const stats = lstatSync(install.file(folder), { throwIfNoEntry: false });
-      if (stats?.isSymbolicLink() === true) {
-        throw new Failure("path.unsafe", {
-          path: folder,
-          reason: "a folder of the release is a symbolic link on this disk",
-        });
-      }
-      if (stats?.isDirectory() === true) there.add(folder);
-      else if (stats !== undefined) blocking.push(folder);
-    }
+/** What stands at these paths, as far as their folders are there. */
+async function lookAtFiles(
+  paths: readonly SafePath[],
+  folders: Folders,
+  { install, signal }: Pick<ScanOptions, "install" | "signal">,
+): Promise<Look[]> {
+  folders.lookAt(paths);
+  const looks: Look[] = [];
+  for (const [index, file] of paths.entries()) {
+    if (index % LOOKS_AT_ONCE === 0) await setImmediate();
+    if (signal.aborted) throw new Failure("source.interrupted");
+    if (!folders.there.has(path.posix.dirname(file))) continue;
+    const stats = lstatSync(install.file(file), { bigint: true, throwIfNoEntry: false });
+    if (stats === undefined) continue;
+    const { size, mtimeNs, mode, dev, ino } = stats;
+    looks.push({
+      path: file,
+      size: Number(size),
+      mtimeNs,
+      kind: stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other",
+      exec: (mode & OWNER_EXEC) !== 0n,
+      identity: { dev, ino },
+    });
   }
-  return { there, blocking };
+  return looks;
 }
 
-function identityOf({ dev, ino }: BigIntStats): string {
+/**
+ * The folders of files: which are there, and what stands where a folder should be. Nothing is written through a link: it
+ * could lead out of the install.
+ */
+class Folders {
+  readonly there = new Set<string>(["."]);
+  readonly blocking: SafePath[] = [];
+  readonly #install: Install;
+  readonly #looked = new Set<string>(["."]);
+
+  constructor(install: Install) {
+    this.#install = install;
+  }
+
+  /** Throws: path.unsafe. */
+  lookAt(files: readonly SafePath[]): void {
+    for (const file of files) {
+      // with a folder, those above it were looked at too
+      if (this.#looked.has(path.posix.dirname(file))) continue;
+      for (let end = file.indexOf("/"); end > 0; end = file.indexOf("/", end + 1)) {
+        const folder = file.slice(0, end) as SafePath;
+        if (this.#looked.has(folder)) continue;
+        this.#looked.add(folder);
+        if (!this.there.has(path.posix.dirname(folder))) continue;
+        const stats = lstatSync(this.#install.file(folder), { throwIfNoEntry: false });
+        if (stats?.isSymbolicLink() === true) {
+          throw new Failure("path.unsafe", {
+            path: folder,
+            reason: "a folder of the release is a symbolic link on this disk",
+          });
+        }
+        if (stats?.isDirectory() === true) this.there.add(folder);
+        else if (stats !== undefined) this.blocking.push(folder);
+      }
+    }
+  }
+}
+
+function nameOf({ dev, ino }: Look["identity"]): string {
   return `${dev}:${ino}`;
 }

@@ -161,9 +161,6 @@ class Session {
   /** Asks what is current and verifies it. */
   static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
     const objects = new Objects(install);
-    const installed = await readState(install);
-    // a first install has work for threads whatever is current: they start while the edge is asked
-    if (installed === undefined && !request.dryRun) warmThreads();
     const title = await world.openTitle({
       titleFile: request.titleFile,
       metadataDir: install.own("metadata"),
@@ -172,7 +169,14 @@ class Session {
       fetch: world.fetch,
       signal: world.signal,
     });
-    await title.refresh();
+    const readInstalled = async (): Promise<InstallState | undefined> => {
+      const state = await readState(install);
+      // a first install has work for threads whatever is current: they start while the edge is asked
+      if (state === undefined && !request.dryRun) warmThreads();
+      return state;
+    };
+    // the edge first: its answers take their time
+    const [, installed] = await Promise.all([title.refresh(), readInstalled()]);
     await rememberTitle(install.folder, request.titleFile);
     const target = await chooseTarget(title, request.wish, request.channel, installed);
     return new Session({
@@ -231,14 +235,14 @@ class Session {
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#tree());
     if (same === undefined && !this.#request.dryRun) this.#ahead = await this.#beginDelta();
-    const scanned = await this.#scan(same ?? (await this.#tree()));
+    const scanned = await this.#scan(same ?? this.#tree());
     if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
 
     const want = await this.#tree();
     const staging = await Staging.open(this.#install);
     let { have } = scanned;
     let planned = await this.#plan(have, want, staging);
-    const paths = await this.#deltaPaths(want);
+    const paths = this.#deltaPaths(want);
     const failed = new Set<ObjectId>();
     let ways = await this.#weigh(planned, have, staging, paths, failed);
     if (this.#request.dryRun) return this.#outcome(planned, ways);
@@ -281,11 +285,8 @@ class Session {
 
   /** The installed release's files, when it is the wanted one. */
   #installedTree(): Tree | undefined {
-    const { release, files } = this.#installed ?? {};
-    if (release?.tree !== this.#target.release.tree.sha256 || files === undefined) return undefined;
-    return {
-      files: [...files.values()].map(({ path, size, root, exec }) => ({ path, size, root, exec, recipe: null })),
-    };
+    const installed = this.#installed;
+    return installed?.release.tree === this.#target.release.tree.sha256 ? treeOf(installed) : undefined;
   }
 
   /** The wanted release's files, fetched once. */
@@ -299,7 +300,7 @@ class Session {
     return this.#fetchedTree;
   }
 
-  async #scan(want: Tree): Promise<Scan> {
+  async #scan(want: Tree | Promise<Tree>): Promise<Scan> {
     const { pieceLength } = this.#target.release.torrent;
     return await scan({
       install: this.#install,
@@ -403,17 +404,15 @@ class Session {
   }
 
   /** Deltas from what is installed to what is wanted; undefined when they are forbidden. */
-  async #deltaPaths(want: Tree): Promise<DeltaPaths | undefined> {
+  #deltaPaths(want: Tree): DeltaPaths | undefined {
     const { release, channel } = this.#target;
     const from = this.#startOfDeltas();
-    if (from === undefined) return undefined;
-    const installed = await this.#objects.read(from.tree);
-    if (installed === undefined) return undefined;
+    if (from === undefined || this.#installed === undefined) return undefined;
     return new DeltaPaths({
       title: this.#title,
       readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
       channel,
-      installed: { seq: from.seq, version: from.version, id: from.tree, tree: openTree(installed) },
+      installed: { seq: from.seq, version: from.version, id: from.tree, tree: treeOf(this.#installed) },
       wanted: { seq: release.seq, version: release.version, id: release.tree.sha256, tree: want },
       output: this.#world.output,
     });
@@ -585,6 +584,13 @@ class Session {
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
     return new Origin({ edges, title, signal, limit: new RateLimit(downloadLimit, clock()), now: clock });
   }
+}
+
+/** The files of an installed release, in the order of its tree, which need not be read again for that. */
+function treeOf({ files }: InstallState): Tree {
+  return {
+    files: [...files.values()].map(({ path, size, root, exec }) => ({ path, size, root, exec, recipe: null })),
+  };
 }
 
 /** Whether the origin is asked without waiting for what peers give. */

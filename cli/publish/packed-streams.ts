@@ -25,6 +25,11 @@ export interface RemadeStream extends PackedStream {
   readonly recipe: Uint8Array;
 }
 
+/** The same, and the old stream that resembles it, by its place in the list of those that were measured. */
+interface TakenStream extends RemadeStream {
+  readonly resembles: number | undefined;
+}
+
 /** By content, within one by place: the order in which a space unpacks them. */
 export interface StreamsToUnpack {
   readonly old: readonly PackedStream[];
@@ -64,24 +69,26 @@ export async function streamsToUnpack(
     toRead(old, measured),
     signal,
   );
-  return withoutUseless(remade, measured, counterpartsOf(remade, old.space, fresh.space));
+  return measured.length <= OLD_PER_NEW_MAX * remade.length
+    ? { old: measured, fresh: remade }
+    : onlyResembled(remade, measured);
 }
 
-/** Only old streams that new ones may resemble, or were made with. */
-function withoutUseless(
-  fresh: readonly RemadeStream[],
-  old: readonly PackedStream[],
-  counterparts: ReadonlySet<number>,
-): StreamsToUnpack {
-  const guides = new Set(fresh.map(({ guide }) => guide));
-  const kept = [...old.keys()].filter((i) => guides.has(i) || counterparts.has(old[i]?.content ?? -1));
+/** More old streams than this for a new one: to say where they lie costs more than those bring that nothing resembles. */
+const OLD_PER_NEW_MAX = 8;
+
+/** Without the old streams that no new one resembles, and the new ones that resemble none. */
+function onlyResembled(fresh: readonly TakenStream[], old: readonly PackedStream[]): StreamsToUnpack {
+  const resembled = new Set(fresh.map(({ resembles }) => resembles));
+  const kept = [...old.keys()].filter((i) => resembled.has(i));
   const places = new Map(kept.map((i, place) => [i, place]));
   return {
     old: kept.map((i) => old[i] as PackedStream),
-    fresh: fresh.map((stream) => ({
-      ...stream,
-      guide: stream.guide === undefined ? undefined : places.get(stream.guide),
-    })),
+    fresh: fresh.flatMap((stream) =>
+      stream.resembles === undefined
+        ? []
+        : [{ ...stream, guide: stream.guide === undefined ? undefined : places.get(stream.guide) }],
+    ),
   };
 }
 
@@ -142,11 +149,11 @@ async function takeApart(
   found: readonly (Found & { readonly guide: number | undefined })[],
   guides: readonly PlacedStream[],
   signal: AbortSignal,
-): Promise<RemadeStream[]> {
+): Promise<TakenStream[]> {
   const plainBytesMax = unpackedBytesMax(side.space.bytes);
   let recipesBytes = 0;
   let unpacked = 0;
-  const remade: RemadeStream[] = [];
+  const remade: TakenStream[] = [];
   const batches = batchesOfStreams(found);
   for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
     const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), sumOf(bytesOf), async (batch) => {
@@ -168,6 +175,7 @@ async function takeApart(
         recipe,
         recipeBytes: recipe.length,
         guide: isGuided ? guide : undefined,
+        resembles: guide,
       });
     }
   }

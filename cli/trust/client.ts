@@ -267,13 +267,16 @@ export class TrustedTitle {
   }
 
   async #ask(edge: string) {
+    const { fetch, signal, patience = PATIENCE } = this.#options;
+    // a round trip beside the others
+    const asking = askFresh(edge, this.title, { fetch, signal, patience });
+    asking.catch(() => {}); // heard of below, unless the metadata is refused first
     const roles = await followWorkflow({
       ...this.#start(),
       source: (fileName, bytesMax) => this.#fetchMetadata(edge, fileName, bytesMax),
       now: this.#now,
     });
-    const { fetch, signal, patience = PATIENCE } = this.#options;
-    return { roles, statement: await askFresh(edge, this.title, roles.root, { fetch, signal, patience }) };
+    return { roles, statement: await (await asking)(roles.root) };
   }
 
   #start() {

@@ -9,16 +9,19 @@ import { type Fetch, type Patience, fetchCapped } from "./fetch-capped.ts";
 
 const NONCE_BYTES = 32;
 
+/** Opens the answer, once it is known whose signature it has to bear. */
+export type OpenAnswer = (root: RootRole) => Promise<FreshStatement | undefined>;
+
 /**
- * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows.
- * Throws: metadata.invalid when there is an answer and it is not a true one.
+ * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows. The answer
+ * can be waited for beside other things; what opens it throws: metadata.invalid when it is not a true one.
+ * Throws: metadata.invalid, source.interrupted.
  */
 export async function askFresh(
   edge: string,
   title: string,
-  root: RootRole,
   world: { readonly fetch: Fetch; readonly patience: Patience; readonly signal: AbortSignal | undefined },
-): Promise<FreshStatement | undefined> {
+): Promise<OpenAnswer> {
   const nonce = randomBytes(NONCE_BYTES).toString("hex");
   let answer: Buffer | undefined;
   try {
@@ -28,9 +31,9 @@ export async function askFresh(
       init: { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ nonce }) },
     });
   } catch (error) {
-    if (error instanceof Failure && error.family === "unavailable") return undefined;
-    throw error;
+    if (!(error instanceof Failure && error.family === "unavailable")) throw error;
   }
-  if (answer === undefined) return undefined;
-  return openFresh(answer, { title, nonce }, authorityOf(root, "timestamp"), machineCrypto.verify);
+  const stated = answer;
+  return async (root) =>
+    stated && (await openFresh(stated, { title, nonce }, authorityOf(root, "timestamp"), machineCrypto.verify));
 }

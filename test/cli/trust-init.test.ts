@@ -102,7 +102,7 @@ test.each(["before it is sent", "after it was answered"])(
   async (when) => {
     const prefix = when.startsWith("before") ? "cut-before" : "cut-after";
     let cut = 0;
-    for (let finished = false; !finished; cut++) {
+    for (let isReached = true; isReached; cut++) {
       const options = optionsFor(`${prefix}-${cut}`);
       let count = 0;
       const cutting: Fetch = async (url, request) => {
@@ -110,10 +110,9 @@ test.each(["before it is sent", "after it was answered"])(
         if (prefix === "cut-after") await (await fetch(url, request)).arrayBuffer();
         throw new TypeError("fetch failed");
       };
-      finished = await run(options, cutting).then(
-        () => true,
-        () => false,
-      );
+      // one may do without the answer: whether the edge can prove that it is current
+      await run(options, cutting).catch(() => {});
+      isReached = count > cut;
       const before = (await readKeys(options.keysDir)).map(({ keyid }) => keyid);
       await run(options);
       expect((await readKeys(options.keysDir)).map(({ keyid }) => keyid)).toEqual(before);
