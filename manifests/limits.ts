@@ -461,6 +461,10 @@ export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 export const DELTA_OBJECT_BYTES = 16 * MIB;
 /** 100 B a group and 80 B an object: enough for a title of 100 GB. */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
+/** A tree's delta stands inside the index; a longer one saves less than it would have players wait for. */
+export const TREE_DELTA_BYTES_MAX = 256 * KIB;
+/** A tree up to this length is fetched as it is: it arrives as soon as the index that would hold its delta. */
+export const TREE_BYTES_WHOLE = 32 * KIB;
 /** Plain bytes of the table of compressed streams, some 10 B a stream and a few a piece. */
 export const DELTA_STREAMS_BYTES_MAX = 4 * MIB;
 /** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */

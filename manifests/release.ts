@@ -6,6 +6,14 @@ import { parseObjectId, type ObjectId } from "./digest.ts";
 import { Failure } from "./failures.ts";
 import { PIECE_BYTES_MAX, PIECE_BYTES_MIN, RELEASE_BYTES_MAX } from "./limits.ts";
 
+/** The tree object, and its bytes as stored. */
+export interface ReleaseTreeRef {
+  readonly sha256: ObjectId;
+  readonly bytes: number;
+  /** What it holds when it is not compressed, so that it can also be made of an older one. Missing in releases of earlier publishers. */
+  readonly plain?: { readonly sha256: ObjectId; readonly bytes: number };
+}
+
 export interface Release {
   readonly title: string;
   /** Grows with every release of the title, over all channels. At least 1. */
@@ -14,8 +22,7 @@ export interface Release {
   readonly version: string;
   /** When it was published, RFC 3339 in UTC with whole seconds. */
   readonly created: string;
-  /** The tree object, and its bytes as stored. */
-  readonly tree: { readonly sha256: ObjectId; readonly bytes: number };
+  readonly tree: ReleaseTreeRef;
   readonly files: number;
   /** Of all files together. */
   readonly bytes: number;
@@ -88,7 +95,11 @@ export function writeRelease(release: Release): Uint8Array<ArrayBuffer> {
       seq: release.seq,
       version: release.version,
       created: release.created,
-      tree: { sha256: tree.sha256, bytes: tree.bytes },
+      tree: {
+        sha256: tree.sha256,
+        bytes: tree.bytes,
+        ...(tree.plain === undefined ? {} : { plain: { sha256: tree.plain.sha256, bytes: tree.plain.bytes } }),
+      },
       files: release.files,
       bytes: release.bytes,
       torrent: {
@@ -123,6 +134,7 @@ export function parseRelease(bytes: Uint8Array): Release {
       tree: {
         sha256: parseObjectId(textOf(tree["sha256"], "tree.sha256")),
         bytes: countOf(tree["bytes"], "tree.bytes", 0),
+        ...(tree["plain"] === undefined ? {} : { plain: plainOf(recordOf(tree["plain"], "tree.plain")) }),
       },
       files: countOf(fields["files"], "files", 0),
       bytes: countOf(fields["bytes"], "bytes", 0),
@@ -140,6 +152,13 @@ export function parseRelease(bytes: Uint8Array): Release {
     if (error instanceof Failure && error.code !== "object.malformed") throw malformed(error.message, {}, error);
     throw error;
   }
+}
+
+function plainOf(plain: Readonly<Record<string, unknown>>): NonNullable<ReleaseTreeRef["plain"]> {
+  return {
+    sha256: parseObjectId(textOf(plain["sha256"], "tree.plain.sha256")),
+    bytes: countOf(plain["bytes"], "tree.plain.bytes", 0),
+  };
 }
 
 function torrentV1Of(v1: Readonly<Record<string, unknown>>): NonNullable<Release["torrent"]["v1"]> {

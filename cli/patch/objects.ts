@@ -1,6 +1,9 @@
-/** Objects an install keeps: the tree it was made of, and the torrent once it was needed. Named by their SHA-256. */
+/**
+ * Objects an install keeps: the tree it was made of, and the torrent once it was needed. Named by their SHA-256; a tree that
+ * was made of an older one, so that nobody here has its object, by that of its plain bytes.
+ */
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
-import { constants, zstdDecompressSync } from "node:zlib";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { TREE_BYTES_MAX, TREE_PLAIN_BYTES_MAX, ZSTD_WINDOW_LOG_MAX } from "../../manifests/limits.ts";
@@ -29,6 +32,24 @@ export class Objects {
     await replaceFile(this.#install.own("objects", id), bytes);
   }
 
+  /** The plain bytes of a kept tree; undefined when it is not kept or is not what its name says. */
+  async readTree({ tree, treePlain }: KeptTree): Promise<Uint8Array | undefined> {
+    const object = await this.read(tree);
+    if (object !== undefined) return inflateTree(object);
+    if (treePlain === undefined) return undefined;
+    try {
+      const plain = inflateTree(await readFile(this.#install.own("objects", treePlain)));
+      return objectIdOf(plain, sha256) === treePlain ? plain : undefined;
+    } catch {
+      return undefined; // not kept, or rotten
+    }
+  }
+
+  /** Keeps a tree of which there are only the plain bytes. */
+  async keepPlainTree(id: ObjectId, plain: Uint8Array): Promise<void> {
+    await this.keep(id, zstdCompressSync(plain));
+  }
+
   /** Deletes every object but these. */
   async prune(kept: readonly ObjectId[]): Promise<void> {
     const names = await readdir(this.#install.own("objects"));
@@ -39,28 +60,44 @@ export class Objects {
   }
 }
 
-/**
- * A tree object, proven by its name -> tree.
- * @param expected  what the release says of it
- * Throws: object.malformed, object.too-large, path.unsafe.
- */
-export function openTree(object: Uint8Array, expected?: { readonly files: number; readonly bytes: number }): Tree {
-  if (object.length > TREE_BYTES_MAX) {
-    throw new Failure("object.too-large", { kind: "tree", bytes: object.length, limit: TREE_BYTES_MAX });
-  }
-  let plain: Uint8Array;
-  try {
-    plain = zstdDecompressSync(object, {
-      maxOutputLength: TREE_PLAIN_BYTES_MAX,
-      params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
-    });
-  } catch (cause) {
-    throw new Failure("object.malformed", { kind: "tree", reason: "no zstd frame of that size" }, { cause });
-  }
+/** How a release's tree is named. */
+export interface KeptTree {
+  readonly tree: ObjectId;
+  readonly treePlain?: ObjectId;
+}
+
+/** What the release says of a tree. */
+interface Expected {
+  readonly files: number;
+  readonly bytes: number;
+}
+
+/** A tree object, proven by its name -> tree. Throws: object.malformed, object.too-large, path.unsafe. */
+export function openTree(object: Uint8Array, expected?: Expected): Tree {
+  return openPlainTree(inflateTree(object), expected);
+}
+
+/** The same of plain bytes, proven too. Throws: object.malformed, path.unsafe. */
+export function openPlainTree(plain: Uint8Array, expected?: Expected): Tree {
   const tree = parseTree(plain);
   const bytes = tree.files.reduce((sum, { size }) => sum + size, 0);
   if (expected !== undefined && (tree.files.length !== expected.files || bytes !== expected.bytes)) {
     throw new Failure("object.malformed", { kind: "tree", reason: "other files than the release says" });
   }
   return tree;
+}
+
+/** Throws: object.malformed, object.too-large. */
+function inflateTree(object: Uint8Array): Uint8Array {
+  if (object.length > TREE_BYTES_MAX) {
+    throw new Failure("object.too-large", { kind: "tree", bytes: object.length, limit: TREE_BYTES_MAX });
+  }
+  try {
+    return zstdDecompressSync(object, {
+      maxOutputLength: TREE_PLAIN_BYTES_MAX,
+      params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+    });
+  } catch (cause) {
+    throw new Failure("object.malformed", { kind: "tree", reason: "no zstd frame of that size" }, { cause });
+  }
 }

@@ -10,7 +10,6 @@ import {
   CHUNK_BYTES_LARGE,
   DELTA_AHEAD_BYTES_MAX,
   DELTA_PATHS_MAX,
-  TREE_BYTES_MAX,
   OLD_MEMORY_TITLE_FILES,
   YOUNG_MEMORY_TITLE_BYTES,
 } from "../../manifests/limits.ts";
@@ -27,6 +26,7 @@ import {
 } from "../../manifests/plan.ts";
 import type { Recipe, RecipeChunk } from "../../manifests/recipe.ts";
 import type { Tree, TreeFile } from "../../manifests/tree.ts";
+import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { chosenWay, weighWays, type WeighedWay } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
@@ -51,15 +51,16 @@ import { Layout } from "./layout.ts";
 import { dropDeltas } from "./kept-deltas.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileLocked } from "./lock.ts";
-import { Objects, openTree } from "./objects.ts";
+import { Objects } from "./objects.ts";
 import { Peers } from "./peers.ts";
 import { PatchProgress } from "./progress.ts";
 import { Recipes } from "./recipes.ts";
 import { chunkFiles, scan, type Scan } from "./scan.ts";
 import { stage, type Staged } from "./stage.ts";
 import { Staging } from "./staging.ts";
-import { readState, saveState, writeState, type InstallState } from "./state.ts";
+import { readState, saveState, writeState, type InstalledRelease, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
+import { WantedTree } from "./wanted-tree.ts";
 
 /**
  * Where content may come from. A delta comes from peers and the origin, as they are allowed. What costs fewest bytes goes
@@ -154,9 +155,8 @@ class Session {
   readonly #boards: FolderBoard[] = [];
   /** Small objects that more than one asks for. */
   readonly #objectsRead = new Map<ObjectId, Promise<Uint8Array>>();
+  readonly #wantedTree: WantedTree;
   #ahead: DeltaAhead | undefined;
-  #fetchedTree: Promise<Tree> | undefined;
-  #treeObject: Uint8Array | undefined;
 
   /** Asks what is current and verifies it. */
   static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
@@ -213,6 +213,12 @@ class Session {
     this.#progress = new PatchProgress(world.output, world.clock);
     this.#origin = request.sources.has("origin") ? this.#openOrigin(request.downloadLimit) : undefined;
     this.#edge = this.#openOrigin(null);
+    this.#wantedTree = new WantedTree({
+      release: target.release,
+      objects: parts.objects,
+      start: this.#straightDelta(),
+      readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
+    });
     this.#peers = new Peers({
       title,
       release: target.release,
@@ -233,12 +239,12 @@ class Session {
     const same = this.#installedTree();
     if (same === undefined && this.#installed !== undefined) warmThreads();
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
-      this.#peers.start(this.#tree());
+      this.#peers.start(this.#wantedTree.get());
     if (same === undefined && !this.#request.dryRun) this.#ahead = await this.#beginDelta();
-    const scanned = await this.#scan(same ?? this.#tree());
+    const scanned = await this.#scan(same ?? this.#wantedTree.get());
     if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
 
-    const want = await this.#tree();
+    const want = await this.#wantedTree.get();
     const staging = await Staging.open(this.#install);
     let { have } = scanned;
     let planned = await this.#plan(have, want, staging);
@@ -287,17 +293,6 @@ class Session {
   #installedTree(): Tree | undefined {
     const installed = this.#installed;
     return installed?.release.tree === this.#target.release.tree.sha256 ? treeOf(installed) : undefined;
-  }
-
-  /** The wanted release's files, fetched once. */
-  #tree(): Promise<Tree> {
-    this.#fetchedTree ??= this.#title
-      .object(this.#target.release.tree.sha256, Math.min(TREE_BYTES_MAX, this.#target.release.tree.bytes))
-      .then((object) => {
-        this.#treeObject = object;
-        return openTree(object, this.#target.release);
-      });
-    return this.#fetchedTree;
   }
 
   async #scan(want: Tree | Promise<Tree>): Promise<Scan> {
@@ -353,20 +348,27 @@ class Session {
   }
 
   /** The release that is installed; undefined when there is none, or deltas are forbidden. */
-  #startOfDeltas(): InstallState["release"] | undefined {
+  #installedBeforeDeltas(): InstalledRelease | undefined {
     const { sources } = this.#request;
     if (!sources.has("delta") || !sources.has("local")) return undefined;
     if (this.#origin === undefined && !sources.has("peers")) return undefined;
     return this.#installed?.release;
   }
 
+  /** The delta that leads straight to the wanted release, and from where; undefined when there is none. */
+  #straightDelta(): { readonly installed: InstalledRelease; readonly delta: LiveDelta } | undefined {
+    const { release, channel } = this.#target;
+    const installed = this.#installedBeforeDeltas();
+    const live = this.#title.live(channel);
+    if (installed === undefined || live?.seq !== release.seq) return undefined;
+    const delta = live.deltas.find(({ from }) => from === installed.seq);
+    return delta && { installed, delta };
+  }
+
   /** Begins the download of a small delta that leads straight to the wanted release, when there is room for anything. */
   async #beginDelta(): Promise<DeltaAhead | undefined> {
-    const { release, channel } = this.#target;
-    const from = this.#startOfDeltas();
-    const live = this.#title.live(channel);
-    if (from === undefined || live?.seq !== release.seq) return undefined;
-    const delta = live.deltas.find(({ from: seq }) => seq === from.seq);
+    const { release } = this.#target;
+    const { delta } = this.#straightDelta() ?? {};
     if (delta === undefined || delta.bytes > Math.min(DELTA_AHEAD_BYTES_MAX, release.bytes / 2)) return undefined;
     // with so much, nothing that is found later can make the patch be refused: no byte is written before that is known
     const enough = diskForAnyPlan(release.bytes) + DELTA_AHEAD_BYTES_MAX;
@@ -406,7 +408,7 @@ class Session {
   /** Deltas from what is installed to what is wanted; undefined when they are forbidden. */
   #deltaPaths(want: Tree): DeltaPaths | undefined {
     const { release, channel } = this.#target;
-    const from = this.#startOfDeltas();
+    const from = this.#installedBeforeDeltas();
     if (from === undefined || this.#installed === undefined) return undefined;
     return new DeltaPaths({
       title: this.#title,
@@ -480,7 +482,7 @@ class Session {
   async #stage(planned: Plan, layout: Layout, staging: Staging): Promise<Staged> {
     // found damaged, or worth fetching for: others may help
     const { stored } = planned.cost.fetch;
-    if (stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#tree(), stored);
+    if (stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#wantedTree.get(), stored);
     try {
       return await stage({
         install: this.#install,
@@ -517,7 +519,7 @@ class Session {
     // each waits for the disk, and they may wait together
     const { torrent } = this.#peers;
     const keeping = Promise.all([
-      this.#treeObject === undefined ? undefined : this.#objects.keep(release.tree.sha256, this.#treeObject),
+      this.#wantedTree.keep(),
       torrent === undefined ? undefined : this.#objects.keep(release.torrent.sha256, torrent),
       this.#recipes.save(want.files),
     ]);
@@ -528,7 +530,12 @@ class Session {
       await keeping;
     }
     await commit(disk, this.#install, arrange(disk, this.#install, planned, layout));
-    await this.#objects.prune([release.tree.sha256, release.torrent.sha256]);
+    const { tree, torrent: torrentRef } = release;
+    await this.#objects.prune([
+      tree.sha256,
+      ...(tree.plain === undefined ? [] : [tree.plain.sha256]),
+      torrentRef.sha256,
+    ]);
     await this.#recipes.prune();
   }
 
@@ -555,6 +562,7 @@ class Session {
         version: release.version,
         channel,
         tree: release.tree.sha256,
+        ...(release.tree.plain === undefined ? {} : { treePlain: release.tree.plain.sha256 }),
         torrent: release.torrent.sha256,
         ...(release.torrent.v1 === undefined ? {} : { infohashV1: release.torrent.v1.infohash }),
         pieceLength: release.torrent.pieceLength,

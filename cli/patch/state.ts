@@ -26,8 +26,10 @@ export interface InstalledRelease {
   readonly seq: number;
   readonly version: string;
   readonly channel: string;
-  /** The tree object, kept in objects/. */
+  /** The tree object; in objects/ it, or its plain bytes, is kept. */
   readonly tree: ObjectId;
+  /** The SHA-256 of its plain bytes, when the release says it. */
+  readonly treePlain?: ObjectId;
   /** The torrent object; kept in objects/ once it was needed. */
   readonly torrent: ObjectId;
   /** Info hash of the torrent for clients that read no hybrid one, when the release has it. */
@@ -51,6 +53,7 @@ const Shape = v.object({
     version: v.string(),
     channel: v.string(),
     tree: v.string(),
+    treePlain: v.exactOptional(v.string()),
     torrent: v.string(),
     infohashV1: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/))),
     pieceLength: Count,
@@ -66,9 +69,15 @@ export async function readState(install: Install): Promise<InstallState | undefi
       const safe = parseSafePath(path);
       return { path: safe, size, mtimeNs: BigInt(mtimeNs), root: parsePiecesRoot(root), exec: exec === 1 };
     });
+    const { treePlain, ...rest } = release;
     return {
       title,
-      release: { ...release, tree: parseObjectId(release.tree), torrent: parseObjectId(release.torrent) },
+      release: {
+        ...rest,
+        tree: parseObjectId(release.tree),
+        ...(treePlain === undefined ? {} : { treePlain: parseObjectId(treePlain) }),
+        torrent: parseObjectId(release.torrent),
+      },
       files: new Map(parsed.map((file) => [file.path, file])),
     };
   } catch {

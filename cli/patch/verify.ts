@@ -5,7 +5,7 @@ import type { Tree } from "../../manifests/tree.ts";
 import type { Output } from "../output.ts";
 import type { Install } from "./install.ts";
 import { whileLocked } from "./lock.ts";
-import { Objects, openTree } from "./objects.ts";
+import { Objects, openPlainTree } from "./objects.ts";
 import { scan } from "./scan.ts";
 import { requireState, type InstallState } from "./state.ts";
 
@@ -54,9 +54,9 @@ export async function verifyInstall(
 }
 
 async function readKeptTree(install: Install, state: InstallState): Promise<Tree> {
-  const object = await new Objects(install).read(state.release.tree);
-  if (object === undefined) {
+  const plain = await new Objects(install).readTree(state.release);
+  if (plain === undefined) {
     throw new Failure("install.damaged", { file: "the list of the release's files", object: state.release.tree });
   }
-  return openTree(object);
+  return openPlainTree(plain);
 }

@@ -2,10 +2,9 @@
  * The last steps of a publish: torrents, release document, the channel's next role with the release in it, and the call
  * that makes it current. In this order, each only when the edge has what it names.
  */
-import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { ROLE_LIFETIME_S } from "../../manifests/limits.ts";
-import { releasePath, writeRelease } from "../../manifests/release.ts";
+import { type ReleaseTreeRef, releasePath, writeRelease } from "../../manifests/release.ts";
 import { type Torrent, type TorrentFile, makeTorrent, torrentName } from "../../manifests/torrent.ts";
 import {
   type SignedRelease,
@@ -27,7 +26,7 @@ export interface NewRelease {
   readonly channel: string;
   readonly version: string;
   readonly created: UnixSeconds;
-  readonly tree: { readonly sha256: ObjectId; readonly bytes: number };
+  readonly tree: ReleaseTreeRef;
   readonly files: readonly TorrentFile[];
   readonly pieceLength: number;
   /** Base URLs of the title's edges, for the torrent. */

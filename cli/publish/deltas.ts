@@ -4,7 +4,7 @@
  * rest pointless, and ends them.
  */
 import { join } from "node:path";
-import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
+import { concatBytes, objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import {
   type DeltaGroup,
   type DeltaObject,
@@ -18,12 +18,12 @@ import {
 } from "../../manifests/delta/release-delta.ts";
 import { unpackedSpace, unpackedStreams, streamColumns, writeStreams } from "../../manifests/delta/unpack.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
+import { DELTA_PIECE_BYTES, TREE_DELTA_BYTES_MAX } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import { makeTorrent, type TorrentFile } from "../../manifests/torrent.ts";
 import type { LiveDelta } from "../../manifests/trust/live.ts";
-import type { Tree } from "../../manifests/tree.ts";
+import { type Tree, writeTree } from "../../manifests/tree.ts";
 import type { SignedRelease } from "../../manifests/trust/roles.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
@@ -122,7 +122,13 @@ async function publishDelta(
   };
   const { streams, groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
-  const index = writeReleaseDelta({ from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups });
+  const index = writeReleaseDelta({
+    from: from.release.tree.sha256,
+    to: to.release.tree.sha256,
+    streams,
+    tree: await treeDelta(from, to, world.signal),
+    groups,
+  });
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -140,6 +146,22 @@ async function publishDelta(
   await upload.done();
   await list(announcer, { channel: options.channel, seq: options.seq, delta });
   return { from: start.version, bytes, costs };
+}
+
+/** A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree. */
+async function treeDelta(
+  from: ReleaseTree,
+  { tree, release }: ReleaseTree,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const [before, after] = [writeTree(from.tree), writeTree(tree)];
+  if (release.tree.plain?.sha256 !== objectIdOf(after, sha256)) return undefined;
+  const source = new Uint8Array(new SharedArrayBuffer(before.length + after.length));
+  source.set(before);
+  source.set(after, before.length);
+  const work = { source, oldBytes: before.length };
+  const delta = concatBytes(await makeGroupDelta(work, { signal, onScanned: () => {} }));
+  return delta.length <= Math.min(TREE_DELTA_BYTES_MAX, release.tree.bytes / 2) ? delta : undefined;
 }
 
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */

@@ -1,4 +1,5 @@
 /** The content of a build on its way to the origin: packs, recipes, tree. */
+import { type ReleaseTreeRef } from "../../manifests/release.ts";
 import { type Announcer } from "./announcer.ts";
 import { spoolFolder } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
@@ -7,12 +8,12 @@ import { type OnProgress, PublishMeter } from "./meter.ts";
 import { PackWriter } from "./pack-writer.ts";
 import { type ReadingPlan, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
-import { type TreeObject, sendTree } from "./tree-writer.ts";
+import { sendTree } from "./tree-writer.ts";
 import { Upload, originOf } from "./upload.ts";
 
 export interface SentContent {
   readonly read: readonly IngestedFile[];
-  readonly tree: TreeObject;
+  readonly tree: ReleaseTreeRef;
   /** What was not known, and how many of its packs the origin did not have. */
   readonly counts: PackWriter["counts"];
   /** For what follows the content. */

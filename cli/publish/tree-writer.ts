@@ -1,15 +1,12 @@
 /** The files of a build as a tree: compared with an earlier release's, written and sent. */
-import { type ObjectId } from "../../manifests/digest.ts";
+import { objectIdOf } from "../../manifests/digest.ts";
+import { type ReleaseTreeRef } from "../../manifests/release.ts";
 import { type RecipeRef, type Tree, writeTree } from "../../manifests/tree.ts";
+import { sha256 } from "../threads/digests.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { compressMetadata } from "./recipe-writer.ts";
 import { type Upload } from "./upload.ts";
-
-export interface TreeObject {
-  readonly sha256: ObjectId;
-  readonly bytes: number;
-}
 
 /** Whether both install to the same folder. Recipes do not count: they say how, not what. */
 export function hasSameContent(read: readonly IngestedFile[], { files }: Tree): boolean {
@@ -30,12 +27,17 @@ export function sendTree(
   read: readonly IngestedFile[],
   known: Pick<KnownContent, "recipes">,
   upload: Upload,
-): TreeObject {
+): Required<ReleaseTreeRef> {
   const files = read.map(({ file: { path, exec }, hashes: { size, root } }) => {
     return { path, size, root, exec, recipe: size === 0 ? null : recipeOf(known.recipes.get(root), path) };
   });
-  const bytes = compressMetadata(writeTree({ files }));
-  return { sha256: upload.send(bytes), bytes: bytes.length };
+  const plain = writeTree({ files });
+  const object = compressMetadata(plain);
+  return {
+    sha256: upload.send(object),
+    bytes: object.length,
+    plain: { sha256: objectIdOf(plain, sha256), bytes: plain.length },
+  };
 }
 
 function recipeOf(recipe: RecipeRef | undefined, path: string): RecipeRef {

@@ -7,12 +7,16 @@
  * of the old space and makes the next run of the new one; small titles have one group. Where compressed content changed,
  * both spaces hold it unpacked (unpack.ts), and `streams` names the object that says where. The index is an object, JSON:
  *
- *   {"v":2,"from":<tree>,"to":<tree>,"streams":[id,bytes] or null,
+ *   {"v":2,"from":<tree>,"to":<tree>,"streams":[id,bytes] or null,"tree":<base64> or null,
  *    "groups":[{"old":[[offset,bytes],…],"new":bytes,"objects":[[id,bytes],…]},…]}
+ *
+ * `tree` is a delta of the trees themselves, of what their objects hold when they are not compressed: where few of many files
+ * change, the list of them would be most of what a player fetches.
  *
  * The objects of a group, joined, are one delta (format.ts). Nothing here is signed: see there.
  */
 import * as v from "valibot";
+import { fromBase64, toBase64 } from "../base64.ts";
 import { EMPTY_ROOT, parseObjectId, type ObjectId, type PiecesRoot } from "../digest.ts";
 import { Failure } from "../failures.ts";
 import {
@@ -21,6 +25,7 @@ import {
   DELTA_INDEX_BYTES_MAX,
   DELTA_STREAMS_BYTES_MAX,
   OBJECT_BYTES_MAX,
+  TREE_DELTA_BYTES_MAX,
 } from "../limits.ts";
 import type { SafePath } from "../paths.ts";
 import type { Tree } from "../tree.ts";
@@ -83,6 +88,8 @@ export interface ReleaseDelta {
   readonly to: ObjectId;
   /** What of the spaces is unpacked; undefined when nothing is. */
   readonly streams: DeltaObject | undefined;
+  /** A delta of the trees (format.ts); undefined when there is none. */
+  readonly tree?: Uint8Array | undefined;
   readonly groups: readonly DeltaGroup[];
 }
 
@@ -221,11 +228,15 @@ const Id = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/), v.transform(parseObject
 const Stored = v.tuple([Id, v.pipe(Size, v.maxValue(OBJECT_BYTES_MAX))]);
 /** Held whole by the reader. */
 const StoredTable = v.tuple([Id, v.pipe(Size, v.maxValue(DELTA_STREAMS_BYTES_MAX))]);
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const TREE_BASE64_MAX = 4 * Math.ceil(TREE_DELTA_BYTES_MAX / 3);
 const Shape = v.object({
   v: v.literal(2),
   from: Id,
   to: Id,
   streams: v.nullable(StoredTable),
+  // missing in those of earlier publishers
+  tree: v.optional(v.nullable(v.pipe(v.string(), v.maxLength(TREE_BASE64_MAX), v.regex(BASE64))), null),
   groups: v.array(
     v.object({
       old: v.array(v.tuple([Count, Size])),
@@ -235,14 +246,21 @@ const Shape = v.object({
   ),
 });
 
-export function writeReleaseDelta({ from, to, streams, groups }: ReleaseDelta): Uint8Array<ArrayBuffer> {
+export function writeReleaseDelta({ from, to, streams, tree, groups }: ReleaseDelta): Uint8Array<ArrayBuffer> {
   const row = ({ id, bytes }: DeltaObject) => [id, bytes];
   const rows = groups.map(({ old, bytes, objects }) => ({
     old: old.map((span) => [span.offset, span.bytes]),
     new: bytes,
     objects: objects.map(row),
   }));
-  const shape = { v: 2, from, to, streams: streams === undefined ? null : row(streams), groups: rows };
+  const shape = {
+    v: 2,
+    from,
+    to,
+    streams: streams === undefined ? null : row(streams),
+    tree: tree === undefined ? null : toBase64(tree),
+    groups: rows,
+  };
   return new TextEncoder().encode(JSON.stringify(shape));
 }
 
@@ -264,7 +282,8 @@ export function parseReleaseDelta(bytes: Uint8Array): ReleaseDelta {
     objects: objects.map(object),
   }));
   const streams = shape.streams === null ? undefined : object(shape.streams);
-  return { from: shape.from, to: shape.to, streams, groups };
+  const tree = shape.tree === null ? undefined : fromBase64(shape.tree);
+  return { from: shape.from, to: shape.to, streams, tree, groups };
 }
 
 /**

@@ -11,7 +11,7 @@ import {
   type Space,
 } from "../../manifests/delta/release-delta.ts";
 import { EMPTY_ROOT, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
-import { DELTA_GROUP_NEW_BYTES, DELTA_GROUP_OLD_BYTES } from "../../manifests/limits.ts";
+import { TREE_DELTA_BYTES_MAX, DELTA_GROUP_NEW_BYTES, DELTA_GROUP_OLD_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 
@@ -115,6 +115,23 @@ test("an index is read back as it was written", () => {
     ...DELTA,
     streams: undefined,
   });
+  const tree = Uint8Array.from({ length: 300 }, (_, i) => i);
+  expect(parseReleaseDelta(writeReleaseDelta({ ...DELTA, tree }))).toEqual({ ...DELTA, tree });
+});
+
+test("an index of an earlier publisher, who knew no delta of trees, is read", () => {
+  const { tree: _, ...earlier } = JSON.parse(new TextDecoder().decode(writeReleaseDelta(DELTA))) as { tree: null };
+  expect(parseReleaseDelta(new TextEncoder().encode(JSON.stringify(earlier)))).toEqual(DELTA);
+});
+
+test.each([
+  ["no base64", "???"],
+  ["digits that are no bytes", "abc"],
+  ["more than it may be", "abcd".repeat(TREE_DELTA_BYTES_MAX / 3 + 2)],
+])("an index is refused whose delta of trees is %s", (_, tree) => {
+  const shape: object = JSON.parse(new TextDecoder().decode(writeReleaseDelta(DELTA)));
+  const bytes = new TextEncoder().encode(JSON.stringify({ ...shape, tree }));
+  expect(() => parseReleaseDelta(bytes)).toThrow(malformed);
 });
 
 /** As a publisher would make it of so few bytes. */

@@ -52,6 +52,13 @@ test("golden bytes: with a torrent for clients that read no hybrid one", () => {
   );
 });
 
+test("golden bytes: with what the tree is when it is not compressed", () => {
+  const plain = { sha256: parseObjectId("e".repeat(64)), bytes: 99_000 };
+  expect(new TextDecoder().decode(writeRelease({ ...RELEASE, tree: { ...RELEASE.tree, plain } }))).toContain(
+    `"bytes":41230,"plain":{"sha256":"${"e".repeat(64)}","bytes":99000}},"files"`,
+  );
+});
+
 test("reads back what it wrote", () => {
   const objects = hex256.map(parseObjectId);
   const infohashes = hex256.map((hex) => hex.slice(24));
@@ -60,7 +67,10 @@ test("reads back what it wrote", () => {
     seq: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
     version: fc.stringMatching(/^[A-Za-z0-9]([A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?$/),
     created: fc.constant("2026-11-22T10:00:00Z"),
-    tree: fc.record({ sha256: objects, bytes: fc.maxSafeNat() }),
+    tree: fc.record(
+      { sha256: objects, bytes: fc.maxSafeNat(), plain: fc.record({ sha256: objects, bytes: fc.maxSafeNat() }) },
+      { requiredKeys: ["sha256", "bytes"] },
+    ),
     files: fc.maxSafeNat(),
     bytes: fc.maxSafeNat(),
     torrent: fc.record(

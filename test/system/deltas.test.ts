@@ -8,6 +8,7 @@ import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { DELTA_MAGIC } from "../../manifests/delta/format.ts";
+import { runCli } from "../support/cli.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Files, type Studio, writeFiles } from "../support/studio.ts";
 
@@ -91,6 +92,25 @@ test("who asks the origin before peers has the delta from it, and gives it on al
   const { bytes } = await studio.patch("second", ["--sources", "local,delta,peers"]);
   expect(bytes.fetched.origin).toBe(0);
   expect(bytes.fetched.peers).toBeLessThan(DELTA_BYTES_MAX);
+});
+
+test("of a title of many files, an update fetches what changed in the list of them, and keeps the list", async () => {
+  await using studio = await openStudio();
+  const many = Object.fromEntries(Array.from({ length: 1500 }, (_, i) => [`data/${i}.txt`, `file ${i}`]));
+  const program = { "game.bin": noise(MIB, "game") };
+  await writeFiles(studio.at("v1"), { ...many, ...program });
+  await studio.publish("v1", "1.0.0");
+  const list = (await studio.patch("player")).bytes.metadata;
+  for (const version of ["2.0.0", "3.0.0"]) {
+    const changed = { "game.bin": rebuilt(version, program["game.bin"]), "data/77.txt": version };
+    await writeFiles(studio.at(version), { ...many, ...changed });
+    await studio.publish(version, version);
+    const { bytes } = await studio.patch("player");
+    expect(bytes.metadata).toBeLessThan(list / 4);
+    expect(await differences(studio.at(version), studio.at("player"))).toEqual([]);
+    // reads what the release is from the kept list
+    expect((await runCli(["verify", studio.at("player")])).code).toBe(0);
+  }
 });
 
 test("without the delta the same update takes the chunks", async () => {
