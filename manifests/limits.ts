@@ -378,6 +378,8 @@ export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
 export const SYNCFS_FILES_MIN = 64;
+/** Files that are flushed at once: Node has four threads for this, and others want one too. */
+export const FLUSHES_AT_ONCE = 3;
 /** Small files copied in one job. */
 export const COPY_JOB_FILES = 64;
 /** Files of an install looked at between two turns of the event loop. */
@@ -492,7 +494,7 @@ export const DEFLATE_PROBE_BYTES = KIB;
 export const DEFLATE_PIECES_MAX = 65_536;
 /** A stream shorter than this is left alone: what is gained is less than what it costs to say so. */
 export const DEFLATE_STREAM_BYTES_MIN = 128;
-/** A recipe above this share of the stream says that no zlib made it: a delta of the stream itself does as well. */
+/** A recipe above this share of the stream says that neither a zlib nor an old stream shows how it was made: left alone, it does as well. */
 export const DEFLATE_RECIPE_SHARE_MAX = 1 / 6;
 /** Plain bytes of a byte of a stream, at most: two bits for a match of 258 bytes. */
 export const DEFLATE_EXPANSION_MAX = 1032;
@@ -500,8 +502,17 @@ export const DEFLATE_EXPANSION_MAX = 1032;
 export const DEFLATE_SAMPLE_TOKENS = 32 * KIB;
 /** Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB window. */
 export const DEFLATE_WINDOW_BYTES = 512 * KIB;
-/** A guide looks so far back and ahead in an old stream for the place where a new one goes on. Divides by 32 KiB. */
+/** A guide looks so far back and ahead in an old stream for the place where a new one goes on. Part of the format (guide.ts). */
 export const DEFLATE_GUIDE_REACH_BYTES = 64 * KIB;
+/** Packed bytes of a stream's front, by which the old stream is found that it resembles; fewer where they are too long unpacked. */
+export const DEFLATE_FRONT_BYTES = [16 * KIB, KIB] as const;
+/** Plain bytes of it that are looked at. */
+export const DEFLATE_FRONT_PLAIN_BYTES_MAX = 64 * KIB;
+/**
+ * Old streams for each new one, above which only those are unpacked that new ones resemble: to say where the others lie costs
+ * more than they bring.
+ */
+export const DELTA_OLD_STREAMS_PER_NEW_MAX = 8;
 /** Tokens of one block: zlib's have 32,767 at most, 7-Zip's and zopfli's a million. 4 B each are held. */
 export const DEFLATE_BLOCK_TOKENS_MAX = MIB;
 /** A stream is read, and written, in slices of this. */

@@ -199,19 +199,22 @@ function wayBy(path: readonly DeltaStep[], plan: Plan, missing: Missing, world: 
   return isUsed && worth.weight < all.weight ? worth : all;
 }
 
-function sketchOf(
-  { old, fresh, groups }: DeltaStep,
-  { isInstalled }: Pick<WeighingWorld, "isInstalled">,
-): GroupSketch[] {
+function sketchOf(step: DeltaStep, { isInstalled }: Pick<WeighingWorld, "isInstalled">): GroupSketch[] {
+  const { old, fresh, groups } = step;
+  const guides = guidesOf(step);
   let start = 0;
   return groups.map((group) => {
     const from = start;
     start += group.bytes;
-    const read = group.old.flatMap((span) => contentsIn(old, span.offset, span.bytes).map(({ root }) => root));
+    const made = contentsIn(fresh, from, group.bytes);
+    const read = [
+      ...group.old.flatMap((span) => contentsIn(old, span.offset, span.bytes).map(({ root }) => root)),
+      ...made.flatMap(({ root }) => [...(guides.get(root) ?? [])]),
+    ];
     return {
       bytes: group.objects.reduce((sum, { bytes }) => sum + bytes, 0),
       length: group.bytes,
-      makes: contentsIn(fresh, from, group.bytes).map(({ root, size, offset }) => {
+      makes: made.map(({ root, size, offset }) => {
         return { root, size, bytes: Math.min(start, offset + size) - Math.max(from, offset) };
       }),
       needs: read.filter((root) => !isInstalled(root)),
@@ -219,13 +222,34 @@ function sketchOf(
   });
 }
 
-/** Contents that come out right when every group is applied: all but those whose file's old content is missing. */
+/** New content -> the old ones that its streams are put together with (manifests/deflate/guide.ts). */
+function guidesOf({ old, fresh, streams }: DeltaStep): ReadonlyMap<PiecesRoot, ReadonlySet<PiecesRoot>> {
+  const guides = new Map<PiecesRoot, Set<PiecesRoot>>();
+  for (const { content, guide } of streams.fresh) {
+    const from = guide === undefined ? undefined : old.contents[streams.old[guide]?.content ?? -1]?.root;
+    const to = fresh.contents[content]?.root;
+    if (from === undefined || to === undefined) continue;
+    const known = guides.get(to);
+    if (known === undefined) guides.set(to, new Set([from]));
+    else known.add(from);
+  }
+  return guides;
+}
+
+/**
+ * Contents that come out right when every group is applied: all but those whose file's old content is missing, or one that their
+ * streams are put together with.
+ */
 function madeWell(path: readonly DeltaStep[], { isInstalled }: Pick<WeighingWorld, "isInstalled">): Set<PiecesRoot> {
   const good = new Set<PiecesRoot>();
-  for (const { old, fresh } of path) {
+  for (const step of path) {
     const isHere = (root: PiecesRoot): boolean => isInstalled(root) || good.has(root);
-    const lost = new Set(old.contents.filter(({ root }) => !isHere(root)).map((content) => content.path));
-    for (const { root, path: file } of fresh.contents) if (!lost.has(file)) good.add(root);
+    const lost = new Set(step.old.contents.filter(({ root }) => !isHere(root)).map((content) => content.path));
+    const guides = guidesOf(step);
+    const made = step.fresh.contents.filter(({ root, path: file }) => {
+      return !lost.has(file) && [...(guides.get(root) ?? [])].every(isHere);
+    });
+    for (const { root } of made) good.add(root);
   }
   return good;
 }

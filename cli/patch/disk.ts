@@ -1,6 +1,6 @@
 /**
- * The few things a commit does to a disk, one call each, so that a test can stop between any two of them. Synchronous:
- * 20,000 renames take half a second this way and two through promises (measured), and nothing else should happen then.
+ * The few things a commit does to a disk, one call each, so that a test can stop between any two of them. Synchronous, but for
+ * flushing: 20,000 renames take half a second this way and two through promises (measured).
  */
 import {
   chmodSync,
@@ -17,7 +17,7 @@ import { execFile } from "node:child_process";
 import { open, type FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
 import pLimit from "p-limit";
-import { LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../manifests/limits.ts";
+import { FLUSHES_AT_ONCE, LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../manifests/limits.ts";
 
 export interface Disk {
   /** What is at a path, links not followed; undefined when nothing is. */
@@ -49,8 +49,6 @@ export interface Disk {
 const EXEC_BITS = 0o111;
 const READ_BITS = 0o444;
 const MODE_BITS = 0o7777;
-/** As many as Node has threads for. */
-const flushing = pLimit(4);
 
 export const realDisk: Disk = {
   look(path) {
@@ -121,10 +119,9 @@ export const realDisk: Disk = {
   async flush(root, files, folders) {
     if (process.platform === "linux" && files.length + folders.length >= SYNCFS_FILES_MIN && (await syncfs(root)))
       return;
-    // several at once: the file system writes its journal once for them
-    await Promise.all(files.map((path) => flushing(() => syncPath(path, "r+"))));
+    await syncAll(files, "r+");
     // Windows cannot open a folder for this and does not need it
-    if (process.platform !== "win32") await Promise.all(folders.map((path) => flushing(() => syncPath(path, "r"))));
+    if (process.platform !== "win32") await syncAll(folders, "r");
   },
 };
 
@@ -136,6 +133,13 @@ async function syncfs(root: string): Promise<boolean> {
   } catch {
     return false; // no `sync`, or one that knows no -f: file by file then
   }
+}
+
+/** Several at once: the file system writes its journal once for them. Throws the first error when none is under way any more. */
+async function syncAll(paths: readonly string[], flags: string): Promise<void> {
+  const limit = pLimit(FLUSHES_AT_ONCE);
+  const results = await Promise.allSettled(paths.map((path) => limit(() => syncPath(path, flags))));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
 async function syncPath(path: string, flags: string): Promise<void> {

@@ -99,7 +99,7 @@ function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack 
     const stream = guide === undefined ? undefined : files.streams.old[guide];
     const of = stream && files.old.contents[stream.content];
     const path = of && files.oldFile(of);
-    // when nobody has it, the plain bytes are wrong as well
+    // what nobody has shows no way: the stream will not fit its recipe
     return stream === undefined || path === undefined || path === null ? undefined : { path, pieces: stream.pieces };
   };
   const streams = (content.parts ?? [])

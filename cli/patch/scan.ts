@@ -2,7 +2,7 @@
  * What is on disk, at every path the wanted release uses or the installed one owns; nothing else is ever looked at. A
  * file that looks as the state remembers it is believed; any other one whose content matters is hashed, in threads.
  */
-import { type BigIntStats, lstatSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import pLimit from "p-limit";
@@ -60,50 +60,54 @@ const OWNER_EXEC = 0o100n;
 
 /** What stands at a path. */
 interface Look extends Seen {
-  readonly path: SafePath;
   readonly kind: "file" | "folder" | "other";
   readonly exec: boolean;
-  readonly identity: Pick<BigIntStats, "dev" | "ino">;
+  readonly dev: bigint;
+  readonly ino: bigint;
 }
 
 /** Throws: path.unsafe when a folder of the release is a symbolic link; source.interrupted; what `want` throws. */
 export async function scan(options: ScanOptions): Promise<Scan> {
-  const { install, owned, force, signal } = options;
+  const { install, owned, force } = options;
   const coming = Promise.resolve(options.want);
   coming.catch(() => {}); // heard of below
   const folders = new Folders(install);
-  // owned ones first: an alias is told by the old name it is an alias of
-  const looks = await lookAtFiles([...owned.keys()], folders, { install, signal });
+  const looks: [SafePath, Look][] = [];
+  await eachFile([...owned.keys()], folders, options, (path, look) => looks.push([path, look]));
   const wanted = new Map((await coming).files.map((file) => [file.path, file]));
-  const others = [...wanted.keys()].filter((path) => !owned.has(path));
-  looks.push(...(await lookAtFiles(others, folders, { install, signal })));
 
   const files = new Map<SafePath, HaveFile>();
   const seen = new Map<SafePath, Seen>();
   const doubtful: { path: SafePath; at: string; size: number }[] = [];
-  for (const blocking of folders.blocking) {
-    files.set(blocking, { path: blocking, size: 0, root: null, exec: false, owned: owned.has(blocking) });
-  }
   const aliases = new Set<string>();
-  for (const { path: file, size, mtimeNs, kind, exec: isExec, identity } of looks) {
+  const take = (file: SafePath, { size, mtimeNs, kind, exec: isExec, dev, ino }: Look): void => {
     const known = owned.get(file);
     const wish = wanted.get(file);
-    if (known !== undefined && wish === undefined) aliases.add(nameOf(identity));
+    if (known !== undefined && wish === undefined) aliases.add(`${dev}:${ino}`);
     // where case does not count, an old name that is spelled anew finds the old file: it is moved, not kept
-    if (known === undefined && aliases.size > 0 && aliases.has(nameOf(identity))) continue;
+    if (known === undefined && aliases.size > 0 && aliases.has(`${dev}:${ino}`)) return;
     const base = { path: file, size, owned: known !== undefined };
     if (kind !== "file") {
       // a release owns files; a folder in the place of one is somebody else's
       files.set(file, { ...base, owned: base.owned && kind !== "folder", size: 0, root: null, exec: false });
-      continue;
+      return;
     }
     seen.set(file, { size, mtimeNs });
     const exec = process.platform === "win32" ? (wish?.exec ?? false) : isExec;
     const unchanged = known !== undefined && known.size === size && known.mtimeNs === mtimeNs;
     files.set(file, { ...base, exec, root: unchanged && !force ? known.root : null });
     // of any other size it is neither what it was nor what it should be
-    if (unchanged && !force) continue;
+    if (unchanged && !force) return;
     if (size === known?.size || size === wish?.size) doubtful.push({ path: file, at: install.file(file), size });
+  };
+  // owned ones first: an alias is told by the old name it is an alias of
+  for (const [path, look] of looks) take(path, look);
+  const others = [...wanted.keys()].filter((path) => !owned.has(path));
+  await eachFile(others, folders, options, take);
+  for (const blocking of folders.blocking) {
+    // an owned file, where the wanted release has a folder
+    if (files.has(blocking)) continue;
+    files.set(blocking, { path: blocking, size: 0, root: null, exec: false, owned: owned.has(blocking) });
   }
   const roots = await hashFiles(options, doubtful);
   for (const [file, root] of roots) {
@@ -200,14 +204,14 @@ export async function chunkFiles(
   return found;
 }
 
-/** What stands at these paths, as far as their folders are there. */
-async function lookAtFiles(
+/** Looks at these paths, as far as their folders are there. Throws: path.unsafe, source.interrupted. */
+async function eachFile(
   paths: readonly SafePath[],
   folders: Folders,
   { install, signal }: Pick<ScanOptions, "install" | "signal">,
-): Promise<Look[]> {
+  act: (path: SafePath, look: Look) => void,
+): Promise<void> {
   folders.lookAt(paths);
-  const looks: Look[] = [];
   for (const [index, file] of paths.entries()) {
     if (index % LOOKS_AT_ONCE === 0) await setImmediate();
     if (signal.aborted) throw new Failure("source.interrupted");
@@ -215,16 +219,9 @@ async function lookAtFiles(
     const stats = lstatSync(install.file(file), { bigint: true, throwIfNoEntry: false });
     if (stats === undefined) continue;
     const { size, mtimeNs, mode, dev, ino } = stats;
-    looks.push({
-      path: file,
-      size: Number(size),
-      mtimeNs,
-      kind: stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other",
-      exec: (mode & OWNER_EXEC) !== 0n,
-      identity: { dev, ino },
-    });
+    const kind = stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other";
+    act(file, { size: Number(size), mtimeNs, kind, exec: (mode & OWNER_EXEC) !== 0n, dev, ino });
   }
-  return looks;
 }
 
 /**
@@ -263,8 +260,4 @@ class Folders {
       }
     }
   }
-}
-
-function nameOf({ dev, ino }: Look["identity"]): string {
-  return `${dev}:${ino}`;
 }

@@ -9,6 +9,7 @@ import { type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpac
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
+  DELTA_OLD_STREAMS_PER_NEW_MAX,
   DELTA_PIECES_MAX,
   DELTA_RECIPES_BYTES_MAX,
   DELTA_STREAMS_MAX,
@@ -69,23 +70,26 @@ export async function streamsToUnpack(
     toRead(old, measured),
     signal,
   );
-  return measured.length <= OLD_PER_NEW_MAX * remade.length
-    ? { old: measured, fresh: remade }
-    : onlyResembled(remade, measured);
+  const isFew = measured.length <= DELTA_OLD_STREAMS_PER_NEW_MAX * remade.length;
+  return usefulOf(remade, measured, isFew ? counterpartsOf(remade, old.space, fresh.space) : new Set());
 }
 
-/** More old streams than this for a new one: to say where they lie costs more than those bring that nothing resembles. */
-const OLD_PER_NEW_MAX = 8;
-
-/** Without the old streams that no new one resembles, and the new ones that resemble none. */
-function onlyResembled(fresh: readonly TakenStream[], old: readonly PackedStream[]): StreamsToUnpack {
+/**
+ * Without old streams that no new one resembles, but for those in `counterparts`; and without new ones that resemble nothing,
+ * when there are no counterparts that they could be compared with.
+ */
+function usefulOf(
+  fresh: readonly TakenStream[],
+  old: readonly PackedStream[],
+  counterparts: ReadonlySet<number>,
+): StreamsToUnpack {
   const resembled = new Set(fresh.map(({ resembles }) => resembles));
-  const kept = [...old.keys()].filter((i) => resembled.has(i));
+  const kept = [...old.keys()].filter((i) => resembled.has(i) || counterparts.has(old[i]?.content ?? -1));
   const places = new Map(kept.map((i, place) => [i, place]));
   return {
     old: kept.map((i) => old[i] as PackedStream),
     fresh: fresh.flatMap((stream) =>
-      stream.resembles === undefined
+      stream.resembles === undefined && counterparts.size === 0
         ? []
         : [{ ...stream, guide: stream.guide === undefined ? undefined : places.get(stream.guide) }],
     ),

@@ -1,7 +1,7 @@
 /** Deflate streams in files -> their plain bytes. Node's zlib does it, five times as fast as the core could. */
 import { Readable } from "node:stream";
 import { constants, createInflateRaw, inflateRawSync } from "node:zlib";
-import { DEFLATE_SLICE_BYTES, UNPACK_AT_ONCE_BYTES_MAX } from "../../manifests/limits.ts";
+import { DEFLATE_FRONT_BYTES, DEFLATE_SLICE_BYTES, UNPACK_AT_ONCE_BYTES_MAX } from "../../manifests/limits.ts";
 import type { SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import type { FileReader } from "./file-reader.ts";
 import { release, scratch } from "./scratch.ts";
@@ -111,20 +111,22 @@ function readFront<Bytes extends Uint8Array>(
   return joined;
 }
 
-/** Packed bytes that make a front. */
-const FRONT_BYTES = 16 * 1024;
-
 /** The first plain bytes, as many as a few packed ones make; none of what is no stream. Throws: what reading throws. */
 export function inflateFront({ path, pieces }: Pick<StreamInFile, "path" | "pieces">, reader: FileReader): Uint8Array {
   const all = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-  const front = readFront({ path, pieces }, scratch(Math.min(all, FRONT_BYTES)), reader);
-  try {
-    // a stream that is cut short gives what it has
-    const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: UNPACK_AT_ONCE_BYTES_MAX };
-    return inflateRawSync(front, options);
-  } catch {
-    return new Uint8Array(0);
+  for (const bytes of DEFLATE_FRONT_BYTES) {
+    const front = readFront({ path, pieces }, scratch(Math.min(all, bytes)), reader);
+    try {
+      // a stream that is cut short gives what it has
+      const options = { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: UNPACK_AT_ONCE_BYTES_MAX };
+      return inflateRawSync(front, options);
+    } catch (error) {
+      const { code = "" } = error as NodeJS.ErrnoException;
+      if (code.startsWith("Z_")) break;
+      if (code !== "ERR_BUFFER_TOO_LARGE") throw error;
+    }
   }
+  return new Uint8Array(0);
 }
 
 /** Large enough to have memory of its own. */

@@ -268,13 +268,18 @@ export class TrustedTitle {
 
   async #ask(edge: string) {
     const { fetch, signal, patience = PATIENCE } = this.#options;
-    // a round trip beside the others
-    const asking = askFresh(edge, this.title, { fetch, signal, patience });
+    const halt = new AbortController();
+    const either = signal === undefined ? halt.signal : AbortSignal.any([signal, halt.signal]);
+    // a round trip beside the others: what is proven is what was current when the walk began
+    const asking = askFresh(edge, this.title, { fetch, patience, signal: either });
     asking.catch(() => {}); // heard of below, unless the metadata is refused first
     const roles = await followWorkflow({
       ...this.#start(),
       source: (fileName, bytesMax) => this.#fetchMetadata(edge, fileName, bytesMax),
       now: this.#now,
+    }).catch((error: unknown) => {
+      halt.abort();
+      throw error;
     });
     return { roles, statement: await (await asking)(roles.root) };
   }

@@ -15,7 +15,7 @@ export type OpenAnswer = (root: RootRole) => Promise<FreshStatement | undefined>
 /**
  * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows. The answer
  * can be waited for beside other things; what opens it throws: metadata.invalid when it is not a true one.
- * Throws: metadata.invalid, source.interrupted.
+ * Throws: object.too-large, source.interrupted.
  */
 export async function askFresh(
   edge: string,

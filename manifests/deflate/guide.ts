@@ -1,14 +1,15 @@
 /**
  * An old stream that shows the way: where the new plain bytes are those of an old stream again, whoever made both chose the
- * same tokens again, nearly always (measured: all but one of a thousand). To read them off the old stream takes a fraction of
+ * same tokens again, nearly always (measured: all but one of two thousand). To read them off the old stream takes a fraction of
  * the time that looking for matches takes, and works for streams that no zlib made.
  *
  * The old stream is read along with the new one, so many bytes ahead or behind: the offset. A token of it is a guess where it
  * begins at the same place, covers the same bytes, and would be a match here too. Where bytes differ there is no guess, and
  * the matcher is asked; where most of them differ, something was put in or left out, and another offset is sought.
  *
- * A guess depends on the bytes of both streams, on the places that guesses were asked for, and on nothing else: how either is
- * read must not matter, for a player reads them otherwise than a publisher.
+ * A guess depends on the bytes of both streams, on the places that guesses were asked for, and on nothing else: how far either was
+ * read when must not matter, for a player reads them otherwise than a publisher. The numbers below decide it, and so does
+ * DEFLATE_GUIDE_REACH_BYTES: they are part of the format, and recipes that lie at origins need them as they are.
  */
 import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES } from "../limits.ts";
 import { MATCH_BYTES_MAX } from "./alphabet.ts";
@@ -16,7 +17,7 @@ import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { type StreamSource, TokenReader } from "./inflate.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { LITERAL, type Token, bytesOf, distanceOf, lengthOf } from "./tokens.ts";
-import { GUIDE_HASH_BITS, NO_TOKEN, type Workspace, withWorkspace } from "./workspace.ts";
+import { GUIDE_HASH_BITS, GUIDE_STEP_BYTES, NO_TOKEN, type Workspace, withWorkspace } from "./workspace.ts";
 
 /** What `guess` says where the old stream says nothing: no token has this number. */
 export const NO_GUESS = -1;
@@ -28,7 +29,6 @@ const SURE_BYTES = 48;
 const NEAR_BYTES = 256;
 /** Old places are entered by a hash of so many bytes, every eighth of them; eight new places in a row meet one. */
 const HASHED_BYTES = 16;
-const ENTERED_STEP = 8;
 /** Places with the same hash that are compared, and how many bytes of each. */
 const CANDIDATES_MAX = 16;
 const COMPARED_BYTES = 200;
@@ -39,6 +39,8 @@ const PAUSE_BYTES_MIN = 16;
 const PAUSE_BYTES_MAX = 4096;
 /** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
+/** After so many steps in a row that bring nothing the old stream counts as read: empty blocks may go on for ever. */
+const BARREN_STEPS_MAX = 64;
 const NOWHERE = -1;
 
 /** An old stream, and the memory to read it in. */
@@ -62,6 +64,7 @@ export class Guide {
   /** Such a place -> the one before it with the same hash. */
   readonly #before: Float64Array;
   #isRead = false;
+  #barren = 0;
   /** An old place less the new one with the same bytes. */
   #offset = 0;
   /** New bytes between these are the old ones; those behind were not compared yet. Bytes of the new stream. */
@@ -108,13 +111,14 @@ export class Guide {
 
   #tokenAlong(at: number, end: number): Token {
     const place = this.#fresh.start + at;
-    this.#reach(place + this.#offset, LOOKAHEAD_BYTES);
-    const old = this.#old;
-    const from = place + this.#offset - old.start;
-    if (from < 0 || from >= old.filled) return NO_GUESS;
+    const oldPlace = place + this.#offset;
+    this.#floor = Math.max(this.#floor, oldPlace - DEFLATE_GUIDE_REACH_BYTES);
+    this.#reach(oldPlace + LOOKAHEAD_BYTES);
+    const from = oldPlace - this.#old.start;
+    if (oldPlace < this.#floor || from >= this.#old.filled) return NO_GUESS;
     const token = this.#tokens[from] as number;
     if (token === NO_TOKEN || bytesOf(token) > end - at || !this.#agrees(place, bytesOf(token))) return NO_GUESS;
-    return token === LITERAL || this.#isMatch(at, from, end, token) ? token : NO_GUESS;
+    return token === LITERAL || this.#isMatch(at, oldPlace, end, token) ? token : NO_GUESS;
   }
 
   #agrees(place: number, bytes: number): boolean {
@@ -131,7 +135,7 @@ export class Guide {
   }
 
   /** Whether the bytes far back agree too, and zlib would not have made more of it. */
-  #isMatch(at: number, from: number, end: number, token: Token): boolean {
+  #isMatch(at: number, oldPlace: number, end: number, token: Token): boolean {
     const { bytes, start } = this.#fresh;
     const distance = distanceOf(token);
     const length = lengthOf(token);
@@ -141,18 +145,20 @@ export class Guide {
       for (let i = 0; i < length; i++) if (bytes[source + i] !== bytes[at + i]) return false;
     }
     if (length === MATCH_BYTES_MAX || length === end - at || bytes[source + length] !== bytes[at + length]) return true;
-    const { bytes: old } = this.#old;
-    return from >= distance && old[from - distance + length] === old[from + length];
+    // here it could be longer: so it could there, and was not made so, or the old stream says nothing
+    const { bytes: old, start: oldStart, filled } = this.#old;
+    const from = oldPlace - oldStart;
+    if (oldPlace - distance < this.#floor || from + length >= filled) return false;
+    return old[from - distance + length] === old[from + length];
   }
 
   /** Looks for another offset when this one is wrong. Returns whether there is one. */
   #seek(at: number, end: number): boolean {
     const place = this.#fresh.start + at;
     const ahead = Math.min(end - at, LOOKAHEAD_BYTES);
-    if (place < this.#pausedTo || ahead < SURE_BYTES + ENTERED_STEP || !this.#isLost(at)) return false;
+    if (place < this.#pausedTo || ahead < SURE_BYTES + GUIDE_STEP_BYTES || !this.#isLost(at)) return false;
     const expected = place + this.#offset;
-    this.#reach(expected, DEFLATE_GUIDE_REACH_BYTES);
-    this.#floor = Math.max(this.#floor, expected - DEFLATE_GUIDE_REACH_BYTES);
+    this.#reach(expected + DEFLATE_GUIDE_REACH_BYTES + COMPARED_BYTES);
     const near = this.#findNear(at, expected);
     const found = near === NOWHERE ? this.#findFar(at, ahead, expected) : near;
     if (found === NOWHERE) {
@@ -177,7 +183,6 @@ export class Guide {
   }
 
   #findNear(at: number, expected: number): number {
-    this.#work += 2 * NEAR_BYTES;
     for (let by = 1; by <= NEAR_BYTES; by++) {
       if (this.#sameBytes(at, expected + by, SURE_BYTES) === SURE_BYTES) return expected + by;
       if (this.#sameBytes(at, expected - by, SURE_BYTES) === SURE_BYTES) return expected - by;
@@ -193,17 +198,16 @@ export class Guide {
     const most = Math.min(ahead, COMPARED_BYTES);
     let best = SURE_BYTES - 1;
     let found = NOWHERE;
-    for (let step = 0; step < ENTERED_STEP; step++) {
+    for (let step = 0; step < GUIDE_STEP_BYTES; step++) {
       let place = this.#newest[hashAt(fresh, at + step)] as number;
       for (let left = CANDIDATES_MAX; left > 0 && place - step >= this.#floor; left--) {
         const same = this.#sameBytes(at, place - step, most);
-        this.#work += same;
         const isNearer = Math.abs(place - step - expected) < Math.abs(found - expected);
         if (same > best || (same === best && found !== NOWHERE && isNearer)) {
           best = same;
           found = place - step;
         }
-        const next = before[(place / ENTERED_STEP) % before.length] as number;
+        const next = before[(place / GUIDE_STEP_BYTES) % before.length] as number;
         // a place that was overwritten since is a later one
         if (next >= place) break;
         place = next;
@@ -217,10 +221,11 @@ export class Guide {
     const { bytes: fresh } = this.#fresh;
     const { bytes: old, start, filled } = this.#old;
     const from = place - start;
-    if (place < this.#floor || from < 0) return 0;
+    if (place < this.#floor) return 0;
     const end = Math.min(most, filled - from);
     let same = 0;
     while (same < end && fresh[at + same] === old[from + same]) same++;
+    this.#work += same + 1;
     return same;
   }
 
@@ -228,33 +233,34 @@ export class Guide {
   #enter(to: number): void {
     const { bytes, start, filled } = this.#old;
     const last = Math.min(to, start + filled) - HASHED_BYTES;
-    let place = Math.max(this.#entered, Math.ceil(Math.max(this.#floor, start) / ENTERED_STEP) * ENTERED_STEP);
+    let place = Math.max(this.#entered, Math.ceil(this.#floor / GUIDE_STEP_BYTES) * GUIDE_STEP_BYTES);
     this.#work += Math.max(0, last - place);
-    for (; place <= last; place += ENTERED_STEP) {
+    for (; place <= last; place += GUIDE_STEP_BYTES) {
       const hash = hashAt(bytes, place - start);
-      this.#before[(place / ENTERED_STEP) % this.#before.length] = this.#newest[hash] as number;
+      this.#before[(place / GUIDE_STEP_BYTES) % this.#before.length] = this.#newest[hash] as number;
       this.#newest[hash] = place;
     }
     this.#entered = place;
   }
 
-  /** Reads the old stream on until `ahead` bytes behind `place` are there, or all of it. */
-  #reach(place: number, ahead: number): void {
+  /** Reads the old stream on until what is before `place` is there, or all of it. */
+  #reach(place: number): void {
     const old = this.#old;
-    while (!this.#isRead && old.start + old.filled < place + ahead) {
-      if (old.room < DEFLATE_SLICE_BYTES) this.#slide(place);
+    while (!this.#isRead && old.start + old.filled < place) {
+      if (old.room < DEFLATE_SLICE_BYTES) this.#slide();
       const before = old.filled;
       const step = this.#reader.step();
-      this.#isRead = step === "invalid" || (step === "block-end" && this.#reader.block.isFinal);
+      this.#barren = old.filled === before ? this.#barren + 1 : 0;
+      const isEnd = step === "block-end" && this.#reader.block.isFinal;
+      this.#isRead = step === "invalid" || isEnd || this.#barren > BARREN_STEPS_MAX;
       this.#note(before);
-      this.#work += old.filled - before;
+      this.#work += old.filled - before + 1;
     }
   }
 
-  #slide(place: number): void {
+  #slide(): void {
     const old = this.#old;
     const { filled } = old;
-    this.#floor = Math.max(this.#floor, place - DEFLATE_GUIDE_REACH_BYTES);
     const by = old.slide(Math.min(this.#floor - old.start, filled));
     this.#tokens.copyWithin(0, by, filled);
   }

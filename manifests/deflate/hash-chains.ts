@@ -80,7 +80,11 @@ export class HashChains {
     this.#chain = chain;
   }
 
-  /** Content can be made such that a level compares far more than it does of any other. @param bytes  done so far */
+  /**
+   * Content can be made such that a level compares far more than it does of any other.
+   * @param bytes  done so far
+   * @param more  work that was done elsewhere for them
+   */
   isOverworked(bytes: number, more: number): boolean {
     return this.#work + more > DEFLATE_WORK_PER_BYTE_MAX * Math.max(bytes, 2 ** WINDOW_BITS_MAX);
   }

@@ -4,11 +4,12 @@
  * resemblance and containment of documents", 1997).
  */
 
+import { DEFLATE_FRONT_PLAIN_BYTES_MAX } from "../limits.ts";
+
 /** The least hashes, ascending, each once. */
 export type Sketch = readonly number[];
 
 const SKETCH_HASHES = 16;
-const FRONT_BYTES_MAX = 64 * 1024;
 /** Long enough that texts of one language, and tables of one kind, have few in common. */
 const RUN_BYTES = 32;
 /** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
@@ -17,12 +18,12 @@ const MULTIPLIER = 0x9e3779b1 | 0;
 const LEAVING = Array.from({ length: RUN_BYTES }).reduce((power: number) => Math.imul(power, MULTIPLIER), 1);
 /** Of the hashes of the smaller sketch, so many are to be in the other. */
 const SHARED_SHARE_MIN = 1 / 4;
-/** Old streams that are remembered for a hash: what is in more of them tells nothing. */
+/** Old streams that are looked at for a hash, when more have it: the nearest, for members keep their order. */
 const HOLDERS_MAX = 16;
 
 /** @param front  plain bytes */
 export function sketchOf(front: Uint8Array): Sketch {
-  const bytes = front.subarray(0, FRONT_BYTES_MAX);
+  const bytes = front.subarray(0, DEFLATE_FRONT_PLAIN_BYTES_MAX);
   const least: number[] = [];
   let limit = Number.POSITIVE_INFINITY;
   let rolling = 0;
@@ -47,14 +48,16 @@ export function matchSketches(old: readonly Sketch[], fresh: readonly Sketch[]):
     for (const hash of sketch) {
       const known = holders.get(hash);
       if (known === undefined) holders.set(hash, [i]);
-      else if (known.length < HOLDERS_MAX) known.push(i);
+      else known.push(i);
     }
   }
   // of those that are alike, the one that follows on the last: members keep their order
   let next = 0;
   return fresh.map((sketch) => {
     const shared = new Map<number, number>();
-    for (const hash of sketch) for (const i of holders.get(hash) ?? []) shared.set(i, (shared.get(i) ?? 0) + 1);
+    for (const hash of sketch) {
+      for (const i of nearest(holders.get(hash) ?? [], next)) shared.set(i, (shared.get(i) ?? 0) + 1);
+    }
     let best: number | undefined;
     let most = 0;
     for (const [i, count] of shared) {
@@ -67,4 +70,17 @@ export function matchSketches(old: readonly Sketch[], fresh: readonly Sketch[]):
     if (best !== undefined) next = best + 1;
     return best;
   });
+}
+
+/** Some of ascending numbers: those around `value`. */
+function nearest(numbers: readonly number[], value: number): readonly number[] {
+  if (numbers.length <= HOLDERS_MAX) return numbers;
+  let first = 0;
+  for (let end = numbers.length; first < end;) {
+    const middle = (first + end) >>> 1;
+    if ((numbers[middle] as number) < value) first = middle + 1;
+    else end = middle;
+  }
+  const from = Math.max(0, Math.min(first - HOLDERS_MAX / 2, numbers.length - HOLDERS_MAX));
+  return numbers.slice(from, from + HOLDERS_MAX);
 }

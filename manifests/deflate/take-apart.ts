@@ -28,55 +28,53 @@ export interface TakeApartOptions {
   readonly plainBytesMax: number;
   /** An old stream that this one may resemble, from start to end. */
   readonly guide?: StreamSource | undefined;
-  /**
-   * Is given the plain bytes in order, once the recipe is made; a piece is good until it returns. What it was given is to be
-   * dropped when the answer is undefined after all.
-   */
-  readonly sink?: (piece: Uint8Array) => void;
 }
 
 /**
- * Reads the stream three times: a sample of it to find what it was made with, all of it to write the recipe (again when
- * that shows that the sample did not say enough), and all of it to see that `putTogether` makes the same bytes. Holds about DEFLATE_WINDOW_BYTES each time.
+ * Reads the stream three times: a sample of it to find what it was made with, all of it to write the recipe, and all of it to
+ * see that `putTogether` makes the same bytes; more often where a sample did not say enough, or the guide does not make the recipe short. Holds
+ * about DEFLATE_WINDOW_BYTES each time, and as much of the guide.
  * @param start  where the stream begins, bytes
  * @param end  where it ends at the latest; what follows on it is not looked at
  * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger than
- *   the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it, because no zlib made it
+ *   the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it
  */
 export function takeApart(
   read: ReadBytes,
   start: number,
   end: number,
-  { plainBytesMax, guide, sink = () => undefined }: TakeApartOptions,
+  { plainBytesMax, guide }: TakeApartOptions,
 ): TakenApart | undefined {
   if (end - start < DEFLATE_STREAM_BYTES_MIN) return undefined;
   const source = { read, start, end };
   return withWorkspace((workspace) => {
     return withGuiding(guide, (guiding) => {
-      const taken = shortestOfTwo(source, plainBytesMax, workspace, guiding);
-      if (taken === undefined || taken.compressedBytes < DEFLATE_STREAM_BYTES_MIN) return undefined;
-      const { recipe, compressedBytes, isGuided } = taken;
-      if (recipe.length > DEFLATE_RECIPE_SHARE_MAX * compressedBytes) return undefined;
-      const whole = { ...source, end: start + compressedBytes };
-      return isRemade(whole, taken, isGuided ? guide : undefined, sink, workspace) ? taken : undefined;
+      for (const taken of candidates(source, plainBytesMax, workspace, guiding)) {
+        const { recipe, compressedBytes, isGuided } = taken;
+        if (compressedBytes < DEFLATE_STREAM_BYTES_MIN) continue;
+        if (recipe.length > DEFLATE_RECIPE_SHARE_MAX * compressedBytes) continue;
+        const whole = { ...source, end: start + compressedBytes };
+        if (isRemade(whole, taken, isGuided ? guide : undefined, workspace)) return taken;
+      }
+      return undefined;
     });
   });
 }
 
-/** With the guide; and without it, when the recipe says that the guide was of no use. */
-function shortestOfTwo(
+/** With the guide when that makes it short; else, with and without, the shorter first. */
+function* candidates(
   source: StreamSource,
   plainBytesMax: number,
   workspace: Workspace,
   guiding: Guiding | undefined,
-): TakenApart | undefined {
+): Generator<TakenApart> {
   const guided = guiding && shortestRecipe(source, plainBytesMax, workspace, guiding);
-  if (guided !== undefined && isGood(guided)) return { ...guided, isGuided: true };
+  if (guided !== undefined && isGood(guided)) yield { ...guided, isGuided: true };
   const alone = shortestRecipe(source, plainBytesMax, workspace, undefined);
-  if (guided !== undefined && guided.recipe.length < (alone?.recipe.length ?? Number.POSITIVE_INFINITY)) {
-    return { ...guided, isGuided: true };
-  }
-  return alone && { ...alone, isGuided: false };
+  const found: TakenApart[] = [];
+  if (guided !== undefined && !isGood(guided)) found.push({ ...guided, isGuided: true });
+  if (alone !== undefined) found.push({ ...alone, isGuided: false });
+  yield* found.toSorted((a, b) => a.recipe.length - b.recipe.length);
 }
 
 /** A stream of zlib has a recipe below this share; above it, a sample of where most is unlike may show other parameters. */
@@ -129,7 +127,6 @@ function isRemade(
   source: StreamSource,
   { compressedBytes, plainBytes, recipe }: MadeRecipe,
   guide: StreamSource | undefined,
-  sink: (piece: Uint8Array) => void,
   workspace: Workspace,
 ): boolean {
   const plain = new PlainReader(source, workspace);
@@ -140,10 +137,7 @@ function isRemade(
       plainBytes,
       compressedBytes,
       guide,
-      readPlain: (_, target) => {
-        plain.next(target);
-        sink(target);
-      },
+      readPlain: (_, target) => plain.next(target),
       write: (piece) => {
         const expected = workspace.output.subarray(0, piece.length);
         source.read(at, expected);

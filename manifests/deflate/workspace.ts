@@ -12,8 +12,9 @@ export const STEP_TOKENS = 8192;
 
 /** Marks a place where no token begins. */
 export const NO_TOKEN = 0xffff_ffff;
-/** Of the places that a guide enters. */
+/** Of the places that a guide enters, one of eight bytes. */
 export const GUIDE_HASH_BITS = 14;
+export const GUIDE_STEP_BYTES = 8;
 
 /** What a guide needs besides. */
 interface GuideSpace {
@@ -42,7 +43,8 @@ export class Workspace {
     this.#guide ??= {
       tokens: new Uint32Array(DEFLATE_WINDOW_BYTES),
       newest: new Float64Array(2 ** GUIDE_HASH_BITS),
-      before: new Float64Array(DEFLATE_GUIDE_REACH_BYTES / 4),
+      // as far back as ahead
+      before: new Float64Array((2 * DEFLATE_GUIDE_REACH_BYTES) / GUIDE_STEP_BYTES),
     };
     return this.#guide;
   }

@@ -1,4 +1,4 @@
-import { deflateRawSync, deflateSync, gzipSync } from "node:zlib";
+import { deflateRawSync, deflateSync, gzipSync, inflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { type FoundStream, findStreams, readJoined } from "../../manifests/deflate/find.ts";
 import { takeApart } from "../../manifests/deflate/take-apart.ts";
@@ -61,12 +61,11 @@ function found(file: Uint8Array): (FoundStream & { plain: Uint8Array | undefined
     const stream = next.value;
     const pieces = stream.pieces ?? [{ offset: stream.offset, bytes: stream.bytes ?? file.length - stream.offset }];
     const total = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-    const plain: Uint8Array[] = [];
-    const taken = takeApart(readJoined(read, pieces), 0, total, {
-      plainBytesMax: 1e8,
-      sink: (piece) => plain.push(piece.slice()),
-    });
-    all.push({ ...stream, plain: taken && concatBytes(plain) });
+    const joined = readJoined(read, pieces);
+    const taken = takeApart(joined, 0, total, { plainBytesMax: 1e8 });
+    const packed = new Uint8Array(taken?.compressedBytes ?? 0);
+    joined(0, packed);
+    all.push({ ...stream, plain: taken && Uint8Array.from(inflateRawSync(packed)) });
     const isPlain = taken !== undefined && stream.pieces === undefined;
     next = streams.next(isPlain ? stream.offset + taken.compressedBytes : undefined);
   }

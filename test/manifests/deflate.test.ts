@@ -1,5 +1,5 @@
 import * as fc from "fast-check";
-import { type ZlibOptions, constants, deflateRawSync, inflateRawSync } from "node:zlib";
+import { type ZlibOptions, constants, deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { concatBytes, toHex } from "../../manifests/digest.ts";
 import { DEFLATE_RECIPE_SHARE_MAX, DEFLATE_STREAM_BYTES_MIN, DEFLATE_WINDOW_BYTES } from "../../manifests/limits.ts";
@@ -17,7 +17,6 @@ function roundTrip(stream: Uint8Array) {
   if (taken === undefined) throw new Error("left alone");
   expect(taken.compressedBytes).toBe(stream.length);
   expect(taken.plainBytes).toBe(taken.plain.length);
-  expectSame(taken.plain, inflateRawSync(stream));
   expectSame(together(taken.recipe, taken.plain, stream.length), stream);
   return taken;
 }
@@ -97,7 +96,6 @@ describe("streams of whatever is here, with parameters that change on the way", 
         if (taken === undefined) return;
         const made = together(taken.recipe, taken.plain, taken.compressedBytes);
         expectSame(made, flipped.subarray(0, taken.compressedBytes));
-        expectSame(taken.plain, inflateRawSync(flipped.subarray(0, taken.compressedBytes)));
       }),
     );
   });

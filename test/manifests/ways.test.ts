@@ -241,6 +241,32 @@ describe("what of a delta is used", () => {
     expect(first.steps.map(({ chosen }) => chosen)).toEqual([[2], [0]]);
     expect(first.download).toEqual({ deltas: 60, chunks: 0 });
   });
+
+  /** The new content has a stream that is put together with one of the old content; by their places. */
+  function guided(step: DeltaStep, fresh: number, old: number): DeltaStep {
+    const stream = { pieces: [{ offset: 0, bytes: 100 }], plainBytes: 300, recipeBytes: 0, plainAt: 0, recipeAt: 300 };
+    return {
+      ...step,
+      streams: { old: [{ ...stream, content: old }], fresh: [{ ...stream, content: fresh, guide: 0 }] },
+    };
+  }
+
+  test("what is put together with a file that somebody changed comes by chunks too", () => {
+    const have = installOf(V1, ["b"]);
+    const step = guided(stepOf(["1", V1], ["2", V2], [[400]]), 0, 1);
+    const [first] = weigh(planOf(have, V2), have, [[step]]);
+    expect(first).toMatchObject({ how: "delta", download: { deltas: 400, chunks: 2 * STORED } });
+  });
+
+  test("of the first delta of a chain, what the second one puts streams together with is used as well", () => {
+    const have = installOf(V1);
+    const V3 = { ...V2, c: 23 };
+    const second = guided(stepOf(["2", V2], ["3", V3], [[50, "c"]]), 0, 3);
+    const [first] = weigh(planOf(have, { ...V1, c: 23 }), have, [
+      [stepOf(["1", V1], ["2", V2], [[10], [10], [10], [10]]), second],
+    ]);
+    expect(first.steps.map(({ chosen }) => chosen)).toEqual([[2, 3], [0]]);
+  });
 });
 
 /** Four releases of up to six files, a delta from each to the next and one straight, groups of any price, files changed. */

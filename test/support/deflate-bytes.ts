@@ -1,4 +1,5 @@
 /** Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory. */
+import { inflateRawSync } from "node:zlib";
 import { BLOCK, DISTANCE_MAX, FIXED_CODES, MATCH_BYTES_MIN } from "../../manifests/deflate/alphabet.ts";
 import { BitWriter } from "../../manifests/deflate/bit-writer.ts";
 import type { ReadBytes } from "../../manifests/deflate/find.ts";
@@ -63,13 +64,8 @@ export function apart(
     guide,
   }: { start?: number; end?: number; plainBytesMax?: number; guide?: Uint8Array | undefined } = {},
 ): (TakenApart & { readonly plain: Uint8Array }) | undefined {
-  const pieces: Uint8Array[] = [];
-  const taken = takeApart(readOf(stream), start, end, {
-    plainBytesMax,
-    guide: guide && sourceOf(guide),
-    sink: (piece) => pieces.push(piece.slice()),
-  });
-  return taken && { ...taken, plain: concatBytes(pieces) };
+  const taken = takeApart(readOf(stream), start, end, { plainBytesMax, guide: guide && sourceOf(guide) });
+  return taken && { ...taken, plain: inflateRawSync(stream.subarray(start, start + taken.compressedBytes)) };
 }
 
 function readOf(bytes: Uint8Array): ReadBytes {

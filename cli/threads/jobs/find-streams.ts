@@ -3,11 +3,12 @@ import { createHash } from "node:crypto";
 import { findStreams, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
 import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
+import { Failure } from "../../../manifests/failures.ts";
 import { DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
 import { inflateFront, measureStream, type StreamSize } from "../plain-bytes.ts";
-import { type PlacedStream, sourceOf } from "./unpack-streams.ts";
+import { type PlacedStream, StreamSources } from "./unpack-streams.ts";
 
 export interface FileToSearch {
   readonly path: string;
@@ -102,10 +103,17 @@ export async function takeStreamsApart({
   readonly streams: readonly (PlacedStream & { readonly guide: PlacedStream | undefined })[];
   readonly plainBytesMax: number;
 }): Promise<OfEach<TakenApart | undefined>> {
-  return await ofEach(streams, ({ guide, ...stream }, reader) => {
-    const { read, start, end } = sourceOf(stream, reader);
-    return Promise.resolve(takeApart(read, start, end, { plainBytesMax, guide: guide && sourceOf(guide, reader) }));
-  });
+  const sources = new StreamSources();
+  const guides = new StreamSources();
+  try {
+    return await ofEach(streams, ({ guide, ...stream }) => {
+      const { read, start, end } = sources.of(stream);
+      return Promise.resolve(takeApart(read, start, end, { plainBytesMax, guide: guide && guides.of(guide) }));
+    });
+  } finally {
+    sources.close();
+    guides.close();
+  }
 }
 
 /** What the front of each is like. */
@@ -130,11 +138,17 @@ async function ofEach<Stream extends PlacedStream, Value>(
         values.push(await act(stream, reader));
       } catch (error) {
         if (!isUnreadable(error)) throw error;
-        return { values: [], unread: stream.path };
+        return { values: [], unread: fileOf(error) ?? stream.path };
       }
     }
     return { values, unread: undefined };
   } finally {
     reader.close();
   }
+}
+
+/** The file that could not be read, when the error says it. */
+function fileOf(error: unknown): string | undefined {
+  const file = error instanceof Failure ? error.facts["file"] : undefined;
+  return typeof file === "string" ? file : undefined;
 }

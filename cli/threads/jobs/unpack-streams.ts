@@ -1,6 +1,6 @@
 /** Jobs: compressed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams again. */
 import { closeSync } from "node:fs";
-import { readJoined } from "../../../manifests/deflate/find.ts";
+import { type ReadBytes, readJoined } from "../../../manifests/deflate/find.ts";
 import type { StreamSource } from "../../../manifests/deflate/inflate.ts";
 import { putTogether } from "../../../manifests/deflate/put-together.ts";
 import { Failure } from "../../../manifests/failures.ts";
@@ -145,6 +145,7 @@ export function packStreams({
 }): OnDisk<{ readonly refused: string | undefined }> {
   return onDisk(() => {
     const reader = new FileReader();
+    const guides = new StreamSources();
     const out = openStaged(to);
     try {
       for (const stream of streams) {
@@ -155,7 +156,7 @@ export function packStreams({
           recipe,
           plainBytes: stream.plainBytes,
           compressedBytes: stream.pieces.reduce((sum, { bytes }) => sum + bytes, 0),
-          guide: stream.guide && sourceOf(stream.guide, reader),
+          guide: stream.guide && guides.of(stream.guide),
           readPlain: (offset, target) => reader.read(from, stream.plainAt + offset, target),
           write: (piece) => writer.write(piece),
         });
@@ -166,15 +167,44 @@ export function packStreams({
       throw error;
     } finally {
       closeSync(out);
+      guides.close();
       reader.close();
     }
   });
 }
 
-/** For the core to read. */
-export function sourceOf({ path, pieces }: PlacedStream, reader: FileReader): StreamSource {
-  const read = readJoined((offset, target) => reader.read(path, offset, target), pieces);
-  return { read, start: 0, end: pieces.reduce((sum, { bytes }) => sum + bytes, 0) };
+/** Streams for the core to read: the one that was asked for last is at hand, however many others are guided by it. */
+export class StreamSources {
+  readonly #reader = new FileReader();
+  #last: PlacedStream | undefined;
+  #source: StreamSource | undefined;
+
+  /** Reading it throws: install.damaged for a file that is gone or not what it was. */
+  of(stream: PlacedStream): StreamSource {
+    const { path, pieces } = stream;
+    if (this.#source === undefined || this.#last?.path !== path || this.#last.pieces !== pieces) {
+      this.#last = stream;
+      this.#source = sourceOf(pieces, (offset, target) => this.#read(path, offset, target));
+    }
+    return this.#source;
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+
+  #read(path: string, offset: number, target: Uint8Array): void {
+    try {
+      this.#reader.read(path, offset, target);
+    } catch (cause) {
+      if (!isUnreadable(cause)) throw cause;
+      throw new Failure("install.damaged", { file: path, reason: (cause as Error).message }, { cause });
+    }
+  }
+}
+
+function sourceOf(pieces: PlacedStream["pieces"], read: ReadBytes): StreamSource {
+  return { read: readJoined(read, pieces), start: 0, end: pieces.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
 /** Bytes one after another, into the pieces of a file. */
