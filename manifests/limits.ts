@@ -378,6 +378,8 @@ export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
 export const SYNCFS_FILES_MIN = 64;
+/** Staged bytes after which they are written to the disk, while more come: half a second of what a disk writes. */
+export const EARLY_FLUSH_BYTES = 64 * MIB;
 /** Files that are flushed at once: Node has four threads for this, and others want one too. */
 export const FLUSHES_AT_ONCE = 3;
 /** Small files copied in one job. */
@@ -461,7 +463,7 @@ export const DELTA_GROUP_NEW_BYTES = 128 * MIB;
 export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 /** Stored bytes of a delta object from which on the next section begins another one: one thing to fetch, and to resume. */
 export const DELTA_OBJECT_BYTES = 16 * MIB;
-/** 100 B a group and 80 B an object: enough for a title of 100 GB. */
+/** 100 B a group and 80 B an object: enough for a title of 100 GB. The delta of the trees is left out where it does not fit as well. */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
 /** A tree's delta stands inside the index; a longer one saves less than it would have players wait for. */
 export const TREE_DELTA_BYTES_MAX = 256 * KIB;

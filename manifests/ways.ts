@@ -66,12 +66,11 @@ export interface WeighingWorld {
   readonly free: number;
 }
 
+/** In which the contents to build could come, the lightest first. */
+export type Ways = readonly [WeighedWay, ...WeighedWay[]];
+
 /** All ways, the lightest first. One is chosen, unless none fits on the disk. */
-export function weighWays(
-  plan: Plan,
-  paths: readonly (readonly DeltaStep[])[],
-  world: WeighingWorld,
-): readonly [WeighedWay, ...WeighedWay[]] {
+export function weighWays(plan: Plan, paths: readonly (readonly DeltaStep[])[], world: WeighingWorld): Ways {
   const missing = missingOf(plan, world);
   const ways = [...plainWays(plan, missing), ...paths.map((path) => wayBy(path, plan, missing, world))];
   const weighed = ways.toSorted((a, b) => a.weight - b.weight);
@@ -81,14 +80,14 @@ export function weighWays(
   };
   const verdicts = weighed.map((way) => verdictOf(way));
   const chosen = verdicts.indexOf("heavier");
-  return weighed.map((way, i) => ({ ...way, verdict: i === chosen ? "chosen" : (verdicts[i] ?? "heavier") })) as [
-    WeighedWay,
-    ...WeighedWay[],
-  ];
+  return weighed.map((way, i) => ({
+    ...way,
+    verdict: i === chosen ? "chosen" : (verdicts[i] ?? "heavier"),
+  })) as [WeighedWay, ...WeighedWay[]];
 }
 
 /** The way to go: the chosen one, or when the disk has no room for any the one that needs least. */
-export function chosenWay(ways: readonly [WeighedWay, ...WeighedWay[]]): WeighedWay {
+export function chosenWay(ways: Ways): WeighedWay {
   const least = ways.reduce((a, b) => (b.cost.disk < a.cost.disk ? b : a));
   return ways.find(({ verdict }) => verdict === "chosen") ?? least;
 }

@@ -1,7 +1,7 @@
 /** Values of flags that several verbs share: sources, counts, rates, durations. */
 import bytes from "bytes";
 import { Failure } from "../../manifests/failures.ts";
-import { SOURCES, type Source } from "../patch/session.ts";
+import { SOURCES, type Source } from "../patch/source-list.ts";
 
 /** The sources in the order in which they are named. Throws: usage.bad-flag. */
 export function parseSources(text: string): ReadonlySet<Source> {

@@ -35,7 +35,7 @@ export class Objects {
   /** The plain bytes of a kept tree; undefined when it is not kept or is not what its name says. */
   async readTree({ tree, treePlain }: KeptTree): Promise<Uint8Array | undefined> {
     const object = await this.read(tree);
-    if (object !== undefined) return inflateTree(object);
+    if (object !== undefined) return openObject(object);
     if (treePlain === undefined) return undefined;
     try {
       const plain = inflateTree(await readFile(this.#install.own("objects", treePlain)));
@@ -45,13 +45,8 @@ export class Objects {
     }
   }
 
-  /** Keeps a tree of which there are only the plain bytes. */
-  async keepPlainTree(id: ObjectId, plain: Uint8Array): Promise<void> {
-    await this.keep(id, zstdCompressSync(plain));
-  }
-
   /** Deletes every object but these. */
-  async prune(kept: readonly ObjectId[]): Promise<void> {
+  async prune(kept: readonly (ObjectId | undefined)[]): Promise<void> {
     const names = await readdir(this.#install.own("objects"));
     for (const name of names) {
       if (NAME.test(name) && !kept.includes(name as ObjectId))
@@ -74,7 +69,7 @@ interface Expected {
 
 /** A tree object, proven by its name -> tree. Throws: object.malformed, object.too-large, path.unsafe. */
 export function openTree(object: Uint8Array, expected?: Expected): Tree {
-  return openPlainTree(inflateTree(object), expected);
+  return openPlainTree(openObject(object), expected);
 }
 
 /** The same of plain bytes, proven too. Throws: object.malformed, path.unsafe. */
@@ -87,11 +82,21 @@ export function openPlainTree(plain: Uint8Array, expected?: Expected): Tree {
   return tree;
 }
 
+/** Plain bytes as an install keeps them, under the name of their own digest. */
+export function packPlainTree(plain: Uint8Array): Uint8Array {
+  return zstdCompressSync(plain);
+}
+
 /** Throws: object.malformed, object.too-large. */
-function inflateTree(object: Uint8Array): Uint8Array {
+function openObject(object: Uint8Array): Uint8Array {
   if (object.length > TREE_BYTES_MAX) {
     throw new Failure("object.too-large", { kind: "tree", bytes: object.length, limit: TREE_BYTES_MAX });
   }
+  return inflateTree(object);
+}
+
+/** Throws: object.malformed. */
+function inflateTree(object: Uint8Array): Uint8Array {
   try {
     return zstdDecompressSync(object, {
       maxOutputLength: TREE_PLAIN_BYTES_MAX,

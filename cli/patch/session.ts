@@ -8,14 +8,11 @@ import { Failure } from "../../manifests/failures.ts";
 import {
   CHUNK_BYTES,
   CHUNK_BYTES_LARGE,
-  DELTA_AHEAD_BYTES_MAX,
-  DELTA_PATHS_MAX,
   OLD_MEMORY_TITLE_FILES,
   YOUNG_MEMORY_TITLE_BYTES,
 } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import {
-  diskForAnyPlan,
   isInPlace,
   plan,
   rootsToBuild,
@@ -26,12 +23,10 @@ import {
 } from "../../manifests/plan.ts";
 import type { Recipe, RecipeChunk } from "../../manifests/recipe.ts";
 import type { Tree, TreeFile } from "../../manifests/tree.ts";
-import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
-import { chosenWay, weighWays, type WeighedWay } from "../../manifests/ways.ts";
+import { chosenWay, weighWays, type WeighedWay, type Ways } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
 import type { Swarm } from "../peers/board.ts";
-import type { FolderBoard } from "../peers/folder-board.ts";
 import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -41,33 +36,25 @@ import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
-import { stageByDeltas } from "./by-delta.ts";
 import { commit, NEXT_STATE, recover } from "./commit.ts";
-import { type AheadWorld, DeltaAhead } from "./delta-ahead.ts";
-import { DeltaPaths } from "./delta-paths.ts";
+import { Deltas } from "./deltas.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
 import { Layout } from "./layout.ts";
-import { dropDeltas } from "./kept-deltas.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileLocked } from "./lock.ts";
 import { Objects } from "./objects.ts";
 import { Peers } from "./peers.ts";
 import { PatchProgress } from "./progress.ts";
+import { ReadOnce } from "./read-once.ts";
 import { Recipes } from "./recipes.ts";
 import { chunkFiles, scan, type Scan } from "./scan.ts";
+import { originGoesFirst, type Source } from "./source-list.ts";
 import { stage, type Staged } from "./stage.ts";
 import { Staging } from "./staging.ts";
-import { readState, saveState, writeState, type InstalledRelease, type InstallState } from "./state.ts";
+import { readState, saveState, treeOf, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
 import { WantedTree } from "./wanted-tree.ts";
-
-/**
- * Where content may come from. A delta comes from peers and the origin, as they are allowed. What costs fewest bytes goes
- * first, whatever the order here; only between peers and the origin, which cost the same, it counts.
- */
-export const SOURCES = ["local", "delta", "peers", "origin"] as const;
-export type Source = (typeof SOURCES)[number];
 
 export interface PatchRequest {
   readonly folder: string;
@@ -120,8 +107,6 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
   readonly fetched: { readonly origin: number; readonly peers: number };
 }
 
-export type Ways = readonly [WeighedWay, ...WeighedWay[]];
-
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
@@ -151,12 +136,8 @@ class Session {
   readonly #origin: Origin | undefined;
   /** For recipes: metadata comes from the edge, whatever content may come from. */
   readonly #edge: Origin;
-  /** Of deltas, which peers may still read. */
-  readonly #boards: FolderBoard[] = [];
-  /** Small objects that more than one asks for. */
-  readonly #objectsRead = new Map<ObjectId, Promise<Uint8Array>>();
+  readonly #deltas: Deltas;
   readonly #wantedTree: WantedTree;
-  #ahead: DeltaAhead | undefined;
 
   /** Asks what is current and verifies it. */
   static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
@@ -213,12 +194,6 @@ class Session {
     this.#progress = new PatchProgress(world.output, world.clock);
     this.#origin = request.sources.has("origin") ? this.#openOrigin(request.downloadLimit) : undefined;
     this.#edge = this.#openOrigin(null);
-    this.#wantedTree = new WantedTree({
-      release: target.release,
-      objects: parts.objects,
-      start: this.#straightDelta(),
-      readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
-    });
     this.#peers = new Peers({
       title,
       release: target.release,
@@ -230,6 +205,27 @@ class Session {
       evenIfAlone: this.#origin === undefined,
       log: (text) => world.output.log(text),
     });
+    const readObject = new ReadOnce(title).read;
+    this.#deltas = new Deltas({
+      install: parts.install,
+      title,
+      target,
+      installed: parts.installed,
+      sources: request.sources,
+      origin: this.#origin,
+      peers: this.#peers,
+      readObject,
+      freeBytes: () => world.freeBytes(parts.install.own()),
+      progress: this.#progress,
+      output: world.output,
+      signal: world.signal,
+    });
+    this.#wantedTree = new WantedTree({
+      release: target.release,
+      objects: parts.objects,
+      start: this.#deltas.straight,
+      readObject,
+    });
   }
 
   async run(): Promise<PatchOutcome> {
@@ -240,7 +236,7 @@ class Session {
     if (same === undefined && this.#installed !== undefined) warmThreads();
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#wantedTree.get());
-    if (same === undefined && !this.#request.dryRun) this.#ahead = await this.#beginDelta();
+    if (same === undefined && !this.#request.dryRun) await this.#deltas.begin();
     const scanned = await this.#scan(same ?? this.#wantedTree.get());
     if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
 
@@ -248,21 +244,16 @@ class Session {
     const staging = await Staging.open(this.#install);
     let { have } = scanned;
     let planned = await this.#plan(have, want, staging);
-    const paths = this.#deltaPaths(want);
-    const failed = new Set<ObjectId>();
-    let ways = await this.#weigh(planned, have, staging, paths, failed);
+    let ways = await this.#deltas.weigh(planned, have, staging, want);
     if (this.#request.dryRun) return this.#outcome(planned, ways);
     for (;;) {
       const way = chosenWay(ways);
       await this.#checkDisk(way);
-      const bad = await this.#stageByDeltas(way, planned, have, staging);
-      if (bad === undefined) break;
+      if (await this.#deltas.stage(way, planned, have, staging)) break;
       // another way, which may go by other deltas
-      failed.add(bad);
       planned = await this.#plan(have, want, staging);
-      ways = await this.#weigh(planned, have, staging, paths, failed);
+      ways = await this.#deltas.weigh(planned, have, staging, want);
     }
-    if (failed.size > 0 && chosenWay(ways).steps.length === 0) await dropDeltas(this.#install);
     const isThere = (folder: string): boolean => scanned.folders.has(folder);
     let layout = new Layout(planned.contents, isThere);
     let staged = await this.#stage(planned, layout, staging);
@@ -279,12 +270,12 @@ class Session {
   }
 
   async close(): Promise<void> {
-    await this.#ahead?.end();
+    await this.#deltas.end();
     this.#recipes.close();
     this.#origin?.close();
     this.#edge.close();
     await this.#peers.close();
-    await Promise.all(this.#boards.map((board) => board.close()));
+    await this.#deltas.close();
   }
 
   // --- Looking -----------------------------------------------------------------------------------------------------
@@ -347,127 +338,10 @@ class Session {
     return findLocalChunks(wanted, have, this.#recipes, cut);
   }
 
-  /** The release that is installed; undefined when there is none, or deltas are forbidden. */
-  #installedBeforeDeltas(): InstalledRelease | undefined {
-    const { sources } = this.#request;
-    if (!sources.has("delta") || !sources.has("local")) return undefined;
-    if (this.#origin === undefined && !sources.has("peers")) return undefined;
-    return this.#installed?.release;
-  }
-
-  /** The delta that leads straight to the wanted release, and from where; undefined when there is none. */
-  #straightDelta(): { readonly installed: InstalledRelease; readonly delta: LiveDelta } | undefined {
-    const { release, channel } = this.#target;
-    const installed = this.#installedBeforeDeltas();
-    const live = this.#title.live(channel);
-    if (installed === undefined || live?.seq !== release.seq) return undefined;
-    const delta = live.deltas.find(({ from }) => from === installed.seq);
-    return delta && { installed, delta };
-  }
-
-  /** Begins the download of a small delta that leads straight to the wanted release, when there is room for anything. */
-  async #beginDelta(): Promise<DeltaAhead | undefined> {
-    const { release } = this.#target;
-    const { delta } = this.#straightDelta() ?? {};
-    if (delta === undefined || delta.bytes > Math.min(DELTA_AHEAD_BYTES_MAX, release.bytes / 2)) return undefined;
-    // with so much, nothing that is found later can make the patch be refused: no byte is written before that is known
-    const enough = diskForAnyPlan(release.bytes) + DELTA_AHEAD_BYTES_MAX;
-    if ((await this.#world.freeBytes(this.#install.own())) < enough) return undefined;
-    return new DeltaAhead(delta, this.#downloadWorld());
-  }
-
-  #downloadWorld(): AheadWorld {
-    return {
-      install: this.#install,
-      origin: this.#origin,
-      originFirst: originGoesFirst(this.#request.sources),
-      fromPeers: this.#request.sources.has("peers")
-        ? (board, signal) => this.#peers.fetchBeside(board, signal)
-        : undefined,
-      keepOpen: (board) => this.#boards.push(board),
-      readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
-      signal: this.#world.signal,
-    };
-  }
-
-  /** A small object of the edge, asked for once however many want it. */
-  async #readOnce(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
-    let reading = this.#objectsRead.get(id);
-    if (reading === undefined) {
-      reading = this.#title.object(id, bytesMax);
-      this.#objectsRead.set(id, reading);
-      // the next one may have better luck
-      reading.catch(() => this.#objectsRead.delete(id));
-    }
-    const object = await reading;
-    // it may have been read for who takes more
-    if (object.length > bytesMax) throw new Failure("object.too-large", { bytes: object.length, limit: bytesMax });
-    return object;
-  }
-
-  /** Deltas from what is installed to what is wanted; undefined when they are forbidden. */
-  #deltaPaths(want: Tree): DeltaPaths | undefined {
-    const { release, channel } = this.#target;
-    const from = this.#installedBeforeDeltas();
-    if (from === undefined || this.#installed === undefined) return undefined;
-    return new DeltaPaths({
-      title: this.#title,
-      readObject: (id, bytesMax) => this.#readOnce(id, bytesMax),
-      channel,
-      installed: { seq: from.seq, version: from.version, id: from.tree, tree: treeOf(this.#installed) },
-      wanted: { seq: release.seq, version: release.version, id: release.tree.sha256, tree: want },
-      output: this.#world.output,
-    });
-  }
-
-  /** @param failed  deltas that were tried and were of no use */
-  async #weigh(
-    planned: Plan,
-    have: Have,
-    staging: Staging,
-    paths: DeltaPaths | undefined,
-    failed: ReadonlySet<ObjectId>,
-  ): Promise<Ways> {
-    const { stored } = planned.cost.fetch;
-    // with so many bad ones it is not worth another try
-    const isWorth = stored > 0 && failed.size < DELTA_PATHS_MAX;
-    const found = isWorth ? ((await paths?.find(failed, stored)) ?? []) : [];
-    const roots = new Set([...have.files.values()].map(({ root }) => root));
-    return weighWays(planned, found, {
-      isInstalled: (root) => roots.has(root),
-      staged: (root) => staging.bytes(root),
-      free: await this.#world.freeBytes(this.#install.own()),
-    });
-  }
-
-  /** Gives the delta that was of no use. */
-  async #stageByDeltas(way: WeighedWay, plan: Plan, have: Have, staging: Staging): Promise<ObjectId | undefined> {
-    if (way.steps.length === 0) {
-      await this.#ahead?.drop();
-      return undefined;
-    }
-    let fetched = 0;
-    const bad = await stageByDeltas(way, {
-      ...this.#downloadWorld(),
-      staging,
-      have,
-      plan,
-      ahead: this.#ahead,
-      onProgress: (bytes) => {
-        fetched += bytes;
-        this.#progress.delta(fetched, way.download.deltas);
-      },
-      onPacked: (done, total) => this.#progress.applying(done, total),
-      output: this.#world.output,
-    });
-    this.#progress.afterDelta();
-    return bad;
-  }
-
   /** Throws: install.no-space, before the first byte is written. */
   async #checkDisk({ cost, verdict }: WeighedWay): Promise<void> {
     if (verdict !== "no-room") return;
-    await this.#ahead?.drop();
+    await this.#deltas.drop();
     const free = await this.#world.freeBytes(this.#install.own());
     throw new Failure("install.no-space", {
       needed: cost.disk,
@@ -492,6 +366,7 @@ class Session {
         origin: this.#origin,
         peers: this.#peers,
         originFirst: originGoesFirst(this.#request.sources),
+        writeBack: () => this.#world.disk.writeBack(this.#install.own()),
         progress: this.#progress,
         output: this.#world.output,
         signal: this.#world.signal,
@@ -543,6 +418,11 @@ class Session {
   async #finishUpToDate(want: Tree, { seen, have, hashed }: Scan): Promise<PatchOutcome> {
     const planned = plan(have, want, NO_OFFERS);
     const moved = this.#installed?.release.seq !== this.#target.release.seq;
+    if (!this.#request.dryRun && this.#request.force) {
+      // the list that `verify` goes by may be what was damaged
+      await this.#wantedTree.get();
+      await this.#wantedTree.keep();
+    }
     if (!this.#request.dryRun && (moved || hashed > 0)) {
       await saveState(
         this.#install,
@@ -562,13 +442,20 @@ class Session {
         version: release.version,
         channel,
         tree: release.tree.sha256,
-        ...(release.tree.plain === undefined ? {} : { treePlain: release.tree.plain.sha256 }),
+        ...(this.#treePlain && { treePlain: this.#treePlain }),
         torrent: release.torrent.sha256,
         ...(release.torrent.v1 === undefined ? {} : { infohashV1: release.torrent.v1.infohash }),
         pieceLength: release.torrent.pieceLength,
       },
       files,
     };
+  }
+
+  /** What the wanted tree is uncompressed, under whose name it may be kept: another release may have said it. */
+  get #treePlain(): ObjectId | undefined {
+    const { tree } = this.#target.release;
+    const installed = this.#installed?.release;
+    return tree.plain?.sha256 ?? (installed?.tree === tree.sha256 ? installed.treePlain : undefined);
   }
 
   #outcome(planned: Plan, ways: Ways): PatchOutcome {
@@ -592,18 +479,6 @@ class Session {
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
     return new Origin({ edges, title, signal, limit: new RateLimit(downloadLimit, clock()), now: clock });
   }
-}
-
-/** The files of an installed release, in the order of its tree, which need not be read again for that. */
-function treeOf({ files }: InstallState): Tree {
-  return {
-    files: [...files.values()].map(({ path, size, root, exec }) => ({ path, size, root, exec, recipe: null })),
-  };
-}
-
-/** Whether the origin is asked without waiting for what peers give. */
-function originGoesFirst(sources: ReadonlySet<Source>): boolean {
-  return [...sources].find((source) => source === "peers" || source === "origin") === "origin";
 }
 
 /** For a plan that fetches nothing. */

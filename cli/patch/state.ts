@@ -7,6 +7,7 @@ import * as v from "valibot";
 import { parseObjectId, parsePiecesRoot, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import type { Tree } from "../../manifests/tree.ts";
 import { replaceFile } from "../trust/store.ts";
 import { STATE } from "./commit.ts";
 import type { Install } from "./install.ts";
@@ -94,6 +95,13 @@ export function writeState({ title, release, files }: InstallState): string {
     exec ? 1 : 0,
   ]);
   return JSON.stringify({ v: 1, title, release, files: rows });
+}
+
+/** The files of an installed release, in the order of its tree, which need not be read again for that. */
+export function treeOf({ files }: InstallState): Tree {
+  return {
+    files: [...files.values()].map(({ path, size, root, exec }) => ({ path, size, root, exec, recipe: null })),
+  };
 }
 
 /** Replaces the state outside of a commit: files were hashed again, and are as they were. */

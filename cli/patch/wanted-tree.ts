@@ -17,7 +17,7 @@ import type { LiveDelta } from "../../manifests/trust/live.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import { inflate } from "../threads/delta-codecs.ts";
 import { sha256 } from "../threads/digests.ts";
-import { type Objects, openPlainTree, openTree } from "./objects.ts";
+import { type Objects, openPlainTree, openTree, packPlainTree } from "./objects.ts";
 import type { InstalledRelease } from "./state.ts";
 
 export interface WantedTreeOptions {
@@ -41,7 +41,11 @@ export class WantedTree {
 
   /** Read once. Throws: object.*, edge.unreachable, edge.busy, path.unsafe, source.interrupted. */
   get(): Promise<Tree> {
-    this.#reading ??= this.#read();
+    if (this.#reading === undefined) {
+      this.#reading = this.#read();
+      // whoever asked hears of it, perhaps later
+      this.#reading.catch(() => {});
+    }
     return this.#reading;
   }
 
@@ -52,10 +56,13 @@ export class WantedTree {
 
   async #read(): Promise<Tree> {
     const { release, objects, readObject } = this.#options;
-    const plain = await this.#fromInstalled().catch(ignoreRefusal);
     const { sha256: id, bytes, plain: named } = release.tree;
+    const kept = await objects.readTree({ tree: id, ...(named && { treePlain: named.sha256 }) });
+    if (kept !== undefined) return openPlainTree(kept, release);
+    const plain = await this.#fromInstalled().catch(ignoreRefusal);
     if (plain !== undefined && named !== undefined) {
-      this.#keep = () => objects.keepPlainTree(named.sha256, plain);
+      const packed = packPlainTree(plain);
+      this.#keep = () => objects.keep(named.sha256, packed);
       return openPlainTree(plain, release);
     }
     const object = await readObject(id, Math.min(TREE_BYTES_MAX, bytes));
@@ -84,7 +91,7 @@ export class WantedTree {
 
 /** Throws: object.malformed. */
 function madeOf(old: Uint8Array, delta: Uint8Array, bytes: number): Uint8Array {
-  const made = new Uint8Array(bytes);
+  const made = new Uint8Array(bytes); // as many as were signed, below the cap
   let at = 0;
   const pieces = decodeDelta({
     oldBytes: old.length,

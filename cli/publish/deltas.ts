@@ -18,7 +18,13 @@ import {
 } from "../../manifests/delta/release-delta.ts";
 import { unpackedSpace, unpackedStreams, streamColumns, writeStreams } from "../../manifests/delta/unpack.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTA_PIECE_BYTES, TREE_DELTA_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  DELTA_GROUP_OLD_BYTES,
+  DELTA_INDEX_BYTES_MAX,
+  DELTA_PIECE_BYTES,
+  TREE_BYTES_WHOLE,
+  TREE_DELTA_BYTES_MAX,
+} from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import { makeTorrent, type TorrentFile } from "../../manifests/torrent.ts";
@@ -122,13 +128,8 @@ async function publishDelta(
   };
   const { streams, groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
-  const index = writeReleaseDelta({
-    from: from.release.tree.sha256,
-    to: to.release.tree.sha256,
-    streams,
-    tree: await treeDelta(from, to, world.signal),
-    groups,
-  });
+  const delta = { from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups };
+  const index = indexOf(delta, await treeDelta(from, to, world.signal));
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -142,10 +143,16 @@ async function publishDelta(
   );
   const bytes = index.length + storedBytes({ streams, groups });
   const torrent = { object: upload.send(metainfo), infohash, infohashV2 };
-  const delta = { from: start.seq, index: upload.send(index), bytes, torrent };
+  const listed = { from: start.seq, index: upload.send(index), bytes, torrent };
   await upload.done();
-  await list(announcer, { channel: options.channel, seq: options.seq, delta });
+  await list(announcer, { channel: options.channel, seq: options.seq, delta: listed });
   return { from: start.version, bytes, costs };
+}
+
+/** Without the delta of the trees when it would become too long for a player. */
+function indexOf(delta: ReleaseDelta, tree: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
+  const index = writeReleaseDelta({ ...delta, tree });
+  return index.length <= DELTA_INDEX_BYTES_MAX ? index : writeReleaseDelta(delta);
 }
 
 /** A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree. */
@@ -154,14 +161,16 @@ async function treeDelta(
   { tree, release }: ReleaseTree,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
+  const { plain, bytes } = release.tree;
+  if (plain === undefined || bytes <= TREE_BYTES_WHOLE || 2 * plain.bytes > DELTA_GROUP_OLD_BYTES) return undefined;
   const [before, after] = [writeTree(from.tree), writeTree(tree)];
-  if (release.tree.plain?.sha256 !== objectIdOf(after, sha256)) return undefined;
+  if (plain.sha256 !== objectIdOf(after, sha256) || before.length > DELTA_GROUP_OLD_BYTES) return undefined;
   const source = new Uint8Array(new SharedArrayBuffer(before.length + after.length));
   source.set(before);
   source.set(after, before.length);
   const work = { source, oldBytes: before.length };
   const delta = concatBytes(await makeGroupDelta(work, { signal, onScanned: () => {} }));
-  return delta.length <= Math.min(TREE_DELTA_BYTES_MAX, release.tree.bytes / 2) ? delta : undefined;
+  return delta.length <= Math.min(TREE_DELTA_BYTES_MAX, bytes / 2) ? delta : undefined;
 }
 
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */

@@ -1,7 +1,7 @@
 /** Values of flags, as people write them. */
 import { describe, expect, test } from "vitest";
 import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "../../cli/commands/flags.ts";
-import { SOURCES } from "../../cli/patch/session.ts";
+import { SOURCES } from "../../cli/patch/source-list.ts";
 
 const refusal = expect.objectContaining({ code: "usage.bad-flag" }) as Error;
 

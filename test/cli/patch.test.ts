@@ -3,6 +3,7 @@ import { lstat, readFile, rm, symlink, utimes, writeFile } from "node:fs/promise
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { readState } from "../../cli/patch/state.ts";
+import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
@@ -29,6 +30,20 @@ test("a first install equals the build, and a second run has nothing to do", asy
   const again = await player.patch();
   expect(again.plan.files).toEqual({ added: 0, changed: 0, removed: 0, kept: 4 });
   expect(publisher.requests).toEqual([]);
+});
+
+test("the list of the release's files, by which an install is verified, is healed like a file", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const install = new Install(player.folder);
+  const verify = () => verifyInstall(install, { output: { progress: () => {} }, signal: new AbortController().signal });
+  const { release } = (await readState(install)) ?? {};
+  await writeFile(install.own("objects", release?.tree ?? ""), "rotten");
+  await expect(verify()).rejects.toMatchObject({ code: "install.damaged" });
+  await player.patch({ force: true });
+  expect(await verify()).toMatchObject({ files: 4, missing: [], damaged: [] });
 });
 
 test("an update fetches only what changed", async () => {
