@@ -485,6 +485,8 @@ export const UNPACK_AT_ONCE_BYTES_MAX = 2 * MIB;
 export const UNPACK_JOB_BYTES = 4 * MIB;
 /** Packed bytes that a thread measures or takes apart in one job: a third of a second of it. */
 export const TAKE_APART_JOB_BYTES = 512 * KIB;
+/** Streams that it takes apart in one, however short: where no zlib made them, a hundredth of a second each to find that out. */
+export const TAKE_APART_JOB_STREAMS = 32;
 
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ import {
   HASH_JOB_BYTES,
   HASH_JOB_FILES,
   TAKE_APART_JOB_BYTES,
+  TAKE_APART_JOB_STREAMS,
 } from "../../manifests/limits.ts";
 import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
@@ -29,6 +30,11 @@ export interface RemadeStream extends PackedStream {
 /** The same, and the old stream that resembles it, by its place in the list of those that were measured. */
 interface TakenStream extends RemadeStream {
   readonly resembles: number | undefined;
+}
+
+/** A stream of the old release, and what its front is like. */
+interface MeasuredStream extends PackedStream {
+  readonly sketch: Sketch;
 }
 
 /** By content, within one by place: the order in which a space unpacks them. */
@@ -63,7 +69,10 @@ export async function streamsToUnpack(
   const resembled = counterpartsOf(wanted, old.space, fresh.space);
   const worth = notIn(foundOld, foundFresh).filter(({ content }) => resembled.has(content));
   const measured = await measure(old, capped(worth), signal);
-  const guides = matchSketches(await sketch(old, measured, signal), await sketch(fresh, wanted, signal));
+  const guides = matchSketches(
+    measured.map(({ sketch }) => sketch),
+    await sketch(fresh, wanted, signal),
+  );
   const remade = await takeApart(
     fresh,
     wanted.map((stream, i) => ({ ...stream, guide: guides[i] })),
@@ -158,7 +167,7 @@ async function takeApart(
   let recipesBytes = 0;
   let unpacked = 0;
   const remade: TakenStream[] = [];
-  const batches = batchesOfStreams(found);
+  const batches = batchesOf(found, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: TAKE_APART_JOB_STREAMS });
   for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
     const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), sumOf(bytesOf), async (batch) => {
       const streams = toRead(side, batch).map((stream, i) => ({ ...stream, guide: guides[batch[i]?.guide ?? -1] }));
@@ -189,18 +198,19 @@ async function takeApart(
 /** Enough to keep eight threads busy. */
 const BATCHES_AT_ONCE = 32;
 
-async function measure(side: Side, found: readonly Found[], signal: AbortSignal): Promise<PackedStream[]> {
+async function measure(side: Side, found: readonly Found[], signal: AbortSignal): Promise<MeasuredStream[]> {
   const measured = await inThreads(batchesOfStreams(found), sumOf(bytesOf), async (batch) => {
     const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
     return paired(batch, values, unread);
   });
   const room = unpackedBytesMax(side.space.bytes);
   let unpacked = 0;
-  const streams: PackedStream[] = [];
-  for (const [{ content, pieces }, size] of measured) {
-    if (size === undefined || size.plainBytes === 0 || unpacked + size.plainBytes > room) continue;
-    unpacked += size.plainBytes;
-    streams.push({ content, pieces: cut(pieces, size.packedBytes), plainBytes: size.plainBytes, recipeBytes: 0 });
+  const streams: MeasuredStream[] = [];
+  for (const [{ content, pieces }, found] of measured) {
+    if (found === undefined || found.plainBytes === 0 || unpacked + found.plainBytes > room) continue;
+    const { plainBytes, packedBytes, sketch } = found;
+    unpacked += plainBytes;
+    streams.push({ content, pieces: cut(pieces, packedBytes), plainBytes, recipeBytes: 0, sketch });
   }
   return streams;
 }

@@ -55,6 +55,11 @@ export interface StreamSize {
   readonly plainBytes: number;
 }
 
+/** With the plain bytes of a stream that was short enough to be unpacked at once. */
+export interface MeasuredStream extends StreamSize {
+  readonly plain?: Uint8Array;
+}
+
 /**
  * How long the stream is that begins with these pieces, and may end before them. Undefined when there is none.
  * Throws: what reading throws.
@@ -62,7 +67,7 @@ export interface StreamSize {
 export async function measureStream(
   { path, pieces }: Pick<StreamInFile, "path" | "pieces">,
   reader: FileReader,
-): Promise<StreamSize | undefined> {
+): Promise<MeasuredStream | undefined> {
   const all = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
   for (const most of MEASURED_AT_ONCE_BYTES) {
     const front = readFront({ path, pieces }, scratch(Math.min(all, most)), reader);
@@ -77,12 +82,12 @@ export async function measureStream(
 const MEASURED_AT_ONCE_BYTES = [16 * 1024, 256 * 1024];
 
 /** @param front  of a stream, and perhaps what is behind it */
-function measureAtOnce(front: Uint8Array): StreamSize | "longer" | undefined {
+function measureAtOnce(front: Uint8Array): MeasuredStream | "longer" | undefined {
   try {
     const options = { info: true, maxOutputLength: UNPACK_AT_ONCE_BYTES_MAX, chunkSize: 4 * front.length + 64 };
     // with `info`, and unknown to the types, Node gives the engine along, which counts what it took
     const { buffer, engine } = inflateRawSync(front, options) as unknown as Inflated;
-    return { packedBytes: engine.bytesWritten, plainBytes: buffer.length };
+    return { packedBytes: engine.bytesWritten, plainBytes: buffer.length, plain: buffer };
   } catch (error) {
     const { code = "" } = error as NodeJS.ErrnoException;
     if (code === "Z_DATA_ERROR") return undefined;

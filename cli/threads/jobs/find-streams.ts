@@ -121,9 +121,19 @@ export async function sketchStreams(streams: readonly PlacedStream[]): Promise<O
   return await ofEach(streams, (stream, reader) => Promise.resolve(sketchOf(inflateFront(stream, reader))));
 }
 
-/** How long each is; undefined when it is no stream. */
-export async function measureStreams(streams: readonly PlacedStream[]): Promise<OfEach<StreamSize | undefined>> {
-  return await ofEach(streams, (stream, reader) => measureStream(stream, reader));
+/** A stream's lengths, and what its front is like. */
+export interface SketchedStream extends StreamSize {
+  readonly sketch: Sketch;
+}
+
+/** How long each is, and what it is like; undefined when it is no stream. */
+export async function measureStreams(streams: readonly PlacedStream[]): Promise<OfEach<SketchedStream | undefined>> {
+  return await ofEach(streams, async (stream, reader) => {
+    const measured = await measureStream(stream, reader);
+    if (measured === undefined) return undefined;
+    const { plain = inflateFront(stream, reader), packedBytes, plainBytes } = measured;
+    return { packedBytes, plainBytes, sketch: sketchOf(plain) };
+  });
 }
 
 async function ofEach<Stream extends PlacedStream, Value>(
