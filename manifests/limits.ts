@@ -378,8 +378,6 @@ export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
 export const SYNCFS_FILES_MIN = 64;
-/** Staged bytes after which they are written to the disk, while more come: half a second of what a disk writes. */
-export const EARLY_FLUSH_BYTES = 64 * MIB;
 /** Files that are flushed at once: Node has four threads for this, and others want one too. */
 export const FLUSHES_AT_ONCE = 3;
 /** Small files copied in one job. */

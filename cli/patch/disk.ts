@@ -44,8 +44,6 @@ export interface Disk {
   readonly setExec: (path: string, exec: boolean) => void;
   /** Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. */
   readonly flush: (root: string, files: readonly string[], folders: readonly string[]) => Promise<void>;
-  /** Has the system write what it holds back of the file system of `root`, if it can be told. Nothing depends on it. */
-  readonly writeBack: (root: string) => Promise<void>;
 }
 
 const EXEC_BITS = 0o111;
@@ -124,9 +122,6 @@ export const realDisk: Disk = {
     await syncAll(files, "r+");
     // Windows cannot open a folder for this and does not need it
     if (process.platform !== "win32") await syncAll(folders, "r");
-  },
-  async writeBack(root) {
-    if (process.platform === "linux") await syncfs(root);
   },
 };
 

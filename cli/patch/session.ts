@@ -366,7 +366,6 @@ class Session {
         origin: this.#origin,
         peers: this.#peers,
         originFirst: originGoesFirst(this.#request.sources),
-        writeBack: () => this.#world.disk.writeBack(this.#install.own()),
         progress: this.#progress,
         output: this.#world.output,
         signal: this.#world.signal,

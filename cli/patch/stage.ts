@@ -16,7 +16,6 @@ import { sha256 } from "../threads/digests.ts";
 import type { FileCopy } from "../threads/jobs/copy-files.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure, Assembly } from "./assembly.ts";
-import { EarlyFlush } from "./early-flush.ts";
 import { fetchMissing } from "./fetch.ts";
 import type { Install } from "./install.ts";
 import type { Layout } from "./layout.ts";
@@ -38,8 +37,6 @@ export interface StageOptions {
   readonly peers: Peers;
   /** The origin does not rest for peers. */
   readonly originFirst: boolean;
-  /** Begins to write what is staged; says when that is done. */
-  readonly writeBack: () => Promise<void>;
   readonly progress: PatchProgress;
   readonly output: Pick<Output, "log">;
   readonly signal: AbortSignal;
@@ -116,8 +113,8 @@ async function build(
   contents: readonly Content[],
   looks: Map<string, Seen>,
 ): Promise<Set<PiecesRoot>> {
-  const { install, layout, staging, pieceLength, peers, origin, originFirst, plan, signal, now } = options;
-  const { progress, output, writeBack } = options;
+  const { install, layout, staging, pieceLength, peers, origin, originFirst, plan, progress, output, signal, now } =
+    options;
   const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
   const board = await peers.board();
   const builds = contents.map(({ root, size, places, source }): Build => {
@@ -155,7 +152,6 @@ async function build(
   const { landed } = assembly;
   // holes and whole files are there from the start
   const atOnce = plan.cost.reused - localBytes(contents);
-  const early = new EarlyFlush(writeBack);
   const report = (): void => progress.staging(plan, { ...landed, reused: atOnce + landed.install });
   report();
   await together(signal, (signal) => [
@@ -171,10 +167,7 @@ async function build(
       expectedPeers: () => peers.expected,
       joining: () => peers.isJoining,
       fastEnough: () => peers.fastEnough,
-      onTick: () => {
-        report();
-        early.staged(landed.install + landed.origin + landed.peers);
-      },
+      onTick: report,
     }),
   ]);
   report();

@@ -37,7 +37,6 @@ function interruptedDisk(stopAt: number): { disk: Disk; calls: () => number } {
     makeFolder: guarded(realDisk.makeFolder),
     setExec: guarded(realDisk.setExec),
     flush: guarded(realDisk.flush),
-    writeBack: realDisk.writeBack,
   };
   return { disk, calls: () => calls };
 }
