@@ -68,7 +68,7 @@ export function isOvertaken(error: unknown): boolean {
 }
 
 /** Sends torrents and release document; gives what a role says of them. */
-export function sendDocuments(release: NewRelease, seq: number, upload: Upload): SignedRelease {
+export function sendDocuments(release: NewRelease, seq: number, upload: Pick<Upload, "send">): SignedRelease {
   const { title, channel, version, tree, files, pieceLength } = release;
   const created = formatTime(release.created);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);

@@ -4,9 +4,11 @@
  *
  * It does not bring back what the release shares with others: their packs come back with their own builds.
  */
+import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
 import { type SignedRelease, parseTime } from "../../manifests/trust/roles.ts";
+import { sha256 } from "../threads/digests.ts";
 import { type NewRelease, sendDocuments, torrentOf } from "./announce-release.ts";
 import { type Announcer } from "./announcer.ts";
 import { type Desk, type EarlierRelease, knownBefore } from "./desk.ts";
@@ -46,17 +48,22 @@ export async function restoreRelease(
   const reading = planReading(files, known);
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
   const described = describeRelease(read, reading.pieceLength, release, titleFile);
-  let { document } = sendDocuments({ ...described, tree }, seq, upload);
-  if (document.sha256 !== release.document.sha256) {
-    // of a publisher before this one, who did not say what the tree is uncompressed
-    const { sha256, bytes } = tree;
-    ({ document } = sendDocuments({ ...described, tree: { sha256, bytes } }, seq, upload));
-  }
+  // publishers before this one did not say what the tree is uncompressed
+  const { plain: _plain, ...earlier } = tree;
+  const signed = [tree, earlier].find(
+    (ref) => documentOf({ ...described, tree: ref }, seq) === release.document.sha256,
+  );
+  if (signed !== undefined) sendDocuments({ ...described, tree: signed }, seq, upload);
   await upload.done();
-  if (document.sha256 !== release.document.sha256) {
+  if (signed === undefined) {
     throw new Failure("release.incomplete", { version, channel, seq, reason: "its objects come out differently now" });
   }
   return { packs: counts.sent, others: upload.objects - counts.sent, bytes: upload.bytes.sent };
+}
+
+/** The name of the release's document, without sending it. */
+function documentOf(release: NewRelease, seq: number): ObjectId {
+  return sendDocuments(release, seq, { send: (bytes) => objectIdOf(bytes, sha256) }).document.sha256;
 }
 
 /** Whether these files are what was published, as far as there is still something to compare them with. */

@@ -1,12 +1,23 @@
 /** Publishing a version again after the origin lost objects of it. */
 import { rm } from "node:fs/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { closePool } from "../../cli/threads/pool.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { type TestEdge, startTestEdge } from "../support/edge.ts";
 import { ForgetfulOrigin } from "../support/forgetful-origin.ts";
 import { type Press, openPress } from "../support/press.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+/** A publisher before trees were named uncompressed cannot be had otherwise. */
+const publisher = vi.hoisted(() => ({ isEarlier: false }));
+vi.mock("../../cli/publish/tree-writer.ts", async (importOriginal) => {
+  const real = await importOriginal<typeof import("../../cli/publish/tree-writer.ts")>();
+  const sendTree: typeof real.sendTree = (...args) => {
+    const tree = real.sendTree(...args);
+    return publisher.isEarlier ? { ...tree, plain: undefined as never } : tree;
+  };
+  return { ...real, sendTree };
+});
 
 const MIB = 1024 * 1024;
 const V1 = { "a.bin": pseudoRandomBytes(1, 2 * MIB), "b.txt": "b" };
@@ -65,6 +76,17 @@ test.each([["with"], ["without"]])(
     expect(origin.sent()).toEqual(second);
   },
 );
+
+test("of a release by an earlier publisher all is sent again as it was", async () => {
+  publisher.isEarlier = true;
+  const old = await press.build("v3", { ...V2, "e.txt": "e" });
+  await press.publish(old, "1.2.0", origin);
+  publisher.isEarlier = false;
+  const sent = origin.sent();
+  origin.lose(sent);
+  expect(await press.publish(old, "1.2.0", origin)).toMatchObject({ outcome: "unchanged", seq: 3 });
+  expect(origin.sent()).toEqual(sent);
+});
 
 test.each([["a pack"], ["all"]])("another build is refused when %s of the release is lost", async (what) => {
   origin.lose(what === "all" ? second : second.slice(0, 1));
