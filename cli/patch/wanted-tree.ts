@@ -2,7 +2,7 @@
  * The list of the wanted release's files. Of a large title it is longer than a small update: where the index of a delta
  * holds what changed in it, it is made of the list that is here, and fetched only when that does not give what was signed.
  */
-import { decodeDelta } from "../../manifests/delta/decode.ts";
+import { decodeInMemory } from "../../manifests/delta/decode.ts";
 import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";
 import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
@@ -93,16 +93,7 @@ export class WantedTree {
 function madeOf(old: Uint8Array, delta: Uint8Array, bytes: number): Uint8Array {
   const made = new Uint8Array(bytes); // as many as were signed, below the cap
   let at = 0;
-  const pieces = decodeDelta({
-    oldBytes: old.length,
-    newBytes: bytes,
-    deltaBytes: delta.length,
-    readDelta: (offset, length) => delta.subarray(offset, offset + length),
-    readOld: (offset, target) => target.set(old.subarray(offset, offset + target.length)),
-    readMade: (offset, target) => target.set(made.subarray(offset, offset + target.length)),
-    inflate,
-  });
-  for (const piece of pieces) {
+  for (const piece of decodeInMemory({ old, delta, made }, inflate)) {
     made.set(piece, at);
     at += piece.length;
   }

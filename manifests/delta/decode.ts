@@ -48,6 +48,27 @@ export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffe
   yield* decoder.finish();
 }
 
+/**
+ * The same where everything is in memory.
+ * @param made  the new bytes, as many as there will be: read only where pieces were given on before, so the caller puts them there, or
+ *   has them already
+ * Throws: object.malformed, perhaps after good pieces.
+ */
+export function decodeInMemory(
+  { old, delta, made }: { readonly old: Uint8Array; readonly delta: Uint8Array; readonly made: Uint8Array },
+  inflate: DeltaWorld["inflate"],
+): Generator<Uint8Array<ArrayBuffer>> {
+  return decodeDelta({
+    oldBytes: old.length,
+    newBytes: made.length,
+    deltaBytes: delta.length,
+    readDelta: (offset, bytes) => delta.subarray(offset, offset + bytes),
+    readOld: (offset, target) => target.set(old.subarray(offset, offset + target.length)),
+    readMade: (offset, target) => target.set(made.subarray(offset, offset + target.length)),
+    inflate,
+  });
+}
+
 /** Where the next one begins. */
 function* decodeSection(
   start: number,

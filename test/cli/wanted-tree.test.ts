@@ -77,6 +77,12 @@ beforeEach(async () => {
   return () => rm(folder, { recursive: true });
 });
 
+/** From the installed release, by the delta with this index. */
+function startBy(index: Uint8Array) {
+  const torrent = { object: idOf(index), infohash: "", infohashV2: "" };
+  return { installed: INSTALLED, delta: { from: 1, index: idOf(index), bytes: 9, torrent } };
+}
+
 interface Case {
   readonly index?: Partial<ReleaseDelta>;
   readonly ref?: Partial<ReleaseTreeRef>;
@@ -90,16 +96,10 @@ async function read({ index = {}, ref = {}, object = NEW_OBJECT, isForbidden = f
   const tree = { ...REF, ...ref };
   const { files } = parseTree(NEW);
   const asked: ObjectId[] = [];
-  const delta = {
-    from: 1,
-    index: idOf(bytes),
-    bytes: 9,
-    torrent: { object: idOf(bytes), infohash: "", infohashV2: "" },
-  };
   const wanted = new WantedTree({
     release: { tree, files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) },
     objects,
-    start: isForbidden ? undefined : { installed: INSTALLED, delta },
+    start: isForbidden ? undefined : startBy(bytes),
     readObject: (id) => {
       asked.push(id);
       const found = [bytes, object].find((candidate) => idOf(candidate) === id);
@@ -169,17 +169,10 @@ test("one that rotted in its own form is not believed", async () => {
 });
 
 test("who is stopped meanwhile stops", async () => {
-  const bytes = writeReleaseDelta(INDEX);
-  const delta = {
-    from: 1,
-    index: idOf(bytes),
-    bytes: 9,
-    torrent: { object: idOf(bytes), infohash: "", infohashV2: "" },
-  };
   const wanted = new WantedTree({
     release: { tree: REF, files: 0, bytes: 0 },
     objects,
-    start: { installed: INSTALLED, delta },
+    start: startBy(writeReleaseDelta(INDEX)),
     readObject: () => Promise.reject(new Failure("source.interrupted")),
   });
   await expect(wanted.get()).rejects.toMatchObject({ code: "source.interrupted" });

@@ -1,7 +1,7 @@
 /** Jobs: a publisher's half of a delta. The source and its index lie in memory that the threads share. */
 import type { ScannedSegments, StoredStream } from "../../../manifests/delta/encode.ts";
 import { scanSegment } from "../../../manifests/delta/encode.ts";
-import { decodeDelta } from "../../../manifests/delta/decode.ts";
+import { decodeInMemory } from "../../../manifests/delta/decode.ts";
 import type { StreamName } from "../../../manifests/delta/format.ts";
 import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
@@ -51,15 +51,7 @@ export function checkDelta({ source, oldBytes, delta }: DeltaSource & { readonly
   const fresh = source.subarray(oldBytes);
   let at = 0;
   try {
-    const pieces = decodeDelta({
-      oldBytes,
-      newBytes: fresh.length,
-      deltaBytes: delta.length,
-      readDelta: (offset, bytes) => delta.subarray(offset, offset + bytes),
-      readOld: (offset, target) => target.set(source.subarray(offset, offset + target.length)),
-      readMade: (offset, target) => target.set(fresh.subarray(offset, offset + target.length)),
-      inflate,
-    });
+    const pieces = decodeInMemory({ old: source.subarray(0, oldBytes), delta, made: fresh }, inflate);
     for (const piece of pieces) {
       if (Buffer.compare(piece, fresh.subarray(at, at + piece.length)) !== 0) return false;
       at += piece.length;
