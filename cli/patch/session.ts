@@ -404,12 +404,7 @@ class Session {
       await keeping;
     }
     await commit(disk, this.#install, arrange(disk, this.#install, planned, layout));
-    const { tree, torrent: torrentRef } = release;
-    await this.#objects.prune([
-      tree.sha256,
-      ...(tree.plain === undefined ? [] : [tree.plain.sha256]),
-      torrentRef.sha256,
-    ]);
+    await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
     await this.#recipes.prune();
   }
 
