@@ -2,6 +2,7 @@
 
 const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/** Any bytes -> text of four digits for every three of them. */
 export function toBase64(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length; i += 3) {
@@ -14,7 +15,7 @@ export function toBase64(bytes: Uint8Array): string {
   return text;
 }
 
-/** Digits that are none count as some digit: who cares checks them first. */
+/** Text that `toBase64` could have written -> its bytes. What else it makes of other text is not said: check it first. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const digits = text.replace(/=+$/, "");
   const bytes = new Uint8Array(Math.floor((digits.length * 6) / 8));

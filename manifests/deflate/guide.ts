@@ -49,6 +49,7 @@ export interface Guiding {
   readonly workspace: Workspace;
 }
 
+/** With memory for the guide while `act` runs; without a source there is none. */
 export function withGuiding<T>(source: StreamSource | undefined, act: (guiding: Guiding | undefined) => T): T {
   return source === undefined ? act(undefined) : withWorkspace((workspace) => act({ source, workspace }));
 }
