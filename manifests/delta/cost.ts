@@ -14,7 +14,15 @@ import {
 } from "../limits.ts";
 import { type ContentFormat, formatOf } from "./content-format.ts";
 import { type DeltaWorld, readHeader, readSection, type Section } from "./decode.ts";
-import { malformedDelta, STREAMS, type StreamName, StreamReader, unzigzag } from "./format.ts";
+import {
+  DIFFERENCES,
+  differencesOf,
+  malformedDelta,
+  STREAMS,
+  type StreamName,
+  StreamReader,
+  unzigzag,
+} from "./format.ts";
 import { StampCounter, type StampCount } from "./stamps.ts";
 
 /** What a byte of a delta says: new content; how copies differ; where copies come from, and all that frames it. */
@@ -26,7 +34,10 @@ const KINDS: Readonly<Record<StreamName, CostKind>> = {
   jumps: "control",
   gaps: "changes",
   runs: "changes",
-  values: "changes",
+  ones: "changes",
+  twos: "changes",
+  threes: "changes",
+  longer: "changes",
   bytes: "literals",
 };
 
@@ -207,18 +218,19 @@ function walk(streams: Section["streams"], made: number, meters: readonly PartMe
 class RunReader {
   readonly #gaps: StreamReader;
   readonly #runs: StreamReader;
-  readonly #values: Uint8Array;
-  #valueAt = 0;
+  readonly #differences: readonly StreamReader[];
   /** Right bytes, then wrong ones, before the next numbers; how many bytes these took, until they are charged. */
   #right = 0;
   #wrong = 0;
   #gapBytes = 0;
   #runBytes = 0;
+  /** Of the differences: the one that the run under way takes. */
+  #stream = 0;
 
-  constructor({ gaps, runs, values }: Section["streams"]) {
-    this.#gaps = new StreamReader(gaps);
-    this.#runs = new StreamReader(runs);
-    this.#values = values;
+  constructor(streams: Section["streams"]) {
+    this.#gaps = new StreamReader(streams.gaps);
+    this.#runs = new StreamReader(streams.runs);
+    this.#differences = DIFFERENCES.map((name) => new StreamReader(streams[name]));
     this.#next();
   }
 
@@ -232,8 +244,8 @@ class RunReader {
       } else if (this.#wrong > 0) {
         this.#charge(meter);
         const wrong = Math.min(this.#wrong, bytes - done);
-        meter.changed(start + done, from + done, this.#values.subarray(this.#valueAt, this.#valueAt + wrong));
-        this.#valueAt += wrong;
+        const differences = (this.#differences[this.#stream] as StreamReader).take(wrong);
+        meter.changed(start + done, from + done, differences, this.#stream);
         this.#wrong -= wrong;
         done += wrong;
       }
@@ -259,6 +271,7 @@ class RunReader {
     const begins = [this.#gaps.at, this.#runs.at] as const;
     this.#right = this.#gaps.varint();
     this.#wrong = this.#runs.varint();
+    this.#stream = differencesOf(this.#wrong);
     this.#gapBytes = this.#gaps.at - begins[0];
     this.#runBytes = this.#runs.at - begins[1];
   }
@@ -316,8 +329,8 @@ class PartMeter {
   /** Its share of a stream as the delta holds it. */
   charge(name: StreamName, bytes: number): void {
     // new content is new content, whether it is told as such or as differences
-    const replaced = name === "values" ? this.#replaced.reduce((sum, { length }) => sum + length, 0) : 0;
-    const told = replaced === 0 ? 0 : Math.round((bytes * replaced) / this.plain.values);
+    const replaced = name === "longer" ? this.#replaced.reduce((sum, { length }) => sum + length, 0) : 0;
+    const told = replaced === 0 ? 0 : Math.round((bytes * replaced) / this.plain.longer);
     this.#stored.literals += told;
     this.#stored[KINDS[name]] += bytes - told;
   }
@@ -338,9 +351,9 @@ class PartMeter {
     this.#literalSince = 0;
   }
 
-  /** Copied bytes from the new byte `at` on that differ from those from `from` on by these. */
-  changed(at: number, from: number, differences: Uint8Array): void {
-    this.plain.values += differences.length;
+  /** Copied bytes from the new byte `at` on that differ from those from `from` on by these, which that one of DIFFERENCES says. */
+  changed(at: number, from: number, differences: Uint8Array, stream: number): void {
+    this.plain[DIFFERENCES[stream] ?? "longer"] += differences.length;
     this.#changedBytes += differences.length;
     this.#places++;
     this.#stamps.look(this.#oldBytes + at, from, differences.length);
@@ -392,7 +405,7 @@ class PartMeter {
 }
 
 function noStreams(): Record<StreamName, number> {
-  return { copies: 0, literals: 0, jumps: 0, gaps: 0, runs: 0, values: 0, bytes: 0 };
+  return Object.fromEntries(STREAMS.map((name) => [name, 0])) as Record<StreamName, number>;
 }
 
 /** The cost of a file that several groups make, in order. */

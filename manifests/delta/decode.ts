@@ -4,6 +4,8 @@ import {
   CODECS,
   type Codec,
   DELTA_MAGIC,
+  DIFFERENCES,
+  differencesOf,
   STREAMS,
   type StreamName,
   StreamReader,
@@ -89,7 +91,7 @@ export function readHeader({
   readDelta,
 }: Pick<DeltaWorld, "oldBytes" | "newBytes" | "deltaBytes" | "readDelta">): number {
   const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
-  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 2");
+  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 3");
   if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
   return reader.at;
 }
@@ -240,47 +242,50 @@ class Decoder {
 class Differences {
   readonly #gaps: StreamReader;
   readonly #runs: StreamReader;
-  readonly #values: Uint8Array;
-  #valueAt = 0;
+  readonly #differences: readonly StreamReader[];
+  /** Those of the run under way. */
+  #values: StreamReader;
   /** Right bytes, then wrong ones, before the next numbers are read. */
   #right = 0;
   #wrong = 0;
+  /** Behind the last run all are right. */
+  #isOver = false;
 
-  constructor({ gaps, runs, values }: Streams) {
-    this.#gaps = new StreamReader(gaps);
-    this.#runs = new StreamReader(runs);
-    this.#values = values;
+  constructor(streams: Streams) {
+    this.#gaps = new StreamReader(streams.gaps);
+    this.#runs = new StreamReader(streams.runs);
+    this.#differences = DIFFERENCES.map((name) => new StreamReader(streams[name]));
+    this.#values = this.#differences[0] as StreamReader;
     this.#next();
   }
 
   get isAtEnd(): boolean {
-    const isRead = this.#gaps.isAtEnd && this.#runs.isAtEnd && this.#valueAt === this.#values.length;
-    return isRead && this.#wrong === 0 && (this.#right === 0 || this.#right === Number.POSITIVE_INFINITY);
+    return this.#isOver && [this.#runs, ...this.#differences].every((stream) => stream.isAtEnd);
   }
 
   applyTo(copied: Uint8Array): void {
-    for (let at = 0; at < copied.length;) {
-      if (this.#right > 0) {
-        const right = Math.min(this.#right, copied.length - at);
-        this.#right -= right;
-        at += right;
-      } else if (this.#wrong > 0) {
-        const end = at + Math.min(this.#wrong, copied.length - at);
-        this.#wrong -= end - at;
-        for (; at < end; at++) copied[at] = (copied[at] as number) + (this.#values[this.#valueAt++] as number);
-      }
-      if (this.#right === 0 && this.#wrong === 0) this.#next();
+    for (let at = 0; at < copied.length && !this.#isOver;) {
+      const right = Math.min(this.#right, copied.length - at);
+      this.#right -= right;
+      at += right;
+      if (this.#right > 0) return;
+      const wrong = Math.min(this.#wrong, copied.length - at);
+      this.#wrong -= wrong;
+      this.#values.addTo(copied, at, at + wrong);
+      at += wrong;
+      if (this.#wrong === 0) this.#next();
     }
   }
 
   #next(): void {
     if (this.#gaps.isAtEnd) {
-      this.#right = Number.POSITIVE_INFINITY;
+      this.#isOver = true;
       return;
     }
     this.#right = this.#gaps.varint();
     this.#wrong = this.#runs.varint();
     if (this.#right + this.#wrong === 0) throw malformedDelta("a run of nothing");
-    if (this.#wrong > this.#values.length - this.#valueAt) throw malformedDelta("cut short");
+    this.#values = this.#differences[differencesOf(this.#wrong)] as StreamReader;
+    if (this.#wrong > this.#values.left) throw malformedDelta("cut short");
   }
 }

@@ -3,18 +3,26 @@
  * other share sections; the streams of a section are compressed. Compressing is the caller's work.
  */
 import { concatBytes } from "../digest.ts";
-import { DELTA_SECTION_STREAM_BYTES, DELTA_SEGMENT_BYTES } from "../limits.ts";
+import {
+  DELTA_PROGRAM_JUDGEMENT,
+  DELTA_SECTION_STREAM_BYTES,
+  DELTA_SEGMENT_BYTES,
+  DELTA_TEXT_JUDGEMENT,
+  DELTA_TEXT_LOW_BYTES_SHARE_MAX,
+} from "../limits.ts";
 import {
   CODECS,
   type Codec,
   DELTA_MAGIC,
+  DIFFERENCES,
+  differencesOf,
   STREAMS,
   type StreamName,
   type Streams,
   StreamWriter,
   zigzag,
 } from "./format.ts";
-import { scan } from "./scan.ts";
+import { type Judgement, scan } from "./scan.ts";
 import { SourceIndex } from "./source-index.ts";
 
 /** A stream as the delta holds it. */
@@ -23,8 +31,13 @@ export interface StoredStream {
   readonly bytes: Uint8Array;
 }
 
-/** Plain stream -> how to store it. The same for the same bytes. */
-export type Compress = (plain: Uint8Array, name: StreamName) => StoredStream;
+/** What the caller has compressors for. Both say the same for the same bytes. */
+export interface Compressors {
+  /** Plain stream -> how to store it. */
+  readonly compress: (plain: Uint8Array, name: StreamName) => StoredStream;
+  /** How many bytes a quick compression leaves. */
+  readonly squeeze: (plain: Uint8Array) => number;
+}
 
 /** What scanning made of one segment, or of several that follow each other. */
 export interface ScannedSegments {
@@ -34,7 +47,11 @@ export interface ScannedSegments {
 }
 
 /** The delta that makes the new bytes of the source out of the old ones in front of them, in one thread. */
-export function encodeDelta(source: Uint8Array, oldBytes: number, compress: Compress): Uint8Array<ArrayBuffer> {
+export function encodeDelta(
+  source: Uint8Array,
+  oldBytes: number,
+  { compress, squeeze }: Compressors,
+): Uint8Array<ArrayBuffer> {
   const index = SourceIndex.of(source, oldBytes);
   const parts = [writeDeltaHeader(oldBytes, source.length - oldBytes)];
   const store = (section: ScannedSegments | undefined): void => {
@@ -43,7 +60,7 @@ export function encodeDelta(source: Uint8Array, oldBytes: number, compress: Comp
     parts.push(writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>));
   };
   const joiner = new SectionJoiner();
-  for (const segment of segmentsOf(source.length - oldBytes)) store(joiner.add(scanSegment(index, segment)));
+  for (const segment of segmentsOf(source.length - oldBytes)) store(joiner.add(scanSegment(index, segment, squeeze)));
   store(joiner.rest());
   return concatBytes(parts);
 }
@@ -53,21 +70,35 @@ export function segmentsOf(bytes: number): number[] {
   return Array.from({ length: Math.ceil(bytes / DELTA_SEGMENT_BYTES) }, (_, segment) => segment);
 }
 
-/** One segment of the new bytes as streams. */
-export function scanSegment(index: SourceIndex, segment: number): ScannedSegments {
+/**
+ * One segment of the new bytes as streams. Judged as text and, when it is none, as a program too: which of both leaves less is not
+ * to be seen before.
+ */
+export function scanSegment(index: SourceIndex, segment: number, squeeze: Compressors["squeeze"]): ScannedSegments {
   const { source, oldBytes } = index;
   const start = oldBytes + segment * DELTA_SEGMENT_BYTES;
   const end = Math.min(source.length, start + DELTA_SEGMENT_BYTES);
+  const asText = scannedAs(index, start, end, DELTA_TEXT_JUDGEMENT);
+  if (isTextLike(source.subarray(start, end))) return asText;
+  const asProgram = scannedAs(index, start, end, DELTA_PROGRAM_JUDGEMENT);
+  const bytesOf = ({ streams }: ScannedSegments): number =>
+    STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
+  return bytesOf(asProgram) < bytesOf(asText) ? asProgram : asText;
+}
+
+function scannedAs(index: SourceIndex, start: number, end: number, judgement: Judgement): ScannedSegments {
+  const { source } = index;
   const writers = STREAMS.map((name) => [name, new StreamWriter()] as const);
   const to = Object.fromEntries(writers) as Record<StreamName, StreamWriter>;
+  const differences = DIFFERENCES.map((name) => to[name]);
   let at = start;
   let expected = 0;
   let gap = 0;
-  for (const { from, copy, literal } of scan(index, start, end)) {
+  for (const { from, copy, literal } of scan(index, start, end, judgement)) {
     to.copies.varint(copy);
     to.literals.varint(literal);
     to.jumps.varint(zigzag(from - expected));
-    gap = writeDifferences(source, from, at, copy, gap, to);
+    gap = writeDifferences(source, from, at, copy, gap, to, differences);
     to.bytes.bytes(source.subarray(at + copy, at + copy + literal));
     at += copy + literal;
     expected = from + copy;
@@ -88,7 +119,8 @@ function writeDifferences(
   at: number,
   copy: number,
   gap: number,
-  to: Readonly<Record<StreamName, StreamWriter>>,
+  to: Readonly<Record<"gaps" | "runs", StreamWriter>>,
+  differences: readonly StreamWriter[],
 ): number {
   let right = gap;
   for (let i = 0; i < copy;) {
@@ -97,15 +129,25 @@ function writeDifferences(
       i++;
       continue;
     }
-    const begun = i;
-    for (; i < copy && source[from + i] !== source[at + i]; i++) {
-      to.values.byte((source[at + i] as number) - (source[from + i] as number));
-    }
+    let end = i + 1;
+    while (end < copy && source[from + end] !== source[at + end]) end++;
+    const values = differences[differencesOf(end - i)] as StreamWriter;
     to.gaps.varint(right);
-    to.runs.varint(i - begun);
+    to.runs.varint(end - i);
+    for (; i < end; i++) values.byte((source[at + i] as number) - (source[from + i] as number));
     right = 0;
   }
   return right;
+}
+
+/** Every so many bytes are looked at; no power of two, for tables have rows of these. */
+const TEXT_STRIDE_BYTES = 5;
+
+/** Whether hardly a byte is one that text does not have. */
+export function isTextLike(bytes: Uint8Array): boolean {
+  let low = 0;
+  for (let i = 0; i < bytes.length; i += TEXT_STRIDE_BYTES) if ((bytes[i] as number) < 9) low++;
+  return low * TEXT_STRIDE_BYTES <= DELTA_TEXT_LOW_BYTES_SHARE_MAX * bytes.length;
 }
 
 /** Joins segments that follow each other, until their streams are as long as a section's should be. */

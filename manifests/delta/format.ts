@@ -2,31 +2,40 @@
  * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes one
  * while the next is on its way and holds no more than one.
  *
- *   delta    "PSD" 0x02 ‖ varint old bytes ‖ varint new bytes ‖ section …
- *   section  varint new bytes ‖ 7 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 7 streams as stored
+ *   delta    "PSD" 0x03 ‖ varint old bytes ‖ varint new bytes ‖ section …
+ *   section  varint new bytes ‖ 10 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 10 streams as stored
  *   codec    1 byte: 0 as it is, 1 zstd, 2 brotli
  *
  * The streams:
- *   copies, literals, jumps   a number each a step
- *   gaps, runs, values        how the copies differ from what they copy
- *   bytes                     the literals
+ *   copies, literals, jumps     a number each a step
+ *   gaps, runs                  where the copies differ from what they copy
+ *   ones, twos, threes, longer  by how much, in runs of 1, of 2, of 3 and of more bytes
+ *   bytes                       the literals
  *
  * A step copies `copies` bytes of the source (the old bytes, then the new ones made so far) at its position, then takes
  * `literals` bytes as they are. Its position is where the copy before it ended plus `jumps` (zigzag); at the start of each
  * DELTA_SEGMENT_BYTES of the new bytes, which no step crosses, it counts from 0. Over the copied bytes of a section, one
- * after another: `gaps` of them are right, to the next `runs` the next `values` are added modulo 256, and so on; behind the
- * last run all are right. Apart like this because most copies differ in few places, and numbers of one kind compress best
- * among their like. Varint: unsigned LEB128, shortest form.
+ * after another: `gaps` of them are right, to the next `runs` as many bytes of their stream are added modulo 256, and so on;
+ * behind the last run all are right. Apart like this because most copies differ in few places, and numbers of one kind
+ * compress best among their like: two bytes that differ are mostly of an address, one is not. Varint: unsigned LEB128,
+ * shortest form.
  *
  * Needs no signature: what it makes is kept only when its pieces root is the signed one; but it is read before that, so
  * every number in it is capped.
  */
 import { Failure } from "../failures.ts";
 
-export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x02);
-export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", "values", "bytes"] as const;
+export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x03);
+/** The streams of differences: of runs of one byte, of two, of three, and of more. */
+export const DIFFERENCES = ["ones", "twos", "threes", "longer"] as const;
+export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", ...DIFFERENCES, "bytes"] as const;
 export type StreamName = (typeof STREAMS)[number];
 export type Streams = Readonly<Record<StreamName, Uint8Array>>;
+
+/** Which of the streams of differences a run of so many bytes takes, by its place; one of none takes nothing. */
+export function differencesOf(run: number): number {
+  return Math.max(1, Math.min(run, DIFFERENCES.length)) - 1;
+}
 
 /** In the order of their numbers. */
 export const CODECS = ["none", "zstd", "brotli"] as const;
@@ -102,13 +111,30 @@ export class StreamReader {
     return byte;
   }
 
+  /** The next bytes as they are; fewer where the stream ends. */
+  take(bytes: number): Uint8Array {
+    this.at += bytes;
+    return this.#bytes.subarray(this.at - bytes, this.at);
+  }
+
+  /** As many bytes as there are in target[start, end) are added to these, modulo 256; so many there must be left. */
+  addTo(target: Uint8Array, start: number, end: number): void {
+    const bytes = this.#bytes;
+    let from = this.at;
+    for (let i = start; i < end; i++) target[i] = (target[i] as number) + (bytes[from++] as number);
+    this.at = from;
+  }
+
   varint(): number {
-    let value = 0;
-    for (let i = 0; i < VARINT_BYTES_MAX; i++) {
+    // nearly all are one byte, and there are millions
+    const first = this.byte();
+    if (first < 0x80) return first;
+    let value = first - 0x80;
+    for (let i = 1; i < VARINT_BYTES_MAX; i++) {
       const byte = this.byte();
       value += (byte % 0x80) * 2 ** (7 * i);
       if (byte >= 0x80) continue;
-      if ((byte === 0 && i > 0) || !Number.isSafeInteger(value)) break;
+      if (byte === 0 || !Number.isSafeInteger(value)) break;
       return value;
     }
     throw malformedDelta("a number too large, or not in its shortest form");

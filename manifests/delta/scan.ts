@@ -3,16 +3,20 @@
  * 2003), with SourceIndex in place of its suffix array. Greedy. A match is taken when it is better than going on along
  * the one before by what the step costs in the control streams, and a far jump costs more than a near one.
  */
-import {
-  DELTA_GAIN_BYTES_MIN,
-  DELTA_JUDGED_BYTES,
-  DELTA_JUMP_FAR_BYTES,
-  DELTA_JUMP_FAR_GAIN_BYTES,
-  DELTA_MISSES_MAX,
-  DELTA_WINDOW_BYTES,
-  DELTA_WRONG_WEIGHT,
-} from "../limits.ts";
+import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES } from "../limits.ts";
 import { type Match, type SourceIndex, commonBytes } from "./source-index.ts";
+
+/** By what matches are judged; limits.ts has them. */
+export interface Judgement {
+  /** Bytes by which a match must beat going on along the one before. bsdiff has 8. */
+  readonly gainBytesMin: number;
+  /** And this many more when it lies DELTA_JUMP_FAR_BYTES away or further. */
+  readonly farGainBytes: number;
+  /** Bytes from a match's beginning on by which it is judged when it does not gain enough by itself. */
+  readonly judgedBytes: number;
+  /** Right bytes that a wrong one weighs when a copy goes on over it. bsdiff has 1. */
+  readonly wrongWeight: number;
+}
 
 /** `copy` bytes that resemble the source at `from`, then `literal` bytes that resemble nothing. */
 export interface Step {
@@ -26,16 +30,17 @@ export interface Step {
  * Steps whose copies and literals make up source[start, end), in order. One segment knows nothing of another, so that
  * threads can take one each.
  */
-export function* scan(index: SourceIndex, start: number, end: number): Generator<Step> {
+export function* scan(index: SourceIndex, start: number, end: number, judgement: Judgement): Generator<Step> {
   const { source } = index;
+  const { wrongWeight } = judgement;
   const found: Match = { at: 0, bytes: 0 };
   // the step under way begins here, and there in the source
   let begun = start;
   let begunFrom = 0;
   for (let at = start; at < end; at += found.bytes) {
-    at = nextMatch(index, at, begunFrom - begun, end, found);
-    const forward = extendForward(source, begunFrom, begun, at);
-    const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun);
+    at = nextMatch(index, at, begunFrom - begun, end, judgement, found);
+    const forward = extendForward(source, begunFrom, begun, at, wrongWeight);
+    const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun, wrongWeight);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
     const literal = at - back - (begun + copy);
     if (copy + literal > 0) yield { from: begunFrom, copy, literal };
@@ -44,13 +49,20 @@ export function* scan(index: SourceIndex, start: number, end: number): Generator
     if (found.bytes === 0) return;
   }
   if (begun < end) {
-    const copy = extendForward(source, begunFrom, begun, end);
+    const copy = extendForward(source, begunFrom, begun, end, wrongWeight);
     yield { from: begunFrom, copy, literal: end - begun - copy };
   }
 }
 
 /** The first position from `at` on with a match worth leaving the alignment for; `end`, and no match, without one. */
-function nextMatch(index: SourceIndex, start: number, alignment: number, end: number, found: Match): number {
+function nextMatch(
+  index: SourceIndex,
+  start: number,
+  alignment: number,
+  end: number,
+  { gainBytesMin, farGainBytes, judgedBytes, wrongWeight }: Judgement,
+  found: Match,
+): number {
   const { source } = index;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
@@ -64,9 +76,10 @@ function nextMatch(index: SourceIndex, start: number, alignment: number, end: nu
     index.longest(at, stride, aligned, end, found);
     if (found.bytes > 0 && found.at !== aligned) {
       const isFar = Math.abs(found.at - aligned) > DELTA_JUMP_FAR_BYTES;
-      const gain = DELTA_GAIN_BYTES_MIN + (isFar ? DELTA_JUMP_FAR_GAIN_BYTES : 0);
+      const gain = gainBytesMin + (isFar ? farGainBytes : 0);
       if (differsMore(source, aligned, at, found.bytes, gain)) return at;
-      if (agreesMore(source, found.at, aligned, at, Math.min(DELTA_JUDGED_BYTES, end - at), gain)) return at;
+      const judged = Math.min(judgedBytes, end - at);
+      if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
     at += stride;
   }
@@ -103,11 +116,12 @@ function agreesMore(
   at: number,
   bytes: number,
   gain: number,
+  wrongWeight: number,
 ): boolean {
   let more = 0;
   for (let i = 0; i < bytes; i++) {
     const byte = source[at + i];
-    more += source[from + i] === byte ? 1 : -DELTA_WRONG_WEIGHT;
+    more += source[from + i] === byte ? 1 : -wrongWeight;
     if (aligned !== at && source[aligned + i] === byte) more--;
     if (more > gain) return true;
   }
@@ -115,13 +129,13 @@ function agreesMore(
 }
 
 /** How far a copy goes on before it no longer pays: to where right bytes, less what the wrong ones weigh, are most. */
-function extendForward(source: Uint8Array, from: number, begun: number, end: number): number {
+function extendForward(source: Uint8Array, from: number, begun: number, end: number, wrongWeight: number): number {
   if (from === begun) return 0;
   let score = 0;
   let best = 0;
   let bestAt = 0;
   for (let i = 0; i < end - begun;) {
-    score += source[from + i] === source[begun + i] ? 1 : -DELTA_WRONG_WEIGHT;
+    score += source[from + i] === source[begun + i] ? 1 : -wrongWeight;
     i++;
     if (score > best) {
       best = score;
@@ -132,13 +146,13 @@ function extendForward(source: Uint8Array, from: number, begun: number, end: num
 }
 
 /** The same towards the front, from a match on. */
-function extendBackward(source: Uint8Array, from: number, at: number, begun: number): number {
+function extendBackward(source: Uint8Array, from: number, at: number, begun: number, wrongWeight: number): number {
   const most = Math.min(at - begun, from);
   let score = 0;
   let best = 0;
   let bestAt = 0;
   for (let i = 1; i <= most; i++) {
-    score += source[from - i] === source[at - i] ? 1 : -DELTA_WRONG_WEIGHT;
+    score += source[from - i] === source[at - i] ? 1 : -wrongWeight;
     if (score > best) {
       best = score;
       bestAt = i;

@@ -8,7 +8,7 @@ import { Install } from "../../cli/patch/install.ts";
 import { Objects, packPlainTree } from "../../cli/patch/objects.ts";
 import type { InstalledRelease } from "../../cli/patch/state.ts";
 import { WantedTree } from "../../cli/patch/wanted-tree.ts";
-import { compress } from "../../cli/threads/delta-codecs.ts";
+import { compress, squeezedBytes } from "../../cli/threads/delta-codecs.ts";
 import { encodeDelta } from "../../manifests/delta/encode.ts";
 import { type ReleaseDelta, writeReleaseDelta } from "../../manifests/delta/release-delta.ts";
 import { type ObjectId, type PiecesRoot, concatBytes, objectIdOf } from "../../manifests/digest.ts";
@@ -38,7 +38,7 @@ function plainTree(count: number, edition: string): Uint8Array {
 }
 
 function deltaOf(from: Uint8Array, to: Uint8Array): Uint8Array {
-  return encodeDelta(concatBytes([from, to]), from.length, compress);
+  return encodeDelta(concatBytes([from, to]), from.length, { compress, squeeze: squeezedBytes });
 }
 
 const OLD = plainTree(2000, "old");

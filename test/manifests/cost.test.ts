@@ -10,7 +10,7 @@ import {
   sharedOut,
   storedBytes,
 } from "../../manifests/delta/cost.ts";
-import { type Compress, encodeDelta } from "../../manifests/delta/encode.ts";
+import { type Compressors, encodeDelta } from "../../manifests/delta/encode.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import { DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
 import {
@@ -29,13 +29,13 @@ import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 const squeezed = (bytes: Uint8Array): Uint8Array =>
   brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
 const squeeze = (bytes: Uint8Array): number => squeezed(bytes).length;
-const compress: Compress = (plain) => ({ codec: "brotli", bytes: squeezed(plain) });
+const compress: Compressors["compress"] = (plain) => ({ codec: "brotli", bytes: squeezed(plain) });
 const inflate: CostWorld["inflate"] = (_, stored) => brotliDecompressSync(stored);
 
 /** The delta, and what it spends on new files of these sizes, which are all the new bytes together. */
 function costs(old: Uint8Array, fresh: Uint8Array, sizes: readonly number[]): { delta: Uint8Array; parts: PartCost[] } {
   const source = concatBytes([old, fresh]);
-  const delta = encodeDelta(source, old.length, compress);
+  const delta = encodeDelta(source, old.length, { compress, squeeze });
   let start = 0;
   const spans = sizes.map((bytes) => {
     start += bytes;

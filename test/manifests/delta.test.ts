@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { decodeDelta } from "../../manifests/delta/decode.ts";
-import { encodeDelta } from "../../manifests/delta/encode.ts";
+import { encodeDelta, isTextLike } from "../../manifests/delta/encode.ts";
 import { emptyIndex, fillIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes, toHex } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES, DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
@@ -12,12 +12,14 @@ const malformed = expect.objectContaining({ code: "object.malformed" });
 const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
 
 function encode(old: Uint8Array, fresh: Uint8Array): Uint8Array<ArrayBuffer> {
-  return encodeDelta(concatBytes([old, fresh]), old.length, (plain) =>
+  return encodeDelta(concatBytes([old, fresh]), old.length, {
     // each codec has its turn
-    plain.length % 2 === 0
-      ? { codec: "brotli", bytes: brotliCompressSync(plain, FAST) }
-      : { codec: "zstd", bytes: zstdCompressSync(plain) },
-  );
+    compress: (plain) =>
+      plain.length % 2 === 0
+        ? { codec: "brotli", bytes: brotliCompressSync(plain, FAST) }
+        : { codec: "zstd", bytes: zstdCompressSync(plain) },
+    squeeze: (plain) => zstdCompressSync(plain).length,
+  });
 }
 
 function decode(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Array {
@@ -168,6 +170,51 @@ test("scattered changes are differences, not literals", () => {
   const fresh = old.slice();
   for (let i = 0; i < fresh.length; i += 1000) fresh[i] = (fresh[i] ?? 0) + 4;
   expect(encode(old, fresh).length).toBeLessThan(1000);
+});
+
+/** A table of addresses that grow by uneven steps, 8 bytes each, from `base` on. */
+function addresses(base: number, count: number): Uint8Array<ArrayBuffer> {
+  const table = new DataView(new ArrayBuffer(8 * count));
+  const steps = noise(count, 17);
+  let address = base;
+  for (let i = 0; i < count; i++) {
+    table.setBigUint64(8 * i, BigInt(address), true);
+    address += 16 * (1 + (steps[i] ?? 0));
+  }
+  return new Uint8Array(table.buffer);
+}
+
+test("a table of addresses that all shifted by the same is told as differences, not again", () => {
+  const old = addresses(0x401000, 50_000);
+  const fresh = addresses(0x401000 + 0x1240, 50_000);
+  const delta = encode(old, fresh);
+  expect(Buffer.compare(decode(old, delta, fresh.length), fresh)).toBe(0);
+  expect(delta.length).toBeLessThan(fresh.length / 20);
+});
+
+test.each([
+  ["sources", "export const sum = (a, b) => a + b;\n\t// both\r\n".repeat(100), true],
+  ["any script", "手紙を読む。Привет, мир. 🎮 ".repeat(100), true],
+  ["nothing", "", true],
+  ["text with a stray zero", `${"x".repeat(4999)}\0`, true],
+])("%s: text", (_, text, isText) => {
+  expect(isTextLike(new TextEncoder().encode(text))).toBe(isText);
+});
+
+test.each([
+  ["addresses", addresses(0x401000, 100)],
+  ["noise", noise(5000, 3)],
+  ["zeros", new Uint8Array(100)],
+  [
+    "rows of five bytes, one of them zero",
+    Uint8Array.from({ length: 5000 }, (_, i) => (i % 5 === 0 ? 0 : 65 + (i % 7))),
+  ],
+  [
+    "rows of four bytes, one of them zero",
+    Uint8Array.from({ length: 4000 }, (_, i) => (i % 4 === 3 ? 0 : 65 + (i % 7))),
+  ],
+])("%s: no text", (_, bytes) => {
+  expect(isTextLike(bytes)).toBe(false);
 });
 
 test("what repeats itself in the new release costs nothing twice, however far apart", () => {

@@ -5,7 +5,7 @@ import { decodeInMemory } from "../../../manifests/delta/decode.ts";
 import type { StreamName } from "../../../manifests/delta/format.ts";
 import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
-import { compress, inflate } from "../delta-codecs.ts";
+import { compress, inflate, squeezedBytes } from "../delta-codecs.ts";
 
 /** Old bytes, then new ones, in shared memory. */
 export interface DeltaSource {
@@ -33,7 +33,7 @@ export function scanSource({
   readonly parts: IndexParts;
   readonly segment: number;
 }): ScannedSegments {
-  return scanSegment(new SourceIndex(parts), segment);
+  return scanSegment(new SourceIndex(parts), segment, squeezedBytes);
 }
 
 export function compressStream({
