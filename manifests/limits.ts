@@ -482,6 +482,13 @@ export const TAKE_APART_JOB_BYTES = 512 * KIB;
 /** Streams that it takes apart in one, however short: where no zlib made them, a hundredth of a second each to find that out. */
 export const TAKE_APART_JOB_STREAMS = 32;
 
+/** A file is searched for base64 in windows of this. */
+export const BASE64_FIND_BYTES = 64 * KIB;
+/** Base64 shorter than this is left alone; a line of an e-mail or of a certificate is shorter. */
+export const BASE64_RUN_BYTES_MIN = 128;
+/** It is read, and written, in slices of this: whole groups of four digits. */
+export const BASE64_SLICE_BYTES = 64 * KIB;
+
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------
 
 /** A file is searched for streams in windows of this. */

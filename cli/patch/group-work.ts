@@ -80,9 +80,9 @@ function oldRuns(parts: readonly PlacedPart[], { streams: { old: packed }, oldFi
   const old = parts.map(({ of, content, from, bytes }): OldRun => {
     const path = oldFile(content);
     if (of === "file" || path === null) return { path, offset: from, bytes };
-    const { pieces, plainBytes, plainAt } = plainStreamAt(packed, from);
+    const { coding, pieces, plainBytes, plainAt } = plainStreamAt(packed, from);
     const at = fileBytes;
-    streams.push({ path, pieces, plainBytes, skipped: from - plainAt, bytes, at });
+    streams.push({ coding, path, pieces, plainBytes, skipped: from - plainAt, bytes, at });
     fileBytes += bytes;
     return { path: oldScratch, offset: at, bytes };
   });
@@ -106,9 +106,9 @@ function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack 
     .filter(({ of }) => of === "plain")
     .map(({ from }): StreamToPack => {
       const stream = plainStreamAt(files.streams.fresh, from);
-      const { plainAt, plainBytes, recipeAt, recipeBytes, pieces } = stream;
+      const { coding, plainAt, plainBytes, recipeAt, recipeBytes, pieces } = stream;
       const places = { plainAt: plainAt - first, recipeAt: recipeAt - first };
-      return { ...places, plainBytes, recipeBytes, pieces, guide: guideOf(stream) };
+      return { ...places, coding, plainBytes, recipeBytes, pieces, guide: guideOf(stream) };
     });
   return { from: files.newScratch(content), streams, to: newFile(content, files) };
 }

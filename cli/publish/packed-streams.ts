@@ -1,11 +1,11 @@
 /**
- * Which compressed streams of two releases a delta unpacks: those of changed files that are not, byte for byte, on the
+ * Which packed streams of two releases a delta unpacks: those of changed files that are not, byte for byte, on the
  * other side too, and can be made again. Everything is read in threads, a batch of streams a job.
  */
 import pLimit from "p-limit";
 import { type Sketch, matchSketches } from "../../manifests/deflate/sketch.ts";
 import type { Space, SpaceContent, SpaceSpan } from "../../manifests/delta/release-delta.ts";
-import { type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
+import { type Coding, type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
@@ -67,20 +67,74 @@ export async function streamsToUnpack(
   const foundKept = await search(old, ({ root }) => kept.has(root), signal);
   const wanted = capped(notIn(changed, foundKept));
   const resembled = counterpartsOf(wanted, old.space, fresh.space);
-  const worth = notIn(foundOld, foundFresh).filter(({ content }) => resembled.has(content));
-  const measured = await measure(old, capped(worth), signal);
+  const worth = capped(notIn(foundOld, foundFresh).filter(({ content }) => resembled.has(content)));
+  const deflated = await deflateToUnpack(
+    { old, fresh },
+    { old: of("deflate", worth), fresh: of("deflate", wanted) },
+    signal,
+  );
+  const text = { old: of("base64", worth).map(asText), fresh: of("base64", wanted).map(asText) };
+  return merged(deflated, isFew(text.old, text.fresh) ? text : { old: [], fresh: text.fresh });
+}
+
+/** Whether so many old streams may be told for so many new ones. */
+function isFew(old: readonly unknown[], fresh: readonly unknown[]): boolean {
+  return old.length <= DELTA_OLD_STREAMS_PER_NEW_MAX * fresh.length;
+}
+
+/** What base64 says is shorter than itself: the rest is for what is inflated. */
+function inflatedBytesMax({ bytes }: Space): number {
+  return unpackedBytesMax(bytes) - bytes;
+}
+
+function of(coding: Coding, streams: readonly Found[]): Found[] {
+  return streams.filter((stream) => stream.coding === coding);
+}
+
+/** Base64 always is what it says: there is nothing to find out. */
+function asText({ coding, content, pieces, plainBytes }: Found): RemadeStream {
+  return { coding, content, pieces, plainBytes, recipe: new Uint8Array(0), recipeBytes: 0 };
+}
+
+/** Both by content, within one by place. */
+function merged(
+  deflated: StreamsToUnpack,
+  text: { readonly old: readonly PackedStream[]; readonly fresh: readonly RemadeStream[] },
+): StreamsToUnpack {
+  const old = inOrder([...deflated.old, ...text.old]);
+  const places = new Map(old.map((stream, place) => [stream, place]));
+  const placeOf = (guide: number | undefined): number | undefined => {
+    const stream = guide === undefined ? undefined : deflated.old[guide];
+    return stream && places.get(stream);
+  };
+  const guided = deflated.fresh.map((stream) => ({ ...stream, guide: placeOf(stream.guide) }));
+  return { old, fresh: inOrder([...guided, ...text.fresh]) };
+}
+
+function inOrder<Stream extends Placed>(streams: readonly Stream[]): Stream[] {
+  const startOf = ({ pieces }: Placed): number => pieces[0]?.offset ?? 0;
+  return streams.toSorted((a, b) => a.content - b.content || startOf(a) - startOf(b));
+}
+
+/** Of the deflate streams that were found on both sides. */
+async function deflateToUnpack(
+  { old, fresh }: { readonly old: Side; readonly fresh: Side },
+  found: { readonly old: readonly Found[]; readonly fresh: readonly Found[] },
+  signal: AbortSignal,
+): Promise<StreamsToUnpack> {
+  const measured = await measure(old, found.old, signal);
   const guides = matchSketches(
     measured.map(({ sketch }) => sketch),
-    await sketch(fresh, wanted, signal),
+    await sketch(fresh, found.fresh, signal),
   );
   const remade = await takeApart(
     fresh,
-    wanted.map((stream, i) => ({ ...stream, guide: guides[i] })),
+    found.fresh.map((stream, i) => ({ ...stream, guide: guides[i] })),
     toRead(old, measured),
     signal,
   );
-  const isFew = measured.length <= DELTA_OLD_STREAMS_PER_NEW_MAX * remade.length;
-  return usefulOf(remade, measured, isFew ? counterpartsOf(remade, old.space, fresh.space) : new Set());
+  const counterparts = isFew(measured, remade) ? counterpartsOf(remade, old.space, fresh.space) : new Set<number>();
+  return usefulOf(remade, measured, counterparts);
 }
 
 /**
@@ -127,7 +181,10 @@ function capped(streams: readonly Found[]): Found[] {
 type Placed = Pick<PackedStream, "content" | "pieces">;
 
 interface Found extends Placed {
+  readonly coding: Coding;
   readonly sha1: string;
+  /** Of base64; of the others it is not known yet. */
+  readonly plainBytes: number;
 }
 
 async function search(
@@ -144,7 +201,7 @@ async function search(
     const job = batch.map(({ path, bytes }) => ({ path, bytes }));
     const { streams, unread } = await runJob("searchFiles", job, { signal });
     if (unread !== undefined) throw new Failure("build.changed", { path: unread });
-    return streams.map(({ file, pieces, sha1 }) => ({ content: batch[file]?.content ?? 0, pieces, sha1 }));
+    return streams.map(({ file, ...stream }) => ({ ...stream, content: batch[file]?.content ?? 0 }));
   });
 }
 
@@ -163,7 +220,7 @@ async function takeApart(
   guides: readonly PlacedStream[],
   signal: AbortSignal,
 ): Promise<TakenStream[]> {
-  const plainBytesMax = unpackedBytesMax(side.space.bytes);
+  const plainBytesMax = inflatedBytesMax(side.space);
   let recipesBytes = 0;
   let unpacked = 0;
   const remade: TakenStream[] = [];
@@ -182,6 +239,7 @@ async function takeApart(
       recipesBytes += recipe.length;
       unpacked += plainBytes + recipe.length;
       remade.push({
+        coding: "deflate",
         content,
         pieces: cut(pieces, compressedBytes),
         plainBytes,
@@ -203,14 +261,14 @@ async function measure(side: Side, found: readonly Found[], signal: AbortSignal)
     const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
     return paired(batch, values, unread);
   });
-  const room = unpackedBytesMax(side.space.bytes);
+  const room = inflatedBytesMax(side.space);
   let unpacked = 0;
   const streams: MeasuredStream[] = [];
   for (const [{ content, pieces }, found] of measured) {
     if (found === undefined || found.plainBytes === 0 || unpacked + found.plainBytes > room) continue;
     const { plainBytes, packedBytes, sketch } = found;
     unpacked += plainBytes;
-    streams.push({ content, pieces: cut(pieces, packedBytes), plainBytes, recipeBytes: 0, sketch });
+    streams.push({ coding: "deflate", content, pieces: cut(pieces, packedBytes), plainBytes, recipeBytes: 0, sketch });
   }
   return streams;
 }

@@ -52,8 +52,8 @@ function* toRead({ streams, fileOf }: ReadableSpace, part: PlacedPart, at: numbe
   const path = fileOf(part.content);
   const { from, bytes } = part;
   if (part.of === "plain") {
-    const { pieces, plainBytes, plainAt } = plainStreamAt(streams, from);
-    yield { of: "plain", path, pieces, plainBytes, at, skipped: from - plainAt, bytes };
+    const { coding, pieces, plainBytes, plainAt } = plainStreamAt(streams, from);
+    yield { of: "plain", coding, path, pieces, plainBytes, at, skipped: from - plainAt, bytes };
     return;
   }
   for (let done = 0; done < bytes; done += HASH_JOB_BYTES) {

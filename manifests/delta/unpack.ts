@@ -1,17 +1,18 @@
 /**
- * Compressed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
- * changed everywhere outside, so where one release's stream is not also in the other, the spaces of a delta hold its plain
- * bytes instead. On the new side the recipe that makes the stream again of its plain bytes (manifests/deflate) comes with
+ * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
+ * changed everywhere outside, and base64 says the same bytes in three ways; so where one release's stream is not also in the other,
+ * the spaces of a delta hold its plain bytes instead. Base64 is made of these as it was. For a deflate stream, on the new side the recipe that makes the stream again of its plain bytes (manifests/deflate) comes with
  * it: behind the last byte of its content, so that recipes, all much alike, stand together.
  *
  * Where the streams lie is one object of the delta, a table:
  *
- *   "PSU" 0x02 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
+ *   "PSU" 0x03 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
  *
  * The columns, varints throughout, are those of the old streams and then those of the new ones:
  *
  *   count        of streams
  *   contents     how many contents of the space lie between a stream's content and the one's before
+ *   codings      0 deflate, 1 base64
  *   pieces       into how many a stream is cut, less one: PNG has them
  *   gaps, bytes  a number each a piece: bytes since the piece before, or since the start of the file; compressed bytes
  *   plains       plain bytes
@@ -19,6 +20,7 @@
  *   guides       new streams only: 0, or one more than how many old streams lie between the old one that the recipe was made
  *                with (manifests/deflate/guide.ts) and the one that follows on the guide before, to and fro: 0 -1 1 -2 2 …
  */
+import { base64PlainBytes } from "../base64-text.ts";
 import {
   DEFLATE_EXPANSION_MAX,
   DEFLATE_RECIPE_SHARE_MAX,
@@ -33,14 +35,19 @@ import { CODECS, StreamReader, StreamWriter, malformedDelta, unzigzag, zigzag } 
 import type { DeltaWorld } from "./decode.ts";
 import type { Space, SpaceContent, SpacePart, SpaceSpan } from "./release-delta.ts";
 
-/** A deflate stream (RFC 1951) inside a content of a space. */
+/** Deflate: RFC 1951. Base64: RFC 4648 section 4, whole groups of four. */
+export const CODINGS = ["deflate", "base64"] as const;
+export type Coding = (typeof CODINGS)[number];
+
+/** A stream inside a content of a space. */
 export interface PackedStream {
+  readonly coding: Coding;
   /** The content's place in the list of the space's. */
   readonly content: number;
   /** Where in the file it lies, ascending: in one piece, or cut into several. */
   readonly pieces: readonly SpaceSpan[];
   readonly plainBytes: number;
-  /** 0 on the old side, where nothing is to be made again. */
+  /** 0 on the old side, where nothing is to be made again, and of base64. */
   readonly recipeBytes: number;
   /** The old stream, by its place in their list, that the recipe was made with; undefined when it was made without. */
   readonly guide?: number | undefined;
@@ -189,7 +196,7 @@ export function unpackedBytesMax(bytes: number): number {
 
 // --- The table -------------------------------------------------------------------------------------------------------
 
-const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x02);
+const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x03);
 const SIDES = ["old", "fresh"] as const;
 
 /** The columns of the table, to be compressed. */
@@ -217,6 +224,7 @@ function writeColumns(streams: readonly PackedStream[], side: (typeof SIDES)[num
     to.varint(stream.content - content);
     content = stream.content;
   }
+  for (const { coding } of streams) to.varint(CODINGS.indexOf(coding));
   for (const { pieces } of streams) to.varint(pieces.length - 1);
   const ends = new Map<number, number>();
   for (const stream of streams) {
@@ -243,7 +251,7 @@ export function parseStreams(
   inflate: DeltaWorld["inflate"],
 ): PackedStreams {
   const head = new StreamReader(table);
-  if (MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 2");
+  if (MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 3");
   const codec = CODECS[head.byte()];
   const bytes = head.varint();
   if (codec === undefined) throw malformedDelta("an unknown codec");
@@ -253,19 +261,20 @@ export function parseStreams(
   if (columns?.length !== bytes) throw malformedDelta("a stream that does not decompress");
   const reader = new StreamReader(columns);
   const old = readColumns(reader, spaces.old, "old");
-  const fresh = guided(readColumns(reader, spaces.fresh, "fresh"), old.length, reader);
+  const fresh = guided(readColumns(reader, spaces.fresh, "fresh"), old, reader);
   if (!reader.isAtEnd) throw malformedDelta("bytes after the last stream");
   return { old, fresh };
 }
 
 /** Adds the last column. */
-function guided(streams: readonly PackedStream[], oldStreams: number, reader: StreamReader): PackedStream[] {
+function guided(streams: readonly PackedStream[], old: readonly PackedStream[], reader: StreamReader): PackedStream[] {
   let next = 0;
   return streams.map((stream) => {
     const number = reader.varint();
     if (number === 0) return stream;
     const guide = next + unzigzag(number - 1);
-    if (guide < 0 || guide >= oldStreams) throw malformedDelta("a guide that is no stream");
+    if (guide < 0 || guide >= old.length) throw malformedDelta("a guide that is no stream");
+    if (stream.coding !== "deflate" || old[guide]?.coding !== "deflate") throw malformedDelta("a guide out of place");
     next = guide + 1;
     return { ...stream, guide };
   });
@@ -278,6 +287,7 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
   if (count > DELTA_STREAMS_MAX) throw malformedDelta("too many streams", { count });
   const numbers = (length: number): number[] => Array.from({ length }, () => reader.varint());
   const contents = numbers(count);
+  const codings = numbers(count);
   const cuts = numbers(count);
   const pieceCount = cuts.reduce((sum, more) => sum + more + 1, 0);
   if (pieceCount > reader.left) throw malformedDelta("cut short");
@@ -306,15 +316,25 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
     const plainBytes = plains[i] as number;
     const recipeBytes = recipes[i] ?? 0;
     const packed = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-    const isRecipeLong = recipeBytes > packed * DEFLATE_RECIPE_SHARE_MAX;
-    if (plainBytes === 0 || plainBytes > packed * DEFLATE_EXPANSION_MAX || isRecipeLong) {
-      throw malformedDelta("a stream outside the caps");
-    }
+    const coding = CODINGS[codings[i] as number];
+    if (coding === undefined) throw malformedDelta("an unknown coding");
+    if (!mayBe({ coding, pieces, plainBytes, recipeBytes }, packed)) throw malformedDelta("a stream outside the caps");
     recipesBytes += recipeBytes;
     unpacked += plainBytes + recipeBytes;
-    streams.push({ content, pieces, plainBytes, recipeBytes });
+    streams.push({ coding, content, pieces, plainBytes, recipeBytes });
   }
   if (recipesBytes > DELTA_RECIPES_BYTES_MAX) throw malformedDelta("more recipes than a publisher makes");
   if (unpacked > unpackedBytesMax(space.bytes)) throw malformedDelta("more unpacked than a player has room for");
   return streams;
+}
+
+/** @param packed  bytes of its pieces together */
+function mayBe({ coding, pieces, plainBytes, recipeBytes }: Omit<PackedStream, "content">, packed: number): boolean {
+  if (coding === "base64") {
+    const [least, most] = base64PlainBytes(packed);
+    const isWhole = Number.isInteger(most) && plainBytes >= least && plainBytes <= most;
+    return pieces.length === 1 && isWhole && recipeBytes === 0;
+  }
+  const isRecipeLong = recipeBytes > packed * DEFLATE_RECIPE_SHARE_MAX;
+  return plainBytes > 0 && plainBytes <= packed * DEFLATE_EXPANSION_MAX && !isRecipeLong;
 }

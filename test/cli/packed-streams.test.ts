@@ -57,6 +57,26 @@ test("streams that no zlib made are made again with the old ones, whatever their
   expect(bytes).toBeLessThan(fresh.length / 100);
 });
 
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+
+test("what base64 says is told once, whether as it is or as text, and however it is shifted", async () => {
+  const [picture, sound] = [pseudoRandomBytes(3, 30_000), pseudoRandomBytes(4, 20_000)];
+  const scene = (buffer: Uint8Array, version: string) =>
+    text(`{"v":"${version}","uri":"data:;base64,${base64(buffer)}"}`);
+  const bytes = await deltaBytes(
+    "base64",
+    { "scene.gltf": scene(sound, "1") },
+    {
+      // one byte more in front: no digit stays
+      "scene.gltf": scene(concatBytes([text("!"), sound]), "1.1"),
+      "picture.png": picture,
+      "style.css": text(`a { background: url(data:image/png;base64,${base64(picture)}) }`),
+    },
+  );
+  expect(bytes).toBeGreaterThan(picture.length);
+  expect(bytes).toBeLessThan(picture.length + 1000);
+});
+
 test("nothing is unpacked when to say what is takes more than it saves", async () => {
   const many = archive(numbers(1500), 60);
   const gone = pseudoRandomBytes(5, many.length);

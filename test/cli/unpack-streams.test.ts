@@ -20,7 +20,10 @@ async function packed(name: string, plainBytes: number) {
   const stream = deflateRawSync(plain);
   const path = join(folder, name);
   await writeFile(path, stream);
-  return { plain, stream: { path, pieces: [{ offset: 0, bytes: stream.length }], plainBytes } };
+  return {
+    plain,
+    stream: { coding: "deflate" as const, path, pieces: [{ offset: 0, bytes: stream.length }], plainBytes },
+  };
 }
 
 test.each([

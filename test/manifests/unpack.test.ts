@@ -72,6 +72,7 @@ function side(
       });
       const packed = spans.reduce((sum, { bytes }) => sum + bytes, 0);
       streams.push({
+        coding: "deflate",
         content,
         pieces: spans,
         plainBytes,
@@ -124,6 +125,7 @@ test("file parts are the gaps between streams, in order", () => {
   const space = spaceOfSizes([10, 100]);
   const streams: PackedStream[] = [
     {
+      coding: "deflate",
       content: 1,
       pieces: [
         { offset: 20, bytes: 10 },
@@ -132,7 +134,7 @@ test("file parts are the gaps between streams, in order", () => {
       plainBytes: 70,
       recipeBytes: 3,
     },
-    { content: 1, pieces: [{ offset: 40, bytes: 60 }], plainBytes: 80, recipeBytes: 2 },
+    { coding: "base64", content: 1, pieces: [{ offset: 40, bytes: 60 }], plainBytes: 45, recipeBytes: 0 },
   ];
   const unpacked = unpackedSpace(space, streams);
   expect(
@@ -142,9 +144,8 @@ test("file parts are the gaps between streams, in order", () => {
     ["file", 10, 20, 0],
     ["plain", 30, 70, 0],
     ["file", 100, 5, 30],
-    ["plain", 105, 80, 70],
-    ["recipe", 185, 3, 150],
-    ["recipe", 188, 2, 153],
+    ["plain", 105, 45, 70],
+    ["recipe", 150, 3, 115],
   ]);
   // cut to what is asked for
   expect([...partsIn(unpacked, 95, 20)].map(({ of, offset, bytes, from }) => [of, offset, bytes, from])).toEqual([
@@ -172,12 +173,16 @@ test("a table is read back as it was written", () => {
 
 const SPACES = { old: spaceOfSizes([100]), fresh: spaceOfSizes([100, 200]) };
 const stream = (fields: Partial<PackedStream>): PackedStream => ({
+  coding: "deflate",
   content: 1,
   pieces: [{ offset: 10, bytes: 20 }],
   plainBytes: 30,
   recipeBytes: 2,
   ...fields,
 });
+
+const text = (fields: Partial<PackedStream>): PackedStream =>
+  stream({ coding: "base64", plainBytes: 15, recipeBytes: 0, ...fields });
 
 test.each([
   ["content that is not there", stream({ content: 2 })],
@@ -191,12 +196,38 @@ test.each([
     stream({ pieces: Array.from({ length: DELTA_PIECES_MAX + 1 }, (_, at) => ({ offset: at, bytes: 1 })) }),
   ],
   ["a guide that is not there", stream({ guide: 0 })],
+  ["an unknown coding", stream({ coding: "hex" as never })],
+  [
+    "base64 in two pieces",
+    text({
+      pieces: [
+        { offset: 0, bytes: 4 },
+        { offset: 4, bytes: 16 },
+      ],
+    }),
+  ],
+  ["base64 of no whole groups", text({ pieces: [{ offset: 10, bytes: 19 }] })],
+  ["base64 that says more than it can", text({ plainBytes: 16 })],
+  ["base64 that says less than it must", text({ plainBytes: 12 })],
+  ["base64 with a recipe", text({ recipeBytes: 1 })],
   ["more unpacked than a player has room for", stream({ plainBytes: unpackedBytesMax(300) })],
 ])("a table with %s is refused", (_, bad) => {
   const table = tableOf({ old: [], fresh: [bad] });
   expect(() => parseStreams(table, SPACES, inflate)).toThrow(malformed);
-  const good = tableOf({ old: [], fresh: [stream({})] });
-  expect(() => parseStreams(good, SPACES, inflate)).not.toThrow();
+  for (const fields of [stream({}), text({}), text({ plainBytes: 13 })]) {
+    const good = tableOf({ old: [], fresh: [fields] });
+    expect(() => parseStreams(good, SPACES, inflate)).not.toThrow();
+  }
+});
+
+test.each([
+  ["base64 on the new side", { old: "deflate", fresh: "base64" }],
+  ["base64 on the old side", { old: "base64", fresh: "deflate" }],
+] as const)("%s has no part in guiding", (_, codings) => {
+  const streams = { deflate: stream({ recipeBytes: 0 }), base64: text({}) };
+  const old = [{ ...streams[codings.old], content: 0 }];
+  const table = tableOf({ old, fresh: [{ ...streams[codings.fresh], guide: 0 }] });
+  expect(() => parseStreams(table, SPACES, inflate)).toThrow(malformed);
 });
 
 test("a table that claims too many bytes is refused before it is decompressed", () => {

@@ -244,7 +244,8 @@ describe("what of a delta is used", () => {
 
   /** The new content has a stream that is put together with one of the old content; by their places. */
   function guided(step: DeltaStep, fresh: number, old: number): DeltaStep {
-    const stream = { pieces: [{ offset: 0, bytes: 100 }], plainBytes: 300, recipeBytes: 0, plainAt: 0, recipeAt: 300 };
+    const sizes = { plainBytes: 300, recipeBytes: 0, plainAt: 0, recipeAt: 300 };
+    const stream = { coding: "deflate" as const, pieces: [{ offset: 0, bytes: 100 }], ...sizes };
     return {
       ...step,
       streams: { old: [{ ...stream, content: old }], fresh: [{ ...stream, content: fresh, guide: 0 }] },

@@ -1,11 +1,13 @@
-/** Jobs: a publisher looks for deflate streams in files, and takes them apart. */
-import { createHash } from "node:crypto";
+/** Jobs: a publisher looks for packed streams in files, and takes them apart. */
+import { createHash, hash as hashAtOnce } from "node:crypto";
+import { findBase64 } from "../../../manifests/base64-text.ts";
 import { findStreams, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
 import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import { DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
+import type { Coding } from "../../../manifests/delta/unpack.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
 import { inflateFront, measureStream, type StreamSize } from "../plain-bytes.ts";
 import { type PlacedStream, StreamSources } from "./unpack-streams.ts";
@@ -18,8 +20,11 @@ export interface FileToSearch {
 export interface StreamFound {
   /** Of the list that was given. */
   readonly file: number;
+  readonly coding: Coding;
   /** The stream, and perhaps a few bytes behind it. */
   readonly pieces: readonly SpaceSpan[];
+  /** Of base64; 0 where it is not known yet. */
+  readonly plainBytes: number;
   /** Of the packed bytes. */
   readonly sha1: string;
 }
@@ -52,11 +57,25 @@ export async function searchFiles(files: readonly FileToSearch[]): Promise<Searc
 async function* searchFile(file: FileToSearch, reader: FileReader): AsyncGenerator<Omit<StreamFound, "file">> {
   const read: ReadBytes = (offset, target) => reader.read(file.path, offset, target);
   const streams = findStreams(read, file.bytes);
+  let searched = 0;
   for (let next = streams.next(); next.done !== true;) {
     const pieces = await piecesOf(next.value, file, reader);
-    if (bytesOf(pieces) >= DEFLATE_STREAM_BYTES_MIN) yield { pieces, sha1: hashOf(read, pieces) };
     const last = pieces.at(-1);
+    if (bytesOf(pieces) >= DEFLATE_STREAM_BYTES_MIN) {
+      // the file in front of a stream, not what lies between its pieces
+      yield* searchText(read, searched, pieces[0]?.offset ?? searched);
+      yield { coding: "deflate", pieces, plainBytes: 0, sha1: hashOf(read, pieces) };
+      searched = last === undefined ? searched : last.offset + last.bytes;
+    }
     next = last === undefined ? streams.next() : streams.next(last.offset + last.bytes);
+  }
+  yield* searchText(read, searched, file.bytes);
+}
+
+/** The base64 in a part of a file. */
+function* searchText(read: ReadBytes, start: number, end: number): Generator<Omit<StreamFound, "file">> {
+  for (const { plainBytes, ...run } of findBase64(read, { offset: start, bytes: end - start })) {
+    yield { coding: "base64", pieces: [run], plainBytes, sha1: hashOf(read, [run]) };
   }
 }
 
@@ -73,6 +92,13 @@ async function piecesOf(
 }
 
 function hashOf(read: ReadBytes, pieces: readonly SpaceSpan[]): string {
+  const [only] = pieces;
+  if (only !== undefined && pieces.length === 1 && only.bytes <= READ_BYTES) {
+    // nearly all are: at once takes a fifth of the time (measured)
+    const whole = new Uint8Array(only.bytes);
+    read(only.offset, whole);
+    return hashAtOnce("sha1", whole);
+  }
   const hash = createHash("sha1");
   for (const { offset, bytes } of pieces) {
     for (let done = 0; done < bytes; done += READ_BYTES) {

@@ -1,13 +1,15 @@
-/** Jobs: compressed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams again. */
+/** Jobs: packed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams again. */
 import { closeSync } from "node:fs";
 import { type ReadBytes, readJoined } from "../../../manifests/deflate/find.ts";
 import type { StreamSource } from "../../../manifests/deflate/inflate.ts";
 import { putTogether } from "../../../manifests/deflate/put-together.ts";
+import type { Coding } from "../../../manifests/delta/unpack.ts";
 import { Failure } from "../../../manifests/failures.ts";
+import { BASE64_SLICE_BYTES } from "../../../manifests/limits.ts";
 import type { FileRange } from "./hash-ranges.ts";
 import { type OnDisk, onDiskAsync, onDisk } from "../disk-error.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
-import { inflateStream, type StreamInFile } from "../plain-bytes.ts";
+import { type StreamInFile, unpackStream } from "../plain-bytes.ts";
 import { openStaged, writeFully } from "./place.ts";
 
 /** Bytes that lie in a file as they are. */
@@ -69,7 +71,7 @@ async function inflatePart(
   take: (plain: Uint8Array, at: number) => void,
 ): Promise<boolean> {
   let at = -part.skipped;
-  return await inflateStream(part, reader, (plain) => {
+  return await unpackStream(part, reader, (plain) => {
     const [from, to] = [Math.max(0, -at), Math.min(plain.length, part.bytes - at)];
     if (from < to) take(plain.subarray(from, to), Math.max(0, at));
     at += plain.length;
@@ -95,7 +97,7 @@ export async function unpackStreams({
     const reader = new FileReader();
     const out = openStaged({ ...to, exec: false });
     try {
-      for (const stream of streams) await unpackStream(stream, reader, out);
+      for (const stream of streams) await unpackTo(out, stream, reader);
       return { refused: undefined };
     } finally {
       closeSync(out);
@@ -104,7 +106,7 @@ export async function unpackStreams({
   });
 }
 
-async function unpackStream(stream: StreamToUnpack, reader: FileReader, out: number): Promise<void> {
+async function unpackTo(out: number, stream: StreamToUnpack, reader: FileReader): Promise<void> {
   let isWriting = false;
   try {
     await inflatePart(stream, reader, (plain, at) => {
@@ -121,8 +123,9 @@ async function unpackStream(stream: StreamToUnpack, reader: FileReader, out: num
 /** A whole stream in a file. */
 export type PlacedStream = Pick<StreamInFile, "path" | "pieces">;
 
-/** A stream to be put together: where its recipe and plain bytes lie, and where in the file it goes. */
+/** A stream to be packed again: where its recipe and plain bytes lie, and where in the file it goes. */
 export interface StreamToPack {
+  readonly coding: Coding;
   /** The old stream that the recipe was made with. */
   readonly guide: PlacedStream | undefined;
   readonly recipeAt: number;
@@ -149,9 +152,13 @@ export function packStreams({
     const out = openStaged(to);
     try {
       for (const stream of streams) {
+        const writer = new PieceWriter(out, stream.pieces);
+        if (stream.coding === "base64") {
+          encodeBase64(from, stream, reader, writer);
+          continue;
+        }
         const recipe = new Uint8Array(stream.recipeBytes);
         reader.read(from, stream.recipeAt, recipe);
-        const writer = new PieceWriter(out, stream.pieces);
         putTogether({
           recipe,
           plainBytes: stream.plainBytes,
@@ -171,6 +178,20 @@ export function packStreams({
       reader.close();
     }
   });
+}
+
+function encodeBase64(
+  from: string,
+  { plainAt, plainBytes }: Pick<StreamToPack, "plainAt" | "plainBytes">,
+  reader: FileReader,
+  writer: PieceWriter,
+): void {
+  const sliceBytes = (BASE64_SLICE_BYTES / 4) * 3;
+  for (let done = 0; done < plainBytes; done += sliceBytes) {
+    const plain = Buffer.alloc(Math.min(sliceBytes, plainBytes - done));
+    reader.read(from, plainAt + done, plain);
+    writer.write(Buffer.from(plain.toString("base64"), "latin1"));
+  }
 }
 
 /** Streams for the core to read: the one that was asked for last is at hand, however many others are guided by it. */
