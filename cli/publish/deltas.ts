@@ -43,6 +43,7 @@ import { makeGroupDelta } from "./group-delta.ts";
 import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
 import { type StreamsToUnpack, streamsToUnpack } from "./packed-streams.ts";
+import { resemblances } from "./resemblance.ts";
 import { type ReadableSpace, proveContents, readSpace } from "./space-reader.ts";
 import { Upload, originOf } from "./upload.ts";
 
@@ -313,7 +314,8 @@ function storedBytes({ streams, groups }: Pick<CostedDelta, "streams" | "groups"
 /** The bytes of each group, old ones first, in shared memory. */
 async function* sources(old: ReadableSpace, fresh: ReadableSpace, signal: AbortSignal) {
   let start = 0;
-  for (const layout of layOutGroups(old.space, fresh.space)) {
+  const resembled = await resemblances(old, fresh, signal);
+  for (const layout of layOutGroups(old.space, fresh.space, resembled)) {
     const oldBytes = layout.old.reduce((sum, { bytes }) => sum + bytes, 0);
     const source = new Uint8Array(new SharedArrayBuffer(oldBytes + layout.bytes));
     let at = 0;

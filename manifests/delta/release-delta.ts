@@ -118,21 +118,37 @@ export function spacesOf(from: Tree, to: Tree): { readonly old: Space; readonly 
   return { old, fresh: spaceOf(to, new Set(old.contents.map(({ root }) => root))) };
 }
 
+/** Whether everything is compared with everything. */
+export function isOneGroup(old: Space, fresh: Space): boolean {
+  return old.bytes + fresh.bytes <= DELTA_GROUP_NEW_BYTES + DELTA_GROUP_OLD_BYTES;
+}
+
 /**
  * Which old bytes each run of new ones is compared with, so that neither side needs more memory than a group. Everything
  * with everything while that is little; else a run of the new space with what its files were before, and around it.
+ * @param resembled  the old content that one of a new path is like, where the caller knows
  */
-export function layOutGroups(old: Space, fresh: Space): GroupLayout[] {
+export function layOutGroups(
+  old: Space,
+  fresh: Space,
+  resembled: ReadonlyMap<SpaceContent, SpaceContent> = new Map(),
+): GroupLayout[] {
   if (fresh.bytes === 0) return [];
-  if (old.bytes + fresh.bytes <= DELTA_GROUP_NEW_BYTES + DELTA_GROUP_OLD_BYTES) {
+  if (isOneGroup(old, fresh)) {
     return [{ old: old.bytes === 0 ? [] : [{ offset: 0, bytes: old.bytes }], bytes: fresh.bytes }];
   }
   const byPath = new Map(old.contents.map((content) => [content.path, content]));
+  const beforeOf = (content: SpaceContent): SpaceContent | undefined =>
+    byPath.get(content.path) ?? resembled.get(content);
   const groups: GroupLayout[] = [];
   for (let start = 0; start < fresh.bytes; start += DELTA_GROUP_NEW_BYTES) {
     const bytes = Math.min(DELTA_GROUP_NEW_BYTES, fresh.bytes - start);
-    const wanted = contentsIn(fresh, start, bytes).flatMap((content) => counterpart(content, byPath, start, bytes));
-    groups.push({ old: joined(filled(wanted, old)), bytes });
+    const wanted = contentsIn(fresh, start, bytes).flatMap((content) => {
+      const before = beforeOf(content);
+      return before === undefined ? [] : [spanToCompare(content, before, start, bytes)];
+    });
+    // files that were one before count once
+    groups.push({ old: joined(filled(joined(wanted), old)), bytes });
   }
   return groups;
 }
@@ -175,23 +191,16 @@ export function* partsIn(space: Space, start: number, bytes: number): Generator<
   }
 }
 
-/** Where the old file of the same path lies: all of it, or of a large one as much as may resemble this run. */
-function counterpart(
-  { path, offset, size }: SpaceContent,
-  byPath: ReadonlyMap<SafePath, SpaceContent>,
-  start: number,
-  bytes: number,
-): SpaceSpan[] {
-  const before = byPath.get(path);
-  if (before === undefined) return [];
-  if (before.size <= DELTA_GROUP_OLD_BYTES / 2) return [{ offset: before.offset, bytes: before.size }];
+/** What of the content as it was: all of it, or of a large one as much as may resemble this run. */
+function spanToCompare({ offset, size }: SpaceContent, before: SpaceContent, start: number, bytes: number): SpaceSpan {
+  if (before.size <= DELTA_GROUP_OLD_BYTES / 2) return { offset: before.offset, bytes: before.size };
   // content may have moved by as much as the file grew, and as far again
   const middle = Math.max(0, (start + bytes / 2 - offset) / size) * before.size;
   const from = Math.max(
     0,
     Math.min(before.size - DELTA_GROUP_OLD_BYTES, Math.floor(middle - DELTA_GROUP_OLD_BYTES / 2)),
   );
-  return [{ offset: before.offset + from, bytes: Math.min(DELTA_GROUP_OLD_BYTES, before.size - from) }];
+  return { offset: before.offset + from, bytes: Math.min(DELTA_GROUP_OLD_BYTES, before.size - from) };
 }
 
 /** As many spans as the cap lets in; room that is left goes to what follows them in the old space. */

@@ -97,6 +97,27 @@ test("a file of many groups is compared with the place in the old file where it 
   }
 });
 
+test("a content of a new path is compared with the old one that it resembles, which counts once", () => {
+  const old = spacesOf(treeOf(Array.from({ length: 100 }, (_, i) => [i + 1, 8e6])), treeOf([])).old;
+  const fresh: Space = {
+    contents: [0, 1].map((i) => ({
+      root: rootOf(500 + i),
+      path: `new-${i}` as SafePath,
+      offset: i * 5e7,
+      size: 5e7,
+      fileBytes: 5e7,
+    })),
+    bytes: 1e8,
+  };
+  const like = old.contents[70];
+  if (like === undefined) throw new Error("no such content");
+  const resembled = new Map(fresh.contents.map((content) => [content, like]));
+  const [group] = layOutGroups(old, fresh, resembled);
+  // and what follows on it, as far as there is room
+  expect(group?.old).toEqual([{ offset: like.offset, bytes: DELTA_GROUP_OLD_BYTES }]);
+  expect(layOutGroups(old, fresh)[0]?.old).toEqual([{ offset: 0, bytes: DELTA_GROUP_OLD_BYTES }]);
+});
+
 const OLD: Space = { contents: [], bytes: 1000 };
 const FRESH: Space = { contents: [], bytes: 300 };
 const DELTA: ReleaseDelta = {

@@ -5,7 +5,7 @@ import { findStreams, type FoundStream, type ReadBytes } from "../../../manifest
 import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
 import { Failure } from "../../../manifests/failures.ts";
-import { DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
+import { DEFLATE_FRONT_PLAIN_BYTES_MAX, DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import type { Coding } from "../../../manifests/delta/unpack.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
@@ -147,6 +147,15 @@ export async function sketchStreams(streams: readonly PlacedStream[]): Promise<O
   return await ofEach(streams, (stream, reader) => Promise.resolve(sketchOf(inflateFront(stream, reader))));
 }
 
+/** What the front of each file is like, as it is. */
+export async function sketchFiles(files: readonly FileToSearch[]): Promise<OfEach<Sketch>> {
+  return await ofEach(files, ({ path, bytes }, reader) => {
+    const front = new Uint8Array(Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX));
+    reader.read(path, 0, front);
+    return Promise.resolve(sketchOf(front));
+  });
+}
+
 /** A stream's lengths, and what its front is like. */
 export interface SketchedStream extends StreamSize {
   readonly sketch: Sketch;
@@ -162,7 +171,7 @@ export async function measureStreams(streams: readonly PlacedStream[]): Promise<
   });
 }
 
-async function ofEach<Stream extends PlacedStream, Value>(
+async function ofEach<Stream extends Pick<PlacedStream, "path">, Value>(
   streams: readonly Stream[],
   act: (stream: Stream, reader: FileReader) => Promise<Value>,
 ): Promise<OfEach<Value>> {

@@ -1,0 +1,55 @@
+/**
+ * What contents of new paths were before, in titles too large to be compared as a whole: a folder for each version and names with a
+ * hash in them are usual, so names do not tell.
+ */
+import pLimit from "p-limit";
+import { matchSketches, type Sketch } from "../../manifests/deflate/sketch.ts";
+import { isOneGroup, type SpaceContent } from "../../manifests/delta/release-delta.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { DEFLATE_FRONT_PLAIN_BYTES_MAX, HASH_JOB_BYTES, HASH_JOB_FILES } from "../../manifests/limits.ts";
+import { batchesOf } from "../threads/batches.ts";
+import { runJob, threadCount } from "../threads/pool.ts";
+import type { ReadableSpace } from "./space-reader.ts";
+
+/**
+ * The old content that each new one of a new path resembles, where one does. Looks at the fronts of files, and only when the
+ * answer matters. Throws: build.changed when a file cannot be read.
+ */
+export async function resemblances(
+  old: ReadableSpace,
+  fresh: ReadableSpace,
+  signal: AbortSignal,
+): Promise<Map<SpaceContent, SpaceContent>> {
+  const paths = new Set(old.space.contents.map(({ path }) => path));
+  const moved = fresh.space.contents.filter(({ path }) => !paths.has(path));
+  if (moved.length === 0 || isOneGroup(old.space, fresh.space)) return new Map();
+  const [before, after] = await Promise.all([
+    sketch(old.space.contents, old.fileOf, signal),
+    sketch(moved, fresh.fileOf, signal),
+  ]);
+  const matches = matchSketches(before, after);
+  const pairs = moved.flatMap((content, i) => {
+    const match = old.space.contents[matches[i] ?? -1];
+    return match === undefined ? [] : [[content, match] as const];
+  });
+  return new Map(pairs);
+}
+
+async function sketch(
+  contents: readonly SpaceContent[],
+  fileOf: ReadableSpace["fileOf"],
+  signal: AbortSignal,
+): Promise<Sketch[]> {
+  const files = contents.map((content) => ({ path: fileOf(content), bytes: content.fileBytes }));
+  const bytesRead = ({ bytes }: { readonly bytes: number }): number => Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX);
+  const batches = batchesOf(files, bytesRead, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
+  const limit = pLimit(2 * threadCount());
+  const sketches = batches.map((batch) =>
+    limit(async () => {
+      const { values, unread } = await runJob("sketchFiles", batch, { signal });
+      if (unread !== undefined) throw new Failure("build.changed", { path: unread });
+      return values;
+    }),
+  );
+  return (await Promise.all(sketches)).flat();
+}
