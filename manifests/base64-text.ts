@@ -1,25 +1,20 @@
 /**
- * Runs of base64 (RFC 4648 §4) in the bytes of a file: pictures in stylesheets, buffers in glTF, anything in JSON. Of text that
- * says other bytes from its first changed byte on, only what it says can be compared.
+ * Runs of base64 (RFC 4648 §4) in the bytes of a file: pictures in stylesheets, buffers in glTF, anything in JSON. A byte more in
+ * front of what they say, and no digit stays: then only what they say can be compared.
  */
+import { BASE64_DIGITS } from "./base64.ts";
+import type { Piece, ReadBytes } from "./deflate/find.ts";
 import { BASE64_FIND_BYTES, BASE64_RUN_BYTES_MIN } from "./limits.ts";
 
-/** Bytes [offset, offset + target.length) of the file into `target`; they lie inside. */
-type ReadBytes = (offset: number, target: Uint8Array) => void;
-
-/** A part of a file, in bytes. */
-interface Span {
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-export interface Base64Run extends Span {
+export interface Base64Run extends Piece {
   /** What it says. */
   readonly plainBytes: number;
 }
 
-/** Digits in four of which there are three bytes. */
+/** Digits that say three bytes. */
 const GROUP_DIGITS = 4;
+/** Of the shortest run: two of the last group may be padding. */
+const RUN_DIGITS_MIN = BASE64_RUN_BYTES_MIN - 2;
 const PADDING = 0x3d;
 const NO_DIGIT = 64;
 /** What a digit says, by its character. */
@@ -31,8 +26,7 @@ const BEYOND_HEX = Uint8Array.from(DIGITS, (value, character) =>
 
 function digitValues(): Uint8Array<ArrayBuffer> {
   const values = new Uint8Array(256).fill(NO_DIGIT);
-  const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  for (let i = 0; i < digits.length; i++) values[digits.charCodeAt(i)] = i;
+  for (let i = 0; i < BASE64_DIGITS.length; i++) values[BASE64_DIGITS.charCodeAt(i)] = i;
   return values;
 }
 
@@ -41,7 +35,7 @@ function digitValues(): Uint8Array<ArrayBuffer> {
  * write their bytes, so that these say the text again. Digits that make no whole group at the end are not in it. Holds
  * BASE64_FIND_BYTES.
  */
-export function* findBase64(read: ReadBytes, within: Span): Generator<Base64Run> {
+export function* findBase64(read: ReadBytes, within: Piece): Generator<Base64Run> {
   const end = within.offset + within.bytes;
   const held = new Uint8Array(Math.min(within.bytes, BASE64_FIND_BYTES));
   let begun: number | undefined;
@@ -76,7 +70,7 @@ export function* findBase64(read: ReadBytes, within: Span): Generator<Base64Run>
 /** Where the digits begin among which the next one lies that is looked at; the end when there is none. */
 function nextInside(piece: Uint8Array, start: number): number {
   for (let at = start; at < piece.length;) {
-    const probe = Math.min(at + BASE64_RUN_BYTES_MIN - 1, piece.length - 1);
+    const probe = Math.min(at + RUN_DIGITS_MIN - 1, piece.length - 1);
     let first = probe + 1;
     while (first > at && (DIGITS[piece[first - 1] as number] as number) < NO_DIGIT) first--;
     // digits to the end of the piece may go on behind it
@@ -89,7 +83,7 @@ function nextInside(piece: Uint8Array, start: number): number {
 /** What of digits [begun, end) is a run, with the padding behind it; undefined when it is none. */
 function runOf(read: ReadBytes, begun: number, end: number, fileEnd: number): Base64Run | undefined {
   const digits = end - begun;
-  if (digits < BASE64_RUN_BYTES_MIN - 2) return undefined;
+  if (digits < RUN_DIGITS_MIN) return undefined;
   const rest = digits % GROUP_DIGITS;
   const whole = digits - rest;
   const padded = whole + GROUP_DIGITS;

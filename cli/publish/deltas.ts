@@ -301,7 +301,7 @@ async function readableSides(
 /** Undefined when nothing is unpacked, or the table takes more than unpacking can save: what the new streams are packed. */
 async function tableOf(found: StreamsToUnpack, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const columns = streamColumns(found);
-  const table = writeStreams(columns, await runJob("compressStream", { plain: columns, name: "bytes" }, { signal }));
+  const table = writeStreams(columns, await runJob("compressStream", { plain: columns }, { signal }));
   const packed = found.fresh.flatMap(({ pieces }) => pieces).reduce((sum, { bytes }) => sum + bytes, 0);
   return table.length < packed ? table : undefined;
 }

@@ -2,9 +2,8 @@
  * Which packed streams of two releases a delta unpacks: those of changed files that are not, byte for byte, on the
  * other side too, and can be made again. Everything is read in threads, a batch of streams a job.
  */
-import pLimit from "p-limit";
 import { type Sketch, matchSketches } from "../../manifests/deflate/sketch.ts";
-import type { Space, SpaceContent, SpaceSpan } from "../../manifests/delta/release-delta.ts";
+import { isOneGroup, type Space, type SpaceContent, type SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import { type Coding, type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
@@ -19,8 +18,20 @@ import {
   TAKE_APART_JOB_STREAMS,
 } from "../../manifests/limits.ts";
 import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
-import { runJob, threadCount } from "../threads/pool.ts";
+import { runJob } from "../threads/pool.ts";
 import { batchesOf } from "../threads/batches.ts";
+import {
+  batchesOfStreams,
+  bytesOf,
+  type FoundStream,
+  inThreads,
+  paired,
+  type Placed,
+  type Side,
+  sumOf,
+  toRead,
+} from "./found-streams.ts";
+import { textToUnpack } from "./packed-text.ts";
 
 /** A stream of the new release, with what makes it again of its plain bytes. */
 export interface RemadeStream extends PackedStream {
@@ -43,12 +54,6 @@ export interface StreamsToUnpack {
   readonly fresh: readonly RemadeStream[];
 }
 
-/** A side's space, and where the file of a content lies. */
-export interface Side {
-  readonly space: Space;
-  readonly fileOf: (content: SpaceContent) => string;
-}
-
 /**
  * @param kept  contents of the old release that the new one has too: what is packed there did not change
  * Throws: build.changed when a file cannot be read.
@@ -62,24 +67,26 @@ export async function streamsToUnpack(
     search(old, ({ root }) => !kept.has(root), signal),
   ]);
   const changed = notIn(foundFresh, foundOld);
-  if (changed.length === 0) return { old: [], fresh: [] };
+  const isDeflateChanged = changed.some(({ coding }) => coding === "deflate");
+  // base64 alone is not worth reading all of a large title once more
+  if (!isDeflateChanged && (changed.length === 0 || !isOneGroup(old.space, fresh.space))) return { old: [], fresh: [] };
   // members may come from an archive that is still there
   const foundKept = await search(old, ({ root }) => kept.has(root), signal);
-  const wanted = capped(notIn(changed, foundKept));
-  const resembled = counterpartsOf(wanted, old.space, fresh.space);
-  const worth = capped(notIn(foundOld, foundFresh).filter(({ content }) => resembled.has(content)));
-  const deflated = await deflateToUnpack(
+  const wanted = notIn(changed, foundKept);
+  const inflating = capped(withCoding("deflate", wanted));
+  const resembled = counterpartsOf(inflating, old.space, fresh.space);
+  const worth = notIn(withCoding("deflate", foundOld), foundFresh).filter(({ content }) => resembled.has(content));
+  const deflated = await deflateToUnpack({ old, fresh }, { old: capped(worth), fresh: inflating }, signal);
+  const text = await textToUnpack(
     { old, fresh },
-    { old: of("deflate", worth), fresh: of("deflate", wanted) },
+    {
+      old: capped(withCoding("base64", [...foundOld, ...foundKept]), deflated.old),
+      fresh: capped(withCoding("base64", wanted), inflating),
+    },
+    new Set(foundFresh.map(({ sha1 }) => sha1)),
     signal,
   );
-  const text = { old: of("base64", worth).map(asText), fresh: of("base64", wanted).map(asText) };
-  return merged(deflated, isFew(text.old, text.fresh) ? text : { old: [], fresh: text.fresh });
-}
-
-/** Whether so many old streams may be told for so many new ones. */
-function isFew(old: readonly unknown[], fresh: readonly unknown[]): boolean {
-  return old.length <= DELTA_OLD_STREAMS_PER_NEW_MAX * fresh.length;
+  return merged(deflated, { old: text.old.map(unpackedText), fresh: text.fresh.map(unpackedText) });
 }
 
 /** What base64 says is shorter than itself: the rest is for what is inflated. */
@@ -87,12 +94,12 @@ function inflatedBytesMax({ bytes }: Space): number {
   return unpackedBytesMax(bytes) - bytes;
 }
 
-function of(coding: Coding, streams: readonly Found[]): Found[] {
+function withCoding(coding: Coding, streams: readonly FoundStream[]): FoundStream[] {
   return streams.filter((stream) => stream.coding === coding);
 }
 
-/** Base64 always is what it says: there is nothing to find out. */
-function asText({ coding, content, pieces, plainBytes }: Found): RemadeStream {
+/** Base64 is made again of what it says, without a recipe. */
+function unpackedText({ coding, content, pieces, plainBytes }: FoundStream): RemadeStream {
   return { coding, content, pieces, plainBytes, recipe: new Uint8Array(0), recipeBytes: 0 };
 }
 
@@ -119,7 +126,7 @@ function inOrder<Stream extends Placed>(streams: readonly Stream[]): Stream[] {
 /** Of the deflate streams that were found on both sides. */
 async function deflateToUnpack(
   { old, fresh }: { readonly old: Side; readonly fresh: Side },
-  found: { readonly old: readonly Found[]; readonly fresh: readonly Found[] },
+  found: { readonly old: readonly FoundStream[]; readonly fresh: readonly FoundStream[] },
   signal: AbortSignal,
 ): Promise<StreamsToUnpack> {
   const measured = await measure(old, found.old, signal);
@@ -133,7 +140,8 @@ async function deflateToUnpack(
     toRead(old, measured),
     signal,
   );
-  const counterparts = isFew(measured, remade) ? counterpartsOf(remade, old.space, fresh.space) : new Set<number>();
+  const isFew = measured.length <= DELTA_OLD_STREAMS_PER_NEW_MAX * remade.length;
+  const counterparts = isFew ? counterpartsOf(remade, old.space, fresh.space) : new Set<number>();
   return usefulOf(remade, measured, counterparts);
 }
 
@@ -160,7 +168,7 @@ function usefulOf(
 }
 
 /** The old contents that new streams may resemble: of the files that hold them, and of those that are gone. */
-function counterpartsOf(streams: readonly Pick<Found, "content">[], old: Space, fresh: Space): Set<number> {
+function counterpartsOf(streams: readonly Pick<FoundStream, "content">[], old: Space, fresh: Space): Set<number> {
   const paths = new Set(fresh.contents.map(({ path }) => path));
   const unpacked = new Set(streams.map(({ content }) => fresh.contents[content]?.path));
   return new Set(
@@ -168,30 +176,21 @@ function counterpartsOf(streams: readonly Pick<Found, "content">[], old: Space, 
   );
 }
 
-/** As many as a player can hold, from the first on. */
-function capped(streams: readonly Found[]): Found[] {
-  let pieces = 0;
-  return streams.slice(0, DELTA_STREAMS_MAX).filter((stream) => {
+/** As many as a player can hold, from the first on, besides the others. */
+function capped(streams: readonly FoundStream[], others: readonly Placed[] = []): FoundStream[] {
+  let pieces = others.reduce((sum, { pieces: { length } }) => sum + length, 0);
+  return streams.slice(0, Math.max(0, DELTA_STREAMS_MAX - others.length)).filter((stream) => {
     const isFitting = pieces + stream.pieces.length <= DELTA_PIECES_MAX;
     if (isFitting) pieces += stream.pieces.length;
     return isFitting;
   });
 }
 
-type Placed = Pick<PackedStream, "content" | "pieces">;
-
-interface Found extends Placed {
-  readonly coding: Coding;
-  readonly sha1: string;
-  /** Of base64; of the others it is not known yet. */
-  readonly plainBytes: number;
-}
-
 async function search(
   { space, fileOf }: Side,
   isSearched: (content: SpaceContent) => boolean,
   signal: AbortSignal,
-): Promise<Found[]> {
+): Promise<FoundStream[]> {
   const files = space.contents.flatMap((file, content) =>
     isSearched(file) ? [{ content, path: fileOf(file), bytes: file.fileBytes }] : [],
   );
@@ -205,7 +204,7 @@ async function search(
   });
 }
 
-function notIn(streams: readonly Found[], others: readonly Found[]): Found[] {
+function notIn(streams: readonly FoundStream[], others: readonly FoundStream[]): FoundStream[] {
   const known = new Set(others.map(({ sha1 }) => sha1));
   return streams.filter(({ sha1 }) => !known.has(sha1));
 }
@@ -216,7 +215,7 @@ function notIn(streams: readonly Found[], others: readonly Found[]): Found[] {
  */
 async function takeApart(
   side: Side,
-  found: readonly (Found & { readonly guide: number | undefined })[],
+  found: readonly (FoundStream & { readonly guide: number | undefined })[],
   guides: readonly PlacedStream[],
   signal: AbortSignal,
 ): Promise<TakenStream[]> {
@@ -256,7 +255,7 @@ async function takeApart(
 /** Enough to keep eight threads busy. */
 const BATCHES_AT_ONCE = 32;
 
-async function measure(side: Side, found: readonly Found[], signal: AbortSignal): Promise<MeasuredStream[]> {
+async function measure(side: Side, found: readonly FoundStream[], signal: AbortSignal): Promise<MeasuredStream[]> {
   const measured = await inThreads(batchesOfStreams(found), sumOf(bytesOf), async (batch) => {
     const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
     return paired(batch, values, unread);
@@ -280,13 +279,6 @@ async function sketch(side: Side, streams: readonly Placed[], signal: AbortSigna
   });
 }
 
-function toRead({ space, fileOf }: Side, streams: readonly Placed[]): PlacedStream[] {
-  return streams.map(({ content, pieces }) => {
-    const file = space.contents[content];
-    return { path: file === undefined ? "" : fileOf(file), pieces };
-  });
-}
-
 /** The first `bytes` of the pieces. */
 function cut(pieces: readonly SpaceSpan[], bytes: number): SpaceSpan[] {
   let left = bytes;
@@ -295,40 +287,4 @@ function cut(pieces: readonly SpaceSpan[], bytes: number): SpaceSpan[] {
     left -= kept;
     return kept === 0 ? [] : [{ offset, bytes: kept }];
   });
-}
-
-function batchesOfStreams<Stream extends Placed>(streams: readonly Stream[]): Stream[][] {
-  return batchesOf(streams, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: HASH_JOB_FILES });
-}
-
-/** Packed. */
-function bytesOf({ pieces }: Placed): number {
-  return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-function sumOf<Thing>(bytesOf: (thing: Thing) => number): (things: readonly Thing[]) => number {
-  return (things) => things.reduce((sum, thing) => sum + bytesOf(thing), 0);
-}
-
-/** What the jobs give, in the order of the batches. The largest are begun first, so that none is left alone at the end. */
-async function inThreads<Batch, Result>(
-  batches: readonly Batch[],
-  bytesOf: (batch: Batch) => number,
-  run: (batch: Batch) => Promise<readonly Result[]>,
-): Promise<Result[]> {
-  const limit = pLimit(2 * threadCount());
-  const bySize = [...batches.entries()].toSorted(([, a], [, b]) => bytesOf(b) - bytesOf(a));
-  const results: (readonly Result[])[] = [];
-  await Promise.all(bySize.map(([index, batch]) => limit(async () => (results[index] = await run(batch)))));
-  return results.flat();
-}
-
-/** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
-function paired<Stream, Value>(
-  streams: readonly Stream[],
-  values: readonly Value[],
-  unread: string | undefined,
-): (readonly [Stream, Value])[] {
-  if (unread !== undefined) throw new Failure("build.changed", { path: unread });
-  return streams.map((stream, i) => [stream, values[i] as Value] as const);
 }

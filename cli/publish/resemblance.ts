@@ -2,13 +2,12 @@
  * What contents of new paths were before, in titles too large to be compared as a whole: a folder for each version and names with a
  * hash in them are usual, so names do not tell.
  */
-import pLimit from "p-limit";
 import { matchSketches, type Sketch } from "../../manifests/deflate/sketch.ts";
 import { isOneGroup, type SpaceContent } from "../../manifests/delta/release-delta.ts";
-import { Failure } from "../../manifests/failures.ts";
 import { DEFLATE_FRONT_PLAIN_BYTES_MAX, HASH_JOB_BYTES, HASH_JOB_FILES } from "../../manifests/limits.ts";
 import { batchesOf } from "../threads/batches.ts";
-import { runJob, threadCount } from "../threads/pool.ts";
+import { runJob } from "../threads/pool.ts";
+import { inThreads, paired, sumOf } from "./found-streams.ts";
 import type { ReadableSpace } from "./space-reader.ts";
 
 /**
@@ -43,13 +42,8 @@ async function sketch(
   const files = contents.map((content) => ({ path: fileOf(content), bytes: content.fileBytes }));
   const bytesRead = ({ bytes }: { readonly bytes: number }): number => Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX);
   const batches = batchesOf(files, bytesRead, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
-  const limit = pLimit(2 * threadCount());
-  const sketches = batches.map((batch) =>
-    limit(async () => {
-      const { values, unread } = await runJob("sketchFiles", batch, { signal });
-      if (unread !== undefined) throw new Failure("build.changed", { path: unread });
-      return values;
-    }),
-  );
-  return (await Promise.all(sketches)).flat();
+  return await inThreads(batches, sumOf(bytesRead), async (batch) => {
+    const { values, unread } = await runJob("sketchFiles", batch, { signal });
+    return paired(batch, values, unread).map(([, sketched]) => sketched);
+  });
 }

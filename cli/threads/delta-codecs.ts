@@ -1,24 +1,18 @@
 /** How the streams of a delta are compressed. Which codec serves which stream best was measured on real pairs. */
 import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { isTextLike, type StoredStream } from "../../manifests/delta/encode.ts";
-import type { Codec, StreamName } from "../../manifests/delta/format.ts";
+import { type Codec, DIFFERENCES, type StreamName } from "../../manifests/delta/format.ts";
+import {
+  DELTA_BROTLI_BYTES_MAX,
+  DELTA_BROTLI_DIFFERENCES_BYTES_MAX,
+  DELTA_BROTLI_PROGRAM_BYTES_MAX,
+  DELTA_BROTLI_RUNS_BYTES_MAX,
+} from "../../manifests/limits.ts";
 
-const KIB = 1024;
-const MIB = 1024 * KIB;
-/**
- * Brotli's best level models what is told here better than zstd's, at half a megabyte a second: up to these lengths it pays.
- * It leaves 3 to 15 % fewer bytes of text and numbers in kilobytes, but 1 % of megabytes of text; of what is new in programs 5 to
- * 25 %, and of differences 6 %. The lengths of runs zstd tells as well (all measured).
- */
-const BROTLI_BYTES_MAX = 512 * KIB;
-const BROTLI_BYTES_MAX_OF: Partial<Record<StreamName, number>> = {
-  runs: 64 * KIB,
-  ones: MIB,
-  twos: MIB,
-  threes: MIB,
-  longer: MIB,
+const BROTLI_BYTES_MAX: Partial<Record<StreamName, number>> = {
+  runs: DELTA_BROTLI_RUNS_BYTES_MAX,
+  ...Object.fromEntries(DIFFERENCES.map((name) => [name, DELTA_BROTLI_DIFFERENCES_BYTES_MAX])),
 };
-const BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
 const ZSTD_LEVEL = 19;
 /** 2^24: no stream is much longer, and a reader needs no more memory than for the stream itself. */
 const WINDOW_LOG = 24;
@@ -29,7 +23,8 @@ const BROTLI_WINDOW_LOG_MIN = 10;
 const LOOK_LEVEL = 1;
 const LOOK_SAVING_SHARE_MIN = 0.02;
 
-export function compress(plain: Uint8Array, name: StreamName): StoredStream {
+/** @param name  undefined: other numbers than those of a stream */
+export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
   const look = zstd(plain, LOOK_LEVEL);
   if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
   if (plain.length > brotliBytesMax(plain, name)) return { codec: "zstd", bytes: zstd(plain, ZSTD_LEVEL) };
@@ -45,12 +40,13 @@ export function compress(plain: Uint8Array, name: StreamName): StoredStream {
   return { codec: "brotli", bytes: brotliCompressSync(plain, { params }) };
 }
 
-function brotliBytesMax(plain: Uint8Array, name: StreamName): number {
-  if (name === "bytes" && !isTextLike(plain)) return BROTLI_PROGRAM_BYTES_MAX;
-  return BROTLI_BYTES_MAX_OF[name] ?? BROTLI_BYTES_MAX;
+function brotliBytesMax(plain: Uint8Array, name: StreamName | undefined): number {
+  if (name === undefined) return DELTA_BROTLI_BYTES_MAX;
+  if (name === "bytes" && !isTextLike(plain)) return DELTA_BROTLI_PROGRAM_BYTES_MAX;
+  return BROTLI_BYTES_MAX[name] ?? DELTA_BROTLI_BYTES_MAX;
 }
 
-/** How many bytes a quick look leaves; with the window of its length, for it is asked of thousands of small files. */
+/** How many bytes a quick look leaves; with the window of its length, for it is asked of thousands of small files as well. */
 export function squeezedBytes(plain: Uint8Array): number {
   return zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: LOOK_LEVEL } }).length;
 }

@@ -56,8 +56,9 @@ function decodeBase64(
 ): boolean {
   let given = 0;
   for (const slice of slicesOf(path, pieces, BASE64_SLICE_BYTES, reader)) {
-    // it passes over what is no digit: then there are fewer bytes
-    const plain = Buffer.from(Buffer.from(slice.buffer).toString("latin1"), "base64");
+    // it passes over most of what is no digit: then there are fewer bytes. Other bytes are found out where files are hashed
+    const text = Buffer.from(slice.buffer, slice.byteOffset, slice.length).toString("latin1");
+    const plain = Buffer.from(text, "base64");
     given += plain.length;
     if (given > plainBytes) return false;
     take(plain);

@@ -51,6 +51,9 @@ export async function takeStreamsApart(input: Parameters<FindStreams["takeStream
   return (await import("./jobs/find-streams.ts")).takeStreamsApart(input);
 }
 
+export async function sketchText(input: Parameters<FindStreams["sketchText"]>[0]) {
+  return (await import("./jobs/find-streams.ts")).sketchText(input);
+}
 export async function sketchFiles(input: Parameters<FindStreams["sketchFiles"]>[0]) {
   return (await import("./jobs/find-streams.ts")).sketchFiles(input);
 }

@@ -24,7 +24,8 @@ const HOLDERS_MAX = 16;
 /** @param front  plain bytes */
 export function sketchOf(front: Uint8Array): Sketch {
   const bytes = front.subarray(0, DEFLATE_FRONT_PLAIN_BYTES_MAX);
-  const least: number[] = [];
+  const least = new Uint32Array(SKETCH_HASHES);
+  let count = 0;
   let limit = Number.POSITIVE_INFINITY;
   let rolling = 0;
   for (let i = 0; i < bytes.length; i++) {
@@ -32,20 +33,26 @@ export function sketchOf(front: Uint8Array): Sketch {
     if (i >= RUN_BYTES) rolling = (rolling - Math.imul((bytes[i - RUN_BYTES] as number) + 1, LEAVING)) | 0;
     if (i < RUN_BYTES - 1) continue;
     const hash = Math.imul(rolling ^ (rolling >>> 15), MULTIPLIER) >>> 0;
-    if (hash >= limit || least.includes(hash)) continue;
-    least.push(hash);
-    least.sort((a, b) => a - b);
-    if (least.length > SKETCH_HASHES) least.pop();
-    if (least.length === SKETCH_HASHES) limit = least.at(-1) as number;
+    if (hash >= limit) continue;
+    // by hand: sorting took two thirds of the time (measured)
+    let place = count;
+    while (place > 0 && (least[place - 1] as number) > hash) place--;
+    if (place > 0 && least[place - 1] === hash) continue;
+    if (count < SKETCH_HASHES) count++;
+    least.copyWithin(place + 1, place, count - 1);
+    least[place] = hash;
+    if (count === SKETCH_HASHES) limit = least[SKETCH_HASHES - 1] as number;
   }
-  return least;
+  return [...least.subarray(0, count)];
 }
 
 /** For each new stream the old one, by its place in the list, that has most in common with it; undefined when none has much. */
 export function matchSketches(old: readonly Sketch[], fresh: readonly Sketch[]): (number | undefined)[] {
+  const wanted = new Set(fresh.flat());
   const holders = new Map<number, number[]>();
   for (const [i, sketch] of old.entries()) {
     for (const hash of sketch) {
+      if (!wanted.has(hash)) continue;
       const known = holders.get(hash);
       if (known === undefined) holders.set(hash, [i]);
       else known.push(i);

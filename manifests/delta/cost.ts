@@ -16,6 +16,7 @@ import { type ContentFormat, formatOf } from "./content-format.ts";
 import { type DeltaWorld, readHeader, readSection, type Section } from "./decode.ts";
 import {
   DIFFERENCES,
+  type DifferencesName,
   differencesOf,
   malformedDelta,
   STREAMS,
@@ -245,7 +246,7 @@ class RunReader {
         this.#charge(meter);
         const wrong = Math.min(this.#wrong, bytes - done);
         const differences = (this.#differences[this.#stream] as StreamReader).take(wrong);
-        meter.changed(start + done, from + done, differences, this.#stream);
+        meter.changed(start + done, from + done, differences, DIFFERENCES[this.#stream] as DifferencesName);
         this.#wrong -= wrong;
         done += wrong;
       }
@@ -351,9 +352,9 @@ class PartMeter {
     this.#literalSince = 0;
   }
 
-  /** Copied bytes from the new byte `at` on that differ from those from `from` on by these, which that one of DIFFERENCES says. */
-  changed(at: number, from: number, differences: Uint8Array, stream: number): void {
-    this.plain[DIFFERENCES[stream] ?? "longer"] += differences.length;
+  /** Copied bytes from the new byte `at` on that differ from those from `from` on by these, which that stream says. */
+  changed(at: number, from: number, differences: Uint8Array, name: DifferencesName): void {
+    this.plain[name] += differences.length;
     this.#changedBytes += differences.length;
     this.#places++;
     this.#stamps.look(this.#oldBytes + at, from, differences.length);

@@ -242,9 +242,10 @@ class Decoder {
 class Differences {
   readonly #gaps: StreamReader;
   readonly #runs: StreamReader;
-  readonly #differences: readonly StreamReader[];
-  /** Those of the run under way. */
-  #values: StreamReader;
+  /** In the order of DIFFERENCES. */
+  readonly #values: readonly StreamReader[];
+  /** The one that the run under way takes. */
+  #current: StreamReader;
   /** Right bytes, then wrong ones, before the next numbers are read. */
   #right = 0;
   #wrong = 0;
@@ -254,13 +255,13 @@ class Differences {
   constructor(streams: Streams) {
     this.#gaps = new StreamReader(streams.gaps);
     this.#runs = new StreamReader(streams.runs);
-    this.#differences = DIFFERENCES.map((name) => new StreamReader(streams[name]));
-    this.#values = this.#differences[0] as StreamReader;
+    this.#values = DIFFERENCES.map((name) => new StreamReader(streams[name]));
+    this.#current = this.#values[0] as StreamReader;
     this.#next();
   }
 
   get isAtEnd(): boolean {
-    return this.#isOver && [this.#runs, ...this.#differences].every((stream) => stream.isAtEnd);
+    return this.#isOver && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
   }
 
   applyTo(copied: Uint8Array): void {
@@ -271,7 +272,7 @@ class Differences {
       if (this.#right > 0) return;
       const wrong = Math.min(this.#wrong, copied.length - at);
       this.#wrong -= wrong;
-      this.#values.addTo(copied, at, at + wrong);
+      this.#current.addTo(copied, at, at + wrong);
       at += wrong;
       if (this.#wrong === 0) this.#next();
     }
@@ -285,7 +286,7 @@ class Differences {
     this.#right = this.#gaps.varint();
     this.#wrong = this.#runs.varint();
     if (this.#right + this.#wrong === 0) throw malformedDelta("a run of nothing");
-    this.#values = this.#differences[differencesOf(this.#wrong)] as StreamReader;
-    if (this.#wrong > this.#values.left) throw malformedDelta("cut short");
+    this.#current = this.#values[differencesOf(this.#wrong)] as StreamReader;
+    if (this.#wrong > this.#current.left) throw malformedDelta("cut short");
   }
 }

@@ -5,9 +5,12 @@
 import { concatBytes } from "../digest.ts";
 import {
   DELTA_PROGRAM_JUDGEMENT,
+  DELTA_PROGRAM_SHARE_MAX,
   DELTA_SECTION_STREAM_BYTES,
   DELTA_SEGMENT_BYTES,
+  DELTA_TEXT_BYTE_MIN,
   DELTA_TEXT_JUDGEMENT,
+  DELTA_TEXT_LOOK_BYTES,
   DELTA_TEXT_LOW_BYTES_SHARE_MAX,
 } from "../limits.ts";
 import {
@@ -83,7 +86,7 @@ export function scanSegment(index: SourceIndex, segment: number, squeeze: Compre
   const asProgram = scannedAs(index, start, end, DELTA_PROGRAM_JUDGEMENT);
   const bytesOf = ({ streams }: ScannedSegments): number =>
     STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
-  return bytesOf(asProgram) < bytesOf(asText) ? asProgram : asText;
+  return bytesOf(asProgram) < DELTA_PROGRAM_SHARE_MAX * bytesOf(asText) ? asProgram : asText;
 }
 
 function scannedAs(index: SourceIndex, start: number, end: number, judgement: Judgement): ScannedSegments {
@@ -140,14 +143,13 @@ function writeDifferences(
   return right;
 }
 
-/** Every so many bytes are looked at; no power of two, for tables have rows of these. */
-const TEXT_STRIDE_BYTES = 5;
-
 /** Whether hardly a byte is one that text does not have. */
 export function isTextLike(bytes: Uint8Array): boolean {
   let low = 0;
-  for (let i = 0; i < bytes.length; i += TEXT_STRIDE_BYTES) if ((bytes[i] as number) < 9) low++;
-  return low * TEXT_STRIDE_BYTES <= DELTA_TEXT_LOW_BYTES_SHARE_MAX * bytes.length;
+  for (let i = 0; i < bytes.length; i += DELTA_TEXT_LOOK_BYTES) {
+    if ((bytes[i] as number) < DELTA_TEXT_BYTE_MIN) low++;
+  }
+  return low * DELTA_TEXT_LOOK_BYTES <= DELTA_TEXT_LOW_BYTES_SHARE_MAX * bytes.length;
 }
 
 /** Joins segments that follow each other, until their streams are as long as a section's should be. */

@@ -28,6 +28,7 @@ import { Failure } from "../failures.ts";
 export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x03);
 /** The streams of differences: of runs of one byte, of two, of three, and of more. */
 export const DIFFERENCES = ["ones", "twos", "threes", "longer"] as const;
+export type DifferencesName = (typeof DIFFERENCES)[number];
 export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", ...DIFFERENCES, "bytes"] as const;
 export type StreamName = (typeof STREAMS)[number];
 export type Streams = Readonly<Record<StreamName, Uint8Array>>;
@@ -111,8 +112,9 @@ export class StreamReader {
     return byte;
   }
 
-  /** The next bytes as they are; fewer where the stream ends. */
+  /** The next bytes as they are. */
   take(bytes: number): Uint8Array {
+    if (bytes > this.left) throw malformedDelta("cut short");
     this.at += bytes;
     return this.#bytes.subarray(this.at - bytes, this.at);
   }

@@ -196,7 +196,7 @@ export function unpackedBytesMax(bytes: number): number {
 
 // --- The table -------------------------------------------------------------------------------------------------------
 
-const MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x03);
+export const STREAMS_MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x03);
 const SIDES = ["old", "fresh"] as const;
 
 /** The columns of the table, to be compressed. */
@@ -210,7 +210,7 @@ export function streamColumns(streams: PackedStreams): Uint8Array<ArrayBuffer> {
 export function writeStreams(columns: Uint8Array, stored: StoredStream): Uint8Array<ArrayBuffer> {
   const smallest: StoredStream = stored.bytes.length < columns.length ? stored : { codec: "none", bytes: columns };
   const table = new StreamWriter();
-  table.bytes(MAGIC);
+  table.bytes(STREAMS_MAGIC);
   table.byte(CODECS.indexOf(smallest.codec));
   table.varint(columns.length);
   table.bytes(smallest.bytes);
@@ -251,7 +251,7 @@ export function parseStreams(
   inflate: DeltaWorld["inflate"],
 ): PackedStreams {
   const head = new StreamReader(table);
-  if (MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 3");
+  if (STREAMS_MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 3");
   const codec = CODECS[head.byte()];
   const bytes = head.varint();
   if (codec === undefined) throw malformedDelta("an unknown codec");

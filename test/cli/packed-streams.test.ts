@@ -77,6 +77,43 @@ test("what base64 says is told once, whether as it is or as text, and however it
   expect(bytes).toBeLessThan(picture.length + 1000);
 });
 
+const gltf = (...buffers: readonly Uint8Array[]) =>
+  text(JSON.stringify({ uris: buffers.map((buffer) => `data:;base64,${base64(buffer)}`) }));
+const spoilt = (bytes: Uint8Array, at = 70_000) => bytes.map((byte, i) => (i >= at && i < at + 10 ? byte ^ 85 : byte));
+const longer = (bytes: Uint8Array, at = 0) => concatBytes([bytes.subarray(0, at), text("!"), bytes.subarray(at)]);
+const letters = new TextDecoder().decode(pseudoRandomBytes(9, 50_000).map((byte) => 71 + (byte % 8)));
+const mesh = pseudoRandomBytes(5, 150_000);
+const small = (count: number) => numbers(count, 50).map((seed) => pseudoRandomBytes(seed, 150));
+
+test.each<readonly [string, Files, Files]>([
+  ["is edited in place", { "a.gltf": gltf(mesh) }, { "a.gltf": gltf(spoilt(mesh)) }],
+  [
+    "is edited in place, and a file with much other base64 is gone",
+    { "a.gltf": gltf(mesh), "gone.gltf": gltf(...small(30)) },
+    { "a.gltf": gltf(spoilt(mesh)) },
+  ],
+  ["grows in the middle", { "a.gltf": gltf(mesh) }, { "a.gltf": gltf(longer(mesh, 100_000)) }],
+  [
+    "is copied from a file that stays, and edited in place",
+    { "a.gltf": gltf(mesh) },
+    { "a.gltf": gltf(mesh), "b.gltf": gltf(spoilt(mesh)) },
+  ],
+  [
+    "is copied from a file that stays, and grows",
+    { "a.gltf": gltf(mesh) },
+    { "a.gltf": gltf(mesh), "b.gltf": gltf(longer(mesh)) },
+  ],
+  ["is there again, edited, beside itself", { "a.gltf": gltf(mesh) }, { "a.gltf": gltf(mesh, spoilt(mesh)) }],
+  [
+    "moves to another file and is edited, while its path has other content",
+    { "a.gltf": gltf(mesh) },
+    { "a.gltf": gltf(mesh.subarray(0, 200)), "b.gltf": gltf(spoilt(mesh)) },
+  ],
+  ["is text that only looks like it", { "a.txt": text(`"${letters}"`) }, { "a.txt": text(`"H${letters}"`) }],
+])("base64 that %s costs little", async (name, before, after) => {
+  expect(await deltaBytes(`text ${name}`, before, after)).toBeLessThan(1000);
+});
+
 test("nothing is unpacked when to say what is takes more than it saves", async () => {
   const many = archive(numbers(1500), 60);
   const gone = pseudoRandomBytes(5, many.length);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readParts, unpackStreams } from "../../cli/threads/jobs/unpack-streams.ts";
-import { UNPACK_AT_ONCE_BYTES_MAX } from "../../manifests/limits.ts";
+import { BASE64_SLICE_BYTES, UNPACK_AT_ONCE_BYTES_MAX } from "../../manifests/limits.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
 let folder: string;
@@ -26,16 +26,34 @@ async function packed(name: string, plainBytes: number) {
   };
 }
 
+/** The same of base64, with other text in front and behind. */
+async function written(name: string, plainBytes: number) {
+  const plain = pseudoRandomBytes(8, plainBytes);
+  const text = Buffer.from(plain).toString("base64");
+  const path = join(folder, name);
+  await writeFile(path, `url(${text})`);
+  return {
+    plain,
+    stream: { coding: "base64" as const, path, pieces: [{ offset: 4, bytes: text.length }], plainBytes },
+  };
+}
+
 test.each([
-  ["short", 100_000],
-  ["long", 3 * UNPACK_AT_ONCE_BYTES_MAX],
-])("any part of a %s stream is read", async (name, plainBytes) => {
-  const { plain, stream } = await packed(name, plainBytes);
+  ["short", 100_000, packed],
+  ["long", 3 * UNPACK_AT_ONCE_BYTES_MAX, packed],
+  ["base64", 100_000, written],
+  ["base64 without padding", 99_999, written],
+  ["long base64", 3 * BASE64_SLICE_BYTES + 1, written],
+])("any part of a %s stream is read", async (name, plainBytes, make) => {
+  const { plain, stream } = await make(name, plainBytes);
   const third = Math.floor(plainBytes / 3);
   for (const [skipped, bytes] of [
     [0, third],
     [third, third],
     [2 * third, plainBytes - 2 * third],
+    [1, plainBytes - 2],
+    [plainBytes - 1, 1],
+    [10, 1],
   ] as const) {
     const target = new Uint8Array(bytes + 2);
     const part = { of: "plain" as const, ...stream, skipped, bytes, at: 1 };
@@ -52,6 +70,17 @@ test("a file that is gone, or holds another stream, is named", async () => {
   await writeFile(stream.path, deflateRawSync(new Uint8Array(999)));
   expect(await readParts({ parts, target })).toEqual({ changed: stream.path });
   await rm(stream.path);
+  expect(await readParts({ parts, target })).toEqual({ changed: stream.path });
+});
+
+test.each([
+  ["is cut short", (text: string) => text.slice(0, -50)],
+  ["is no base64 any more", (text: string) => text.replaceAll("A", "-")],
+])("base64 that %s is named", async (name, spoil) => {
+  const { stream } = await written(name, 10_000);
+  await writeFile(stream.path, spoil(await readFile(stream.path, "latin1")).replaceAll("-", " "));
+  const target = new Uint8Array(10_000);
+  const parts = [{ of: "plain" as const, ...stream, skipped: 0, bytes: 10_000, at: 0 }];
   expect(await readParts({ parts, target })).toEqual({ changed: stream.path });
 });
 

@@ -18,13 +18,14 @@ const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base6
 const noise = (bytes: number, seed = 1): string => base64(pseudoRandomBytes(seed, bytes));
 
 test("runs are found wherever they lie, and what they say is the text again", () => {
-  const said = fc.tuple(fc.nat(), fc.integer({ min: BASE64_RUN_BYTES_MIN, max: 2000 }));
+  // from what makes a run of the least length on
+  const said = fc.tuple(fc.nat(), fc.integer({ min: (BASE64_RUN_BYTES_MIN / 4) * 3 - 2, max: 300 }));
   const between = fc
     .string({ minLength: 1, maxLength: 200 })
     .map((text) => ` "${text.replaceAll(/[A-Za-z0-9+/=]/g, "-")}: `);
   fc.assert(
     fc.property(fc.array(fc.tuple(between, said)), between, fc.boolean(), (parts, last, isAtEnd) => {
-      const runs = parts.map(([gap, [seed, bytes]]) => ({ gap, text: noise(bytes, seed), bytes }));
+      const runs = parts.map(([gap, [seed, bytes]]) => ({ gap, text: noise(bytes, seed + 1), bytes }));
       const file = bytesOf(runs.map(({ gap, text }) => gap + text).join("") + (isAtEnd ? "" : last));
       const found = runsOf(file);
       expect(found.map(({ plainBytes }) => plainBytes)).toEqual(runs.map(({ bytes }) => bytes));
@@ -32,6 +33,16 @@ test("runs are found wherever they lie, and what they say is the text again", ()
       expect(texts).toEqual(runs.map(({ text }) => text));
     }),
   );
+});
+
+test("the shortest runs are found at any place", () => {
+  for (const plainBytes of [94, 95, 96]) {
+    for (let gap = 0; gap < 2 * BASE64_RUN_BYTES_MIN; gap++) {
+      const text = noise(plainBytes, gap + 1);
+      const file = bytesOf(`${"-".repeat(gap)}${text}${"-".repeat(gap % 7)}`);
+      expect(runsOf(file)).toEqual([{ offset: gap, bytes: BASE64_RUN_BYTES_MIN, plainBytes }]);
+    }
+  }
 });
 
 test("a run may cross the windows that a file is read in, and fill several", () => {

@@ -5,7 +5,13 @@ import { findStreams, type FoundStream, type ReadBytes } from "../../../manifest
 import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
 import { Failure } from "../../../manifests/failures.ts";
-import { DEFLATE_FRONT_PLAIN_BYTES_MAX, DEFLATE_STREAM_BYTES_MIN, READ_BYTES } from "../../../manifests/limits.ts";
+import {
+  BASE64_RUN_BYTES_MIN,
+  DEFLATE_FRONT_PLAIN_BYTES_MAX,
+  DEFLATE_STREAM_BYTES_MIN,
+  DELTA_STREAMS_MAX,
+  READ_BYTES,
+} from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import type { Coding } from "../../../manifests/delta/unpack.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
@@ -74,7 +80,11 @@ async function* searchFile(file: FileToSearch, reader: FileReader): AsyncGenerat
 
 /** The base64 in a part of a file. */
 function* searchText(read: ReadBytes, start: number, end: number): Generator<Omit<StreamFound, "file">> {
+  if (end - start < BASE64_RUN_BYTES_MIN) return;
+  let count = 0;
   for (const { plainBytes, ...run } of findBase64(read, { offset: start, bytes: end - start })) {
+    // more than a player can hold need not be told apart: a log of signatures has millions
+    if (++count > DELTA_STREAMS_MAX) return;
     yield { coding: "base64", pieces: [run], plainBytes, sha1: hashOf(read, [run]) };
   }
 }
@@ -145,6 +155,23 @@ export async function takeStreamsApart({
 /** What the front of each is like. */
 export async function sketchStreams(streams: readonly PlacedStream[]): Promise<OfEach<Sketch>> {
   return await ofEach(streams, (stream, reader) => Promise.resolve(sketchOf(inflateFront(stream, reader))));
+}
+
+/** What the front of base64 is like. */
+export interface TextSketches {
+  readonly text: Sketch;
+  /** Of what it says. */
+  readonly said: Sketch;
+}
+
+/** @param streams  base64, a piece each */
+export async function sketchText(streams: readonly PlacedStream[]): Promise<OfEach<TextSketches>> {
+  return await ofEach(streams, ({ path, pieces }, reader) => {
+    const { offset, bytes } = pieces[0] ?? { offset: 0, bytes: 0 };
+    const text = Buffer.alloc(Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX));
+    reader.read(path, offset, text);
+    return Promise.resolve({ text: sketchOf(text), said: sketchOf(Buffer.from(text.toString("latin1"), "base64")) });
+  });
 }
 
 /** What the front of each file is like, as it is. */

@@ -41,7 +41,7 @@ export function compressStream({
   name,
 }: {
   readonly plain: Uint8Array;
-  readonly name: StreamName;
+  readonly name?: StreamName;
 }): StoredStream {
   return compress(plain, name);
 }

@@ -70,12 +70,26 @@ async function inflatePart(
   reader: FileReader,
   take: (plain: Uint8Array, at: number) => void,
 ): Promise<boolean> {
-  let at = -part.skipped;
-  return await unpackStream(part, reader, (plain) => {
+  const narrow = part.coding === "base64" ? narrowed(part) : part;
+  let at = -narrow.skipped;
+  return await unpackStream(narrow, reader, (plain) => {
     const [from, to] = [Math.max(0, -at), Math.min(plain.length, part.bytes - at)];
     if (from < to) take(plain.subarray(from, to), Math.max(0, at));
     at += plain.length;
   });
+}
+
+/** The groups of the text, which is one piece, that say the part. */
+function narrowed<Part extends Omit<PlainPart, "of" | "at">>(part: Part): Part {
+  const { offset, bytes } = part.pieces[0] ?? { offset: 0, bytes: 0 };
+  const first = Math.floor(part.skipped / 3);
+  const end = Math.min(Math.ceil((part.skipped + part.bytes) / 3), bytes / 4);
+  return {
+    ...part,
+    pieces: [{ offset: offset + 4 * first, bytes: 4 * (end - first) }],
+    plainBytes: Math.min(part.plainBytes, 3 * end) - 3 * first,
+    skipped: part.skipped - 3 * first,
+  };
 }
 
 /** A part of a stream, and where in a scratch file its plain bytes go. */
