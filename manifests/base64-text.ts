@@ -19,9 +19,11 @@ const PADDING = 0x3d;
 const NO_DIGIT = 64;
 /** What a digit says, by its character. */
 const DIGITS = digitValues();
-/** By character: 1 for a digit that hexadecimal numbers do not have. They are digits of base64 too, but say something else. */
-const BEYOND_HEX = Uint8Array.from(DIGITS, (value, character) =>
-  value < NO_DIGIT && !/[0-9A-Fa-f]/.test(String.fromCharCode(character)) ? 1 : 0,
+/** Digits that base64 of any bytes has, a bit each: a word, a hexadecimal number or a map of letters lacks some of them. */
+const KINDS = [/[0-9]/, /[G-Z]/, /[g-z]/] as const;
+const ALL_KINDS = 2 ** KINDS.length - 1;
+const KIND = Uint8Array.from({ length: 256 }, (_, character) =>
+  KINDS.reduce((bits, kind, i) => bits + (kind.test(String.fromCharCode(character)) ? 2 ** i : 0), 0),
 );
 
 function digitValues(): Uint8Array<ArrayBuffer> {
@@ -32,18 +34,18 @@ function digitValues(): Uint8Array<ArrayBuffer> {
 
 /**
  * The runs in `within`, a part of a file, in order: those of BASE64_RUN_BYTES_MIN and more that are written as any encoder would
- * write their bytes, so that these say the text again. Digits that make no whole group at the end are not in it. Holds
+ * write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no whole group at the end are not in it. Holds
  * BASE64_FIND_BYTES.
  */
 export function* findBase64(read: ReadBytes, within: Piece): Generator<Base64Run> {
   const end = within.offset + within.bytes;
   const held = new Uint8Array(Math.min(within.bytes, BASE64_FIND_BYTES));
   let begun: number | undefined;
-  let beyondHex = 0;
+  let kinds = 0;
   const finished = (ended: number): Base64Run | undefined => {
-    const run = begun === undefined || beyondHex === 0 ? undefined : runOf(read, begun, ended, end);
+    const run = begun === undefined || kinds !== ALL_KINDS ? undefined : runOf(read, begun, ended, end);
     begun = undefined;
-    beyondHex = 0;
+    kinds = 0;
     return run;
   };
   for (let at = within.offset; at < end; at += held.length) {
@@ -56,7 +58,7 @@ export function* findBase64(read: ReadBytes, within: Piece): Generator<Base64Run
         if (i < piece.length) begun = at + i;
       }
       for (; i < piece.length && (DIGITS[piece[i] as number] as number) < NO_DIGIT; i++) {
-        beyondHex |= BEYOND_HEX[piece[i] as number] as number;
+        kinds |= KIND[piece[i] as number] as number;
       }
       if (i === piece.length) break;
       const run = finished(at + i);

@@ -418,7 +418,7 @@ export const DELTA_PROGRAM_SHARE_MAX = 0.96;
 /** Of the bytes of text at most this share are below DELTA_TEXT_BYTE_MIN, a tab; programs, pictures and tables have more: zeros, most. */
 export const DELTA_TEXT_LOW_BYTES_SHARE_MAX = 0.002;
 export const DELTA_TEXT_BYTE_MIN = 9;
-/** Every so many bytes are looked at: a prime, for tables have rows of all other lengths. */
+/** Every so many bytes are looked at: a prime, for hardly a table has rows of a multiple. */
 export const DELTA_TEXT_LOOK_BYTES = 31;
 /**
  * Brotli's best level models what is told in a delta better than zstd's, at half a megabyte a second: up to these lengths of a stream
@@ -504,6 +504,11 @@ export const BASE64_RUN_BYTES_MIN = 128;
 export const BASE64_BYTES_WORTH = 4 * KIB;
 /** It is read, and written, in slices of this: whole groups of four digits. */
 export const BASE64_SLICE_BYTES = 64 * KIB;
+
+/** New paths of less than this together are not looked up by what they hold: that reads the front of every old file. */
+export const RESEMBLANCE_BYTES_WORTH = 4 * MIB;
+/** And not of more files than this. */
+export const RESEMBLANCE_FILES_MAX = 100_000;
 
 // --- Deflate streams taken apart -------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
  * so it may be wrong after a power cut.
  *
  *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
- *   staging/<name>.unpacked  streams of compressed content, while a delta is applied
+ *   staging/<name>.unpacked  streams of packed content, while a delta is applied
  *   staging/progress     lines "<root> <offset> <bytes>[ <name>]": a piece that was hashed, and where its content lies if
  *                        not under its root
  */

@@ -1,6 +1,6 @@
 /**
- * Which packed streams of two releases a delta unpacks: those of changed files that are not, byte for byte, on the
- * other side too, and can be made again. Everything is read in threads, a batch of streams a job.
+ * Which packed streams of two releases a delta unpacks: of new content those that are not, byte for byte, on the other side too and
+ * can be made again, and of old content those that these are like. Everything is read in threads, a batch of streams a job.
  */
 import { type Sketch, matchSketches } from "../../manifests/deflate/sketch.ts";
 import { isOneGroup, type Space, type SpaceContent, type SpaceSpan } from "../../manifests/delta/release-delta.ts";
@@ -18,20 +18,10 @@ import {
   TAKE_APART_JOB_STREAMS,
 } from "../../manifests/limits.ts";
 import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
+import { batchesOf, inThreads, paired, sumOf } from "../threads/batches.ts";
 import { runJob } from "../threads/pool.ts";
-import { batchesOf } from "../threads/batches.ts";
-import {
-  batchesOfStreams,
-  bytesOf,
-  type FoundStream,
-  inThreads,
-  paired,
-  type Placed,
-  type Side,
-  sumOf,
-  toRead,
-} from "./found-streams.ts";
-import { textToUnpack } from "./packed-text.ts";
+import { batchesOfStreams, bytesOf, type Placed, type SearchedStream, type Side, toRead } from "./searched-streams.ts";
+import { isTextWorth, textToUnpack } from "./packed-text.ts";
 
 /** A stream of the new release, with what makes it again of its plain bytes. */
 export interface RemadeStream extends PackedStream {
@@ -66,27 +56,36 @@ export async function streamsToUnpack(
     search(fresh, () => true, signal),
     search(old, ({ root }) => !kept.has(root), signal),
   ]);
-  const changed = notIn(foundFresh, foundOld);
-  const isDeflateChanged = changed.some(({ coding }) => coding === "deflate");
-  // base64 alone is not worth reading all of a large title once more
-  if (!isDeflateChanged && (changed.length === 0 || !isOneGroup(old.space, fresh.space))) return { old: [], fresh: [] };
+  const changed = notIn(foundFresh.streams, foundOld.streams);
+  // only where all old text is at hand is it known what new text is like
+  const isWhole = isOneGroup(old.space, fresh.space) && !foundFresh.hasMoreText && !foundOld.hasMoreText;
+  const isTextLookedAt = isWhole && isTextWorth(withCoding("base64", changed));
+  if (!isTextLookedAt && withCoding("deflate", changed).length === 0) return { old: [], fresh: [] };
   // members may come from an archive that is still there
   const foundKept = await search(old, ({ root }) => kept.has(root), signal);
-  const wanted = notIn(changed, foundKept);
+  const wanted = notIn(changed, foundKept.streams);
   const inflating = capped(withCoding("deflate", wanted));
   const resembled = counterpartsOf(inflating, old.space, fresh.space);
-  const worth = notIn(withCoding("deflate", foundOld), foundFresh).filter(({ content }) => resembled.has(content));
-  const deflated = await deflateToUnpack({ old, fresh }, { old: capped(worth), fresh: inflating }, signal);
+  const worth = notIn(foundOld.streams, foundFresh.streams).filter(({ content }) => resembled.has(content));
+  const deflated = await deflateToUnpack(
+    { old, fresh },
+    { old: capped(withCoding("deflate", worth)), fresh: inflating },
+    signal,
+  );
+  if (!isTextLookedAt || foundKept.hasMoreText) return deflated;
   const text = await textToUnpack(
     { old, fresh },
     {
-      old: capped(withCoding("base64", [...foundOld, ...foundKept]), deflated.old),
-      fresh: capped(withCoding("base64", wanted), inflating),
+      old: withCoding("base64", [...foundOld.streams, ...foundKept.streams]),
+      fresh: withCoding("base64", wanted),
     },
-    new Set(foundFresh.map(({ sha1 }) => sha1)),
+    new Set(foundFresh.streams.map(({ sha1 }) => sha1)),
     signal,
   );
-  return merged(deflated, { old: text.old.map(unpackedText), fresh: text.fresh.map(unpackedText) });
+  return merged(deflated, {
+    old: capped(text.old, deflated.old).map(unpackedText),
+    fresh: capped(text.fresh, deflated.fresh).map(unpackedText),
+  });
 }
 
 /** What base64 says is shorter than itself: the rest is for what is inflated. */
@@ -94,12 +93,12 @@ function inflatedBytesMax({ bytes }: Space): number {
   return unpackedBytesMax(bytes) - bytes;
 }
 
-function withCoding(coding: Coding, streams: readonly FoundStream[]): FoundStream[] {
+function withCoding(coding: Coding, streams: readonly SearchedStream[]): SearchedStream[] {
   return streams.filter((stream) => stream.coding === coding);
 }
 
 /** Base64 is made again of what it says, without a recipe. */
-function unpackedText({ coding, content, pieces, plainBytes }: FoundStream): RemadeStream {
+function unpackedText({ coding, content, pieces, plainBytes }: SearchedStream): RemadeStream {
   return { coding, content, pieces, plainBytes, recipe: new Uint8Array(0), recipeBytes: 0 };
 }
 
@@ -126,9 +125,10 @@ function inOrder<Stream extends Placed>(streams: readonly Stream[]): Stream[] {
 /** Of the deflate streams that were found on both sides. */
 async function deflateToUnpack(
   { old, fresh }: { readonly old: Side; readonly fresh: Side },
-  found: { readonly old: readonly FoundStream[]; readonly fresh: readonly FoundStream[] },
+  found: { readonly old: readonly SearchedStream[]; readonly fresh: readonly SearchedStream[] },
   signal: AbortSignal,
 ): Promise<StreamsToUnpack> {
+  if (found.fresh.length === 0) return { old: [], fresh: [] };
   const measured = await measure(old, found.old, signal);
   const guides = matchSketches(
     measured.map(({ sketch }) => sketch),
@@ -168,7 +168,7 @@ function usefulOf(
 }
 
 /** The old contents that new streams may resemble: of the files that hold them, and of those that are gone. */
-function counterpartsOf(streams: readonly Pick<FoundStream, "content">[], old: Space, fresh: Space): Set<number> {
+function counterpartsOf(streams: readonly Pick<SearchedStream, "content">[], old: Space, fresh: Space): Set<number> {
   const paths = new Set(fresh.contents.map(({ path }) => path));
   const unpacked = new Set(streams.map(({ content }) => fresh.contents[content]?.path));
   return new Set(
@@ -177,7 +177,7 @@ function counterpartsOf(streams: readonly Pick<FoundStream, "content">[], old: S
 }
 
 /** As many as a player can hold, from the first on, besides the others. */
-function capped(streams: readonly FoundStream[], others: readonly Placed[] = []): FoundStream[] {
+function capped(streams: readonly SearchedStream[], others: readonly Placed[] = []): SearchedStream[] {
   let pieces = others.reduce((sum, { pieces: { length } }) => sum + length, 0);
   return streams.slice(0, Math.max(0, DELTA_STREAMS_MAX - others.length)).filter((stream) => {
     const isFitting = pieces + stream.pieces.length <= DELTA_PIECES_MAX;
@@ -186,25 +186,35 @@ function capped(streams: readonly FoundStream[], others: readonly Placed[] = [])
   });
 }
 
+/** What there is in the files of a side. */
+interface Searched {
+  readonly streams: readonly SearchedStream[];
+  /** A file has more base64 than is told apart, and none of it is here. */
+  readonly hasMoreText: boolean;
+}
+
 async function search(
   { space, fileOf }: Side,
   isSearched: (content: SpaceContent) => boolean,
   signal: AbortSignal,
-): Promise<FoundStream[]> {
+): Promise<Searched> {
   const files = space.contents.flatMap((file, content) =>
     isSearched(file) ? [{ content, path: fileOf(file), bytes: file.fileBytes }] : [],
   );
   const batches = batchesOf(files, ({ bytes }) => bytes, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
   const bytesOfFiles = sumOf<{ readonly bytes: number }>(({ bytes }) => bytes);
-  return await inThreads(batches, bytesOfFiles, async (batch) => {
+  let hasMoreText = false;
+  const streams = await inThreads(batches, bytesOfFiles, async (batch) => {
     const job = batch.map(({ path, bytes }) => ({ path, bytes }));
-    const { streams, unread } = await runJob("searchFiles", job, { signal });
+    const { unread, ...found } = await runJob("searchFiles", job, { signal });
     if (unread !== undefined) throw new Failure("build.changed", { path: unread });
-    return streams.map(({ file, ...stream }) => ({ ...stream, content: batch[file]?.content ?? 0 }));
+    hasMoreText ||= found.hasMoreText;
+    return found.streams.map(({ file, ...stream }) => ({ ...stream, content: batch[file]?.content ?? 0 }));
   });
+  return { streams, hasMoreText };
 }
 
-function notIn(streams: readonly FoundStream[], others: readonly FoundStream[]): FoundStream[] {
+function notIn(streams: readonly SearchedStream[], others: readonly SearchedStream[]): SearchedStream[] {
   const known = new Set(others.map(({ sha1 }) => sha1));
   return streams.filter(({ sha1 }) => !known.has(sha1));
 }
@@ -215,7 +225,7 @@ function notIn(streams: readonly FoundStream[], others: readonly FoundStream[]):
  */
 async function takeApart(
   side: Side,
-  found: readonly (FoundStream & { readonly guide: number | undefined })[],
+  found: readonly (SearchedStream & { readonly guide: number | undefined })[],
   guides: readonly PlacedStream[],
   signal: AbortSignal,
 ): Promise<TakenStream[]> {
@@ -255,7 +265,7 @@ async function takeApart(
 /** Enough to keep eight threads busy. */
 const BATCHES_AT_ONCE = 32;
 
-async function measure(side: Side, found: readonly FoundStream[], signal: AbortSignal): Promise<MeasuredStream[]> {
+async function measure(side: Side, found: readonly SearchedStream[], signal: AbortSignal): Promise<MeasuredStream[]> {
   const measured = await inThreads(batchesOfStreams(found), sumOf(bytesOf), async (batch) => {
     const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
     return paired(batch, values, unread);

@@ -4,10 +4,15 @@
  */
 import { matchSketches, type Sketch } from "../../manifests/deflate/sketch.ts";
 import { isOneGroup, type SpaceContent } from "../../manifests/delta/release-delta.ts";
-import { DEFLATE_FRONT_PLAIN_BYTES_MAX, HASH_JOB_BYTES, HASH_JOB_FILES } from "../../manifests/limits.ts";
-import { batchesOf } from "../threads/batches.ts";
+import {
+  DEFLATE_FRONT_PLAIN_BYTES_MAX,
+  HASH_JOB_BYTES,
+  HASH_JOB_FILES,
+  RESEMBLANCE_BYTES_WORTH,
+  RESEMBLANCE_FILES_MAX,
+} from "../../manifests/limits.ts";
+import { batchesOf, inThreads, paired, sumOf } from "../threads/batches.ts";
 import { runJob } from "../threads/pool.ts";
-import { inThreads, paired, sumOf } from "./found-streams.ts";
 import type { ReadableSpace } from "./space-reader.ts";
 
 /**
@@ -21,7 +26,9 @@ export async function resemblances(
 ): Promise<Map<SpaceContent, SpaceContent>> {
   const paths = new Set(old.space.contents.map(({ path }) => path));
   const moved = fresh.space.contents.filter(({ path }) => !paths.has(path));
-  if (moved.length === 0 || isOneGroup(old.space, fresh.space)) return new Map();
+  const isWorth = sumOf<SpaceContent>(({ size }) => size)(moved) >= RESEMBLANCE_BYTES_WORTH;
+  const isMany = Math.max(moved.length, old.space.contents.length) > RESEMBLANCE_FILES_MAX;
+  if (isOneGroup(old.space, fresh.space) || !isWorth || isMany) return new Map();
   const [before, after] = await Promise.all([
     sketch(old.space.contents, old.fileOf, signal),
     sketch(moved, fresh.fileOf, signal),

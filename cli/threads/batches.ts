@@ -1,4 +1,7 @@
 /** Many small things in as few jobs as make sense. */
+import pLimit from "p-limit";
+import { Failure } from "../../manifests/failures.ts";
+import { threadCount } from "./pool.ts";
 
 /** In order, each up to so many bytes and so many things; a thing that is larger is alone. */
 export function batchesOf<Thing>(
@@ -19,4 +22,32 @@ export function batchesOf<Thing>(
     room -= bytes;
   }
   return batches;
+}
+
+/** All of them together, bytes. */
+export function sumOf<Thing>(bytesOf: (thing: Thing) => number): (things: readonly Thing[]) => number {
+  return (things) => things.reduce((sum, thing) => sum + bytesOf(thing), 0);
+}
+
+/** What the jobs give, in the order of the batches. The largest are begun first, so that none is left alone at the end. */
+export async function inThreads<Batch, Result>(
+  batches: readonly Batch[],
+  bytesOf: (batch: Batch) => number,
+  run: (batch: Batch) => Promise<readonly Result[]>,
+): Promise<Result[]> {
+  const limit = pLimit(2 * threadCount());
+  const bySize = [...batches.entries()].toSorted(([, a], [, b]) => bytesOf(b) - bytesOf(a));
+  const results: (readonly Result[])[] = [];
+  await Promise.all(bySize.map(([index, batch]) => limit(async () => (results[index] = await run(batch)))));
+  return results.flat();
+}
+
+/** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
+export function paired<Stream, Value>(
+  streams: readonly Stream[],
+  values: readonly Value[],
+  unread: string | undefined,
+): (readonly [Stream, Value])[] {
+  if (unread !== undefined) throw new Failure("build.changed", { path: unread });
+  return streams.map((stream, i) => [stream, values[i] as Value] as const);
 }

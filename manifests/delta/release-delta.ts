@@ -4,7 +4,7 @@
  *
  * Both sides know both trees, so neither is spelled out here: the old space is the distinct contents of the old tree, one
  * after another in its order; the new space is those of the new tree that the old one does not have. A group takes spans
- * of the old space and makes the next run of the new one; small titles have one group. Where compressed content changed,
+ * of the old space and makes the next run of the new one; small titles have one group. Where packed content changed,
  * both spaces hold it unpacked (unpack.ts), and `streams` names the object that says where. The index is an object, JSON:
  *
  *   {"v":2,"from":<tree>,"to":<tree>,"streams":[id,bytes] or null,"tree":<base64> or null,
@@ -143,12 +143,14 @@ export function layOutGroups(
   const groups: GroupLayout[] = [];
   for (let start = 0; start < fresh.bytes; start += DELTA_GROUP_NEW_BYTES) {
     const bytes = Math.min(DELTA_GROUP_NEW_BYTES, fresh.bytes - start);
-    const wanted = contentsIn(fresh, start, bytes).flatMap((content) => {
-      const before = beforeOf(content);
-      return before === undefined ? [] : [spanToCompare(content, before, start, bytes)];
-    });
     // files that were one before count once
-    groups.push({ old: joined(filled(joined(wanted), old)), bytes });
+    const wanted = new Map<SpaceContent, SpaceSpan>();
+    for (const content of contentsIn(fresh, start, bytes)) {
+      const before = beforeOf(content);
+      if (before === undefined || wanted.has(before)) continue;
+      wanted.set(before, spanToCompare(content, before, start, bytes));
+    }
+    groups.push({ old: joined(filled([...wanted.values()], old)), bytes });
   }
   return groups;
 }

@@ -1,8 +1,8 @@
 /**
- * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
- * changed everywhere outside, and base64 says the same bytes in three ways; so where one release's stream is not also in the other,
- * the spaces of a delta hold its plain bytes instead. Base64 is made of these as it was. For a deflate stream, on the new side the recipe that makes the stream again of its plain bytes (manifests/deflate) comes with
- * it: behind the last byte of its content, so that recipes, all much alike, stand together.
+ * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside changed
+ * everywhere outside, and base64 says the same bytes in three ways; so where it pays the spaces of a delta hold the plain bytes of a
+ * stream instead. Base64 is written again from these alone. A deflate stream of the new side needs the recipe as well that makes it
+ * again (manifests/deflate): it comes behind the last byte of its content, so that recipes, all much alike, stand together.
  *
  * Where the streams lie is one object of the delta, a table:
  *
@@ -14,7 +14,7 @@
  *   contents     how many contents of the space lie between a stream's content and the one's before
  *   codings      0 deflate, 1 base64
  *   pieces       into how many a stream is cut, less one: PNG has them
- *   gaps, bytes  a number each a piece: bytes since the piece before, or since the start of the file; compressed bytes
+ *   gaps, bytes  a number each a piece: bytes since the piece before, or since the start of the file; packed bytes
  *   plains       plain bytes
  *   recipes      bytes of the recipe; new streams only
  *   guides       new streams only: 0, or one more than how many old streams lie between the old one that the recipe was made

@@ -1,4 +1,4 @@
-/** Which compressed streams a delta unpacks: those that changed, when that pays. */
+/** Which packed streams a delta unpacks: those that changed, when that pays. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -23,20 +23,22 @@ afterAll(async () => {
 });
 
 const SIGNAL = new AbortController().signal;
+/** Files that are short enough to write stand for long ones. */
+const SCALE = 1000;
 const ONE_GROUP = DELTA_GROUP_NEW_BYTES + DELTA_GROUP_OLD_BYTES;
 const content = (words: number, seed: number): Buffer => Buffer.from(prose(words, seed));
 
 type Contents = Readonly<Record<string, Uint8Array>>;
 
-/** The files as a space that says it has so many bytes. */
-async function spaceOf(name: string, files: Contents, bytes: number): Promise<ReadableSpace> {
+/** The files as a space that says it has so many bytes, each so many times as many as there are. */
+async function spaceOf(name: string, files: Contents, bytes: number, scale = SCALE): Promise<ReadableSpace> {
   const root = join(folder, name);
   await writeFiles(root, files);
   let offset = 0;
   const contents = Object.entries(files).map(([path, { length: size }], i) => {
     offset += size;
     const pieces = `${name}${i}`.padStart(64, "0") as PiecesRoot;
-    return { root: pieces, path: path as SafePath, offset: offset - size, size, fileBytes: size };
+    return { root: pieces, path: path as SafePath, offset: offset - size, size: size * scale, fileBytes: size };
   });
   return { space: { contents, bytes }, streams: [], fileOf: ({ path }) => join(root, path) };
 }
@@ -45,9 +47,9 @@ async function resembled(
   name: string,
   before: Contents,
   after: Contents,
-  bytes = ONE_GROUP,
+  { bytes = ONE_GROUP, scale = SCALE } = {},
 ): Promise<[string, string][]> {
-  const [old, fresh] = [await spaceOf(`${name}-old`, before, bytes), await spaceOf(`${name}-new`, after, bytes)];
+  const [old, fresh] = [await spaceOf(`${name}-old`, before, bytes), await spaceOf(`${name}-new`, after, bytes, scale)];
   return [...(await resemblances(old, fresh, SIGNAL))].map(([{ path: now }, { path: then }]) => [now, then]);
 }
 
@@ -77,12 +79,17 @@ test("files of a new folder and of a new name are known by what they hold", asyn
 
 test("a title that is compared as a whole is not looked at", async () => {
   const fresh = { "app.90bc.js": edited(5000, 3) };
-  expect(await resembled("small", OLD, fresh, ONE_GROUP / 2)).toEqual([]);
+  expect(await resembled("small", OLD, fresh, { bytes: ONE_GROUP / 2 })).toEqual([]);
+});
+
+test("little that is new is not looked up", async () => {
+  const fresh = { "app.90bc.js": edited(5000, 3) };
+  expect(await resembled("little", OLD, fresh, { scale: 1 })).toEqual([]);
 });
 
 test("a file that went away meanwhile is named", async () => {
   const old = await spaceOf("gone-old", OLD, ONE_GROUP);
-  const fresh = await spaceOf("gone-new", { "new.js": content(100, 9) }, ONE_GROUP);
+  const fresh = await spaceOf("gone-new", { "new.js": content(5000, 9) }, ONE_GROUP);
   await rm(join(folder, "gone-new", "new.js"));
   await expect(resemblances(old, fresh, SIGNAL)).rejects.toMatchObject({
     code: "build.changed",

@@ -75,10 +75,10 @@ test("a file that is gone, or holds another stream, is named", async () => {
 
 test.each([
   ["is cut short", (text: string) => text.slice(0, -50)],
-  ["is no base64 any more", (text: string) => text.replaceAll("A", "-")],
+  ["is no base64 any more", (text: string) => text.replaceAll("A", " ")],
 ])("base64 that %s is named", async (name, spoil) => {
   const { stream } = await written(name, 10_000);
-  await writeFile(stream.path, spoil(await readFile(stream.path, "latin1")).replaceAll("-", " "));
+  await writeFile(stream.path, spoil(await readFile(stream.path, "latin1")));
   const target = new Uint8Array(10_000);
   const parts = [{ of: "plain" as const, ...stream, skipped: 0, bytes: 10_000, at: 0 }];
   expect(await readParts({ parts, target })).toEqual({ changed: stream.path });

@@ -67,6 +67,8 @@ test.each([
 test.each([
   ["short runs", noise(90)],
   ["hexadecimal numbers", Buffer.from(pseudoRandomBytes(1, 500)).toString("hex")],
+  ["hexadecimal numbers with a prefix", `0x${Buffer.from(pseudoRandomBytes(1, 500)).toString("hex").toUpperCase()}`],
+  ["names of errors", "FailedOverloadedDisconnectedUnimplementedBufferNotLargeEnough".repeat(4)],
   ["the URL-safe kind", `${noise(60)}-_${noise(60)}`],
   ["e-mail, in lines", noise(900).replaceAll(/.{76}/g, "$&\r\n")],
   ["prose", "It was a bright cold day in April, and the clocks were striking thirteen. ".repeat(20)],

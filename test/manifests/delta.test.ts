@@ -235,7 +235,7 @@ test("a table of addresses that all shifted by the same is told as differences, 
   const fresh = addresses(0x401000 + 0x1240, 50_000);
   const delta = encode(old, fresh);
   expect(Buffer.compare(decode(old, delta, fresh.length), fresh)).toBe(0);
-  expect(delta.length).toBeLessThan(fresh.length / 10);
+  expect(delta.length).toBeLessThan(fresh.length / 12);
 });
 
 test.each([

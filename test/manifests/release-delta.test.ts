@@ -5,6 +5,7 @@ import {
   contentsIn,
   layOutGroups,
   parseReleaseDelta,
+  spaceOf,
   spacesOf,
   writeReleaseDelta,
   type ReleaseDelta,
@@ -116,6 +117,36 @@ test("a content of a new path is compared with the old one that it resembles, wh
   // and what follows on it, as far as there is room
   expect(group?.old).toEqual([{ offset: like.offset, bytes: DELTA_GROUP_OLD_BYTES }]);
   expect(layOutGroups(old, fresh)[0]?.old).toEqual([{ offset: 0, bytes: DELTA_GROUP_OLD_BYTES }]);
+});
+
+test("what a run was before goes in the order of the run, so that a large file before it does not take all the room", () => {
+  const { old } = spacesOf(
+    treeOf([
+      [1, 250e6],
+      [2, 20e6],
+    ]),
+    treeOf([]),
+  );
+  const fresh = spaceOf(
+    treeOf([
+      [3, 20e6],
+      [4, 100e6],
+    ]),
+  );
+  const [large, small] = old.contents;
+  const [first, second] = fresh.contents;
+  if (!large || !small || !first || !second) throw new Error("contents are missing");
+  const moved = {
+    ...fresh,
+    contents: [
+      { ...first, path: "a" as SafePath },
+      { ...second, path: "b" as SafePath },
+    ],
+  };
+  const resembled = new Map(moved.contents.map((content, i) => [content, i === 0 ? small : large]));
+  const spans = layOutGroups(old, moved, resembled)[0]?.old;
+  expect(spans?.at(-1)).toEqual({ offset: small.offset, bytes: small.size });
+  expect(spans?.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(DELTA_GROUP_OLD_BYTES);
 });
 
 const OLD: Space = { contents: [], bytes: 1000 };

@@ -1,6 +1,6 @@
 /** Jobs: a publisher looks for packed streams in files, and takes them apart. */
 import { createHash, hash as hashAtOnce } from "node:crypto";
-import { findBase64 } from "../../../manifests/base64-text.ts";
+import { type Base64Run, findBase64 } from "../../../manifests/base64-text.ts";
 import { findStreams, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
 import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
@@ -37,6 +37,8 @@ export interface StreamFound {
 
 export interface SearchResult {
   readonly streams: readonly StreamFound[];
+  /** A file has more base64 than a player can hold, and none of it is here. */
+  readonly hasMoreText: boolean;
   /** A file that is gone or shorter than it was; then there are no streams. */
   readonly unread: string | undefined;
 }
@@ -45,47 +47,71 @@ export interface SearchResult {
 export async function searchFiles(files: readonly FileToSearch[]): Promise<SearchResult> {
   const reader = new FileReader();
   const streams: StreamFound[] = [];
+  let hasMoreText = false;
   try {
     for (const [index, file] of files.entries()) {
       try {
-        for await (const found of searchFile(file, reader)) streams.push({ file: index, ...found });
+        const found = await searchFile(file, reader);
+        hasMoreText ||= found.hasMoreText;
+        for (const stream of found.streams) streams.push({ file: index, ...stream });
       } catch (error) {
         if (!isUnreadable(error)) throw error;
-        return { streams: [], unread: file.path };
+        return { streams: [], hasMoreText, unread: file.path };
       }
     }
-    return { streams, unread: undefined };
+    return { streams, hasMoreText, unread: undefined };
   } finally {
     reader.close();
   }
 }
 
-async function* searchFile(file: FileToSearch, reader: FileReader): AsyncGenerator<Omit<StreamFound, "file">> {
+type PlacedInFile = Omit<StreamFound, "file">;
+
+async function searchFile(
+  file: FileToSearch,
+  reader: FileReader,
+): Promise<{ readonly streams: readonly PlacedInFile[]; readonly hasMoreText: boolean }> {
   const read: ReadBytes = (offset, target) => reader.read(file.path, offset, target);
-  const streams = findStreams(read, file.bytes);
+  const streams: PlacedInFile[] = [];
+  const text = new TextSearch(read);
+  const candidates = findStreams(read, file.bytes);
   let searched = 0;
-  for (let next = streams.next(); next.done !== true;) {
+  for (let next = candidates.next(); next.done !== true;) {
     const pieces = await piecesOf(next.value, file, reader);
     const last = pieces.at(-1);
     if (bytesOf(pieces) >= DEFLATE_STREAM_BYTES_MIN) {
       // the file in front of a stream, not what lies between its pieces
-      yield* searchText(read, searched, pieces[0]?.offset ?? searched);
-      yield { coding: "deflate", pieces, plainBytes: 0, sha1: hashOf(read, pieces) };
+      text.search(searched, pieces[0]?.offset ?? searched);
+      streams.push({ coding: "deflate", pieces, plainBytes: 0, sha1: hashOf(read, pieces) });
       searched = last === undefined ? searched : last.offset + last.bytes;
     }
-    next = last === undefined ? streams.next() : streams.next(last.offset + last.bytes);
+    next = last === undefined ? candidates.next() : candidates.next(last.offset + last.bytes);
   }
-  yield* searchText(read, searched, file.bytes);
+  text.search(searched, file.bytes);
+  // a log of signatures has millions, which nobody could hold
+  const hasMoreText = text.runs.length > DELTA_STREAMS_MAX;
+  const found = (hasMoreText ? [] : text.runs).map(({ plainBytes, ...run }): PlacedInFile => {
+    return { coding: "base64", pieces: [run], plainBytes, sha1: hashOf(read, [run]) };
+  });
+  return { streams: [...streams, ...found], hasMoreText };
 }
 
-/** The base64 in a part of a file. */
-function* searchText(read: ReadBytes, start: number, end: number): Generator<Omit<StreamFound, "file">> {
-  if (end - start < BASE64_RUN_BYTES_MIN) return;
-  let count = 0;
-  for (const { plainBytes, ...run } of findBase64(read, { offset: start, bytes: end - start })) {
-    // more than a player can hold need not be told apart: a log of signatures has millions
-    if (++count > DELTA_STREAMS_MAX) return;
-    yield { coding: "base64", pieces: [run], plainBytes, sha1: hashOf(read, [run]) };
+/** The base64 in parts of a file. */
+class TextSearch {
+  /** At most one more than a player can hold. */
+  readonly runs: Base64Run[] = [];
+  readonly #read: ReadBytes;
+
+  constructor(read: ReadBytes) {
+    this.#read = read;
+  }
+
+  search(start: number, end: number): void {
+    if (end - start < BASE64_RUN_BYTES_MIN) return;
+    for (const run of findBase64(this.#read, { offset: start, bytes: end - start })) {
+      if (this.runs.length > DELTA_STREAMS_MAX) return;
+      this.runs.push(run);
+    }
   }
 }
 

@@ -64,7 +64,7 @@ async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader
   }
 }
 
-/** Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream. */
+/** Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream; of base64, as far as the part goes. */
 async function inflatePart(
   part: Omit<PlainPart, "of" | "at">,
   reader: FileReader,

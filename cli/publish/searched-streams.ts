@@ -1,0 +1,38 @@
+/** Packed streams where the files of two releases were searched. */
+import type { Space, SpaceContent } from "../../manifests/delta/release-delta.ts";
+import type { Coding, PackedStream } from "../../manifests/delta/unpack.ts";
+import { HASH_JOB_FILES, TAKE_APART_JOB_BYTES } from "../../manifests/limits.ts";
+import { batchesOf } from "../threads/batches.ts";
+import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
+
+/** A side's space, and where the file of a content lies. */
+export interface Side {
+  readonly space: Space;
+  readonly fileOf: (content: SpaceContent) => string;
+}
+
+export type Placed = Pick<PackedStream, "content" | "pieces">;
+
+/** What a search found; that it is a stream is not known of deflate yet. */
+export interface SearchedStream extends Placed {
+  readonly coding: Coding;
+  readonly sha1: string;
+  /** Of base64; of the others it is not known yet. */
+  readonly plainBytes: number;
+}
+
+export function toRead({ space, fileOf }: Side, streams: readonly Placed[]): PlacedStream[] {
+  return streams.map(({ content, pieces }) => {
+    const file = space.contents[content];
+    return { path: file === undefined ? "" : fileOf(file), pieces };
+  });
+}
+
+export function batchesOfStreams<Stream extends Placed>(streams: readonly Stream[]): Stream[][] {
+  return batchesOf(streams, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: HASH_JOB_FILES });
+}
+
+/** Packed. */
+export function bytesOf({ pieces }: Placed): number {
+  return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
+}
