@@ -502,6 +502,8 @@ export const BASE64_FIND_BYTES = 64 * KIB;
 export const BASE64_RUN_BYTES_MIN = 128;
 /** New base64 of less than this together is left alone: a table and its place in the index cost as much as it can bring. */
 export const BASE64_BYTES_WORTH = 4 * KIB;
+/** A file with more runs is none whose base64 is looked at: 250 B each are held, and a log of signatures has millions. */
+export const BASE64_RUNS_MAX = 200_000;
 /** It is read, and written, in slices of this: whole groups of four digits. */
 export const BASE64_SLICE_BYTES = 64 * KIB;
 

@@ -189,7 +189,7 @@ function capped(streams: readonly SearchedStream[], others: readonly Placed[] = 
 /** What there is in the files of a side. */
 interface Searched {
   readonly streams: readonly SearchedStream[];
-  /** A file has more base64 than is told apart, and none of it is here. */
+  /** A file has more base64 than is looked at, and none of it is here. */
   readonly hasMoreText: boolean;
 }
 

@@ -7,9 +7,9 @@ import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apar
 import { Failure } from "../../../manifests/failures.ts";
 import {
   BASE64_RUN_BYTES_MIN,
+  BASE64_RUNS_MAX,
   DEFLATE_FRONT_PLAIN_BYTES_MAX,
   DEFLATE_STREAM_BYTES_MIN,
-  DELTA_STREAMS_MAX,
   READ_BYTES,
 } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
@@ -37,7 +37,7 @@ export interface StreamFound {
 
 export interface SearchResult {
   readonly streams: readonly StreamFound[];
-  /** A file has more base64 than a player can hold, and none of it is here. */
+  /** A file has more base64 than is looked at, and none of it is here. */
   readonly hasMoreText: boolean;
   /** A file that is gone or shorter than it was; then there are no streams. */
   readonly unread: string | undefined;
@@ -88,8 +88,7 @@ async function searchFile(
     next = last === undefined ? candidates.next() : candidates.next(last.offset + last.bytes);
   }
   text.search(searched, file.bytes);
-  // a log of signatures has millions, which nobody could hold
-  const hasMoreText = text.runs.length > DELTA_STREAMS_MAX;
+  const hasMoreText = text.runs.length > BASE64_RUNS_MAX;
   const found = (hasMoreText ? [] : text.runs).map(({ plainBytes, ...run }): PlacedInFile => {
     return { coding: "base64", pieces: [run], plainBytes, sha1: hashOf(read, [run]) };
   });
@@ -98,7 +97,7 @@ async function searchFile(
 
 /** The base64 in parts of a file. */
 class TextSearch {
-  /** At most one more than a player can hold. */
+  /** At most one more than are looked at. */
   readonly runs: Base64Run[] = [];
   readonly #read: ReadBytes;
 
@@ -109,7 +108,7 @@ class TextSearch {
   search(start: number, end: number): void {
     if (end - start < BASE64_RUN_BYTES_MIN) return;
     for (const run of findBase64(this.#read, { offset: start, bytes: end - start })) {
-      if (this.runs.length > DELTA_STREAMS_MAX) return;
+      if (this.runs.length > BASE64_RUNS_MAX) return;
       this.runs.push(run);
     }
   }
