@@ -6,8 +6,9 @@ import { BASE64_DIGITS } from "./base64.ts";
 import type { Piece, ReadBytes } from "./deflate/find.ts";
 import { BASE64_FIND_BYTES, BASE64_RUN_BYTES_MIN } from "./limits.ts";
 
+/** Whole groups of digits, and the padding behind them. */
 export interface Base64Run extends Piece {
-  /** What it says. */
+  /** Bytes that it says. */
   readonly plainBytes: number;
 }
 
@@ -34,8 +35,8 @@ function digitValues(): Uint8Array<ArrayBuffer> {
 
 /**
  * The runs in `within`, a part of a file, in order: those of BASE64_RUN_BYTES_MIN and more that are written as any encoder would
- * write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no whole group at the end are not in it. Holds
- * BASE64_FIND_BYTES.
+ * write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no whole group at the end
+ * are not in them. Holds BASE64_FIND_BYTES. Throws: what reading throws.
  */
 export function* findBase64(read: ReadBytes, within: Piece): Generator<Base64Run> {
   const end = within.offset + within.bytes;

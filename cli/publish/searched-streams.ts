@@ -11,16 +11,19 @@ export interface Side {
   readonly fileOf: (content: SpaceContent) => string;
 }
 
+/** Where a stream lies: in which content of its side's space, and where in that file. */
 export type Placed = Pick<PackedStream, "content" | "pieces">;
 
 /** What a search found; that it is a stream is not known of deflate yet. */
 export interface SearchedStream extends Placed {
   readonly coding: Coding;
+  /** Hex digits, of the packed bytes. */
   readonly sha1: string;
   /** Of base64; of the others it is not known yet. */
   readonly plainBytes: number;
 }
 
+/** The same by the files that hold them, for threads, which know no contents. */
 export function toRead({ space, fileOf }: Side, streams: readonly Placed[]): PlacedStream[] {
   return streams.map(({ content, pieces }) => {
     const file = space.contents[content];
@@ -28,11 +31,12 @@ export function toRead({ space, fileOf }: Side, streams: readonly Placed[]): Pla
   });
 }
 
+/** As many as a thread looks at in one job. */
 export function batchesOfStreams<Stream extends Placed>(streams: readonly Stream[]): Stream[][] {
   return batchesOf(streams, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: HASH_JOB_FILES });
 }
 
-/** Packed. */
+/** Packed bytes of a stream. */
 export function bytesOf({ pieces }: Placed): number {
   return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
 }

@@ -24,7 +24,7 @@ export function batchesOf<Thing>(
   return batches;
 }
 
-/** All of them together, bytes. */
+/** Bytes of a batch, from the bytes of a thing. */
 export function sumOf<Thing>(bytesOf: (thing: Thing) => number): (things: readonly Thing[]) => number {
   return (things) => things.reduce((sum, thing) => sum + bytesOf(thing), 0);
 }
@@ -42,12 +42,12 @@ export async function inThreads<Batch, Result>(
   return results.flat();
 }
 
-/** Streams with what was made of them. Throws: build.changed for a file that could not be read. */
-export function paired<Stream, Value>(
-  streams: readonly Stream[],
+/** Streams or files with what a job made of each. Throws: build.changed when it names a file that it could not read. */
+export function paired<Thing, Value>(
+  things: readonly Thing[],
   values: readonly Value[],
   unread: string | undefined,
-): (readonly [Stream, Value])[] {
+): (readonly [Thing, Value])[] {
   if (unread !== undefined) throw new Failure("build.changed", { path: unread });
-  return streams.map((stream, i) => [stream, values[i] as Value] as const);
+  return things.map((thing, i) => [thing, values[i] as Value] as const);
 }

@@ -9,6 +9,7 @@ import {
   DELTA_BROTLI_RUNS_BYTES_MAX,
 } from "../../manifests/limits.ts";
 
+/** Where it is not DELTA_BROTLI_BYTES_MAX. */
 const BROTLI_BYTES_MAX: Partial<Record<StreamName, number>> = {
   runs: DELTA_BROTLI_RUNS_BYTES_MAX,
   ...Object.fromEntries(DIFFERENCES.map((name) => [name, DELTA_BROTLI_DIFFERENCES_BYTES_MAX])),
@@ -23,7 +24,7 @@ const BROTLI_WINDOW_LOG_MIN = 10;
 const LOOK_LEVEL = 1;
 const LOOK_SAVING_SHARE_MIN = 0.02;
 
-/** @param name  undefined: other numbers than those of a stream */
+/** A stream as a delta is to hold it. @param name  undefined: a table of numbers that is none of its streams */
 export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
   const look = zstd(plain, LOOK_LEVEL);
   if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };

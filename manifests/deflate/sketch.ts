@@ -1,5 +1,5 @@
 /**
- * Which old stream a new one resembles: names are not known, and members move. A sketch holds the least of the hashes of all
+ * Which old stream, text or file a new one resembles: names are not known or do not tell, and members move. A sketch holds the least of the hashes of all
  * runs of a few bytes in a stream's front; two fronts with much in common have many of these in common (Broder, "On the
  * resemblance and containment of documents", 1997).
  */
@@ -21,7 +21,7 @@ const SHARED_SHARE_MIN = 1 / 4;
 /** Old streams that are looked at for a hash, when more have it: the nearest, for members keep their order. */
 const HOLDERS_MAX = 16;
 
-/** @param front  plain bytes */
+/** @param front  bytes of which no more than DEFLATE_FRONT_PLAIN_BYTES_MAX are looked at: plain ones of a stream, or those of a text or a file */
 export function sketchOf(front: Uint8Array): Sketch {
   const bytes = front.subarray(0, DEFLATE_FRONT_PLAIN_BYTES_MAX);
   const least = new Uint32Array(SKETCH_HASHES);
