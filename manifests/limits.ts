@@ -339,7 +339,7 @@ export const ORIGIN_SLICE_BYTES = MIB;
 export const ORIGIN_SLICE_MS = 100;
 export const ORIGIN_SLICE_BYTES_MAX = 2 * MIB;
 /** Plain bytes one slice may grow to: bounds what a thread holds. zstd on text reaches 10:1. */
-export const ORIGIN_SLICE_PLAIN_BYTES = 8 * MIB;
+export const ORIGIN_SLICE_PLAIN_BYTES = 4 * MIB;
 /** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
 export const ORIGIN_BAD_MAX = 1;
 /** Largest answer to a scrape of one swarm: three counts and a name. */

@@ -169,13 +169,13 @@ export class Assembly {
 
   /**
    * Lands chunks that came from the origin. When some of them are no chunks at all, all of them are needed again.
-   * @param stored  a slice of a pack; it moves to a thread
+   * @param stored  a slice of a pack; threads read it until this is done
    */
-  async landSlice(stored: ArrayBuffer, slice: readonly SliceChunk[]): Promise<void> {
+  async landSlice(stored: Uint8Array<SharedArrayBuffer>, slice: readonly SliceChunk[]): Promise<void> {
     await this.#whileBusy(() => this.#landSlice(stored, slice));
   }
 
-  async #landSlice(stored: ArrayBuffer, slice: readonly SliceChunk[]): Promise<void> {
+  async #landSlice(stored: Uint8Array<SharedArrayBuffer>, slice: readonly SliceChunk[]): Promise<void> {
     const wanted = slice.filter(({ chunk }) => this.#ledger.isWanted(chunk));
     if (wanted.length === 0) return;
     const chunks = wanted.map(({ chunk }) => chunk);
@@ -183,8 +183,7 @@ export class Assembly {
       const stores = wanted.map(({ chunk: { chunk }, at }) => {
         return { at, stored: chunk.stored, size: chunk.size, raw: chunk.raw };
       });
-      const input = { stored, work: toJson({ chunks: stores, placing }) };
-      const landed = written(await runJob("landChunks", input, { transfer: [stored] }));
+      const landed = written(await runJob("landChunks", { stored, work: toJson({ chunks: stores, placing }) }));
       return { ok: landed.bad.length === 0, ...landed };
     });
     if (bad === undefined) return;

@@ -10,6 +10,7 @@ import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { WayStep } from "../../manifests/ways.ts";
 import { FolderBoard } from "../peers/folder-board.ts";
 import type { Origin } from "../sources/origin.ts";
+import { ownMemory } from "../sources/slices.ts";
 import { Arrival } from "../threads/arrival.ts";
 import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
@@ -201,9 +202,9 @@ export class DeltaDownload {
     const slices = spans.map(({ bytes }) => bytes);
     let at = first.file.firstPiece + first.offset / board.layout.pieceLength;
     let isGood = true;
-    for await (const slice of origin.read({ object, offset: first.offset, slices, fresh, signal })) {
+    for await (const slice of origin.read({ object, offset: first.offset, slices, fresh, signal }, ownMemory)) {
       try {
-        isGood = (await board.put(at++, new Uint8Array(slice))) && isGood;
+        isGood = (await board.put(at++, slice)) && isGood;
       } catch (cause) {
         const { code, message } = cause as NodeJS.ErrnoException;
         throw code === undefined ? cause : diskFailure({ code, message });

@@ -21,6 +21,7 @@ import type { Membership } from "../peers/board.ts";
 import { RateMeter } from "../peers/rates.ts";
 import { originShouldFetch, originShouldOvertake, type SwarmSeen } from "../sources/choose.ts";
 import type { Origin } from "../sources/origin.ts";
+import { SlicePool } from "../sources/slices.ts";
 import type { Assembly, SliceChunk } from "./assembly.ts";
 import { Bell } from "./bell.ts";
 import type { Ledger } from "./ledger.ts";
@@ -57,6 +58,7 @@ export async function fetchMissing(options: FetchOptions): Promise<void> {
 class Fetching {
   readonly #options: FetchOptions;
   readonly #bell = new Bell();
+  readonly #slices = new SlicePool();
   readonly #peerRate = new RateMeter(PEERS_RATE_WINDOW_MS);
   readonly #started: number;
   /** Ends requests that nobody needs any more. */
@@ -221,7 +223,7 @@ class Fetching {
         fresh: first.bad > 0,
         signal: this.#halt.signal,
       };
-      for await (const stored of origin.read(request)) {
+      for await (const stored of origin.read(request, this.#slices.take)) {
         const slice = slices[next++];
         if (slice === undefined) break;
         this.#failures = 0;
@@ -229,7 +231,7 @@ class Fetching {
         ledger.touch(run, this.#lastProgress);
         // the thread works while the next slice arrives, and no more than one slice waits for it
         await landing.shift();
-        landing.push(assembly.landSlice(stored, slice.chunks));
+        landing.push(assembly.landSlice(stored, slice.chunks).finally(() => this.#slices.giveBack(stored)));
         if (this.#over) break;
       }
     } catch (error) {

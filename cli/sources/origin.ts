@@ -10,7 +10,7 @@ import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts"
 import type { RateLimit } from "../peers/rates.ts";
 import { VERSION } from "../version.ts";
 import { http, https, type Agents } from "./node-http.ts";
-import { cutStream } from "./slices.ts";
+import { cutStream, ownMemory, type SliceMemory } from "./slices.ts";
 
 export interface OriginOptions {
   /** Base URLs of the title's edges, the one that answered first; another is used when that one fails. */
@@ -61,10 +61,13 @@ export class Origin {
   }
 
   /**
-   * Reads a range, slice by slice. Throws: object.not-found, edge.busy, edge.unreachable (also for an answer that is
+   * Reads a range, slice by slice, each into memory that is asked for before it comes. Throws: object.not-found, edge.busy, edge.unreachable (also for an answer that is
    * not the range that was asked for), source.interrupted.
    */
-  async *read(request: RangeRequest): AsyncGenerator<ArrayBuffer, void, undefined> {
+  async *read<Memory extends ArrayBufferLike>(
+    request: RangeRequest,
+    memory: SliceMemory<Memory>,
+  ): AsyncGenerator<Uint8Array<Memory>, void, undefined> {
     const { limit, now } = this.#options;
     const onBytes = (bytes: number): number => {
       this.#received += bytes;
@@ -75,7 +78,7 @@ export class Origin {
     try {
       // a socket that we hold back is silent because of us
       const onHold = (isHeld: boolean): void => void response.socket.setTimeout(isHeld ? 0 : this.#idleMs);
-      yield* cutStream(response, { lengths: request.slices, onBytes, onHold });
+      yield* cutStream(response, { lengths: request.slices, memory, onBytes, onHold });
     } catch (cause) {
       throw this.#unreachable(cause);
     }
@@ -83,10 +86,10 @@ export class Origin {
 
   /** One range as a whole; for small ones. Throws: as `read`. */
   async readWhole(object: ObjectId, offset: number, bytes: number, fresh: boolean): Promise<Uint8Array<ArrayBuffer>> {
-    let whole = new ArrayBuffer(0);
+    let whole = new Uint8Array(0);
     // to its end: a connection that was left in the middle cannot be used again
-    for await (const slice of this.read({ object, offset, slices: [bytes], fresh })) whole = slice;
-    return new Uint8Array(whole);
+    for await (const slice of this.read({ object, offset, slices: [bytes], fresh }, ownMemory)) whole = slice;
+    return whole;
   }
 
   /** Ask another edge from now on, when there is one. */

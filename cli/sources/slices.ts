@@ -1,11 +1,37 @@
 /**
- * A stream of bytes -> slices of given lengths, each in memory of its own. Events instead of `for await`: at 64 KiB a
- * part, a turn of the async machinery for each costs as much as copying it (measured).
+ * A stream of bytes -> slices of given lengths. Events instead of `for await`: at 64 KiB a part, a turn of the async
+ * machinery for each costs as much as copying it (measured).
  */
 import type { Readable } from "node:stream";
 
-export interface SliceOptions {
+/** Gives `bytes` bytes with whatever was in them: they are filled from end to end, or never seen. */
+export type SliceMemory<Memory extends ArrayBufferLike> = (bytes: number) => Uint8Array<Memory>;
+
+/** Memory of its own for each slice, which may move to a thread. */
+export const ownMemory: SliceMemory<ArrayBuffer> = (bytes) => Buffer.allocUnsafeSlow(bytes);
+
+/**
+ * Memory that threads share and slices use by turns. The first touch of a page costs more than all that is done with it
+ * (measured), and a download has thousands of slices.
+ */
+export class SlicePool {
+  readonly #free: SharedArrayBuffer[] = [];
+
+  readonly take: SliceMemory<SharedArrayBuffer> = (bytes) => {
+    const at = this.#free.findLastIndex(({ byteLength }) => byteLength >= bytes);
+    const memory = at < 0 ? new SharedArrayBuffer(bytes) : this.#free.splice(at, 1)[0];
+    return new Uint8Array(memory as SharedArrayBuffer, 0, bytes);
+  };
+
+  /** For another slice: nobody may look at it any more. */
+  giveBack({ buffer }: Uint8Array<SharedArrayBuffer>): void {
+    this.#free.push(buffer);
+  }
+}
+
+export interface SliceOptions<Memory extends ArrayBufferLike> {
   readonly lengths: readonly number[];
+  readonly memory: SliceMemory<Memory>;
   /** Called with each part's size; returns how long to hold the stream back, milliseconds. */
   readonly onBytes: (bytes: number) => number;
   /** The stream is held back from now on, or no longer: its silence meanwhile is ours. */
@@ -16,12 +42,12 @@ export interface SliceOptions {
 export class WrongLength extends Error {}
 
 /** Throws: WrongLength, and what the stream throws. The stream is destroyed unless it was read to its end. */
-export async function* cutStream(
+export async function* cutStream<Memory extends ArrayBufferLike>(
   stream: Readable,
-  { lengths, onBytes, onHold }: SliceOptions,
-): AsyncGenerator<ArrayBuffer> {
-  const ready: ArrayBuffer[] = [];
-  let slice = newSlice(lengths[0]);
+  { lengths, memory, onBytes, onHold }: SliceOptions<Memory>,
+): AsyncGenerator<Uint8Array<Memory>> {
+  const ready: Uint8Array<Memory>[] = [];
+  let slice = memory(lengths[0] ?? 0);
   let filled = 0;
   let count = 0;
   let wake: (() => void) | undefined;
@@ -55,9 +81,9 @@ export async function* cutStream(
       filled += taken;
       at += taken;
       if (filled < slice.length) continue;
-      ready.push(slice.buffer);
+      ready.push(slice);
       count += 1;
-      slice = newSlice(lengths[count]);
+      if (count < lengths.length) slice = memory(lengths[count] ?? 0);
       filled = 0;
     }
     if (wait > 0) {
@@ -87,9 +113,4 @@ export async function* cutStream(
     clearTimeout(timer);
     if (!stream.readableEnded) stream.destroy();
   }
-}
-
-/** Not zeroed: it is filled from end to end, or never seen. */
-function newSlice(bytes = 0): Buffer<ArrayBuffer> {
-  return Buffer.allocUnsafeSlow(bytes);
 }

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
 import { RateLimit } from "../../cli/peers/rates.ts";
 import { Origin } from "../../cli/sources/origin.ts";
+import { ownMemory } from "../../cli/sources/slices.ts";
 import type { ObjectId } from "../../manifests/digest.ts";
 
 const OBJECT = "a".repeat(64) as ObjectId;
@@ -43,7 +44,8 @@ async function readFrom(
   });
   try {
     const slices: Buffer[] = [];
-    for await (const slice of origin.read({ object: OBJECT, offset: 10, slices: [15, 15, 10], fresh: false })) {
+    const request = { object: OBJECT, offset: 10, slices: [15, 15, 10], fresh: false };
+    for await (const slice of origin.read(request, ownMemory)) {
       slices.push(Buffer.from(slice));
     }
     return slices;

@@ -2,7 +2,7 @@
 import { fromJson, type Json } from "../as-json.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { INFLATE_SLACK_BYTES, inflateInto } from "../inflate.ts";
-import { release, scratch } from "../scratch.ts";
+import { scratch } from "../scratch.ts";
 import { type Placed, type Placing, placeBytes } from "./place.ts";
 
 /** A chunk inside `stored`. Plain, it follows the one before. */
@@ -27,22 +27,20 @@ export function landChunks({
   stored,
   work,
 }: {
-  readonly stored: ArrayBuffer;
+  readonly stored: Uint8Array<SharedArrayBuffer>;
   readonly work: Json<LandingWork>;
 }): OnDisk<LandedChunks> {
   const { chunks, placing } = fromJson(work);
-  const source = new Uint8Array(stored);
   const bytes = chunks.reduce((sum, { size }) => sum + size, 0);
   const plain = scratch(bytes + INFLATE_SLACK_BYTES);
   const bad: number[] = [];
   let to = 0;
   for (const [index, { at, stored: length, size, raw }] of chunks.entries()) {
-    const chunk = source.subarray(at, at + length);
+    const chunk = stored.subarray(at, at + length);
     if (raw) plain.set(chunk, to);
     else if (!inflateInto(chunk, plain, to, size)) bad.push(index);
     to += size;
   }
-  release(stored);
   if (bad.length > 0) return { value: { bad, hashes: new Uint8Array(0), mtimesNs: new BigInt64Array(0) } };
   return onDisk(() => ({ bad, ...placeBytes(plain, placing) }));
 }
