@@ -1,6 +1,7 @@
-/** Does the work of one group of a delta, in threads. What it leaves is not proven: staging hashes it. */
+/** Does the work of one group of a delta, in threads. What it leaves is not proven: it gives hashes, or staging hashes it. */
 import { rm } from "node:fs/promises";
 import pLimit from "p-limit";
+import { SHA256_BYTES } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { HASH_JOB_FILES, UNPACK_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
@@ -11,8 +12,14 @@ import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { GroupWork } from "./group-work.ts";
 
+export interface Applied {
+  /** Files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe. */
+  readonly misfits: ReadonlySet<string>;
+  /** Files that were hashed while they were written -> 32 B a piece. */
+  readonly hashes: ReadonlyMap<string, Uint8Array>;
+}
+
 /**
- * Gives the files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe.
  * @param arrival  tells how much of the delta is there (arrival.ts); without it all of it is
  * @param onPacked  plain bytes that were put together up to now, and how many there are: where there are any, most of the time
  * Throws: object.malformed when the delta, or what it is applied to, is not what it should be; install.no-space;
@@ -23,16 +30,17 @@ export async function applyGroup(
   signal: AbortSignal,
   arrival?: SharedArrayBuffer,
   onPacked: (done: number, total: number) => void = () => {},
-): Promise<ReadonlySet<string>> {
+): Promise<Applied> {
+  let hashes: Uint8Array;
   try {
     await inThreads(
       batches(unpack.streams, ({ bytes }) => bytes),
       signal,
       async (streams) => {
-        done(await runJob("unpackStreams", { streams, to: unpack.to }));
+        heeded(await runJob("unpackStreams", { streams, to: unpack.to }));
       },
     );
-    done(await runJob("applyDelta", { work: toJson(apply), arrival }));
+    ({ hashes } = heeded(await runJob("applyDelta", { work: toJson(apply), arrival })));
   } finally {
     if (unpack.streams.length > 0) await rm(unpack.to.path, { force: true });
   }
@@ -49,7 +57,19 @@ export async function applyGroup(
     onPacked((packed += plainBytesOf(job.streams)), total);
   });
   for (const { from } of pack) await rm(from, { force: true });
-  return misfits;
+  return { misfits, hashes: hashesOf(apply, hashes) };
+}
+
+function hashesOf({ fresh, pieceLength }: GroupWork["apply"], all: Uint8Array): Map<string, Uint8Array> {
+  let at = 0;
+  const hashed = fresh.filter(({ toHash }) => toHash);
+  return new Map(
+    hashed.map(({ path, bytes }) => {
+      const from = at;
+      at += Math.ceil(bytes / pieceLength) * SHA256_BYTES;
+      return [path, all.subarray(from, at)];
+    }),
+  );
 }
 
 function plainBytesOf(streams: readonly StreamToPack[]): number {
@@ -80,7 +100,9 @@ async function inThreads<Job>(
   if (failure !== undefined) throw failure;
 }
 
-function done({ value, error }: OnDisk<{ readonly refused: string | undefined }>): void {
+/** What a job gives. Throws: object.malformed, install.no-space. */
+function heeded<Value extends { readonly refused: string | undefined }>({ value, error }: OnDisk<Value>): Value {
   if (error !== undefined) throw diskFailure(error);
   if (value?.refused !== undefined) throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
+  return value as Value;
 }

@@ -118,24 +118,28 @@ export class Assembly {
     for (let build = 0; build < this.#ledger.buildCount; build++) {
       const { root, size } = this.#ledger.buildAt(build);
       const firstPiece = this.#ledger.map.firstPieceOf(build);
+      const known = this.#staging.hashesOf(root);
       for (const run of await this.#staging.earlier(root, size)) {
         const end = run.offset + run.bytes;
         for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
           const bytes = Math.min(pieceLength, size - offset);
           if (offset + bytes > end) break;
+          const index = offset / pieceLength;
           const span = { path: this.#stagedAt(root), offset, bytes, whole: size <= pieceLength };
-          found.push({ piece: firstPiece + offset / pieceLength, span });
+          if (known === undefined) found.push({ piece: firstPiece + index, span });
+          else this.#restore(firstPiece + index, hashAt(known, index), bytes);
         }
       }
     }
     for await (const { items, hashes } of this.#hashing(found)) {
-      for (const [index, { piece, span }] of items.entries()) {
-        const hash = hashes[index];
-        if (hash === undefined || !this.#ledger.restore(piece, hash)) continue;
-        // holes are counted as there from the start, in this run as in the one before
-        this.landed.earlier += span.bytes - this.#ledger.holesIn(piece);
-      }
+      for (const [index, { piece, span }] of items.entries()) this.#restore(piece, hashes[index], span.bytes);
     }
+  }
+
+  #restore(piece: number, hash: Uint8Array | undefined, bytes: number): void {
+    if (hash === undefined || !this.#ledger.restore(piece, hash)) return;
+    // holes are counted as there from the start, in this run as in the one before
+    this.landed.earlier += bytes - this.#ledger.holesIn(piece);
   }
 
   /** Hashes what needs no bytes at all: pieces that are nothing but holes. */

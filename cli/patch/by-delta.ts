@@ -1,6 +1,6 @@
 /**
- * New contents made of the installed release and deltas, into staging. Nothing here is proven: staging hashes every piece
- * before it counts, and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
+ * New contents made of the installed release and deltas, into staging. Nothing here is proven: staging looks at the hash of
+ * every piece before it counts, and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
  * fit costs a little time and is no failure.
  */
 import { join } from "node:path";
@@ -26,6 +26,7 @@ export interface ByDeltas extends DownloadWorld {
   readonly have: Have;
   /** What the release needs; of it the contents that are built. */
   readonly plan: Plan;
+  readonly pieceLength: number;
   readonly output: Pick<Output, "log">;
   /** Plain bytes of packed content that were put together, of how many. */
   readonly onPacked: (done: number, total: number) => void;
@@ -119,6 +120,10 @@ class Contents {
     return this.#install.staged(flatName(root));
   }
 
+  isWanted({ root }: SpaceContent): boolean {
+    return this.#wanted.has(root);
+  }
+
   isExec({ root }: SpaceContent): boolean {
     return this.#wanted.get(root) === true;
   }
@@ -154,7 +159,7 @@ async function stageGroup(
   start: number,
   download: DeltaDownload,
   contents: Contents,
-  { install, staging, signal, onPacked }: ByDeltas,
+  { install, staging, pieceLength, signal, onPacked }: ByDeltas,
 ): Promise<void> {
   const { delta, fresh, groups, whole } = step;
   const group = groups[number];
@@ -168,16 +173,24 @@ async function stageGroup(
     oldScratch: staging.scratch("old"),
     newScratch: ({ root }) => staging.scratch(root),
     isExec: (content) => contents.isExec(content),
+    toHash: (content) => contents.isWanted(content),
+    pieceLength,
     isWhole: ({ root }) => whole.has(root),
   });
-  const misfits = await applyGroup(work, signal, download.arrivalOf(number), onPacked).catch((error: unknown) => {
-    // a delta that did not come is no malformed one
-    throw isOfNoUse(error) ? (download.failure ?? error) : error;
-  });
+  const { misfits, hashes } = await applyGroup(work, signal, download.arrivalOf(number), onPacked).catch(
+    (error: unknown) => {
+      // a delta that did not come is no malformed one
+      throw isOfNoUse(error) ? (download.failure ?? error) : error;
+    },
+  );
   // of a content in several groups this is the last
   const ended = contentsIn(fresh, start, group.bytes).filter((content) => {
     const { root, offset, size } = content;
     return offset + size <= start + group.bytes && whole.has(root) && !misfits.has(contents.newFile(content));
   });
-  staging.hold(contents.take(ended, step).map(({ root, fileBytes }) => ({ root, size: fileBytes })));
+  staging.hold(
+    contents.take(ended, step).map((content) => {
+      return { root: content.root, size: content.fileBytes, hashes: hashes.get(contents.newFile(content)) };
+    }),
+  );
 }

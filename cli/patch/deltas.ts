@@ -107,6 +107,7 @@ export class Deltas {
       staging,
       have,
       plan,
+      pieceLength: this.#options.target.release.torrent.pieceLength,
       ahead: this.#ahead,
       onProgress: (bytes) => {
         fetched += bytes;

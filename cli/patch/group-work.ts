@@ -22,6 +22,9 @@ export interface GroupFiles extends UnpackedSides {
   /** Where the group's old streams are kept. */
   readonly oldScratch: string;
   readonly isExec: (content: SpaceContent) => boolean;
+  /** Whether the pieces of a new content are wanted hashed, if it is written from end to end. */
+  readonly toHash: (content: SpaceContent) => boolean;
+  readonly pieceLength: number;
   /** Whether every group of a new content is applied. */
   readonly isWhole: (content: SpaceContent) => boolean;
 }
@@ -62,15 +65,19 @@ export function groupWork(
   );
   const fresh = [...partsIn(files.fresh, start, bytes)].map(({ of, content, from, bytes: length }): StagedRun => {
     const { unpacked } = content;
-    if (of === "file" || unpacked === undefined) return { ...newFile(content, files), offset: from, bytes: length };
+    if (of === "file" || unpacked === undefined) {
+      const toHash = length === content.fileBytes && files.toHash(content);
+      return { ...newFile(content, files), offset: from, bytes: length, toHash };
+    }
     const path = files.newScratch(content);
-    return { path, fileBytes: unpacked.bytes, exec: false, offset: from - unpacked.from, bytes: length };
+    return { path, fileBytes: unpacked.bytes, exec: false, offset: from - unpacked.from, bytes: length, toHash: false };
   });
   const complete = contentsIn(files.fresh, start, bytes).filter((content) => {
     const { offset, size, unpacked } = content;
     return unpacked !== undefined && offset + size <= start + bytes && files.isWhole(content);
   });
-  return { unpack, apply: { delta, old, fresh }, pack: complete.map((content) => contentToPack(content, files)) };
+  const apply = { delta, old, fresh, pieceLength: files.pieceLength };
+  return { unpack, apply, pack: complete.map((content) => contentToPack(content, files)) };
 }
 
 /** What is read of streams is unpacked, and lies without gaps in the scratch file. */

@@ -233,7 +233,7 @@ class Session {
     if (this.#target.release.files > OLD_MEMORY_TITLE_FILES) keepOldMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
-    if (same === undefined && this.#installed !== undefined) warmThreads();
+    if (same === undefined && this.#installed !== undefined) warmThreads(1);
     if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
       this.#peers.start(this.#wantedTree.get());
     if (same === undefined && !this.#request.dryRun) await this.#deltas.begin();

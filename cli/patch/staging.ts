@@ -1,7 +1,7 @@
 /**
  * The staging folder: contents under way, where layout.ts puts them, and a record of what was finished, so that a run that
- * was killed is continued. The record is only a hint of where to look: what it names is hashed again before it counts,
- * so it may be wrong after a power cut.
+ * was killed is continued. The record is only a hint of where to look: what it names is hashed again before it counts
+ * (but for what this very run hashed as it wrote it), so it may be wrong after a power cut.
  *
  *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
  *   staging/<name>.unpacked  streams of packed content, while a delta is applied
@@ -34,9 +34,17 @@ interface Earlier {
   readonly names: Set<string>;
 }
 
+interface Held {
+  readonly root: PiecesRoot;
+  readonly size: number;
+  /** Of its pieces, 32 B each, when they were hashed while they were written. */
+  readonly hashes: Uint8Array | undefined;
+}
+
 export class Staging {
   readonly #install: Install;
   readonly #earlier: Map<PiecesRoot, Earlier>;
+  readonly #hashes = new Map<PiecesRoot, Uint8Array>();
   #layout: Layout | undefined;
   #progress: number | undefined;
 
@@ -101,6 +109,11 @@ export class Staging {
     return stats?.size === size ? joined(found.runs) : [];
   }
 
+  /** The hashes of a content's pieces, 32 B each, when this run hashed what it wrote; they may be any. */
+  hashesOf(root: PiecesRoot): Uint8Array | undefined {
+    return this.#hashes.get(root);
+  }
+
   /** A file for what is unpacked while a delta is applied. */
   scratch(name: string): string {
     return this.#install.own("staging", `${name}${SCRATCH}`);
@@ -112,11 +125,12 @@ export class Staging {
   }
 
   /**
-   * Notes whole contents that were written under their flat names, before there is a layout, and are still to be hashed:
+   * Notes whole contents that were written under their flat names, before there is a layout, and are still to be proven:
    * from now on they count as an earlier run's.
    */
-  hold(contents: readonly { readonly root: PiecesRoot; readonly size: number }[]): void {
-    for (const { root, size } of contents) {
+  hold(contents: readonly Held[]): void {
+    for (const { root, size, hashes } of contents) {
+      if (hashes !== undefined) this.#hashes.set(root, hashes);
       this.#earlier.set(root, { runs: [{ offset: 0, bytes: size }], names: new Set([flatName(root)]) });
     }
     this.record(contents.map(({ root, size }) => ({ root, offset: 0, bytes: size })));

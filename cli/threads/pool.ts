@@ -49,9 +49,9 @@ async function startPool(): Promise<Piscina> {
 }
 
 /** Starts the threads before there is work for them: each takes 60 ms, on a core that has nothing else to do then. */
-export function warmThreads(): void {
+export function warmThreads(count = threadCount()): void {
   // a thread that cannot start will say so when it is given work
-  for (let thread = 0; thread < threadCount(); thread++) runJob("ping", thread).catch(() => {});
+  for (let thread = 0; thread < count; thread++) runJob("ping", thread).catch(() => {});
 }
 
 /** Ends the threads, so that the process can exit. */

@@ -1,4 +1,4 @@
-/** A delta is decoded in a thread while it still comes: what is there of it is made at once. */
+/** A delta is decoded in a thread while it still comes: what is there of it is made at once, and hashed. */
 import { existsSync } from "node:fs";
 import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,12 +12,15 @@ import { writeDeltaHeader, writeSection } from "../../manifests/delta/encode.ts"
 import { STREAMS, StreamWriter, type StreamName, type Streams } from "../../manifests/delta/format.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES } from "../../manifests/limits.ts";
+import { pieceHash } from "../../manifests/merkle.ts";
+import { sha256 } from "../../cli/threads/digests.ts";
 import { noise } from "../support/studio.ts";
 
 /** Twice what a decoder collects before it gives it on: it keeps the last of it until more comes. */
 const FIRST = noise(2 * DELTA_OUTPUT_BYTES, "first");
 const SECOND = noise(DELTA_OUTPUT_BYTES, "second");
 const OLD_BYTES = 1000;
+const PIECE = 16 * 1024;
 
 let folder = "";
 beforeEach(async () => {
@@ -38,17 +41,28 @@ function literal(bytes: Uint8Array): Uint8Array {
   return writeSection({ bytes: bytes.length, streams }, stored as Parameters<typeof writeSection>[1]);
 }
 
+/** 32 B a piece, of each of these contents. */
+function piecesOf(...contents: readonly Uint8Array[]): Uint8Array {
+  const hashes = contents.flatMap((content) => {
+    const isWhole = content.length <= PIECE;
+    return Array.from({ length: Math.ceil(content.length / PIECE) }, (_, i) =>
+      pieceHash(content.subarray(i * PIECE, (i + 1) * PIECE), PIECE, isWhole, sha256),
+    );
+  });
+  return concatBytes(hashes);
+}
+
 const BEGINNING = concatBytes([writeDeltaHeader(OLD_BYTES, FIRST.length + SECOND.length), literal(FIRST)]);
 const REST = literal(SECOND);
 
 /** Applies the delta, of which only the beginning is on the disk; nobody has the old file. */
 async function applyBeginning(arrival: Arrival) {
   const fileBytes = FIRST.length + SECOND.length;
-  const fresh = { path: join(folder, "made"), offset: 0, bytes: fileBytes, fileBytes, exec: false };
+  const fresh = { path: join(folder, "made"), offset: 0, bytes: fileBytes, fileBytes, exec: false, toHash: true };
   const delta = { path: join(folder, "delta"), offset: 0, bytes: BEGINNING.length + REST.length };
   await writeFile(delta.path, BEGINNING);
   const old = { path: null, offset: 0, bytes: OLD_BYTES };
-  const work = toJson({ delta: [delta], old: [old], fresh: [fresh] });
+  const work = toJson({ delta: [delta], old: [old], fresh: [fresh], pieceLength: PIECE });
   return { made: fresh.path, delta: delta.path, applied: runJob("applyDelta", { work, arrival: arrival.memory }) };
 }
 
@@ -69,7 +83,8 @@ test("a section is decoded as soon as it is there, before the next one is", asyn
   await untilFirstIsMade(made);
   await appendFile(delta, REST);
   arrival.reach(BEGINNING.length + REST.length);
-  expect(await applied).toEqual({ value: { refused: undefined } });
+  const hashes = piecesOf(concatBytes([FIRST, SECOND]));
+  expect(await applied).toEqual({ value: { refused: undefined, hashes } });
   expect((await readFile(made)).equals(concatBytes([FIRST, SECOND]))).toBe(true);
 });
 
@@ -81,5 +96,33 @@ test("when the rest does not come, the thread is let go and says so", async () =
   arrival.giveUp();
   // too late
   arrival.reach(BEGINNING.length + REST.length);
-  expect((await applied).value?.refused).toMatch("did not come");
+  const { value } = await applied;
+  expect(value?.refused).toMatch("did not come");
+  expect(value?.hashes).toHaveLength(0);
+});
+
+test("contents that are made from end to end are hashed piece by piece, others are not", async () => {
+  const sizes = [PIECE + 1, 1, 3 * PIECE, PIECE, 5];
+  const content = noise(
+    sizes.reduce((sum, size) => sum + size),
+    "hashed",
+  );
+  const delta = join(folder, "delta");
+  const stored = concatBytes([writeDeltaHeader(OLD_BYTES, content.length), literal(content)]);
+  await writeFile(delta, stored);
+  let from = 0;
+  const contents = sizes.map((size) => content.subarray(from, (from += size)));
+  const fresh = sizes.map((bytes, index) => {
+    return { path: join(folder, `${index}`), offset: 0, bytes, fileBytes: bytes, exec: false, toHash: index !== 2 };
+  });
+  const work = toJson({
+    delta: [{ path: delta, offset: 0, bytes: stored.length }],
+    old: [{ path: null, offset: 0, bytes: OLD_BYTES }],
+    fresh,
+    pieceLength: PIECE,
+  });
+  const hashes = piecesOf(...contents.filter((_, index) => index !== 2));
+  expect(await runJob("applyDelta", { work })).toEqual({ value: { refused: undefined, hashes } });
+  const made = await Promise.all(fresh.map(({ path }) => readFile(path)));
+  expect(made.every((bytes, index) => bytes.equals(contents[index] ?? new Uint8Array(0)))).toBe(true);
 });

@@ -1,6 +1,6 @@
 /** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
 import { once } from "node:events";
-import { open, readdir, readFile, rm, stat, truncate } from "node:fs/promises";
+import { open, readdir, readFile, rm, stat, truncate, utimes } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -204,6 +204,29 @@ test("of an install that was changed by hand, those files come by chunks and the
 
   const { bytes } = await studio.patch("player");
   expect(bytes.fetched.origin).toBeLessThan(5 * MIB);
+  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+});
+
+test("what a delta makes of a file that rotted unseen is found out, and comes by chunks", async () => {
+  await using studio = await openStudio();
+  await publishFirst(studio);
+  const rotten = studio.at("player", "game.bin");
+  // a time that can be set again to the nanosecond, and is remembered by the next run
+  const time = new Date("2026-01-01T00:00:00Z");
+  await utimes(rotten, time, time);
+  await studio.patch("player");
+  await writeFiles(studio.at("v2"), V2);
+  await studio.publish("v2", "2.0.0");
+  const file = await open(rotten, "r+");
+  await file.write(Buffer.alloc(100), 0, 100, 3 * MIB);
+  await file.close();
+  await utimes(rotten, time, time);
+  const dry = await studio.patch("player", ["--dry-run"]);
+  const { ways } = dry["plan"] as { ways: Record<string, unknown>[] };
+  expect(ways[0]).toMatchObject({ how: "delta", verdict: "chosen", download: { chunks: 0 } });
+
+  const { bytes } = await studio.patch("player");
+  expect(bytes.fetched.origin).toBeGreaterThan(2 * MIB);
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
 });
 
