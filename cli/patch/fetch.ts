@@ -173,8 +173,7 @@ class Fetching {
     return {
       expected: expectedPeers(),
       connected,
-      // the meter needs its window to climb; this is what it is climbing to
-      bytesPerSecond: this.#peerRate.rate(now) / (1 - Math.exp(-Math.max(sinceConnected, 1) / PEERS_RATE_WINDOW_MS)),
+      bytesPerSecond: this.#peerRate.rate(now, sinceConnected),
       sinceStart: now - this.#started,
       sinceConnected,
     };

@@ -17,8 +17,10 @@ export interface Arrived {
 export class PatchProgress {
   readonly #output: Pick<Output, "progress">;
   readonly #now: () => number;
-  readonly #speed = new RateMeter(SHOWN_RATE_WINDOW_MS);
+  #speed = new RateMeter(SHOWN_RATE_WINDOW_MS);
   #arrived = 0;
+  /** When counting began. */
+  #began: number | undefined;
 
   constructor(output: Pick<Output, "progress">, now: () => number) {
     this.#output = output;
@@ -31,10 +33,7 @@ export class PatchProgress {
 
   staging({ cost }: Plan, { reused, origin, peers, earlier }: Arrived): void {
     const fetched = origin + peers;
-    const now = this.#now();
-    this.#speed.add(fetched - this.#arrived, now);
-    this.#arrived = fetched;
-    const bytesPerSecond = this.#speed.rate(now);
+    const bytesPerSecond = this.#speedAt(fetched);
     const left = cost.fetch.plain - fetched - earlier;
     this.#output.progress({
       phase: cost.fetch.plain > 0 ? "downloading" : "assembling",
@@ -48,11 +47,7 @@ export class PatchProgress {
 
   /** @param fetched  bytes of the delta */
   delta(fetched: number, total: number): void {
-    const now = this.#now();
-    // what came before anybody was told came over a time that is not known
-    if (this.#arrived > 0) this.#speed.add(fetched - this.#arrived, now);
-    this.#arrived = fetched;
-    const bytesPerSecond = this.#speed.rate(now);
+    const bytesPerSecond = this.#speedAt(fetched);
     const secondsLeft = bytesPerSecond > 0 ? { secondsLeft: (total - fetched) / bytesPerSecond } : {};
     this.#output.progress({ phase: "downloading the delta", done: fetched, total, bytesPerSecond, ...secondsLeft });
   }
@@ -65,9 +60,21 @@ export class PatchProgress {
   /** Counting begins anew: what follows is counted in other bytes. */
   afterDelta(): void {
     this.#arrived = 0;
+    this.#began = undefined;
+    this.#speed = new RateMeter(SHOWN_RATE_WINDOW_MS);
   }
 
   committing({ cost }: Plan): void {
     this.#output.progress({ phase: "committing", done: cost.total, total: cost.total });
+  }
+
+  /** Bytes a second, once so many have come in all. */
+  #speedAt(fetched: number): number {
+    const now = this.#now();
+    // what came before anybody was told came over a time that is not known
+    if (this.#began !== undefined) this.#speed.add(fetched - this.#arrived, now);
+    this.#began ??= now;
+    this.#arrived = fetched;
+    return this.#speed.rate(now, now - this.#began);
   }
 }

@@ -16,10 +16,14 @@ export class RateMeter {
     this.#rate += (bytes * 1000) / this.#windowMs;
   }
 
-  /** Bytes a second. */
-  rate(now: number): number {
+  /**
+   * Bytes a second.
+   * @param since  milliseconds since bytes could first come: a meter takes its window to climb, and what it is climbing to is
+   * what counts
+   */
+  rate(now: number, since = Number.POSITIVE_INFINITY): number {
     this.#decay(now);
-    return this.#rate;
+    return this.#rate / (1 - Math.exp(-Math.max(since, 1) / this.#windowMs));
   }
 
   #decay(now: number): void {

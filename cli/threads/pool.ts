@@ -48,7 +48,10 @@ async function startPool(): Promise<Piscina> {
   });
 }
 
-/** Starts the threads before there is work for them: each takes 60 ms, on a core that has nothing else to do then. */
+/**
+ * Starts threads before there is work for them: each takes 90 ms, on a core that has nothing else to do then.
+ * @param count  all of them, unless most work will be one job after another
+ */
 export function warmThreads(count = threadCount()): void {
   // a thread that cannot start will say so when it is given work
   for (let thread = 0; thread < count; thread++) runJob("ping", thread).catch(() => {});

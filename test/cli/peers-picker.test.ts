@@ -414,6 +414,14 @@ test("waiting as long as the limit says is enough, and no limit never waits", ()
   expect(new RateLimit(0, 0).wait(1e9)).toBe(Number.POSITIVE_INFINITY);
 });
 
+test("a meter that has just begun says what it is climbing to", () => {
+  const meter = new RateMeter(1000);
+  for (let now = 10; now <= 100; now += 10) meter.add(10_000, now);
+  expect(meter.rate(100)).toBeLessThan(200_000);
+  expect(meter.rate(100, 100)).toBeGreaterThan(950_000);
+  expect(meter.rate(100, 100)).toBeLessThan(1_050_000);
+});
+
 test("a meter settles on the rate that arrives, and forgets it afterwards", () => {
   const meter = new RateMeter(1000);
   for (let now = 0; now <= 10_000; now += 10) meter.add(10_000, now);
