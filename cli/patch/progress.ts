@@ -35,13 +35,15 @@ export class PatchProgress {
     const fetched = origin + peers;
     const bytesPerSecond = this.#speedAt(fetched);
     const left = cost.fetch.plain - fetched - earlier;
+    // a chunk that repeats is there at once for the plan, and once more where an earlier run or a delta brought its piece
+    const here = Math.min(reused + earlier, cost.total - cost.kept - fetched);
     this.#output.progress({
       phase: cost.fetch.plain > 0 ? "downloading" : "assembling",
-      done: Math.min(cost.total, cost.kept + reused + fetched + earlier),
+      done: cost.kept + here + fetched,
       total: cost.total,
       bytesPerSecond,
       ...(bytesPerSecond > 0 && left > 0 ? { secondsLeft: left / bytesPerSecond } : {}),
-      sources: { kept: cost.kept, reused: reused + earlier, peers, origin },
+      sources: { kept: cost.kept, reused: here, peers, origin },
     });
   }
 

@@ -39,6 +39,12 @@ test("a tenth of a second after the first byte, speed and time left are what the
   expect(secondsLeft).toBeLessThan(0.95);
 });
 
+test("the sources never add up to more than the release, though a delta brought what repeats inside it", () => {
+  const { progress, last } = record();
+  progress.staging(PLAN, { reused: 20 * MB, origin: 10 * MB, peers: 5 * MB, earlier: 75 * MB });
+  expect(last()).toMatchObject({ done: TOTAL, sources: { kept: 0, reused: 85 * MB, peers: 5 * MB, origin: 10 * MB } });
+});
+
 test("the speed of a delta is not that of what comes after it", () => {
   const { progress, at, last, wait } = record();
   progress.delta(0, 10 * MB);
