@@ -20,7 +20,7 @@ import { chartOf } from "./delta/chart.ts";
 import { foldersOf, type Pair, PAIRS, writeContents } from "./delta/pairs.ts";
 import { buildEngine, type Command, type Files, type Tool, TOOLS } from "./delta/peers.ts";
 import { type PairFigures, tablesOf, type ToolFigures } from "./delta/report.ts";
-import { timeOurUpdate, timeTheirUpdate } from "./delta/update.ts";
+import { timeOurUpdate, timeTheirUpdate, timeUnpacking } from "./delta/update.ts";
 import { type Measured, measure, median, printMachine } from "./measure.ts";
 
 const FIGURES = fileURLToPath(new URL("../docs/delta-sizes.json", import.meta.url));
@@ -72,7 +72,8 @@ async function comparePair(name: string, pair: Pair): Promise<PairFigures> {
     }
     const { from, to, pack } = pair;
     const [oldBytes, newBytes] = [statSync(old).size, statSync(fresh).size];
-    return { name, from, to, isPack: pack !== undefined, oldBytes, newBytes, tools };
+    const unpackSeconds = await timeUnpacking(folders);
+    return { name, from, to, isPack: pack !== undefined, oldBytes, newBytes, unpackSeconds, tools };
   } finally {
     rmSync(scratch, { recursive: true });
   }

@@ -26,6 +26,8 @@ export interface PairFigures {
   readonly isPack: boolean;
   readonly oldBytes: number;
   readonly newBytes: number;
+  /** In which tar writes the files that the update adds or changes. */
+  readonly unpackSeconds: number;
   readonly tools: readonly ToolFigures[];
 }
 
@@ -57,6 +59,7 @@ function pairTable(pair: PairFigures): string {
       (pair.newBytes / 1e6 / (tool.decodeSeconds ?? tool.applySeconds)).toFixed(0),
       megabytes(tool.applyPeakBytes),
       tool.updateSeconds.toFixed(2),
+      folderSeconds(pair, tool).toFixed(2),
     ]),
   );
   return [
@@ -64,10 +67,15 @@ function pairTable(pair: PairFigures): string {
     "",
     `${grouped(pair.oldBytes)} bytes old, ${grouped(pair.newBytes)} bytes of new content.`,
     "",
-    "| | bytes | of bsdiff's | make s | on one core | peak MB | apply s | output MB/s | peak MB | whole update s |",
-    `|${"---|".repeat(10)}`,
+    "| | bytes | of bsdiff's | make s | on one core | peak MB | apply s | output MB/s | peak MB | whole update s | into a folder s |",
+    `|${"---|".repeat(11)}`,
     ...rows,
   ].join("\n");
+}
+
+/** Until the new release lies there as files, which is all that ours can do. */
+function folderSeconds({ unpackSeconds }: PairFigures, { name, updateSeconds }: ToolFigures): number {
+  return name === OURS ? updateSeconds : updateSeconds + unpackSeconds;
 }
 
 interface Goal {
@@ -98,6 +106,10 @@ function goals(pairs: readonly PairFigures[]): Goal[] {
     ours,
     ({ pair, tool }) => tool.updateSeconds / Math.min(...others(pair).map(({ updateSeconds }) => updateSeconds)),
   );
+  const overFolder = named(
+    ours,
+    ({ pair, tool }) => tool.updateSeconds / Math.min(...others(pair).map((other) => folderSeconds(pair, other))),
+  );
   return [
     { text: "bytes: at most bsdiff's in the geometric mean", seen: mean.toFixed(2), isMet: mean <= 1 },
     atMost("bytes: none above 1.1 of bsdiff's", ratios, 1.1),
@@ -110,6 +122,7 @@ function goals(pairs: readonly PairFigures[]): Goal[] {
     atMost("applying: never slower than bspatch (its time)", overBspatch, 1),
     atMost("applying: at most 96 MB resident", applyPeak, 96, 0),
     atMost("whole update at 20 Mbit/s: faster than each of the others (time of the fastest)", overUpdate, 1),
+    atMost("the same, when the others' file is unpacked into a folder by tar", overFolder, 1),
   ];
 }
 

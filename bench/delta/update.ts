@@ -1,12 +1,15 @@
 /**
  * A player's whole update over a slow link. Ours is `patchswarm patch` of an installed release from a real edge: metadata,
- * delta, every file proven, flushed and committed. The others fetch their patch and apply it to one file.
+ * delta, every file proven, flushed and committed. The others fetch their patch and apply it to one file; what it takes to
+ * make a folder's files of that is timed by itself.
  */
-import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createReadStream } from "node:fs";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { differences } from "../../test/support/folders.ts";
@@ -60,6 +63,41 @@ export async function timeTheirUpdate(update: NonNullable<Tool["update"]>, files
   } finally {
     server.close();
   }
+}
+
+/**
+ * Seconds, median of rounds, in which tar writes the files that an update adds or changes: what the others' one file is
+ * short of an updated folder.
+ */
+export async function timeUnpacking([before, after]: readonly [string, string]): Promise<number> {
+  const scratch = await mkdtemp(path.join(tmpdir(), "bench-unpack-"));
+  try {
+    const [list, archive] = [path.join(scratch, "list"), path.join(scratch, "files.tar")];
+    await writeFile(list, (await changedFiles(before, after)).join("\0"));
+    execFileSync("tar", ["-cf", archive, "-C", after, "--null", "--verbatim-files-from", "-T", list]);
+    const seconds: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      // nothing is deleted in between: ext4 passes over inodes freed in the last seconds
+      const folder = path.join(scratch, `${round}`);
+      await mkdir(folder);
+      seconds.push((await measure("tar", ["-xf", archive, "-C", folder])).wallSeconds);
+    }
+    return median(seconds);
+  } finally {
+    await rm(scratch, { recursive: true });
+  }
+}
+
+async function changedFiles(before: string, after: string): Promise<string[]> {
+  const entries = await readdir(after, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => path.join(parentPath, name));
+  const changed: string[] = [];
+  for (const file of files) {
+    const relative = path.relative(after, file);
+    const old = await readFile(path.join(before, relative)).catch(() => undefined);
+    if (old === undefined || !old.equals(await readFile(file))) changed.push(relative);
+  }
+  return changed;
 }
 
 /** Gives the files of a folder. */
