@@ -534,8 +534,8 @@ export const DEFLATE_WINDOW_BYTES = 512 * KIB;
 export const DEFLATE_GUIDE_REACH_BYTES = 64 * KIB;
 /** Packed bytes of a stream's front, by which the old stream is found that it resembles; fewer where they are too long unpacked. */
 export const DEFLATE_FRONT_BYTES = [16 * KIB, KIB] as const;
-/** Plain bytes of it that are looked at. */
-export const DEFLATE_FRONT_PLAIN_BYTES_MAX = 64 * KIB;
+/** Plain bytes of a front that are looked at, of a stream, a text or a file (sketch.ts). */
+export const SKETCH_FRONT_BYTES = 64 * KIB;
 /**
  * Old streams for each new one, above which only those are unpacked that new ones resemble: to say where the others lie costs
  * more than they bring.

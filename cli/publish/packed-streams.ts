@@ -2,7 +2,7 @@
  * Which packed streams of two releases a delta unpacks: of new content those that are not, byte for byte, on the other side too and
  * can be made again, and of old content those that these are like. Everything is read in threads, a batch of streams a job.
  */
-import { type Sketch, matchSketches } from "../../manifests/deflate/sketch.ts";
+import { type Sketch, matchSketches } from "../../manifests/sketch.ts";
 import { isOneGroup, type Space, type SpaceContent, type SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import { type Coding, type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
@@ -18,7 +18,7 @@ import {
   TAKE_APART_JOB_STREAMS,
 } from "../../manifests/limits.ts";
 import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
-import { batchesOf, inThreads, paired, sumOf } from "../threads/batches.ts";
+import { batchesOf, eachInThreads, inThreads, sumOf } from "../threads/batches.ts";
 import { runJob } from "../threads/pool.ts";
 import { batchesOfStreams, bytesOf, type Placed, type SearchedStream, type Side, toRead } from "./searched-streams.ts";
 import { isTextWorth, textToUnpack } from "./packed-text.ts";
@@ -235,10 +235,9 @@ async function takeApart(
   const remade: TakenStream[] = [];
   const batches = batchesOf(found, bytesOf, { bytes: TAKE_APART_JOB_BYTES, count: TAKE_APART_JOB_STREAMS });
   for (let next = 0; next < batches.length; next += BATCHES_AT_ONCE) {
-    const taken = await inThreads(batches.slice(next, next + BATCHES_AT_ONCE), sumOf(bytesOf), async (batch) => {
+    const taken = await eachInThreads(batches.slice(next, next + BATCHES_AT_ONCE), bytesOf, (batch) => {
       const streams = toRead(side, batch).map((stream, i) => ({ ...stream, guide: guides[batch[i]?.guide ?? -1] }));
-      const { values, unread } = await runJob("takeStreamsApart", { streams, plainBytesMax }, { signal });
-      return paired(batch, values, unread);
+      return runJob("takeStreamsApart", { streams, plainBytesMax }, { signal });
     });
     for (const [{ content, pieces, guide }, apart] of taken) {
       if (apart === undefined) continue;
@@ -266,9 +265,8 @@ async function takeApart(
 const BATCHES_AT_ONCE = 32;
 
 async function measure(side: Side, found: readonly SearchedStream[], signal: AbortSignal): Promise<MeasuredStream[]> {
-  const measured = await inThreads(batchesOfStreams(found), sumOf(bytesOf), async (batch) => {
-    const { values, unread } = await runJob("measureStreams", toRead(side, batch), { signal });
-    return paired(batch, values, unread);
+  const measured = await eachInThreads(batchesOfStreams(found), bytesOf, (batch) => {
+    return runJob("measureStreams", toRead(side, batch), { signal });
   });
   const room = inflatedBytesMax(side.space);
   let unpacked = 0;
@@ -283,10 +281,10 @@ async function measure(side: Side, found: readonly SearchedStream[], signal: Abo
 }
 
 async function sketch(side: Side, streams: readonly Placed[], signal: AbortSignal): Promise<Sketch[]> {
-  return await inThreads(batchesOfStreams(streams), sumOf(bytesOf), async (batch) => {
-    const { values, unread } = await runJob("sketchStreams", toRead(side, batch), { signal });
-    return paired(batch, values, unread).map(([, sketch]) => sketch);
+  const sketched = await eachInThreads(batchesOfStreams(streams), bytesOf, (batch) => {
+    return runJob("sketchStreams", toRead(side, batch), { signal });
   });
+  return sketched.map(([, sketch]) => sketch);
 }
 
 /** The first `bytes` of the pieces. */

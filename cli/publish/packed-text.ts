@@ -3,9 +3,9 @@
  * other text where both begin alike, and that costs nothing to say; so base64 is unpacked where what it says is like what
  * other base64 says, or where it is like no other text.
  */
-import { matchSketches } from "../../manifests/deflate/sketch.ts";
+import { matchSketches } from "../../manifests/sketch.ts";
 import { BASE64_BYTES_WORTH, DELTA_STREAMS_MAX } from "../../manifests/limits.ts";
-import { inThreads, paired, sumOf } from "../threads/batches.ts";
+import { eachInThreads, sumOf } from "../threads/batches.ts";
 import type { TextSketches } from "../threads/jobs/find-streams.ts";
 import { runJob } from "../threads/pool.ts";
 import { batchesOfStreams, bytesOf, type SearchedStream, type Side, toRead } from "./searched-streams.ts";
@@ -60,8 +60,8 @@ function longest(streams: readonly SearchedStream[], count: number): readonly Se
 }
 
 async function sketch(side: Side, streams: readonly SearchedStream[], signal: AbortSignal): Promise<TextSketches[]> {
-  return await inThreads(batchesOfStreams(streams), sumOf(bytesOf), async (batch) => {
-    const { values, unread } = await runJob("sketchText", toRead(side, batch), { signal });
-    return paired(batch, values, unread).map(([, sketches]) => sketches);
+  const sketched = await eachInThreads(batchesOfStreams(streams), bytesOf, (batch) => {
+    return runJob("sketchText", toRead(side, batch), { signal });
   });
+  return sketched.map(([, sketches]) => sketches);
 }

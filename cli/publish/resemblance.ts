@@ -2,16 +2,16 @@
  * What contents of new paths were before, in titles too large to be compared as a whole: a folder for each version and names with a
  * hash in them are usual, so names do not tell.
  */
-import { matchSketches, type Sketch } from "../../manifests/deflate/sketch.ts";
+import { matchSketches, type Sketch } from "../../manifests/sketch.ts";
 import { isOneGroup, type SpaceContent } from "../../manifests/delta/release-delta.ts";
 import {
-  DEFLATE_FRONT_PLAIN_BYTES_MAX,
   HASH_JOB_BYTES,
   HASH_JOB_FILES,
   RESEMBLANCE_BYTES_WORTH,
   RESEMBLANCE_FILES_MAX,
+  SKETCH_FRONT_BYTES,
 } from "../../manifests/limits.ts";
-import { batchesOf, inThreads, paired, sumOf } from "../threads/batches.ts";
+import { batchesOf, eachInThreads, sumOf } from "../threads/batches.ts";
 import { runJob } from "../threads/pool.ts";
 import type { ReadableSpace } from "./space-reader.ts";
 
@@ -47,10 +47,8 @@ async function sketch(
   signal: AbortSignal,
 ): Promise<Sketch[]> {
   const files = contents.map((content) => ({ path: fileOf(content), bytes: content.fileBytes }));
-  const bytesRead = ({ bytes }: { readonly bytes: number }): number => Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX);
+  const bytesRead = ({ bytes }: { readonly bytes: number }): number => Math.min(bytes, SKETCH_FRONT_BYTES);
   const batches = batchesOf(files, bytesRead, { bytes: HASH_JOB_BYTES, count: HASH_JOB_FILES });
-  return await inThreads(batches, sumOf(bytesRead), async (batch) => {
-    const { values, unread } = await runJob("sketchFiles", batch, { signal });
-    return paired(batch, values, unread).map(([, sketched]) => sketched);
-  });
+  const sketched = await eachInThreads(batches, bytesRead, (batch) => runJob("sketchFiles", batch, { signal }));
+  return sketched.map(([, sketch]) => sketch);
 }

@@ -42,12 +42,21 @@ export async function inThreads<Batch, Result>(
   return results.flat();
 }
 
-/** Streams or files with what a job made of each. Throws: build.changed when it names a file that it could not read. */
-export function paired<Thing, Value>(
-  things: readonly Thing[],
-  values: readonly Value[],
-  unread: string | undefined,
-): (readonly [Thing, Value])[] {
-  if (unread !== undefined) throw new Failure("build.changed", { path: unread });
-  return things.map((thing, i) => [thing, values[i] as Value] as const);
+/** What a job made of each thing, or the file that is gone or shorter than it was. */
+export interface OfEach<Value> {
+  readonly values: readonly Value[];
+  readonly unread: string | undefined;
+}
+
+/** Streams or files with what jobs make of each, in order. Throws: build.changed when a file cannot be read. */
+export async function eachInThreads<Thing, Value>(
+  batches: readonly (readonly Thing[])[],
+  bytesOf: (thing: Thing) => number,
+  run: (batch: readonly Thing[]) => Promise<OfEach<Value>>,
+): Promise<(readonly [Thing, Value])[]> {
+  return await inThreads(batches, sumOf(bytesOf), async (batch) => {
+    const { values, unread } = await run(batch);
+    if (unread !== undefined) throw new Failure("build.changed", { path: unread });
+    return batch.map((thing, i) => [thing, values[i] as Value] as const);
+  });
 }

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { deflateRawSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { concatBytes, toHex } from "../../manifests/digest.ts";
-import { matchSketches, sketchOf } from "../../manifests/deflate/sketch.ts";
+import { matchSketches, sketchOf } from "../../manifests/sketch.ts";
 import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_WINDOW_BYTES } from "../../manifests/limits.ts";
 import { apart, mixture, packedAtRandom, pixels, records, together, words } from "../support/deflate-bytes.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";

@@ -5,8 +5,11 @@ import { decodeDelta } from "../../manifests/delta/decode.ts";
 import { encodeDelta, isTextLike } from "../../manifests/delta/encode.ts";
 import { DELTA_MAGIC, STREAMS, type StreamName } from "../../manifests/delta/format.ts";
 import { emptyIndex, fillIndex } from "../../manifests/delta/source-index.ts";
-import { concatBytes, toHex } from "../../manifests/digest.ts";
+import { concatBytes, fromHex, toHex } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES, DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
+import { sha256 } from "../support/hashes.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+import golden from "../vectors/delta/vectors.json" with { type: "json" };
 
 const malformed = expect.objectContaining({ code: "object.malformed" });
 
@@ -53,6 +56,11 @@ function decode(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Arra
   expect(at).toBe(newBytes);
   return made;
 }
+
+test.each(golden)("golden delta: $case", ({ seed, oldBytes, delta, newBytes, sha256: expected }) => {
+  const made = decode(pseudoRandomBytes(seed, oldBytes), fromHex(delta), newBytes);
+  expect(toHex(sha256(made))).toBe(expected);
+});
 
 /** Bytes that look random and are the same in every run: xorshift32. */
 function noise(bytes: number, seed: number): Uint8Array<ArrayBuffer> {

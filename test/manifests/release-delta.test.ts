@@ -161,6 +161,19 @@ const DELTA: ReleaseDelta = {
   ],
 };
 
+test("golden index: what publishers write, players of other versions read", () => {
+  const text = `{"v":2,"from":"${id("a")}","to":"${id("b")}","streams":["${id("c")}",5],"tree":"AAEC","groups":[{"old":[[7,8]],"new":9,"objects":[["${id("d")}",10]]}]}`;
+  const index: ReleaseDelta = {
+    from: id("a"),
+    to: id("b"),
+    streams: { id: id("c"), bytes: 5 },
+    tree: Uint8Array.of(0, 1, 2),
+    groups: [{ old: [{ offset: 7, bytes: 8 }], bytes: 9, objects: [{ id: id("d"), bytes: 10 }] }],
+  };
+  expect(new TextDecoder().decode(writeReleaseDelta(index))).toBe(text);
+  expect(parseReleaseDelta(new TextEncoder().encode(text))).toEqual(index);
+});
+
 test("an index is read back as it was written", () => {
   expect(parseReleaseDelta(writeReleaseDelta(DELTA))).toEqual(DELTA);
   expect(parseReleaseDelta(writeReleaseDelta({ ...DELTA, streams: undefined }))).toEqual({

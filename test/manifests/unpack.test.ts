@@ -1,7 +1,7 @@
 import { brotliCompressSync, brotliDecompressSync } from "node:zlib";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { partsIn, type Space } from "../../manifests/delta/release-delta.ts";
+import { partsIn, type Space, type SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import {
   type PackedStream,
   type PackedStreams,
@@ -15,7 +15,7 @@ import {
   unpackedStreams,
   writeStreams,
 } from "../../manifests/delta/unpack.ts";
-import type { PiecesRoot } from "../../manifests/digest.ts";
+import { fromHex, type PiecesRoot, toHex } from "../../manifests/digest.ts";
 import { DELTA_PIECES_MAX, DELTA_STREAMS_BYTES_MAX } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 
@@ -155,6 +155,31 @@ test("file parts are the gaps between streams, in order", () => {
     ["plain", 105, 10, 70],
   ]);
 });
+
+test("golden table: written by hand, column by column", () => {
+  const streams: PackedStreams = {
+    old: [
+      { coding: "deflate", content: 0, pieces: [spanOf(10, 20), spanOf(40, 5)], plainBytes: 300, recipeBytes: 0 },
+      { coding: "base64", content: 0, pieces: [spanOf(60, 40)], plainBytes: 30, recipeBytes: 0 },
+    ],
+    fresh: [
+      { coding: "deflate", content: 1, pieces: [spanOf(3, 50)], plainBytes: 400, recipeBytes: 2, guide: 0 },
+      { coding: "base64", content: 1, pieces: [spanOf(100, 8)], plainBytes: 5, recipeBytes: 0 },
+    ],
+  };
+  // count; contents; codings; pieces; gaps; bytes; plains; of the new ones recipes and guides
+  const old = "02 0000 0001 0100 0a0a0f 140528 ac021e";
+  const fresh = "02 0100 0001 0000 032f 3208 900305 0200 0100";
+  const table = fromHex(`50535503 00 22 ${old} ${fresh}`.replaceAll(" ", ""));
+  expect(parseStreams(table, SPACES, inflate)).toEqual(streams);
+  expect(toHex(writeStreams(streamColumns(streams), { codec: "none", bytes: streamColumns(streams) }))).toBe(
+    toHex(table),
+  );
+});
+
+function spanOf(offset: number, bytes: number): SpaceSpan {
+  return { offset, bytes };
+}
 
 test("a table is read back as it was written", () => {
   fc.assert(

@@ -2,18 +2,19 @@
 import { createHash, hash as hashAtOnce } from "node:crypto";
 import { type Base64Run, findBase64 } from "../../../manifests/base64-text.ts";
 import { findStreams, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
-import { type Sketch, sketchOf } from "../../../manifests/deflate/sketch.ts";
+import { type Sketch, sketchOf } from "../../../manifests/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
 import { Failure } from "../../../manifests/failures.ts";
 import {
   BASE64_RUN_BYTES_MIN,
   BASE64_RUNS_MAX,
-  DEFLATE_FRONT_PLAIN_BYTES_MAX,
   DEFLATE_STREAM_BYTES_MIN,
   READ_BYTES,
+  SKETCH_FRONT_BYTES,
 } from "../../../manifests/limits.ts";
 import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import type { Coding } from "../../../manifests/delta/unpack.ts";
+import type { OfEach } from "../batches.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
 import { inflateFront, measureStream, type StreamSize } from "../plain-bytes.ts";
 import { type PlacedStream, StreamSources } from "./unpack-streams.ts";
@@ -149,12 +150,6 @@ function bytesOf(pieces: readonly SpaceSpan[]): number {
   return pieces.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** What was made of each, or the file that is gone or shorter than it was. */
-interface OfEach<Value> {
-  readonly values: readonly Value[];
-  readonly unread: string | undefined;
-}
-
 /** Each taken apart; undefined when it is no stream or not worth it. */
 export async function takeStreamsApart({
   streams,
@@ -193,7 +188,7 @@ export interface TextSketches {
 export async function sketchText(streams: readonly PlacedStream[]): Promise<OfEach<TextSketches>> {
   return await ofEach(streams, ({ path, pieces }, reader) => {
     const { offset, bytes } = pieces[0] ?? { offset: 0, bytes: 0 };
-    const text = Buffer.alloc(Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX));
+    const text = Buffer.alloc(Math.min(bytes, SKETCH_FRONT_BYTES));
     reader.read(path, offset, text);
     return Promise.resolve({ text: sketchOf(text), said: sketchOf(Buffer.from(text.toString("latin1"), "base64")) });
   });
@@ -202,7 +197,7 @@ export async function sketchText(streams: readonly PlacedStream[]): Promise<OfEa
 /** What the front of each file is like, as it is. */
 export async function sketchFiles(files: readonly FileToSearch[]): Promise<OfEach<Sketch>> {
   return await ofEach(files, ({ path, bytes }, reader) => {
-    const front = new Uint8Array(Math.min(bytes, DEFLATE_FRONT_PLAIN_BYTES_MAX));
+    const front = new Uint8Array(Math.min(bytes, SKETCH_FRONT_BYTES));
     reader.read(path, 0, front);
     return Promise.resolve(sketchOf(front));
   });
