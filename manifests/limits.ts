@@ -280,6 +280,8 @@ export const PEERS_TICK_MS = 100;
 export const PEER_RATE_WINDOW_MS = 1000;
 /** "The last few seconds" of the rates people see, milliseconds. */
 export const SHOWN_RATE_WINDOW_MS = 3000;
+/** Counting goes on for this long before a rate is shown, milliseconds. */
+export const SHOWN_RATE_AFTER_MS = 50;
 /** Seeds that are of no use to each other part this often, milliseconds. */
 export const PEERS_HOUSEKEEPING_MS = 5000;
 /** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
@@ -338,7 +340,10 @@ export const ORIGIN_SLICE_BYTES = MIB;
 /** On a fast line slices grow to what a connection brings in this time, milliseconds, and to this many bytes. */
 export const ORIGIN_SLICE_MS = 100;
 export const ORIGIN_SLICE_BYTES_MAX = 2 * MIB;
-/** Plain bytes one slice may grow to: bounds what a thread holds. zstd on text reaches 10:1. */
+/**
+ * Plain bytes one slice may grow to: bounds what a thread holds, and twice as much is no quicker (measured). zstd on text reaches
+ * 10:1.
+ */
 export const ORIGIN_SLICE_PLAIN_BYTES = 4 * MIB;
 /** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
 export const ORIGIN_BAD_MAX = 1;

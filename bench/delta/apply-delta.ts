@@ -35,7 +35,7 @@ for (const group of index.groups) {
     newScratch: () => `${made}.new`,
     isExec: () => false,
     // the others do not hash what they make
-    toHash: () => false,
+    isWanted: () => false,
     pieceLength: PIECE_BYTES_MIN,
     isWhole: () => true,
   });

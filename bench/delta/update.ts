@@ -5,7 +5,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -94,8 +94,8 @@ async function changedFiles(before: string, after: string): Promise<string[]> {
   const changed: string[] = [];
   for (const file of files) {
     const relative = path.relative(after, file);
-    const old = await readFile(path.join(before, relative)).catch(() => undefined);
-    if (old === undefined || !old.equals(await readFile(file))) changed.push(relative);
+    const old = path.join(before, relative);
+    if (!existsSync(old) || !(await readFile(old)).equals(await readFile(file))) changed.push(relative);
   }
   return changed;
 }

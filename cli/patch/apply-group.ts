@@ -7,16 +7,18 @@ import { HASH_JOB_FILES, UNPACK_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
 import { batchesOf } from "../threads/batches.ts";
 import type { OnDisk } from "../threads/disk-error.ts";
+import type { AppliedDelta, DeltaWork } from "../threads/jobs/apply-delta.ts";
 import type { StreamToPack } from "../threads/jobs/unpack-streams.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import { diskFailure } from "./assembly.ts";
 import type { GroupWork } from "./group-work.ts";
+import type { Written } from "./staging.ts";
 
 export interface Applied {
   /** Files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe. */
   readonly misfits: ReadonlySet<string>;
-  /** Files that were hashed while they were written -> 32 B a piece. */
-  readonly hashes: ReadonlyMap<string, Uint8Array>;
+  /** What is known of files that were hashed while they were written. */
+  readonly written: ReadonlyMap<string, Written>;
 }
 
 /**
@@ -31,16 +33,16 @@ export async function applyGroup(
   arrival?: SharedArrayBuffer,
   onPacked: (done: number, total: number) => void = () => {},
 ): Promise<Applied> {
-  let hashes: Uint8Array;
+  let written: Map<string, Written>;
   try {
     await inThreads(
       batches(unpack.streams, ({ bytes }) => bytes),
       signal,
       async (streams) => {
-        heeded(await runJob("unpackStreams", { streams, to: unpack.to }));
+        unlessRefused(await runJob("unpackStreams", { streams, to: unpack.to }));
       },
     );
-    ({ hashes } = heeded(await runJob("applyDelta", { work: toJson(apply), arrival })));
+    written = writtenBy(apply, unlessRefused(await runJob("applyDelta", { work: toJson(apply), arrival })));
   } finally {
     if (unpack.streams.length > 0) await rm(unpack.to.path, { force: true });
   }
@@ -57,17 +59,21 @@ export async function applyGroup(
     onPacked((packed += plainBytesOf(job.streams)), total);
   });
   for (const { from } of pack) await rm(from, { force: true });
-  return { misfits, hashes: hashesOf(apply, hashes) };
+  return { misfits, written };
 }
 
-function hashesOf({ fresh, pieceLength }: GroupWork["apply"], all: Uint8Array): Map<string, Uint8Array> {
+/** What the job says of the runs that it hashed, by their files. */
+export function writtenBy(
+  { fresh, pieceLength }: Pick<DeltaWork, "fresh" | "pieceLength">,
+  { hashes, mtimesNs }: Pick<AppliedDelta, "hashes" | "mtimesNs">,
+): Map<string, Written> {
   let at = 0;
   const hashed = fresh.filter(({ toHash }) => toHash);
   return new Map(
-    hashed.map(({ path, bytes }) => {
+    hashed.map(({ path, bytes }, index) => {
       const from = at;
       at += Math.ceil(bytes / pieceLength) * SHA256_BYTES;
-      return [path, all.subarray(from, at)];
+      return [path, { hashes: hashes.subarray(from, at), mtimeNs: mtimesNs[index] }];
     }),
   );
 }
@@ -101,7 +107,7 @@ async function inThreads<Job>(
 }
 
 /** What a job gives. Throws: object.malformed, install.no-space. */
-function heeded<Value extends { readonly refused: string | undefined }>({ value, error }: OnDisk<Value>): Value {
+function unlessRefused<Value extends { readonly refused: string | undefined }>({ value, error }: OnDisk<Value>): Value {
   if (error !== undefined) throw diskFailure(error);
   if (value?.refused !== undefined) throw new Failure("object.malformed", { kind: "delta", reason: value.refused });
   return value as Value;

@@ -111,14 +111,16 @@ export class Assembly {
     return this.#written.get(build);
   }
 
-  /** Takes over what an earlier run left, as far as it still hashes to what it should. */
+  /** Takes over what an earlier run left, or a delta made, as far as it hashes to what it should. */
   async resume(): Promise<void> {
     const pieceLength = this.#ledger.map.pieceLength;
     const found: { piece: number; span: Span }[] = [];
     for (let build = 0; build < this.#ledger.buildCount; build++) {
       const { root, size } = this.#ledger.buildAt(build);
       const firstPiece = this.#ledger.map.firstPieceOf(build);
-      const known = this.#staging.hashesOf(root);
+      const written = this.#staging.writtenOf(root);
+      // of what was hashed as it was written, only what was there then counts: whoever writes to it later is found out
+      if (written?.mtimeNs !== undefined) this.#written.set(build, [written.mtimeNs]);
       for (const run of await this.#staging.earlier(root, size)) {
         const end = run.offset + run.bytes;
         for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
@@ -126,10 +128,11 @@ export class Assembly {
           if (offset + bytes > end) break;
           const index = offset / pieceLength;
           const span = { path: this.#stagedAt(root), offset, bytes, whole: size <= pieceLength };
-          if (known === undefined) found.push({ piece: firstPiece + index, span });
-          else this.#restore(firstPiece + index, hashAt(known, index), bytes);
+          if (written === undefined) found.push({ piece: firstPiece + index, span });
+          else this.#restore(firstPiece + index, hashAt(written.hashes, index), bytes);
         }
       }
+      this.#written.delete(build);
     }
     for await (const { items, hashes } of this.#hashing(found)) {
       for (const [index, { piece, span }] of items.entries()) this.#restore(piece, hashes[index], span.bytes);

@@ -1,6 +1,6 @@
 /**
- * New contents made of the installed release and deltas, into staging. Nothing here is proven: staging looks at the hash of
- * every piece before it counts, and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
+ * New contents made of the installed release and deltas, into staging. Nothing here is proven: the hash of every piece is
+ * looked at before it counts (assembly.ts), and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
  * fit costs a little time and is no failure.
  */
 import { join } from "node:path";
@@ -173,11 +173,13 @@ async function stageGroup(
     oldScratch: staging.scratch("old"),
     newScratch: ({ root }) => staging.scratch(root),
     isExec: (content) => contents.isExec(content),
-    toHash: (content) => contents.isWanted(content),
+    isWanted: (content) => contents.isWanted(content),
     pieceLength,
     isWhole: ({ root }) => whole.has(root),
   });
-  const { misfits, hashes } = await applyGroup(work, signal, download.arrivalOf(number), onPacked).catch(
+  // an earlier delta may have made some of them, and this one may fail half-way
+  staging.forgetWritten(contentsIn(fresh, start, group.bytes).map(({ root }) => root));
+  const { misfits, written } = await applyGroup(work, signal, download.arrivalOf(number), onPacked).catch(
     (error: unknown) => {
       // a delta that did not come is no malformed one
       throw isOfNoUse(error) ? (download.failure ?? error) : error;
@@ -190,7 +192,7 @@ async function stageGroup(
   });
   staging.hold(
     contents.take(ended, step).map((content) => {
-      return { root: content.root, size: content.fileBytes, hashes: hashes.get(contents.newFile(content)) };
+      return { root: content.root, size: content.fileBytes, written: written.get(contents.newFile(content)) };
     }),
   );
 }

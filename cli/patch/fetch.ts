@@ -230,7 +230,9 @@ class Fetching {
         ledger.touch(run, this.#lastProgress);
         // the thread works while the next slice arrives, and no more than one slice waits for it
         await landing.shift();
-        landing.push(assembly.landSlice(stored, slice.chunks).finally(() => this.#slices.giveBack(stored)));
+        const landed = assembly.landSlice(stored, slice.chunks).finally(() => this.#slices.giveBack(stored));
+        landed.catch(() => {}); // heard of when it is waited for, after the next slice has come
+        landing.push(landed);
         if (this.#over) break;
       }
     } catch (error) {

@@ -22,8 +22,8 @@ export interface GroupFiles extends UnpackedSides {
   /** Where the group's old streams are kept. */
   readonly oldScratch: string;
   readonly isExec: (content: SpaceContent) => boolean;
-  /** Whether the pieces of a new content are wanted hashed, if it is written from end to end. */
-  readonly toHash: (content: SpaceContent) => boolean;
+  /** Whether a new content is to be proven, and not only for the next delta. */
+  readonly isWanted: (content: SpaceContent) => boolean;
   readonly pieceLength: number;
   /** Whether every group of a new content is applied. */
   readonly isWhole: (content: SpaceContent) => boolean;
@@ -66,7 +66,7 @@ export function groupWork(
   const fresh = [...partsIn(files.fresh, start, bytes)].map(({ of, content, from, bytes: length }): StagedRun => {
     const { unpacked } = content;
     if (of === "file" || unpacked === undefined) {
-      const toHash = length === content.fileBytes && files.toHash(content);
+      const toHash = length === content.fileBytes && files.isWanted(content);
       return { ...newFile(content, files), offset: from, bytes: length, toHash };
     }
     const path = files.newScratch(content);

@@ -1,5 +1,5 @@
 /** What people are told while a patch runs: phase, how much of it is done, speed, time left, bytes by source. */
-import { SHOWN_RATE_WINDOW_MS } from "../../manifests/limits.ts";
+import { SHOWN_RATE_AFTER_MS, SHOWN_RATE_WINDOW_MS } from "../../manifests/limits.ts";
 import type { Plan } from "../../manifests/plan.ts";
 import type { Output } from "../output.ts";
 import { RateMeter } from "../peers/rates.ts";
@@ -35,11 +35,12 @@ export class PatchProgress {
     const fetched = origin + peers;
     const bytesPerSecond = this.#speedAt(fetched);
     const left = cost.fetch.plain - fetched - earlier;
-    // a chunk that repeats is there at once for the plan, and once more where an earlier run or a delta brought its piece
-    const here = Math.min(reused + earlier, cost.total - cost.kept - fetched);
+    // a chunk that repeats is there at once for the plan, and once more where an earlier run or a delta brought its piece;
+    // and what was fetched counts again when it was wrong
+    const here = Math.max(0, Math.min(reused + earlier, cost.total - cost.kept - fetched));
     this.#output.progress({
       phase: cost.fetch.plain > 0 ? "downloading" : "assembling",
-      done: cost.kept + here + fetched,
+      done: Math.min(cost.total, cost.kept + here + fetched),
       total: cost.total,
       bytesPerSecond,
       ...(bytesPerSecond > 0 && left > 0 ? { secondsLeft: left / bytesPerSecond } : {}),
@@ -77,6 +78,8 @@ export class PatchProgress {
     if (this.#began !== undefined) this.#speed.add(fetched - this.#arrived, now);
     this.#began ??= now;
     this.#arrived = fetched;
-    return this.#speed.rate(now, now - this.#began);
+    const since = now - this.#began;
+    // pieces that come together say nothing of how fast they come
+    return since < SHOWN_RATE_AFTER_MS ? 0 : this.#speed.rate(now, since);
   }
 }

@@ -5,8 +5,8 @@
  *
  *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
  *   staging/<name>.unpacked  streams of packed content, while a delta is applied
- *   staging/progress     lines "<root> <offset> <bytes>[ <name>]": a piece that was hashed, and where its content lies if
- *                        not under its root
+ *   staging/progress     lines "<root> <offset> <bytes>[ <name>]": a piece that was hashed, or a content that a delta made, and
+ *                        where the content lies if not under its root
  */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { lstat, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
@@ -34,17 +34,25 @@ interface Earlier {
   readonly names: Set<string>;
 }
 
+/** What is known of a staged file because this run wrote it from end to end. */
+export interface Written {
+  /** Of its pieces, 32 B each: of whatever was written, which may be wrong. */
+  readonly hashes: Uint8Array;
+  /** When it was written last, nanoseconds since 1970; undefined where closing it may change that. */
+  readonly mtimeNs: bigint | undefined;
+}
+
 interface Held {
   readonly root: PiecesRoot;
   readonly size: number;
-  /** Of its pieces, 32 B each, when they were hashed while they were written. */
-  readonly hashes: Uint8Array | undefined;
+  /** Undefined when it was not hashed while it was written. */
+  readonly written: Written | undefined;
 }
 
 export class Staging {
   readonly #install: Install;
   readonly #earlier: Map<PiecesRoot, Earlier>;
-  readonly #hashes = new Map<PiecesRoot, Uint8Array>();
+  readonly #written = new Map<PiecesRoot, Written>();
   #layout: Layout | undefined;
   #progress: number | undefined;
 
@@ -109,9 +117,14 @@ export class Staging {
     return stats?.size === size ? joined(found.runs) : [];
   }
 
-  /** The hashes of a content's pieces, 32 B each, when this run hashed what it wrote; they may be any. */
-  hashesOf(root: PiecesRoot): Uint8Array | undefined {
-    return this.#hashes.get(root);
+  /** What this run wrote of a content that it holds, when it hashed that. */
+  writtenOf(root: PiecesRoot): Written | undefined {
+    return this.#written.get(root);
+  }
+
+  /** To be called before the files of contents are written again: what is known of them is of what they were. */
+  forgetWritten(roots: readonly PiecesRoot[]): void {
+    for (const root of roots) this.#written.delete(root);
   }
 
   /** A file for what is unpacked while a delta is applied. */
@@ -129,8 +142,8 @@ export class Staging {
    * from now on they count as an earlier run's.
    */
   hold(contents: readonly Held[]): void {
-    for (const { root, size, hashes } of contents) {
-      if (hashes !== undefined) this.#hashes.set(root, hashes);
+    for (const { root, size, written } of contents) {
+      if (written !== undefined) this.#written.set(root, written);
       this.#earlier.set(root, { runs: [{ offset: 0, bytes: size }], names: new Set([flatName(root)]) });
     }
     this.record(contents.map(({ root, size }) => ({ root, offset: 0, bytes: size })));

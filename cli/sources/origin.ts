@@ -61,8 +61,8 @@ export class Origin {
   }
 
   /**
-   * Reads a range, slice by slice, each into memory that is asked for before it comes. Throws: object.not-found, edge.busy, edge.unreachable (also for an answer that is
-   * not the range that was asked for), source.interrupted.
+   * Reads a range, slice by slice, each into memory that is asked for before it comes. Throws: object.not-found, edge.busy,
+   * edge.unreachable (also for an answer that is not the range that was asked for), source.interrupted.
    */
   async *read<Memory extends ArrayBufferLike>(
     request: RangeRequest,

@@ -19,8 +19,10 @@ export class SlicePool {
 
   readonly take: SliceMemory<SharedArrayBuffer> = (bytes) => {
     const at = this.#free.findLastIndex(({ byteLength }) => byteLength >= bytes);
-    const memory = at < 0 ? new SharedArrayBuffer(bytes) : this.#free.splice(at, 1)[0];
-    return new Uint8Array(memory as SharedArrayBuffer, 0, bytes);
+    // where all are too small one goes for a larger one: there are never more than were in use at once
+    const [found] = this.#free.splice(Math.max(0, at), 1);
+    const memory = at < 0 || found === undefined ? new SharedArrayBuffer(bytes) : found;
+    return new Uint8Array(memory, 0, bytes);
   };
 
   /** For another slice: nobody may look at it any more. */

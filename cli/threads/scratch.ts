@@ -3,7 +3,7 @@ let buffer = Buffer.alloc(0);
 
 /** At least `bytes` bytes with whatever was in them; valid until the next call in this thread. */
 export function scratch(bytes: number): Buffer<ArrayBuffer> {
-  // with room for the next one, which may be a little larger: pages that nobody touches cost nothing
+  // with room for the next one, which may be a little larger: pages that nobody touches cost next to nothing
   if (buffer.length < bytes) buffer = Buffer.allocUnsafeSlow(2 * bytes);
   return buffer.subarray(0, bytes);
 }

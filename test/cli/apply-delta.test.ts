@@ -1,26 +1,27 @@
 /** A delta is decoded in a thread while it still comes: what is there of it is made at once, and hashed. */
 import { existsSync } from "node:fs";
-import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeEach, expect, test } from "vitest";
+import { writtenBy } from "../../cli/patch/apply-group.ts";
 import { Arrival } from "../../cli/threads/arrival.ts";
 import { toJson } from "../../cli/threads/as-json.ts";
 import { closePool, runJob } from "../../cli/threads/pool.ts";
-import { writeDeltaHeader, writeSection } from "../../manifests/delta/encode.ts";
-import { STREAMS, StreamWriter, type StreamName, type Streams } from "../../manifests/delta/format.ts";
+import { writeDeltaHeader } from "../../manifests/delta/encode.ts";
 import { concatBytes } from "../../manifests/digest.ts";
-import { DELTA_OUTPUT_BYTES } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, DELTA_OUTPUT_BYTES } from "../../manifests/limits.ts";
 import { pieceHash } from "../../manifests/merkle.ts";
 import { sha256 } from "../../cli/threads/digests.ts";
+import { literalDelta, literalSection } from "../support/literal-delta.ts";
 import { noise } from "../support/studio.ts";
 
 /** Twice what a decoder collects before it gives it on: it keeps the last of it until more comes. */
 const FIRST = noise(2 * DELTA_OUTPUT_BYTES, "first");
 const SECOND = noise(DELTA_OUTPUT_BYTES, "second");
 const OLD_BYTES = 1000;
-const PIECE = 16 * 1024;
+const PIECE = 4 * BLOCK_BYTES;
 
 let folder = "";
 beforeEach(async () => {
@@ -28,18 +29,6 @@ beforeEach(async () => {
   return () => rm(folder, { recursive: true });
 });
 afterAll(closePool);
-
-/** A section of nothing but these new bytes. */
-function literal(bytes: Uint8Array): Uint8Array {
-  const writers = new Map<StreamName, StreamWriter>(STREAMS.map((name) => [name, new StreamWriter()]));
-  writers.get("copies")?.varint(0);
-  writers.get("literals")?.varint(bytes.length);
-  writers.get("jumps")?.varint(0);
-  writers.get("bytes")?.bytes(bytes);
-  const streams = Object.fromEntries([...writers].map(([name, writer]) => [name, writer.finish()])) as Streams;
-  const stored = Object.fromEntries(STREAMS.map((name) => [name, { codec: "none", bytes: streams[name] }] as const));
-  return writeSection({ bytes: bytes.length, streams }, stored as Parameters<typeof writeSection>[1]);
-}
 
 /** 32 B a piece, of each of these contents. */
 function piecesOf(...contents: readonly Uint8Array[]): Uint8Array {
@@ -52,8 +41,8 @@ function piecesOf(...contents: readonly Uint8Array[]): Uint8Array {
   return concatBytes(hashes);
 }
 
-const BEGINNING = concatBytes([writeDeltaHeader(OLD_BYTES, FIRST.length + SECOND.length), literal(FIRST)]);
-const REST = literal(SECOND);
+const BEGINNING = concatBytes([writeDeltaHeader(OLD_BYTES, FIRST.length + SECOND.length), literalSection(FIRST)]);
+const REST = literalSection(SECOND);
 
 /** Applies the delta, of which only the beginning is on the disk; nobody has the old file. */
 async function applyBeginning(arrival: Arrival) {
@@ -84,7 +73,8 @@ test("a section is decoded as soon as it is there, before the next one is", asyn
   await appendFile(delta, REST);
   arrival.reach(BEGINNING.length + REST.length);
   const hashes = piecesOf(concatBytes([FIRST, SECOND]));
-  expect(await applied).toEqual({ value: { refused: undefined, hashes } });
+  const { mtimeNs } = await stat(made, { bigint: true });
+  expect(await applied).toEqual({ value: { refused: undefined, hashes, mtimesNs: BigInt64Array.of(mtimeNs) } });
   expect((await readFile(made)).equals(concatBytes([FIRST, SECOND]))).toBe(true);
 });
 
@@ -102,27 +92,33 @@ test("when the rest does not come, the thread is let go and says so", async () =
 });
 
 test("contents that are made from end to end are hashed piece by piece, others are not", async () => {
-  const sizes = [PIECE + 1, 1, 3 * PIECE, PIECE, 5];
+  const sizes = [PIECE + 1, 1, 3 * PIECE, PIECE, 5, 3 * PIECE + 2 * BLOCK_BYTES + 7, 2 * BLOCK_BYTES + 1];
   const content = noise(
     sizes.reduce((sum, size) => sum + size),
     "hashed",
   );
   const delta = join(folder, "delta");
-  const stored = concatBytes([writeDeltaHeader(OLD_BYTES, content.length), literal(content)]);
+  const stored = literalDelta(OLD_BYTES, [content]);
   await writeFile(delta, stored);
   let from = 0;
   const contents = sizes.map((size) => content.subarray(from, (from += size)));
   const fresh = sizes.map((bytes, index) => {
     return { path: join(folder, `${index}`), offset: 0, bytes, fileBytes: bytes, exec: false, toHash: index !== 2 };
   });
+  const old = { path: null, offset: 0, bytes: OLD_BYTES };
   const work = toJson({
     delta: [{ path: delta, offset: 0, bytes: stored.length }],
-    old: [{ path: null, offset: 0, bytes: OLD_BYTES }],
+    old: [old],
     fresh,
     pieceLength: PIECE,
   });
-  const hashes = piecesOf(...contents.filter((_, index) => index !== 2));
-  expect(await runJob("applyDelta", { work })).toEqual({ value: { refused: undefined, hashes } });
-  const made = await Promise.all(fresh.map(({ path }) => readFile(path)));
-  expect(made.every((bytes, index) => bytes.equals(contents[index] ?? new Uint8Array(0)))).toBe(true);
+  const { value } = await runJob("applyDelta", { work });
+  if (value === undefined) throw new Error("no such disk");
+  const written = writtenBy({ fresh, pieceLength: PIECE }, value);
+  for (const [index, { path }] of fresh.entries()) {
+    const content = contents[index] ?? new Uint8Array(0);
+    expect((await readFile(path)).equals(content)).toBe(true);
+    const { mtimeNs } = await stat(path, { bigint: true });
+    expect(written.get(path)).toEqual(index === 2 ? undefined : { hashes: piecesOf(content), mtimeNs });
+  }
 });

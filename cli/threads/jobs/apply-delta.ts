@@ -17,7 +17,7 @@ import { sha256 } from "../digests.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { release } from "../scratch.ts";
 import { keepYoungMemory } from "../keep-memory.ts";
-import { openStaged, writeFully } from "./place.ts";
+import { mtimeOf, openStaged, writeFully } from "./place.ts";
 
 /** A run of bytes that lies in a file. Runs follow each other: the next begins where this one ends. */
 export interface FileRun {
@@ -54,6 +54,8 @@ export interface AppliedDelta {
   readonly refused: string | undefined;
   /** Of the runs to hash, in order: 32 B a piece (merkle.ts, pieceHash). Nothing when it was refused. */
   readonly hashes: Uint8Array<ArrayBuffer>;
+  /** When each of them was written last, nanoseconds since 1970. Empty where closing a file may change it (Windows). */
+  readonly mtimesNs: BigInt64Array<ArrayBuffer>;
 }
 
 export interface DeltaJob {
@@ -98,14 +100,17 @@ export function applyDelta({ work, arrival }: DeltaJob): OnDisk<AppliedDelta> {
       });
       for (const piece of pieces) {
         made.each(at, piece, (run, some, from) => {
-          writeFully(files.writable(run), some, from);
-          hashes.take(run, some, from);
+          const file = files.writable(run);
+          writeFully(file, some, from);
+          hashes.take(run, some, from, file);
         });
         at += piece.length;
       }
-      return { refused: undefined, hashes: hashes.all };
+      return { refused: undefined, ...hashes.finish() };
     } catch (error) {
-      if (error instanceof Failure) return { refused: error.message, hashes: new Uint8Array(0) };
+      if (error instanceof Failure) {
+        return { refused: error.message, hashes: new Uint8Array(0), mtimesNs: new BigInt64Array(0) };
+      }
       throw error;
     } finally {
       files.close();
@@ -162,24 +167,31 @@ class Runs<Run extends Omit<FileRun, "path">> {
 
 /** The pieces of runs, hashed as their bytes come, from the first to the last. */
 class HashedRuns {
-  readonly all: Uint8Array<ArrayBuffer>;
+  readonly #hashes: Uint8Array<ArrayBuffer>;
+  readonly #mtimesNs: bigint[] = [];
   readonly #hasher: FileHasher;
   #at = 0;
 
   constructor(runs: readonly StagedRun[], pieceLength: number) {
     const pieces = runs.reduce((sum, { toHash, bytes }) => sum + (toHash ? Math.ceil(bytes / pieceLength) : 0), 0);
-    this.all = new Uint8Array(pieces * SHA256_BYTES);
+    this.#hashes = new Uint8Array(pieces * SHA256_BYTES);
     this.#hasher = new FileHasher(sha256, pieceLength);
   }
 
-  take({ toHash, bytes }: StagedRun, some: Uint8Array, from: number): void {
+  /** @param file  to which these bytes of the run were just written */
+  take({ toHash, bytes }: StagedRun, some: Uint8Array, from: number, file: number): void {
     if (!toHash) return;
     this.#hasher.update(some);
     if (from + some.length < bytes) return;
     const { layer, root } = this.#hasher.finish();
     const hashes = layer.length === 0 ? fromHex(root) : layer; // a single piece hashes to the root
-    this.all.set(hashes, this.#at);
+    this.#hashes.set(hashes, this.#at);
     this.#at += hashes.length;
+    this.#mtimesNs.push(mtimeOf(file));
+  }
+
+  finish(): Pick<AppliedDelta, "hashes" | "mtimesNs"> {
+    return { hashes: this.#hashes, mtimesNs: BigInt64Array.from(process.platform === "win32" ? [] : this.#mtimesNs) };
   }
 }
 

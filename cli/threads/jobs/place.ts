@@ -94,7 +94,7 @@ function writeCopy(file: Write, bytes: Uint8Array): bigint {
 }
 
 /** Asked of the open file: looked for by its path, it takes five times as long, in the thread that has most to do (measured). */
-function mtimeOf(fd: number): bigint {
+export function mtimeOf(fd: number): bigint {
   return fstatSync(fd, { bigint: true }).mtimeNs;
 }
 
