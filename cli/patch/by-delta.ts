@@ -1,7 +1,7 @@
 /**
  * New contents made of the installed release and deltas, into staging. Nothing here is proven: the hash of every piece is
- * looked at before it counts (assembly.ts), and whatever is wrong or missing then comes from chunks. So a delta that cannot be had or does not
- * fit costs a little time and is no failure.
+ * looked at before it counts (assembly.ts), and whatever is wrong or missing then comes from chunks. So a delta that cannot
+ * be had or does not fit costs a little time and is no failure.
  */
 import { join } from "node:path";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";

@@ -194,8 +194,8 @@ export class Ledger {
   // --- Earlier runs ------------------------------------------------------------------------------------------------
 
   /**
-   * Takes over a piece that an earlier run left in staging and that has this hash now. False when the hash, or with it
-   * the root of the whole content, is wrong.
+   * Takes over a piece with this hash that an earlier run left in staging, or a delta made there. False when the hash, or
+   * with it the root of the whole content, is wrong.
    */
   restore(piece: number, hash: Uint8Array): boolean {
     const expected = this.expectedHash(piece);
