@@ -2,7 +2,7 @@
  * The second phase: everything new lies in staging, proven; now it takes its place. A journal says what to do, and each
  * step can be done again, so that a run that was cut short at any point is finished by the next one:
  *
- *   1  flush staging                         until here the install is the old release, untouched
+ *   1  flush staging and the next state      until here the install is the old release, untouched
  *   2  journal "clear", flush                from here on it will be the new one
  *   3  old files that move: into staging
  *   4  old files that go: removed; folders they leave empty too
@@ -61,17 +61,25 @@ const Journal = v.object({
 /** What of a plan a journal holds: files that come with their folder need no mention. */
 type Journaled = Omit<CommitPlan, "inFolders">;
 
-/** Makes the staged release the installed one. The next state must lie at NEXT_STATE. */
-export async function commit(disk: Disk, install: Install, plan: CommitPlan): Promise<void> {
+/**
+ * Makes the staged release the installed one.
+ * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
+ */
+export async function commit(
+  disk: Disk,
+  install: Install,
+  plan: CommitPlan,
+  writeNext: () => Promise<void>,
+): Promise<void> {
   const likeness = install.staged(NEW_FOLDER);
   const files = [
     ...plan.places.map(([name]) => install.staged(name)),
     ...plan.inFolders.map((file) => path.join(likeness, file)),
-    install.own(NEXT_STATE),
   ];
   const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(likeness, folder));
   if (folders.length > 0) folders.push(likeness);
-  await disk.flush(install.folder, files, [...folders, install.own("staging"), install.own()]);
+  await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
+  await disk.flush(install.folder, [install.own(NEXT_STATE)], [install.own()]);
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
     await writeJournal(disk, install, "clear", plan);
     await clear(disk, install, plan);
@@ -130,6 +138,12 @@ async function place(disk: Disk, install: Install, { folders: whole, execs, plac
   await disk.flush(install.folder, [], [install.own()]);
   disk.remove(install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
+}
+
+/** Waits for both, also when one fails: neither runs on afterwards. */
+async function both(...acts: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(acts)).find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }
 
 /**

@@ -390,20 +390,22 @@ class Session {
     // a lost lock: another is at work on the install
     if (signal.reason instanceof Failure) throw signal.reason;
     this.#progress.committing(planned);
-    // each waits for the disk, and they may wait together
-    const { torrent } = this.#peers;
-    const keeping = Promise.all([
-      this.#wantedTree.keep(),
-      torrent === undefined ? undefined : this.#objects.keep(release.torrent.sha256, torrent),
-      this.#recipes.save(want.files),
-    ]);
-    try {
-      const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
-      disk.write(this.#install.own(NEXT_STATE), writeState(state));
-    } finally {
-      await keeping;
-    }
-    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout));
+    const writeNext = async (): Promise<void> => {
+      // each waits for the disk, and they may wait together
+      const { torrent } = this.#peers;
+      const keeping = Promise.all([
+        this.#wantedTree.keep(),
+        torrent === undefined ? undefined : this.#objects.keep(release.torrent.sha256, torrent),
+        this.#recipes.save(want.files),
+      ]);
+      try {
+        const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
+        disk.write(this.#install.own(NEXT_STATE), writeState(state));
+      } finally {
+        await keeping;
+      }
+    };
+    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout), writeNext);
     await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
     await this.#recipes.prune();
   }
