@@ -1,15 +1,18 @@
 /**
  * Bundles what ships: dist/cli/ (Node) and dist/worker/index.js (workerd).
  *
- * The command line is split where it imports lazily, so that `patchswarm --help` does not load a BitTorrent client. Small
- * libraries are in the bundle: looking for the hundred files of theirs took a tenth of the time to start and more (measured). The
- * worker is one file: workerd has no node_modules.
+ * The command line is split where it imports lazily, so that `patchswarm --help` does not load a BitTorrent client.
+ * Small libraries are in the bundle: looking for the hundred files of theirs took a tenth of the time to start and more
+ * (measured). The worker is one file: workerd has no node_modules.
  */
 import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { build, type Metafile } from "esbuild";
 import packageJson from "./package.json" with { type: "json" };
 
-/** What npm installs beside the bundle: native parts, threads of their own, or so large that few commands should load them. */
+/**
+ * What npm installs beside the bundle: native parts, threads of their own, or so large that few commands should load
+ * them.
+ */
 const OUTSIDE = ["miniflare", "piscina", "webrtc-polyfill", "webtorrent", "wrangler"];
 /** Libraries in the old module system ask for Node's modules by `require`, which a module does not have. */
 const WITH_REQUIRE = `import { createRequire as createRequire_ } from "node:module"; const require = createRequire_(import.meta.url);`;

@@ -2,10 +2,11 @@
  * `npm run bench:install`: fresh installs against aria2c + tar + zstd, of many small files and of one large one, and an
  * update against casync; all real content.
  *
- * The archive lies in the very origin the chunks lie in, so both sides fetch from the same edge over loopback. casync reads
- * its store from the local disk, which favours it. What ours has done when it ends is on the disk; the others are timed as
- * they are, and once more with the flush that they leave out. Every run writes to a folder of its own and nothing is deleted in
- * between: ext4 passes over inodes freed in the last seconds, which would slow down whoever comes after a deletion.
+ * The archive lies in the very origin the chunks lie in, so both sides fetch from the same edge over loopback. casync
+ * reads its store from the local disk, which favours it. What ours has done when it ends is on the disk; the others are
+ * timed as they are, and once more with the flush that they leave out. Every run writes to a folder of its own and
+ * nothing is deleted in between: ext4 passes over inodes freed in the last seconds, which would slow down whoever comes
+ * after a deletion.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,6 +1,6 @@
 /**
- * Runs of base64 (RFC 4648 §4) in the bytes of a file: pictures in stylesheets, buffers in glTF, anything in JSON. A byte more in
- * front of what they say, and no digit stays: then only what they say can be compared.
+ * Runs of base64 (RFC 4648 §4) in the bytes of a file: pictures in stylesheets, buffers in glTF, anything in JSON. A
+ * byte more in front of what they say, and no digit stays: then only what they say can be compared.
  */
 import { BASE64_DIGITS } from "./base64.ts";
 import type { Piece, ReadBytes } from "./deflate/find.ts";
@@ -34,9 +34,9 @@ function digitValues(): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The runs in `within`, a part of a file, in order: those of BASE64_RUN_BYTES_MIN and more that are written as any encoder would
- * write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no whole group at the end
- * are not in them. Holds BASE64_FIND_BYTES. Throws: what reading throws.
+ * The runs in `within`, a part of a file, in order: those of BASE64_RUN_BYTES_MIN and more that are written as any
+ * encoder would write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no
+ * whole group at the end are not in them. Holds BASE64_FIND_BYTES. Throws: what reading throws.
  */
 export function* findBase64(read: ReadBytes, within: Piece): Generator<Base64Run> {
   const end = within.offset + within.bytes;

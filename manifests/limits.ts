@@ -235,7 +235,10 @@ export const EDGE_RETRY_MS = 1000;
 export const SIGNING_TRIES = 3;
 /** Largest answer of an edge to a registration: a title and a key. */
 export const REGISTRATION_BYTES_MAX = 8 * KIB;
-/** Parts of a run that was killed are removed after this long, milliseconds: nobody publishes a whole day without touching theirs. */
+/**
+ * Parts of a run that was killed are removed after this long, milliseconds: nobody publishes a whole day without
+ * touching theirs.
+ */
 export const PARTS_ABANDONED_MS = 24 * 3600 * 1000;
 
 // --- Peers -------------------------------------------------------------------------------------------------------
@@ -319,7 +322,10 @@ export const SEED_RETRY_MS = 10_000;
 export const DISK_SPARE_BYTES = 16 * MIB;
 /** Hash jobs: what one thread reads at once, so that even one large file keeps all threads busy. */
 export const HASH_JOB_BYTES = 32 * MIB;
-/** Titles above this are patched with little young memory: below, memory is no trouble and collecting less often is faster. */
+/**
+ * Titles above this are patched with little young memory: below, memory is no trouble and collecting less often is
+ * faster.
+ */
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
 /** Titles of more files are patched with little old memory: each file is some 5 KB of live objects while it is fetched. */
 export const OLD_MEMORY_TITLE_FILES = 10_000;
@@ -341,8 +347,8 @@ export const ORIGIN_SLICE_BYTES = MIB;
 export const ORIGIN_SLICE_MS = 100;
 export const ORIGIN_SLICE_BYTES_MAX = 2 * MIB;
 /**
- * Plain bytes one slice may grow to: bounds what a thread holds, and twice as much is no quicker (measured). zstd on text reaches
- * 10:1.
+ * Plain bytes one slice may grow to: bounds what a thread holds, and twice as much is no quicker (measured). zstd on
+ * text reaches 10:1.
  */
 export const ORIGIN_SLICE_PLAIN_BYTES = 4 * MIB;
 /** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
@@ -370,7 +376,10 @@ export const SWARM_START_BYTES_MIN = 64 * MIB;
 export const PEERS_GRACE_MS = 500;
 /** Window over which the peers' rate is judged, milliseconds: long enough for one piece of 4 MiB at 25 MB/s. */
 export const PEERS_RATE_WINDOW_MS = 1000;
-/** With the origin forbidden: how long nobody may deliver before the patch gives up, milliseconds. Trackers answer in seconds. */
+/**
+ * With the origin forbidden: how long nobody may deliver before the patch gives up, milliseconds. Trackers answer in
+ * seconds.
+ */
 export const PEERS_PATIENCE_MS = 15_000;
 /** What peers have claimed is taken over by an idle origin when they need longer for it than this, milliseconds. */
 export const PEERS_LAST_PIECES_MS = 500;
@@ -412,23 +421,30 @@ export const DELTA_BUCKET_WINDOWS = 10;
 /** The further a jump, the more bytes it takes to say: from this distance on, a match must gain more. */
 export const DELTA_JUMP_FAR_BYTES = 64;
 /**
- * By what a scan judges matches, measured on some twenty pairs of programs, sources and data. What differs costs two numbers and a
- * value. New content told as differences compresses worse than as literals where it is text; where it is a program, built again
- * with all addresses shifted, the same few differences come back for ever (decision 0038).
+ * By what a scan judges matches, measured on some twenty pairs of programs, sources and data. What differs costs two
+ * numbers and a value. New content told as differences compresses worse than as literals where it is text; where it is
+ * a program, built again with all addresses shifted, the same few differences come back for ever (decision 0038).
  */
 export const DELTA_TEXT_JUDGEMENT = { gainBytesMin: 24, farGainBytes: 24, judgedBytes: 128, wrongWeight: 3 };
 export const DELTA_PROGRAM_JUDGEMENT = { gainBytesMin: 16, farGainBytes: 16, judgedBytes: 256, wrongWeight: 1 };
-/** A segment is told as a program when that is at most this share, quickly compressed: slow compression makes more of literals. */
+/**
+ * A segment is told as a program when that is at most this share, quickly compressed: slow compression makes more of
+ * literals.
+ */
 export const DELTA_PROGRAM_SHARE_MAX = 0.96;
-/** Of the bytes of text at most this share are below DELTA_TEXT_BYTE_MIN, a tab; programs, pictures and tables have more: zeros, most. */
+/**
+ * Of the bytes of text at most this share are below DELTA_TEXT_BYTE_MIN, a tab; programs, pictures and tables have
+ * more: zeros, most.
+ */
 export const DELTA_TEXT_LOW_BYTES_SHARE_MAX = 0.002;
 export const DELTA_TEXT_BYTE_MIN = 9;
 /** Every so many bytes are looked at: a prime, for hardly a table has rows of a multiple. */
 export const DELTA_TEXT_LOOK_BYTES = 31;
 /**
- * Brotli's best level models what is told in a delta better than zstd's, at half a megabyte a second: up to these lengths of a stream
- * it pays. It leaves 3 to 15 % fewer bytes of text and numbers in kilobytes, but 1 % of megabytes of text; of what is new in
- * programs 5 to 25 %, and of differences 6 %. The lengths of runs zstd tells as well (all measured).
+ * Brotli's best level models what is told in a delta better than zstd's, at half a megabyte a second: up to these
+ * lengths of a stream it pays. It leaves 3 to 15 % fewer bytes of text and numbers in kilobytes, but 1 % of megabytes
+ * of text; of what is new in programs 5 to 25 %, and of differences 6 %. The lengths of runs zstd tells as well (all
+ * measured).
  */
 export const DELTA_BROTLI_BYTES_MAX = 512 * KIB;
 export const DELTA_BROTLI_RUNS_BYTES_MAX = 64 * KIB;
@@ -446,7 +462,10 @@ export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
-/** A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they have more peers. */
+/**
+ * A delta is worth it when it is at most this share of what the chunks would take: it costs processor time, and they
+ * have more peers.
+ */
 export const DELTA_SHARE_MAX = 0.9;
 /** A delta up to this length is begun before it is known to be the best way; it may have been fetched for nothing. */
 export const DELTA_AHEAD_BYTES_MAX = 16 * MIB;
@@ -454,7 +473,10 @@ export const DELTA_AHEAD_BYTES_MAX = 16 * MIB;
 export const DELTA_AHEAD_TORRENT_BYTES_MAX = 128 * KIB;
 /** Written bytes that weigh as much as one that is downloaded: a slow disk writes 100 MB/s, a good line brings 3. */
 export const WRITTEN_BYTES_PER_FETCHED = 32;
-/** Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a tree a step. */
+/**
+ * Ways by delta that a player weighs: the one that leads straight there, and the smallest chains. Each may cost it a
+ * tree a step.
+ */
 export const DELTA_PATHS_MAX = 3;
 /** Deltas of a chain. Each decodes all that changed up to then. */
 export const DELTA_CHAIN_STEPS_MAX = 4;
@@ -476,7 +498,10 @@ export const DELTA_GROUP_NEW_BYTES = 128 * MIB;
 export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
 /** Stored bytes of a delta object from which on the next section begins another one: one thing to fetch, and to resume. */
 export const DELTA_OBJECT_BYTES = 16 * MIB;
-/** 100 B a group and 80 B an object: enough for a title of 100 GB. The delta of the trees is left out where it does not fit as well. */
+/**
+ * 100 B a group and 80 B an object: enough for a title of 100 GB. The delta of the trees is left out where it does not
+ * fit as well.
+ */
 export const DELTA_INDEX_BYTES_MAX = 1 * MIB;
 /** A tree's delta stands inside the index; a longer one saves less than it would have players wait for. */
 export const TREE_DELTA_BYTES_MAX = 256 * KIB;
@@ -498,7 +523,10 @@ export const UNPACK_AT_ONCE_BYTES_MAX = 2 * MIB;
 export const UNPACK_JOB_BYTES = 4 * MIB;
 /** Packed bytes that a thread measures or takes apart in one job: a third of a second of it. */
 export const TAKE_APART_JOB_BYTES = 512 * KIB;
-/** Streams that it takes apart in one, however short: where no zlib made them, a hundredth of a second each to find that out. */
+/**
+ * Streams that it takes apart in one, however short: where no zlib made them, a hundredth of a second each to find that
+ * out.
+ */
 export const TAKE_APART_JOB_STREAMS = 32;
 
 /** A file is searched for base64 in windows of this. */
@@ -527,7 +555,10 @@ export const DEFLATE_PROBE_BYTES = KIB;
 export const DEFLATE_PIECES_MAX = 65_536;
 /** A stream shorter than this is left alone: what is gained is less than what it costs to say so. */
 export const DEFLATE_STREAM_BYTES_MIN = 128;
-/** A recipe above this share of the stream says that neither a zlib nor an old stream shows how it was made: left alone, it does as well. */
+/**
+ * A recipe above this share of the stream says that neither a zlib nor an old stream shows how it was made: left alone,
+ * it does as well.
+ */
 export const DEFLATE_RECIPE_SHARE_MAX = 1 / 6;
 /** Plain bytes of a byte of a stream, at most: two bits for a match of 258 bytes. */
 export const DEFLATE_EXPANSION_MAX = 1032;
@@ -535,9 +566,15 @@ export const DEFLATE_EXPANSION_MAX = 1032;
 export const DEFLATE_SAMPLE_TOKENS = 32 * KIB;
 /** Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB window. */
 export const DEFLATE_WINDOW_BYTES = 512 * KIB;
-/** A guide looks so far back and ahead in an old stream for the place where a new one goes on. Part of the format (guide.ts). */
+/**
+ * A guide looks so far back and ahead in an old stream for the place where a new one goes on. Part of the format
+ * (guide.ts).
+ */
 export const DEFLATE_GUIDE_REACH_BYTES = 64 * KIB;
-/** Packed bytes of a stream's front, by which the old stream is found that it resembles; fewer where they are too long unpacked. */
+/**
+ * Packed bytes of a stream's front, by which the old stream is found that it resembles; fewer where they are too long
+ * unpacked.
+ */
 export const DEFLATE_FRONT_BYTES = [16 * KIB, KIB] as const;
 /** Plain bytes of a front that are looked at, of a stream, a text or a file (sketch.ts). */
 export const SKETCH_FRONT_BYTES = 64 * KIB;
@@ -550,7 +587,10 @@ export const DELTA_OLD_STREAMS_PER_NEW_MAX = 8;
 export const DEFLATE_BLOCK_TOKENS_MAX = MIB;
 /** A stream is read, and written, in slices of this. */
 export const DEFLATE_SLICE_BYTES = 64 * KIB;
-/** Places looked at and bytes compared for a plain byte, on average, above which a stream is given up: content can be made slow. */
+/**
+ * Places looked at and bytes compared for a plain byte, on average, above which a stream is given up: content can be
+ * made slow.
+ */
 export const DEFLATE_WORK_PER_BYTE_MAX = 2048;
 
 // --- Why a delta is big ----------------------------------------------------------------------------------------------
@@ -573,7 +613,10 @@ export const COST_STAMP_APART_S_MAX = 3 * 365 * 86_400;
 export const COST_STAMP_APART_S_MIN = 60;
 /** A bare number may be a time by chance; this many that tell of the same two days are not. */
 export const COST_STAMP_ALIKE_MIN = 3;
-/** Bytes of a copy that differ for this long were replaced, not changed: of bytes by chance one in 256 agrees, of text one in 16. */
+/**
+ * Bytes of a copy that differ for this long were replaced, not changed: of bytes by chance one in 256 agrees, of text
+ * one in 16.
+ */
 export const COST_REPLACED_RUN_BYTES = 16;
 /** Changes of at most this many bytes are short: an address or an offset in program code. */
 export const COST_SHORT_RUN_BYTES = 4;
@@ -589,6 +632,9 @@ export const COST_BACKWARD_MOVES_MIN = 8;
 export const COST_ROWS_DEFAULT = 10;
 /** Files that a publish names to people. */
 export const COST_ROWS_SAID = 3;
-/** It names those that cost at least this share of the delta, and this many bytes: less is not worth a build engineer's day. */
+/**
+ * It names those that cost at least this share of the delta, and this many bytes: less is not worth a build engineer's
+ * day.
+ */
 export const COST_SAID_SHARE_MIN = 0.05;
 export const COST_SAID_BYTES_MIN = 16 * KIB;

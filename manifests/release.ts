@@ -10,7 +10,10 @@ import { PIECE_BYTES_MAX, PIECE_BYTES_MIN, RELEASE_BYTES_MAX } from "./limits.ts
 export interface ReleaseTreeRef {
   readonly sha256: ObjectId;
   readonly bytes: number;
-  /** What it holds when it is not compressed, so that it can also be made of an older one. Missing in releases of earlier publishers. */
+  /**
+   * What it holds when it is not compressed, so that it can also be made of an older one. Missing in releases of
+   * earlier publishers.
+   */
   readonly plain?: { readonly sha256: ObjectId; readonly bytes: number };
 }
 

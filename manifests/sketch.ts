@@ -45,7 +45,10 @@ export function sketchOf(front: Uint8Array): Sketch {
   return [...least.subarray(0, count)];
 }
 
-/** For each new stream the old one, by its place in the list, that has most in common with it; undefined when none has much. */
+/**
+ * For each new stream the old one, by its place in the list, that has most in common with it; undefined when none has
+ * much.
+ */
 export function matchSketches(old: readonly Sketch[], fresh: readonly Sketch[]): (number | undefined)[] {
   const wanted = new Set(fresh.flat());
   const holders = new Map<number, number[]>();

@@ -236,8 +236,8 @@ function guidesOf({ old, fresh, streams }: DeltaStep): ReadonlyMap<PiecesRoot, R
 }
 
 /**
- * Contents that come out right when every group is applied: all but those whose file's old content is missing, or one that their
- * streams are put together with.
+ * Contents that come out right when every group is applied: all but those whose file's old content is missing, or one
+ * that their streams are put together with.
  */
 function madeWell(path: readonly DeltaStep[], { isInstalled }: Pick<WeighingWorld, "isInstalled">): Set<PiecesRoot> {
   const good = new Set<PiecesRoot>();

@@ -1,6 +1,6 @@
 /**
- * What an update does by deltas: the small one that is begun before it is known to be wanted, the ways to choose from, and the way
- * that was chosen. Whatever goes wrong with a delta, there is another way.
+ * What an update does by deltas: the small one that is begun before it is known to be wanted, the ways to choose from,
+ * and the way that was chosen. Whatever goes wrong with a delta, there is another way.
  */
 import type { ObjectId } from "../../manifests/digest.ts";
 import { DELTA_AHEAD_BYTES_MAX, DELTA_PATHS_MAX } from "../../manifests/limits.ts";
@@ -55,7 +55,10 @@ export class Deltas {
     this.#options = options;
   }
 
-  /** The delta that leads straight to the wanted release, and from where; undefined when there is none, or it is forbidden. */
+  /**
+   * The delta that leads straight to the wanted release, and from where; undefined when there is none, or it is
+   * forbidden.
+   */
   get straight(): { readonly installed: InstalledRelease; readonly delta: LiveDelta } | undefined {
     const { title, target } = this.#options;
     const installed = this.#start?.release;
@@ -91,8 +94,8 @@ export class Deltas {
   }
 
   /**
-   * Makes what the deltas of a way make, in staging. False when one was of no use: then all is to be weighed again, which leaves
-   * it out. Throws: install.no-space, source.interrupted.
+   * Makes what the deltas of a way make, in staging. False when one was of no use: then all is to be weighed again,
+   * which leaves it out. Throws: install.no-space, source.interrupted.
    */
   async stage(way: WeighedWay, plan: Plan, have: Have, staging: Staging): Promise<boolean> {
     const { install, progress, output } = this.#options;

@@ -1,6 +1,6 @@
 /**
- * The few things a commit does to a disk, one call each, so that a test can stop between any two of them. Synchronous, but for
- * flushing: 20,000 renames take half a second this way and two through promises (measured).
+ * The few things a commit does to a disk, one call each, so that a test can stop between any two of them. Synchronous,
+ * but for flushing: 20,000 renames take half a second this way and two through promises (measured).
  */
 import {
   chmodSync,
@@ -135,7 +135,10 @@ async function syncfs(root: string): Promise<boolean> {
   }
 }
 
-/** Several at once: the file system writes its journal once for them. Throws the first error when none is under way any more. */
+/**
+ * Several at once: the file system writes its journal once for them. Throws the first error when none is under way any
+ * more.
+ */
 async function syncAll(paths: readonly string[], flags: string): Promise<void> {
   const limit = pLimit(FLUSHES_AT_ONCE);
   const results = await Promise.allSettled(paths.map((path) => limit(() => syncPath(path, flags))));

@@ -57,8 +57,8 @@ const EXEC_MODE = 0o777;
 const UMASK = process.umask();
 
 /**
- * Puts every content of the plan in place in staging. Throws: sources.exhausted, chunk.corrupt, object.malformed, install.no-space,
- * source.interrupted. What was fetched is kept for the next run.
+ * Puts every content of the plan in place in staging. Throws: sources.exhausted, chunk.corrupt, object.malformed,
+ * install.no-space, source.interrupted. What was fetched is kept for the next run.
  */
 export async function stage(options: StageOptions): Promise<Staged> {
   const { plan, layout, staging } = options;

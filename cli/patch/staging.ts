@@ -108,7 +108,10 @@ export class Staging {
     }
   }
 
-  /** What an earlier run finished of a content, ascending and joined; nothing when the file is not as long as it should be. */
+  /**
+   * What an earlier run finished of a content, ascending and joined; nothing when the file is not as long as it should
+   * be.
+   */
   async earlier(root: PiecesRoot, size: number): Promise<readonly Run[]> {
     const found = this.#earlier.get(root);
     const [name] = found?.names ?? [];

@@ -1,4 +1,7 @@
-/** Whether an install is what its release says, byte for byte. Works without a network: the tree is kept, named by the state. */
+/**
+ * Whether an install is what its release says, byte for byte. Works without a network: the tree is kept, named by the
+ * state.
+ */
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";

@@ -1,6 +1,7 @@
 /**
- * Which packed streams of two releases a delta unpacks: of new content those that are not, byte for byte, on the other side too and
- * can be made again, and of old content those that these are like. Everything is read in threads, a batch of streams a job.
+ * Which packed streams of two releases a delta unpacks: of new content those that are not, byte for byte, on the other
+ * side too and can be made again, and of old content those that these are like. Everything is read in threads, a batch
+ * of streams a job.
  */
 import { type Sketch, matchSketches } from "../../manifests/sketch.ts";
 import { isOneGroup, type Space, type SpaceContent, type SpaceSpan } from "../../manifests/delta/release-delta.ts";

@@ -74,8 +74,8 @@ export interface PublishResult {
 
 /**
  * Throws: build.* for the folder; usage.no-keys, usage.bad-key-file, usage.bad-flag (a channel that is not there);
- * release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the edge; install.no-space;
- * source.interrupted.
+ * release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the edge;
+ * install.no-space; source.interrupted.
  */
 export async function publish(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   try {

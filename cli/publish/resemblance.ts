@@ -1,6 +1,6 @@
 /**
- * What contents of new paths were before, in titles too large to be compared as a whole: a folder for each version and names with a
- * hash in them are usual, so names do not tell.
+ * What contents of new paths were before, in titles too large to be compared as a whole: a folder for each version and
+ * names with a hash in them are usual, so names do not tell.
  */
 import { matchSketches, type Sketch } from "../../manifests/sketch.ts";
 import { isOneGroup, type SpaceContent } from "../../manifests/delta/release-delta.ts";

@@ -26,7 +26,10 @@ export interface SignedRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The response to a request that worked (2xx). Throws: what the edge said; edge.unreachable, edge.busy, source.interrupted. */
+/**
+ * The response to a request that worked (2xx). Throws: what the edge said; edge.unreachable, edge.busy,
+ * source.interrupted.
+ */
 export type SignedFetch = (request: SignedRequest) => Promise<Response>;
 
 export interface SignedFetchOptions {

@@ -47,7 +47,10 @@ function decodeFast(frame: Uint8Array, to: Uint8Array, at: number, size: number)
   return decodeUpTo(frame, to.subarray(at, at + size + SLACK_BYTES)) === size;
 }
 
-/** How many bytes the frame holds, when they all fit into `to` with room to spare; undefined when they do not, or it is none. */
+/**
+ * How many bytes the frame holds, when they all fit into `to` with room to spare; undefined when they do not, or it is
+ * none.
+ */
 function decodeUpTo(frame: Uint8Array, to: Uint8Array): number | undefined {
   decoder ??= createZstdDecompress({ params: PARAMS }).on("error", () => {}) as unknown as Inside;
   const { _handle: handle, _writeState: state } = decoder;

@@ -21,8 +21,8 @@ export interface StreamInFile {
 }
 
 /**
- * Gives the plain bytes on, in order. False when the stream is not one of exactly `plainBytes`; perhaps after some were given.
- * Holds at most twice UNPACK_AT_ONCE_BYTES_MAX. Throws: what reading throws.
+ * Gives the plain bytes on, in order. False when the stream is not one of exactly `plainBytes`; perhaps after some were
+ * given. Holds at most twice UNPACK_AT_ONCE_BYTES_MAX. Throws: what reading throws.
  */
 export async function unpackStream(
   { coding, path, pieces, plainBytes }: StreamInFile,

@@ -1,4 +1,7 @@
-/** Asks the edge what is current now, with a nonce of our own, because the local clock may be slow (FACTS section 3, trap 4). */
+/**
+ * Asks the edge what is current now, with a nonce of our own, because the local clock may be slow (FACTS section 3,
+ * trap 4).
+ */
 import { randomBytes } from "node:crypto";
 import { Failure } from "../../manifests/failures.ts";
 import { FRESH_BYTES_MAX, type FreshStatement, openFresh } from "../../manifests/trust/fresh.ts";

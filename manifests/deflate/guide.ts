@@ -1,15 +1,16 @@
 /**
- * An old stream that shows the way: where the new plain bytes are those of an old stream again, whoever made both chose the
- * same tokens again, nearly always (measured: all but one of two thousand). To read them off the old stream takes a fraction of
- * the time that looking for matches takes, and works for streams that no zlib made.
+ * An old stream that shows the way: where the new plain bytes are those of an old stream again, whoever made both chose
+ * the same tokens again, nearly always (measured: all but one of two thousand). To read them off the old stream takes a
+ * fraction of the time that looking for matches takes, and works for streams that no zlib made.
  *
  * The old stream is read along with the new one, so many bytes ahead or behind: the offset. A token of it is a guess where it
  * begins at the same place, covers the same bytes, and would be a match here too. Where bytes differ there is no guess, and
  * the matcher is asked; where most of them differ, something was put in or left out, and another offset is sought.
  *
- * A guess depends on the bytes of both streams, on the places that guesses were asked for, and on nothing else: how far either was
- * read when must not matter, for a player reads them otherwise than a publisher. The numbers below decide it, and so does
- * DEFLATE_GUIDE_REACH_BYTES: they are part of the format, and recipes that lie at origins need them as they are.
+ * A guess depends on the bytes of both streams, on the places that guesses were asked for, and on nothing else: how far
+ * either was read when must not matter, for a player reads them otherwise than a publisher. The numbers below decide
+ * it, and so does DEFLATE_GUIDE_REACH_BYTES: they are part of the format, and recipes that lie at origins need them as
+ * they are.
  */
 import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES } from "../limits.ts";
 import { MATCH_BYTES_MAX } from "./alphabet.ts";

@@ -6,9 +6,10 @@
  *
  * Chromium's zlib has chains of four bytes alone, with a hash of its own.
  *
- * Where levels of zlib follow long chains, there is a second kind beside them: of places that share four bytes, but for chance.
- * They are shorter by far, and hold every match of four bytes or more in the same order; `ranks` tells how many places of
- * zlib's chain lie between. What zlib would have found there is found with two thirds of the time for images and programs.
+ * Where levels of zlib follow long chains, there is a second kind beside them: of places that share four bytes, but for
+ * chance. They are shorter by far, and hold every match of four bytes or more in the same order; `ranks` tells how many
+ * places of zlib's chain lie between. What zlib would have found there is found with two thirds of the time for images
+ * and programs.
  */
 import { DEFLATE_WORK_PER_BYTE_MAX } from "../limits.ts";
 import { MATCH_BYTES_MAX, MATCH_BYTES_MIN } from "./alphabet.ts";

@@ -28,8 +28,8 @@ export interface StreamParts {
 }
 
 /**
- * Holds about DEFLATE_WINDOW_BYTES of plain bytes and the tokens of a block; with a guide, as much of its stream. Takes time in
- * proportion to the plain bytes, whatever the recipe says, but for what lies at the front of the guide's.
+ * Holds about DEFLATE_WINDOW_BYTES of plain bytes and the tokens of a block; with a guide, as much of its stream. Takes
+ * time in proportion to the plain bytes, whatever the recipe says, but for what lies at the front of the guide's.
  * Throws: object.malformed for a recipe that does not make `compressedBytes` bytes of the plain ones, perhaps after some
  * were written; and what the functions throw.
  */

@@ -31,9 +31,9 @@ export interface TakeApartOptions {
 }
 
 /**
- * Reads the stream three times: a sample of it to find what it was made with, all of it to write the recipe, and all of it to
- * see that `putTogether` makes the same bytes; more often where a sample did not say enough, or the guide does not make the recipe short. Holds
- * about DEFLATE_WINDOW_BYTES each time, and as much of the guide.
+ * Reads the stream three times: a sample of it to find what it was made with, all of it to write the recipe, and all of
+ * it to see that `putTogether` makes the same bytes; more often where a sample did not say enough, or the guide does
+ * not make the recipe short. Holds about DEFLATE_WINDOW_BYTES each time, and as much of the guide.
  * @param start  where the stream begins, bytes
  * @param end  where it ends at the latest; what follows on it is not looked at
  * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger than

@@ -74,8 +74,8 @@ export function segmentsOf(bytes: number): number[] {
 }
 
 /**
- * One segment of the new bytes as streams. Judged as text and, when it is none, as a program too: which of both leaves less is not
- * to be seen before.
+ * One segment of the new bytes as streams. Judged as text and, when it is none, as a program too: which of both leaves
+ * less is not to be seen before.
  */
 export function scanSegment(index: SourceIndex, segment: number, squeeze: Compressors["squeeze"]): ScannedSegments {
   const { source, oldBytes } = index;

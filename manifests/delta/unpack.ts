@@ -1,8 +1,9 @@
 /**
- * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside changed
- * everywhere outside, and base64 says the same bytes in three ways; so where it pays the spaces of a delta hold the plain bytes of a
- * stream instead. Base64 is written again from these alone. A deflate stream of the new side needs the recipe as well that makes it
- * again (manifests/deflate): it comes behind the last byte of its content, so that recipes, all much alike, stand together.
+ * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
+ * changed everywhere outside, and base64 says the same bytes in three ways; so where it pays the spaces of a delta hold
+ * the plain bytes of a stream instead. Base64 is written again from these alone. A deflate stream of the new side needs
+ * the recipe as well that makes it again (manifests/deflate): it comes behind the last byte of its content, so that
+ * recipes, all much alike, stand together.
  *
  * Where the streams lie is one object of the delta, a table:
  *

@@ -78,7 +78,10 @@ export function contentDigest(sha256OfBody: Uint8Array): string {
   return `sha-256=:${toBase64(sha256OfBody)}:`;
 }
 
-/** Content-Digest header -> the 32 bytes it names. Only the one form that `contentDigest` writes is understood. Throws: request.malformed. */
+/**
+ * Content-Digest header -> the 32 bytes it names. Only the one form that `contentDigest` writes is understood. Throws:
+ * request.malformed.
+ */
 export function parseContentDigest(header: string): Uint8Array<ArrayBuffer> {
   const text = /^sha-256=:([A-Za-z0-9+/]{43}=):$/.exec(header)?.[1];
   if (text === undefined) {

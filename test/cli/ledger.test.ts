@@ -1,4 +1,7 @@
-/** The ledger under any order of events: two sides fetch, fail, lie and overtake each other, and the content comes out right. */
+/**
+ * The ledger under any order of events: two sides fetch, fail, lie and overtake each other, and the content comes out
+ * right.
+ */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type CompletePiece, Ledger } from "../../cli/patch/ledger.ts";

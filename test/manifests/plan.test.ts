@@ -99,7 +99,10 @@ function planFor(
   });
 }
 
-/** Does what a plan says, as staging and commit do: everything new first, then the old files' moves and removals, then in place. */
+/**
+ * Does what a plan says, as staging and commit do: everything new first, then the old files' moves and removals, then
+ * in place.
+ */
 function carryOut(
   made: Plan,
   files: Readonly<Record<string, Found>>,

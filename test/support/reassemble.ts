@@ -5,7 +5,10 @@ import { parseRecipe } from "../../manifests/recipe.ts";
 import { parseTree } from "../../manifests/tree.ts";
 import { sha256 } from "./hashes.ts";
 
-/** Path -> content. Throws when a chunk does not match its hash. Each object is fetched once and kept: not for large titles. */
+/**
+ * Path -> content. Throws when a chunk does not match its hash. Each object is fetched once and kept: not for large
+ * titles.
+ */
 export async function reassemble(
   tree: ObjectId,
   fetchObject: (id: ObjectId) => Promise<Uint8Array>,

@@ -295,7 +295,10 @@ test("a patch that was killed while the delta came goes on with what is there of
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
 });
 
-/** Two releases, and an install of the first. The delta has two objects: gives bytes of the last one, and what it begins with. */
+/**
+ * Two releases, and an install of the first. The delta has two objects: gives bytes of the last one, and what it begins
+ * with.
+ */
 async function publishLarge(studio: Studio): Promise<{ last: number; added: Uint8Array }> {
   const game = noise(16 * MIB, "large");
   await writeFiles(studio.at("v1"), { "game.bin": game });
@@ -356,7 +359,10 @@ async function untilStaged(folder: string, beginning: Uint8Array): Promise<void>
   }
 }
 
-/** Three releases, with a delta from each to the next only; two installs of the first. Gives where the deltas' objects lie. */
+/**
+ * Three releases, with a delta from each to the next only; two installs of the first. Gives where the deltas' objects
+ * lie.
+ */
 async function publishChain(studio: Studio): Promise<string[][]> {
   await publishFirst(studio);
   await studio.patch("second");

@@ -93,7 +93,10 @@ function writeCopy(file: Write, bytes: Uint8Array): bigint {
   }
 }
 
-/** Asked of the open file: looked for by its path, it takes five times as long, in the thread that has most to do (measured). */
+/**
+ * Asked of the open file: looked for by its path, it takes five times as long, in the thread that has most to do
+ * (measured).
+ */
 export function mtimeOf(fd: number): bigint {
   return fstatSync(fd, { bigint: true }).mtimeNs;
 }

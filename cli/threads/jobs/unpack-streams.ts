@@ -1,4 +1,7 @@
-/** Jobs: packed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams again. */
+/**
+ * Jobs: packed streams of files -> plain bytes, in memory or in a file; and of plain bytes and recipes, the streams
+ * again.
+ */
 import { closeSync } from "node:fs";
 import { type ReadBytes, readJoined } from "../../../manifests/deflate/find.ts";
 import type { StreamSource } from "../../../manifests/deflate/inflate.ts";
@@ -64,7 +67,10 @@ async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader
   }
 }
 
-/** Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream; of base64, as far as the part goes. */
+/**
+ * Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream;
+ * of base64, as far as the part goes.
+ */
 async function inflatePart(
   part: Omit<PlainPart, "of" | "at">,
   reader: FileReader,
