@@ -67,8 +67,9 @@ class Fetching {
   #connectedAt: number | undefined;
   #shareAt = 0;
   #lastProgress: number;
-  /** Requests that failed one after another. */
+  /** Rounds of requests that failed one after another: those under way at once are ended by one outage. */
   #failures = 0;
+  #round = 0;
   #retryAt = 0;
   #originError: unknown;
   #stopped = false;
@@ -87,8 +88,11 @@ class Fetching {
       this.#stopOnError(() => this.#work()),
     );
     await this.#stopOnError(() => this.#watch());
+    // a worker ends when the origin is gone; it is the watch that knows when everything is there, or will never be
+    this.#stop();
     await Promise.all(workers);
     if (this.#error !== undefined) throw this.#error;
+    if (!this.#options.ledger.done) throw this.#exhausted();
   }
 
   /** Whatever fails first ends all of it. */
@@ -97,11 +101,14 @@ class Fetching {
       await act();
     } catch (error) {
       this.#error ??= error;
-    } finally {
-      this.#stopped = true;
-      this.#halt.abort();
-      this.#bell.ring();
+      this.#stop();
     }
+  }
+
+  #stop(): void {
+    this.#stopped = true;
+    this.#halt.abort();
+    this.#bell.ring();
   }
 
   get #over(): boolean {
@@ -148,13 +155,17 @@ class Fetching {
     const patience = this.#options.patienceMs ?? PEERS_PATIENCE_MS;
     const peersMayCome = joining() || swarm() !== undefined;
     if (peersMayCome && now() - this.#lastProgress < patience) return;
-    const missing = ledger.unbuilt();
     const { rotten } = ledger;
     if (rotten !== undefined) {
       throw new Failure("chunk.corrupt", { source: "origin", pack: rotten.chunk.pack, chunk: rotten.chunk.id });
     }
+    throw this.#exhausted();
+  }
+
+  #exhausted(): Failure {
+    const missing = this.#options.ledger.unbuilt();
     const facts = { files: missing.length, roots: missing.slice(0, MISSING_NAMED_MAX) };
-    throw new Failure("sources.exhausted", facts, { cause: this.#originError });
+    return new Failure("sources.exhausted", facts, { cause: this.#originError });
   }
 
   get #originAlive(): boolean {
@@ -213,6 +224,7 @@ class Fetching {
     if (first === undefined || origin === undefined) return;
     const slices = cutSlices(run, this.#sliceBytes());
     const landing: Promise<void>[] = [];
+    const round = this.#round;
     let next = 0;
     try {
       const request = {
@@ -236,7 +248,7 @@ class Fetching {
         if (this.#over) break;
       }
     } catch (error) {
-      this.#noteFailure(error);
+      this.#noteFailure(error, round);
     } finally {
       // what is landing counts; what never came goes back
       const unread = slices.slice(next).flatMap(({ chunks }) => chunks.map(({ chunk }) => chunk));
@@ -245,11 +257,13 @@ class Fetching {
     }
   }
 
-  /** Throws what is not the origin's failing. */
-  #noteFailure(error: unknown): void {
+  /** @param round  in which the request was begun. Throws what is not the origin's failing. */
+  #noteFailure(error: unknown, round: number): void {
     if (this.#over) return;
     if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
     this.#originError = error;
+    if (round < this.#round) return;
+    this.#round += 1;
     this.#failures += 1;
     this.#retryAt = this.#options.now() + ORIGIN_RETRY_MS * 2 ** (this.#failures - 1);
     this.#options.origin?.turnAway();

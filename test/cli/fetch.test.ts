@@ -1,0 +1,123 @@
+/** Fetching to the end, or not: what an origin that goes away does to a patch. */
+import { expect, test } from "vitest";
+import type { Assembly, SliceChunk } from "../../cli/patch/assembly.ts";
+import { fetchMissing, type FetchOptions } from "../../cli/patch/fetch.ts";
+import { type CompletePiece, Ledger } from "../../cli/patch/ledger.ts";
+import type { Build } from "../../cli/patch/piece-map.ts";
+import { RateLimit } from "../../cli/peers/rates.ts";
+import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
+import { type ChunkId, type ObjectId, toHex } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { BLOCK_BYTES, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
+import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
+import { sha256 } from "../support/hashes.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+const CHUNK_BYTES = 20_000;
+/** Of their own pack each: as many requests. */
+const CHUNKS = Array.from({ length: ORIGIN_REQUESTS }, (_, i) => pseudoRandomBytes(i + 1, CHUNK_BYTES));
+const CONTENT = Buffer.concat(CHUNKS);
+const PIECE = 2 * BLOCK_BYTES;
+
+interface Faults {
+  /** Whether the edge answers. */
+  readonly answers: (edge: number) => boolean;
+  readonly isBusy?: () => boolean;
+  readonly swarm?: FetchOptions["swarm"];
+  readonly onTick?: (ledger: Ledger) => void;
+}
+
+/** Fetches CONTENT from two edges. Time goes by as fast as somebody looks at the clock. */
+async function fetchFrom({ answers, isBusy = () => false, swarm = () => undefined, onTick = () => {} }: Faults) {
+  const hasher = new FileHasher(sha256, PIECE);
+  hasher.update(CONTENT);
+  const { root, layer } = hasher.finish();
+  const parts = CHUNKS.map((bytes, i) => {
+    const [id, pack] = [toHex(sha256(bytes)) as ChunkId, `${i}`.repeat(64) as ObjectId];
+    const chunk = { id, size: bytes.length, pack, offset: 0, stored: bytes.length, raw: true };
+    return { offset: i * CHUNK_BYTES, chunk, from: "pack" as const };
+  });
+  const build: Build = { root, size: CONTENT.length, parts, layer };
+  const ledger = new Ledger([build], PIECE, sha256);
+  const asked: number[] = [];
+  let edge = 0;
+  const origin = {
+    received: 0,
+    limit: new RateLimit(null, 0),
+    turnAway: () => void (edge = 1 - edge),
+    async *read({ slices }: RangeRequest, memory: (bytes: number) => Uint8Array<SharedArrayBuffer>) {
+      asked.push(edge);
+      await Promise.resolve();
+      if (!answers(edge)) throw new Failure("edge.unreachable", { url: `edge ${edge}` });
+      for (const bytes of slices) yield memory(bytes);
+    },
+  };
+  const judge = (complete: readonly CompletePiece[]): void => {
+    for (const each of complete) {
+      const { offset, bytes, whole } = ledger.map.rangeOf(each.piece);
+      ledger.hashed(each, pieceHash(CONTENT.subarray(offset, offset + bytes), PIECE, whole, sha256));
+    }
+  };
+  const assembly = {
+    get isBusy() {
+      return isBusy();
+    },
+    landingError: undefined,
+    landSlice: (_: unknown, chunks: readonly SliceChunk[]) => {
+      for (const { chunk } of chunks) judge(ledger.land(chunk, "origin"));
+      return Promise.resolve();
+    },
+  };
+  let clock = 0;
+  const fetched = fetchMissing({
+    ledger,
+    // nothing else of these classes is asked for
+    ...{ assembly: assembly as unknown as Assembly, origin: origin as unknown as Origin },
+    ...{ originFirst: false, swarm, expectedPeers: () => 0, joining: () => false, fastEnough: () => 1 },
+    signal: new AbortController().signal,
+    now: () => (clock += 500),
+    onTick: () => onTick(ledger),
+  });
+  return { fetched, ledger, asked };
+}
+
+test("an origin that is gone for good while the install is still copied from is a failure, not the end", async () => {
+  let looks = 0;
+  const { fetched, ledger } = await fetchFrom({ answers: () => false, isBusy: () => ++looks < 40 });
+  await expect(fetched).rejects.toMatchObject({ code: "sources.exhausted" });
+  expect(ledger.done).toBe(false);
+});
+
+test("when the origin is gone, peers go on", async () => {
+  let ticks = 0;
+  let downloaded = 0;
+  const membership = {
+    peers: () => ({ connected: 1, unchoked: 1 }),
+    rate: () => 0,
+    downloaded: () => (downloaded += 1),
+    uploaded: () => 0,
+    badPeers: () => [],
+    leave: () => Promise.resolve(),
+  };
+  const { fetched, ledger } = await fetchFrom({
+    answers: () => false,
+    swarm: () => membership,
+    onTick: (ledger) => {
+      if (++ticks < 40) return;
+      for (const piece of ledger.map.piecesOf(0)) {
+        if (ledger.claimPiece(piece) !== undefined) ledger.provePiece(piece);
+      }
+    },
+  });
+  await fetched;
+  expect(ledger.done).toBe(true);
+});
+
+test("requests that one outage ends are one failure, and the next edge is asked", async () => {
+  const { fetched, ledger, asked } = await fetchFrom({ answers: (edge) => edge === 1 });
+  await fetched;
+  expect(ledger.done).toBe(true);
+  const first = Array.from({ length: ORIGIN_REQUESTS }, () => 0);
+  expect(asked.slice(0, ORIGIN_REQUESTS)).toEqual(first);
+  expect(asked.slice(ORIGIN_REQUESTS)).toEqual(first.map(() => 1));
+});
