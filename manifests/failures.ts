@@ -118,6 +118,12 @@ export const FAILURES = {
     title: "Files of the install differ from the release",
     remedy: "Run `patchswarm verify <dir> --repair`.",
   },
+  "install.in-use": {
+    family: "busy",
+    status: 409,
+    title: "A file of the install is in use",
+    remedy: "Close the game and whatever else holds the file open, then run the command again.",
+  },
   "install.no-space": {
     family: "no-space",
     status: 507,
@@ -129,6 +135,12 @@ export const FAILURES = {
     status: 404,
     title: "No install here",
     remedy: "Name the folder of an install, or install first: `patchswarm patch <dir> --title title.json`.",
+  },
+  "install.unwritable": {
+    family: "usage",
+    status: 403,
+    title: "The install's folder cannot be written to",
+    remedy: "Give yourself leave to write there, or choose another folder.",
   },
   "metadata.expired": {
     family: "untrusted",

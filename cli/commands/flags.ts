@@ -48,7 +48,10 @@ export function parseDownloadLimit(value: unknown): number | null {
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** "90", "90s", "10m", "2h" -> seconds. Throws: usage.bad-flag. */
+/** The longest that a timer of Node runs: 24.8 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** "90", "90s", "10m", "2h" -> whole milliseconds, no more than a timer takes. Throws: usage.bad-flag. */
 export function parseDuration(value: unknown): number {
   const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(typeof value === "string" ? value : "");
   const unit = UNIT_SECONDS[match?.[2] ?? "?"];
@@ -59,5 +62,5 @@ export function parseDuration(value: unknown): number {
       expected: "seconds, or 10m, 2h",
     });
   }
-  return Number(match[1]) * unit;
+  return Math.min(Math.round(Number(match[1]) * unit * 1000), TIMER_MS_MAX);
 }

@@ -12,6 +12,7 @@ import { SOURCES } from "../patch/source-list.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { titleOfInstall } from "../trust/title.ts";
+import { Failure } from "../../manifests/failures.ts";
 import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "./flags.ts";
 import { seedFolders } from "./seed.ts";
 
@@ -37,14 +38,23 @@ export function patchCommand(): Command {
     .option("--seed-for <duration>", "share the install afterwards: seconds, or 10m, 2h", "0");
   return act(command, async (context, flags, [folder = ""]) => {
     const started = performance.now();
-    const seedForSeconds = parseDuration(flags["seedFor"]);
+    const seedForMs = parseDuration(flags["seedFor"]);
     const request = await parseRequest(folder, flags);
     const outcome = await patch(request, worldOf(context));
     printOutcome(context.output, request, outcome, (performance.now() - started) / 1000);
-    if (seedForSeconds === 0 || request.dryRun) return;
-    const enough = AbortSignal.any([context.signal, AbortSignal.timeout(seedForSeconds * 1000)]);
-    await seedFolders(context, [folder], request.uploadLimit, enough);
+    if (seedForMs === 0 || request.dryRun) return;
+    const over = AbortSignal.timeout(seedForMs);
+    try {
+      await seedFolders(context, [folder], request.uploadLimit, AbortSignal.any([context.signal, over]));
+    } catch (error) {
+      // it was over before the swarm was joined
+      if (!over.aborted || context.signal.aborted || !isInterruption(error)) throw error;
+    }
   });
+}
+
+function isInterruption(error: unknown): boolean {
+  return error instanceof Failure && error.family === "interrupted";
 }
 
 /** The real world. */

@@ -11,6 +11,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { DELTA_KEEP_DAYS } from "../../manifests/limits.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
+import { isCode } from "./disk.ts";
 import type { Install } from "./install.ts";
 
 const TORRENT = /^([0-9a-f]{64})\.torrent$/;
@@ -53,16 +54,22 @@ export async function keptDeltas(install: Install, now: number): Promise<KeptDel
   for (const name of await readdir(install.own("deltas")).catch((): string[] => [])) {
     const [, id] = TORRENT.exec(name) ?? [];
     if (id === undefined) continue;
-    const { mtimeMs } = await stat(install.own("deltas", name));
+    const path = install.own("deltas", name);
+    const mtimeMs = (await stat(path).catch(ignoreMissing))?.mtimeMs ?? now;
     if (now - mtimeMs > DELTA_KEEP_DAYS * DAY_MS) {
       await dropDeltas(install);
       return [];
     }
-    const metainfo = await readFile(install.own("deltas", name));
-    if (objectIdOf(metainfo, sha256) !== id) continue;
+    // a patch may be dropping it
+    const metainfo = await readFile(path).catch(ignoreMissing);
+    if (metainfo === undefined || objectIdOf(metainfo, sha256) !== id) continue;
     kept.push({ layout: readDeltaTorrent(metainfo), folder: deltaFolder(install, id as ObjectId) });
   }
   return kept;
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (!isCode(error, "ENOENT")) throw error;
 }
 
 /** A torrent whose files are objects. Throws: object.malformed. */

@@ -8,6 +8,7 @@ import lockfile from "proper-lockfile";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { LOCK_STALE_MS } from "../../manifests/limits.ts";
+import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 
 const Owner = v.object({ pid: v.pipe(v.number(), v.safeInteger()), host: v.string() });
@@ -17,7 +18,8 @@ const ours = new Set<string>();
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted. Throws: install.busy, also when the lock was lost on the way; whatever the work throws.
+ * the work got is aborted. Throws: install.busy, also when the lock was lost on the way; whatever the work throws, as a
+ * failure when it is what a disk says.
  */
 export async function whileLocked<T>(
   install: Install,
@@ -25,13 +27,15 @@ export async function whileLocked<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const lost = new AbortController();
-  const unlock = await lockInstall(install, (cause) => lost.abort(busy(install, undefined, cause)));
   try {
-    return await work(AbortSignal.any([signal, lost.signal]));
+    const unlock = await lockInstall(install, (cause) => lost.abort(busy(install, undefined, cause)));
+    try {
+      return await work(AbortSignal.any([signal, lost.signal]));
+    } finally {
+      await unlock();
+    }
   } catch (error) {
-    throw lost.signal.aborted ? lost.signal.reason : error;
-  } finally {
-    await unlock();
+    throw lost.signal.aborted ? lost.signal.reason : failureOfDisk(error, install.folder);
   }
 }
 

@@ -101,9 +101,12 @@ export async function seed(
           await renew(one);
         } catch (error) {
           if (signal.aborted) break;
-          if (!(error instanceof Failure) || !isPassing(error)) throw error;
-          output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
-          wait = retryMs;
+          if (!(error instanceof Failure)) throw error;
+          // two folders that were of two releases have come to the same one: it is shared from the other
+          const isTwin = error.code === "usage.bad-flag";
+          if (!isTwin && !isPassing(error)) throw error;
+          output.log(`${one.install.share.folder}: ${error.message}${isTwin ? "" : "; trying again"}.`);
+          if (!isTwin) wait = retryMs;
         }
       }
     }

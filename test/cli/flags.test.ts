@@ -43,7 +43,13 @@ describe("a duration", () => {
     ["10m", 600],
     ["1.5h", 5400],
     ["2d", 172_800],
-  ])("%s is %i seconds", (text, seconds) => expect(parseDuration(text)).toBe(seconds));
+  ])("%s is %i seconds", (text, seconds) => expect(parseDuration(text)).toBe(seconds * 1000));
+
+  test("is whole milliseconds that a timer takes", () => {
+    expect(parseDuration("1.1h")).toBe(3_960_000);
+    expect(parseDuration("0.0001s")).toBe(0);
+    expect(parseDuration("365d")).toBe(2 ** 31 - 1);
+  });
 
   test.each(["", "soon", "-5", "5 m", "1w"])("%j is refused", (text) => {
     expect(() => parseDuration(text)).toThrow(refusal);
