@@ -56,6 +56,7 @@ export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDelt
   }));
   const downloading = inTurn(runs.map(({ download }) => download));
   let bad: WayStep | undefined;
+  let isAway = false;
   try {
     for (const { step, download } of runs) {
       bad = step;
@@ -64,13 +65,15 @@ export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDelt
     }
   } catch (error) {
     if (bad === undefined || !isOfNoUse(error)) throw error;
+    isAway = error.family === "unavailable";
     output.log(`going on without the delta from ${bad.from} to ${bad.to}: ${error.message}`);
   } finally {
     halt.abort();
     await ahead?.end();
     await downloading;
   }
-  if (bad !== undefined) await dropDelta(install, bad.delta.torrent.object);
+  // of what only could not be had, the next run goes on with what came
+  if (bad !== undefined && !isAway) await dropDelta(install, bad.delta.torrent.object);
   return bad?.delta.index;
 }
 

@@ -5,13 +5,14 @@
  */
 import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { ORIGIN_RETRY_MS, ORIGIN_TRIES, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
 import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { WayStep } from "../../manifests/ways.ts";
 import { FolderBoard } from "../peers/folder-board.ts";
 import type { Origin } from "../sources/origin.ts";
 import { ownMemory } from "../sources/slices.ts";
 import { Arrival } from "../threads/arrival.ts";
+import { retrying } from "../trust/fetch-capped.ts";
 import { diskFailure } from "./assembly.ts";
 import type { Install } from "./install.ts";
 import { isOfNoUse } from "./delta-paths.ts";
@@ -168,13 +169,25 @@ export class DeltaDownload {
   async #fromOrigin(board: FolderBoard): Promise<void> {
     const { origin } = this.#world;
     if (origin === undefined) throw new Failure("sources.exhausted", { object: this.#step.delta.torrent.object });
+    const { signal } = this.#world;
+    const patience = { tries: ORIGIN_TRIES, retryMs: ORIGIN_RETRY_MS, signal };
     // a piece that is wrong is asked for once more, past the caches on the way
     for (const fresh of [false, true]) {
-      let isGood = true;
-      for (const run of this.#missingRuns(board)) isGood = (await this.#read(board, run, origin, fresh)) && isGood;
-      if (isGood) return;
+      if (await retrying(patience, () => this.#readMissing(board, origin, fresh))) return;
     }
     throw new Failure("object.mismatch", { expected: this.#step.delta.torrent.object });
+  }
+
+  /** False when some pieces were wrong. What came before a connection broke stays. */
+  async #readMissing(board: FolderBoard, origin: Origin, fresh: boolean): Promise<boolean> {
+    let isGood = true;
+    try {
+      for (const run of this.#missingRuns(board)) isGood = (await this.#read(board, run, origin, fresh)) && isGood;
+    } catch (error) {
+      origin.turnAway();
+      throw error;
+    }
+    return isGood;
   }
 
   /** Pieces that are missing, in runs that follow each other in one object. */

@@ -4,11 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { DeltaAhead } from "../../cli/patch/delta-ahead.ts";
+import { DeltaDownload } from "../../cli/patch/delta-download.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { deltaFolder } from "../../cli/patch/kept-deltas.ts";
+import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { type DeltaGroup, writeReleaseDelta } from "../../manifests/delta/release-delta.ts";
 import { type ObjectId, objectIdOf } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
 import { DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
@@ -97,6 +100,38 @@ function begin(peer: Peer, readObject?: (id: ObjectId) => Promise<Uint8Array>): 
     signal: new AbortController().signal,
   });
 }
+
+test("a connection that breaks costs what was under way, not the delta; and another edge is asked", async () => {
+  const asked: number[] = [];
+  let turns = 0;
+  const origin = {
+    turnAway: () => (turns += 1),
+    async *read({ object, offset, slices }: RangeRequest, memory: (bytes: number) => Uint8Array<ArrayBuffer>) {
+      asked.push(slices.length);
+      const bytes = OBJECTS.find(({ id }) => id === object)?.bytes ?? new Uint8Array();
+      let at = offset;
+      for (const length of slices) {
+        const slice = memory(length);
+        slice.set(bytes.subarray(at, (at += length)));
+        yield slice;
+        await Promise.resolve();
+        if (asked.length === 1) throw new Failure("edge.unreachable", { reason: "the line broke" });
+      }
+    },
+  };
+  const download = new DeltaDownload(stepBy([0, 1]), {
+    ...{ install, originFirst: false, fromPeers: undefined },
+    origin: origin as unknown as Origin, // nothing else of it is asked for
+    keepOpen: (board) => boards.push(board),
+    readObject: () => Promise.resolve(TORRENT.metainfo),
+    ...{ signal: new AbortController().signal, onProgress: () => {} },
+  });
+  await download.run();
+  expect(download.failure).toBeUndefined();
+  // one piece of the first object had come
+  expect(asked).toEqual([3, 2, 3]);
+  expect(turns).toBe(1);
+});
 
 test("whoever goes by all of it takes the download over, once, with what came until then", async () => {
   const ahead = begin(generous);
