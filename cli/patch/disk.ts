@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { execFile } from "node:child_process";
 import { open, type FileHandle } from "node:fs/promises";
+import path from "node:path";
 import { promisify } from "node:util";
 import pLimit from "p-limit";
 import { FLUSHES_AT_ONCE, LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../manifests/limits.ts";
@@ -113,8 +114,13 @@ export const realDisk: Disk = {
   makeFolder: (path) => void mkdirSync(path, { recursive: true }),
   setExec(path, exec) {
     const mode = lstatSync(path).mode & MODE_BITS;
-    // who may read it may run it, as a file created so would have it
-    chmodSync(path, exec ? mode | ((mode & READ_BITS) >> 2) : mode & ~EXEC_BITS);
+    try {
+      // who may read it may run it, as a file created so would have it
+      chmodSync(path, exec ? mode | ((mode & READ_BITS) >> 2) : mode & ~EXEC_BITS);
+    } catch (error) {
+      // a disk without such bits, or a file of somebody else: what there is to install is there all the same
+      if (!isCode(error, "EPERM", "ENOTSUP", "EOPNOTSUPP")) throw error;
+    }
   },
   async flush(root, files, folders) {
     if (process.platform === "linux" && files.length + folders.length >= SYNCFS_FILES_MIN && (await syncfs(root)))
@@ -124,6 +130,25 @@ export const realDisk: Disk = {
     if (process.platform !== "win32") await syncAll(folders, "r");
   },
 };
+
+/**
+ * Whether files on the disk of a folder can be run or not, each by itself: not on Windows, nor on disks like exFAT, where all
+ * of them seem to be one or the other. Makes a file there for a moment.
+ */
+export function keepsExecBits(folder: string): boolean {
+  if (process.platform === "win32") return false;
+  const probe = path.join(folder, "exec-probe");
+  const isExec = (): boolean => (lstatSync(probe).mode & EXEC_BITS) !== 0;
+  try {
+    writeFileSync(probe, "");
+    return [false, true].every((exec) => {
+      realDisk.setExec(probe, exec);
+      return isExec() === exec;
+    });
+  } finally {
+    realDisk.remove(probe);
+  }
+}
 
 /** fsync of the whole file system, through coreutils: Node has no call for it. False when there is no such command. */
 async function syncfs(root: string): Promise<boolean> {

@@ -19,6 +19,7 @@ import { sha256 } from "../threads/digests.ts";
 import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
+import { keepsExecBits } from "./disk.ts";
 import type { Install } from "./install.ts";
 import type { StateFile } from "./state.ts";
 
@@ -33,6 +34,8 @@ export interface ScanOptions {
   readonly force: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number) => void;
+  /** Whether a disk tells files that can be run from others (disk.ts). */
+  readonly keepsExecBits?: (folder: string) => boolean;
 }
 
 export interface Scan {
@@ -80,7 +83,7 @@ export async function scan(options: ScanOptions): Promise<Scan> {
   const seen = new Map<SafePath, Seen>();
   const doubtful: { path: SafePath; at: string; size: number }[] = [];
   const aliases = new Set<string>();
-  const take = (file: SafePath, { size, mtimeNs, kind, exec: isExec, dev, ino }: Look): void => {
+  const take = (file: SafePath, { size, mtimeNs, kind, exec, dev, ino }: Look): void => {
     const known = owned.get(file);
     const wish = wanted.get(file);
     if (known !== undefined && wish === undefined) aliases.add(`${dev}:${ino}`);
@@ -93,7 +96,6 @@ export async function scan(options: ScanOptions): Promise<Scan> {
       return;
     }
     seen.set(file, { size, mtimeNs });
-    const exec = process.platform === "win32" ? (wish?.exec ?? false) : isExec;
     const unchanged = known !== undefined && known.size === size && known.mtimeNs === mtimeNs;
     files.set(file, { ...base, exec, root: unchanged && !force ? known.root : null });
     // of any other size it is neither what it was nor what it should be
@@ -113,6 +115,14 @@ export async function scan(options: ScanOptions): Promise<Scan> {
   for (const [file, root] of roots) {
     const found = files.get(file);
     if (found !== undefined) files.set(file, { ...found, root });
+  }
+  const differing = [...wanted.values()].filter(({ path, exec }) => seen.has(path) && files.get(path)?.exec !== exec);
+  // asked only where it matters: where no bit is kept, none is wrong
+  if (differing.length > 0 && !(options.keepsExecBits ?? keepsExecBits)(install.own())) {
+    for (const { path, exec } of differing) {
+      const found = files.get(path);
+      if (found !== undefined) files.set(path, { ...found, exec });
+    }
   }
   return { have: { files }, seen, folders: folders.there, hashed: doubtful.length };
 }
