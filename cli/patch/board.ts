@@ -7,7 +7,7 @@ import type { SafePath } from "../../manifests/paths.ts";
 import { pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { BoardChange, PieceBoard, PieceClaim } from "../peers/board.ts";
-import { FileStore } from "../peers/file-store.ts";
+import { type FileStamp, FileStore } from "../peers/file-store.ts";
 import type { Assembly } from "./assembly.ts";
 import type { Ledger, LedgerListener } from "./ledger.ts";
 
@@ -25,6 +25,7 @@ export class ReleaseBoard implements PieceBoard {
   readonly layout: TorrentLayout;
   readonly #files: ReadonlyMap<SafePath, LayoutFile>;
   readonly #where = new Map<LayoutFile, Whereabouts>();
+  readonly #stamps = new Map<LayoutFile, FileStamp>();
   readonly #verified: Uint8Array;
   /** Layout file -> build, for files that are being built. */
   readonly #builds = new Map<LayoutFile, number>();
@@ -55,11 +56,16 @@ export class ReleaseBoard implements PieceBoard {
     return this.#files.get(path)?.layer;
   }
 
-  /** A file of the release is there as a whole and proven. `where`: absolute, in the order it may be found. */
-  addProven(path: SafePath, where: Whereabouts): void {
+  /**
+   * A file of the release is there as a whole and proven.
+   * @param where  absolute
+   * @param stamp  how it looked then: who writes to it later takes it out of what is given
+   */
+  addProven(path: SafePath, where: string, stamp: FileStamp | undefined): void {
     const file = this.#files.get(path);
     if (file === undefined) return;
-    this.#where.set(file, where);
+    this.#where.set(file, [where]);
+    if (stamp !== undefined) this.#stamps.set(file, stamp);
     for (let piece = file.firstPiece; piece < file.firstPiece + file.pieceCount; piece++) this.#setVerified(piece);
   }
 
@@ -107,7 +113,7 @@ export class ReleaseBoard implements PieceBoard {
   readVerified(piece: number, offset: number, bytes: number): Promise<Uint8Array> | undefined {
     if (!this.has(piece)) return undefined;
     const span = pieceOf(this.layout, piece);
-    return this.#read(this.#where.get(span.file) ?? [], span.offset + offset, bytes);
+    return this.#read(span.file, span.offset + offset, bytes);
   }
 
   onChange(listener: (change: BoardChange) => void): () => void {
@@ -174,12 +180,12 @@ export class ReleaseBoard implements PieceBoard {
     for (const listener of this.#listeners) listener(change);
   }
 
-  /** Throws: install.damaged when the file is nowhere, or shorter than it was. */
-  async #read(where: Whereabouts, offset: number, bytes: number): Promise<Uint8Array> {
+  /** Throws: install.damaged when the file is nowhere, or not what it was. */
+  async #read(file: LayoutFile, offset: number, bytes: number): Promise<Uint8Array> {
     let last: unknown = new Failure("install.damaged", { reason: "nowhere to be found" });
-    for (const path of where) {
+    for (const path of this.#where.get(file) ?? []) {
       try {
-        return await this.#store.read(path, offset, bytes);
+        return await this.#store.read(path, offset, bytes, this.#stamps.get(file));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
         last = error; // the commit has moved it to its next place

@@ -256,13 +256,13 @@ class Session {
     }
     const isThere = (folder: string): boolean => scanned.folders.has(folder);
     let layout = new Layout(planned.contents, isThere);
-    let staged = await this.#stage(planned, layout, staging);
+    let staged = await this.#stage(planned, layout, staging, scanned);
     while (staged.stale.length > 0) {
       // an old file is not what it seemed: plan again without it
       have = withoutRoots(have, staged.stale);
       planned = await this.#plan(have, want, staging);
       layout = new Layout(planned.contents, isThere);
-      staged = await this.#stage(planned, layout, staging);
+      staged = await this.#stage(planned, layout, staging, scanned);
     }
     await this.#commit(planned, layout, want, scanned, staged);
     await staging.clear();
@@ -353,7 +353,7 @@ class Session {
 
   // --- Acting ------------------------------------------------------------------------------------------------------
 
-  async #stage(planned: Plan, layout: Layout, staging: Staging): Promise<Staged> {
+  async #stage(planned: Plan, layout: Layout, staging: Staging, { seen }: Scan): Promise<Staged> {
     // found damaged, or worth fetching for: others may help
     const { stored } = planned.cost.fetch;
     if (stored > 0 && this.#request.sources.has("peers")) this.#peers.start(this.#wantedTree.get(), stored);
@@ -363,6 +363,7 @@ class Session {
         plan: planned,
         layout,
         staging,
+        seen,
         origin: this.#origin,
         peers: this.#peers,
         originFirst: originGoesFirst(this.#request.sources),

@@ -32,6 +32,8 @@ export interface StageOptions {
   readonly layout: Layout;
   readonly staging: Staging;
   readonly pieceLength: number;
+  /** How files of the install looked when they were found right. */
+  readonly seen: ReadonlyMap<SafePath, Seen>;
   /** Undefined when it is forbidden. */
   readonly origin: Origin | undefined;
   readonly peers: Peers;
@@ -113,8 +115,8 @@ async function build(
   contents: readonly Content[],
   looks: Map<string, Seen>,
 ): Promise<Set<PiecesRoot>> {
-  const { install, layout, staging, pieceLength, peers, origin, originFirst, plan, progress, output, signal, now } =
-    options;
+  const { install, layout, staging, pieceLength, seen, peers, origin, originFirst, plan } = options;
+  const { progress, output, signal, now } = options;
   const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
   const board = await peers.board();
   const builds = contents.map(({ root, size, places, source }): Build => {
@@ -140,7 +142,7 @@ async function build(
   ledger.listen({ onBuilt: look });
   await assembly.resume();
   if (board !== undefined) {
-    for (const path of plan.keep) board.addProven(path, [install.file(path)]);
+    for (const path of plan.keep) board.addProven(path, install.file(path), seen.get(path));
     const placesOf = contents.map(({ places }) => places.map(({ path }) => path));
     const where = (build: number, place: SafePath): string[] => [
       stagedAt(contents[build]?.root ?? ("" as PiecesRoot)),
