@@ -180,11 +180,12 @@ export class DeltaDownload {
 
   /** False when some pieces were wrong. What came before a connection broke stays. */
   async #readMissing(board: FolderBoard, origin: Origin, fresh: boolean): Promise<boolean> {
+    const { edge } = origin;
     let isGood = true;
     try {
       for (const run of this.#missingRuns(board)) isGood = (await this.#read(board, run, origin, fresh)) && isGood;
     } catch (error) {
-      origin.turnAway();
+      origin.turnAwayFrom(edge);
       throw error;
     }
     return isGood;

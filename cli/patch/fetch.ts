@@ -224,7 +224,7 @@ class Fetching {
     if (first === undefined || origin === undefined) return;
     const slices = cutSlices(run, this.#sliceBytes());
     const landing: Promise<void>[] = [];
-    const round = this.#round;
+    const begun = { round: this.#round, edge: origin.edge };
     let next = 0;
     try {
       const request = {
@@ -248,7 +248,7 @@ class Fetching {
         if (this.#over) break;
       }
     } catch (error) {
-      this.#noteFailure(error, round);
+      this.#noteFailure(error, begun);
     } finally {
       // what is landing counts; what never came goes back
       const unread = slices.slice(next).flatMap(({ chunks }) => chunks.map(({ chunk }) => chunk));
@@ -257,16 +257,16 @@ class Fetching {
     }
   }
 
-  /** @param round  in which the request was begun. Throws what is not the origin's failing. */
-  #noteFailure(error: unknown, round: number): void {
+  /** @param begun  when the request was. Throws what is not the origin's failing. */
+  #noteFailure(error: unknown, begun: { readonly round: number; readonly edge: string }): void {
     if (this.#over) return;
     if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
     this.#originError = error;
-    if (round < this.#round) return;
+    if (begun.round < this.#round) return;
     this.#round += 1;
     this.#failures += 1;
     this.#retryAt = this.#options.now() + ORIGIN_RETRY_MS * 2 ** (this.#failures - 1);
-    this.#options.origin?.turnAway();
+    this.#options.origin?.turnAwayFrom(begun.edge);
   }
 }
 

@@ -187,7 +187,11 @@ export class Recipes {
   }
 
   async #fetchRange({ object, offset, bytes, files }: Range, origin: Origin): Promise<void> {
-    const range = await origin.readWhole(object, offset, bytes, false);
+    const { edge } = origin;
+    const range = await origin.readWhole(object, offset, bytes, false).catch((error: unknown) => {
+      origin.turnAwayFrom(edge);
+      throw error;
+    });
     for (const { root, recipe, size } of files) {
       const at = recipe.offset - offset;
       // a view: the range is kept as a whole, and 5,000 small copies cost more than the gaps between them

@@ -92,9 +92,14 @@ export class Origin {
     return whole;
   }
 
-  /** Ask another edge from now on, when there is one. */
-  turnAway(): void {
-    this.#edge = (this.#edge + 1) % this.#options.edges.length;
+  /** Base URL of the edge that is asked now. */
+  get edge(): string {
+    return this.#options.edges[this.#edge] ?? "";
+  }
+
+  /** Ask another edge from now on, when there is one, unless that happened since this one was asked. */
+  turnAwayFrom(edge: string): void {
+    if (this.edge === edge) this.#edge = (this.#edge + 1) % this.#options.edges.length;
   }
 
   close(): void {
@@ -102,13 +107,9 @@ export class Origin {
     this.#agents.https.destroy();
   }
 
-  get #base(): string {
-    return this.#options.edges[this.#edge] ?? "";
-  }
-
   async #request({ object, offset, slices, fresh, signal }: RangeRequest): Promise<IncomingMessage> {
     const bytes = slices.reduce((sum, slice) => sum + slice, 0);
-    const url = new URL(`${this.#base}/t/${this.#options.title}/objects/${object}`);
+    const url = new URL(`${this.edge}/t/${this.#options.title}/objects/${object}`);
     const secure = url.protocol === "https:";
     const headers = {
       range: `bytes=${offset}-${offset + bytes - 1}`,
@@ -132,21 +133,21 @@ export class Origin {
     if (status === HTTP_PARTIAL && response.headers["content-range"]?.startsWith(range) === true) return response;
     response.destroy();
     if (status === 404 || status === 403 || status === 416)
-      throw new Failure("object.not-found", { object, url: this.#base });
-    if (status === 429 || status === 503) throw new Failure("edge.busy", { url: this.#base, status });
+      throw new Failure("object.not-found", { object, url: this.edge });
+    if (status === 429 || status === 503) throw new Failure("edge.busy", { url: this.edge, status });
     if (status === HTTP_PARTIAL) throw this.#broken(`another range: ${response.headers["content-range"] ?? "none"}`);
-    throw new Failure("edge.unreachable", { url: this.#base, status });
+    throw new Failure("edge.unreachable", { url: this.edge, status });
   }
 
   #unreachable(cause: unknown): Failure {
     if (this.#options.signal.aborted) return new Failure("source.interrupted", {}, { cause });
     if (cause instanceof Failure) return cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return new Failure("edge.unreachable", { url: this.#base, reason }, { cause });
+    return new Failure("edge.unreachable", { url: this.edge, reason }, { cause });
   }
 
   #broken(found: string): Failure {
-    return new Failure("edge.unreachable", { url: this.#base, expected: "the range that was asked for", found });
+    return new Failure("edge.unreachable", { url: this.edge, expected: "the range that was asked for", found });
   }
 
   get #idleMs(): number {

@@ -105,7 +105,8 @@ test("a connection that breaks costs what was under way, not the delta; and anot
   const asked: number[] = [];
   let turns = 0;
   const origin = {
-    turnAway: () => (turns += 1),
+    edge: "the first",
+    turnAwayFrom: (edge: string) => (turns += edge === "the first" ? 1 : 0),
     async *read({ object, offset, slices }: RangeRequest, memory: (bytes: number) => Uint8Array<ArrayBuffer>) {
       asked.push(slices.length);
       const bytes = OBJECTS.find(({ id }) => id === object)?.bytes ?? new Uint8Array();

@@ -44,7 +44,10 @@ async function fetchFrom({ answers, isBusy = () => false, swarm = () => undefine
   const origin = {
     received: 0,
     limit: new RateLimit(null, 0),
-    turnAway: () => void (edge = 1 - edge),
+    get edge() {
+      return `edge ${edge}`;
+    },
+    turnAwayFrom: (from: string) => void (from === `edge ${edge}` && (edge = 1 - edge)),
     async *read({ slices }: RangeRequest, memory: (bytes: number) => Uint8Array<SharedArrayBuffer>) {
       asked.push(edge);
       await Promise.resolve();
