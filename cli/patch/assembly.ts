@@ -3,10 +3,11 @@
  * here; threads write and hash them; the ledger learns what is there; wrong bytes are traced to their source.
  */
 import { closeSync } from "node:fs";
+import { open } from "node:fs/promises";
 import pLimit from "p-limit";
 import { SHA256_BYTES, hashAt, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
+import { COPY_JOB_BYTES, HASH_JOB_BYTES, READ_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
 import { type DiskError, type OnDisk } from "../threads/disk-error.ts";
 import type { Place } from "../../manifests/plan.ts";
@@ -14,11 +15,12 @@ import type { Read } from "../threads/jobs/copy-runs.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { openStaged, type Placed, type Placing, type Write } from "../threads/jobs/place.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
+import { isCode } from "./disk.ts";
 import type { Install } from "./install.ts";
 import type { Layout } from "./layout.ts";
 import type { CompletePiece, Ledger } from "./ledger.ts";
 import { Prover } from "./prover.ts";
-import type { Staging } from "./staging.ts";
+import type { Run as FileRun, Staging } from "./staging.ts";
 import type { LedgerChunk } from "./wanted-chunks.ts";
 
 /** A chunk and where its stored bytes lie in a slice of a pack. */
@@ -111,7 +113,10 @@ export class Assembly {
     return this.#written.get(build);
   }
 
-  /** Takes over what an earlier run left, or a delta made, as far as it hashes to what it should. */
+  /**
+   * Takes over what an earlier run left, or a delta made, as far as it hashes to what it should. Over the rest chunks
+   * are written, but not over its holes: those are emptied here.
+   */
   async resume(): Promise<void> {
     const pieceLength = this.#ledger.map.pieceLength;
     const found: { piece: number; span: Span }[] = [];
@@ -137,6 +142,7 @@ export class Assembly {
     for await (const { items, hashes } of this.#hashing(found)) {
       for (const [index, { piece, span }] of items.entries()) this.#restore(piece, hashes[index], span.bytes);
     }
+    for (let build = 0; build < this.#ledger.buildCount; build++) await this.#emptyHoles(build);
   }
 
   #restore(piece: number, hash: Uint8Array | undefined, bytes: number): void {
@@ -154,6 +160,16 @@ export class Assembly {
     await this.#hashComplete(complete);
   }
 
+  /**
+   * Makes zeros of what lies in the holes of pieces that were not taken over: a delta may have copied rot there, and no
+   * chunk ever lands in them. Whether there was any.
+   */
+  async #emptyHoles(build: number): Promise<boolean> {
+    const holes = this.#ledger.buildAt(build).parts.filter(({ from }) => from === "zeros");
+    const runs = holes.flatMap(({ offset, chunk }) => this.#ledger.openRuns({ build, offset }, chunk.size));
+    return runs.length > 0 && (await makeZeros(this.#stagedFile(build).path, runs));
+  }
+
   /** Copies every chunk that the install holds. What cannot be read is left to others. */
   async copyFromInstall(signal: AbortSignal): Promise<void> {
     await this.#whileBusy(() => this.#copyAll(signal));
@@ -161,9 +177,8 @@ export class Assembly {
 
   async #copyAll(signal: AbortSignal): Promise<void> {
     const limit = pLimit(2 * threadCount());
-    const chunks = this.#ledger.local().toSorted(bySource);
     const jobs: Promise<void>[] = [];
-    for (const batch of inBatches(chunks, ({ chunk }) => chunk.size, COPY_JOB_BYTES)) {
+    for (const batch of copyBatches(this.#ledger.local())) {
       jobs.push(
         limit(async () => {
           if (signal.aborted) throw new Failure("source.interrupted");
@@ -424,13 +439,21 @@ export class Assembly {
       for (const index of await runJob("checkChunks", chunks)) bad.push(batch[index]?.part ?? 0);
     }
     if (bad.length > 0) {
-      const packs = new Set(this.#ledger.condemn(build, bad));
-      if (packs.size > 0) this.#onBad(`the origin sent bad bytes (pack ${[...packs].join(", ")}); asking again`);
+      const { packs, local } = this.#ledger.condemn(build, bad);
+      const named = [...new Set(packs)].join(", ");
+      if (named !== "") this.#onBad(`the origin sent bad bytes (pack ${named}); asking again`);
       else this.#onBad("a local file changed while it was read; fetching instead");
+      for (const batch of copyBatches(local)) await this.#copy(batch);
       return;
     }
     const { root, layer } = this.#ledger.buildAt(build);
-    if (layer === undefined) throw new Failure("object.malformed", { kind: "recipe", root });
+    if (layer === undefined) {
+      // pieces that an earlier run left were taken over unseen
+      this.#ledger.reopenHoles(build);
+      if (!(await this.#emptyHoles(build))) throw new Failure("object.malformed", { kind: "recipe", root });
+      await this.#hashComplete([...this.#ledger.complete()]);
+      return;
+    }
     this.#onBad(`the origin's recipe of ${root} is wrong; asking peers for the file`);
     this.#ledger.distrustRecipe(build);
   }
@@ -492,6 +515,11 @@ export function inBatches<Item>(items: readonly Item[], bytesOf: (item: Item) =>
   return batches;
 }
 
+/** Chunks of the install, as many at once as a job copies. */
+function copyBatches(chunks: readonly LedgerChunk[]): LedgerChunk[][] {
+  return inBatches(chunks.toSorted(bySource), ({ chunk }) => chunk.size, COPY_JOB_BYTES);
+}
+
 function bySource(a: LedgerChunk, b: LedgerChunk): number {
   const [left, right] = [a.local, b.local];
   if (left === undefined || right === undefined) return 0;
@@ -526,6 +554,33 @@ function joinedRuns(runs: readonly Run[]): Run[] {
     } else joined.push({ ...run });
   }
   return joined;
+}
+
+/** Makes zeros of runs of a file as far as it is there, and writes only where something else is. Whether it wrote. */
+async function makeZeros(path: string, runs: readonly FileRun[]): Promise<boolean> {
+  const file = await open(path, "r+").catch((error: unknown) => {
+    if (isCode(error, "ENOENT")) return undefined;
+    throw error;
+  });
+  if (file === undefined) return false;
+  const [found, zeros] = [Buffer.alloc(READ_BYTES), Buffer.alloc(READ_BYTES)];
+  let wrote = false;
+  try {
+    for (const { offset, bytes } of runs) {
+      const end = offset + bytes;
+      for (let at = offset; at < end;) {
+        const { bytesRead } = await file.read(found, 0, Math.min(READ_BYTES, end - at), at);
+        // what is not there yet will be zeros
+        if (bytesRead === 0) break;
+        const isRight = found.subarray(0, bytesRead).equals(zeros.subarray(0, bytesRead));
+        at += isRight ? bytesRead : (await file.write(zeros, 0, bytesRead, at)).bytesWritten;
+        wrote ||= !isRight;
+      }
+    }
+  } finally {
+    await file.close();
+  }
+  return wrote;
 }
 
 /** The value of a job that writes. Throws: install.no-space, or what the disk said. */

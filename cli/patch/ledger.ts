@@ -7,7 +7,9 @@
  *
  *   local ──> landed          local: will be copied from the install
  *     └─────> needed ──claimRun──> claimed ──land──> landed          (found bad, or given back: needed again)
- *                └── peers delivered every piece it lies in: unneeded
+ *                └── others delivered every piece it lies in: unneeded
+ *
+ *   others: peers, or an earlier run. When that one's pieces turn out bad, the chunk is what it was: local or needed
  *
  * A piece, which lies in one content:
  *
@@ -143,7 +145,10 @@ export class Ledger {
     for (let piece = 0; piece < this.map.pieceCount; piece++) if (this.#blocksFor(piece) !== undefined) yield piece;
   }
 
-  /** Pieces that are complete on disk and wait for `hashed`; once, at the start: holes have nothing to land. */
+  /**
+   * Pieces that are complete on disk and wait for `hashed` although nothing landed: at the start those that are nothing
+   * but holes, and those that `reopenHoles` opened.
+   */
   *complete(): Generator<CompletePiece> {
     for (let piece = 0; piece < this.map.pieceCount; piece++) {
       if (this.#state[piece] === OPEN && this.#remaining[piece] === 0) yield this.#toHash(piece);
@@ -182,11 +187,9 @@ export class Ledger {
 
   /** Bytes of the piece that are there from the start, because they are zeros. */
   holesIn(piece: number): number {
-    const { offset, bytes } = this.map.rangeOf(piece);
     let holes = 0;
     this.map.eachPart(piece, (_, part) => {
-      if (part.from !== "zeros") return;
-      holes += Math.min(part.offset + part.chunk.size, offset + bytes) - Math.max(part.offset, offset);
+      if (part.from === "zeros") holes += this.map.bytesIn(piece, part);
     });
     return holes;
   }
@@ -246,8 +249,7 @@ export class Ledger {
 
   /** Whether somebody still waits for the chunk; peers may have delivered its pieces meanwhile. */
   isWanted(chunk: LedgerChunk): boolean {
-    const { open, state } = chunk as ChunkEntry;
-    return open > 0 && state !== "landed" && state !== "unneeded";
+    return isMissing(chunk) && (chunk as ChunkEntry).open > 0;
   }
 
   /** The runs of a target that are to be written: a piece that is complete is never written again. */
@@ -269,6 +271,7 @@ export class Ledger {
   giveBack(chunks: readonly LedgerChunk[]): void {
     for (const chunk of chunks as readonly ChunkEntry[]) {
       if (chunk.state !== "claimed" && chunk.state !== "local") continue;
+      chunk.local = undefined;
       this.#need(chunk);
     }
   }
@@ -288,7 +291,7 @@ export class Ledger {
    */
   land(chunk: LedgerChunk, from: "install" | "origin"): CompletePiece[] {
     const entry = chunk as ChunkEntry;
-    if (entry.state === "landed" || entry.state === "unneeded") return [];
+    if (!isMissing(entry)) return [];
     entry.state = "landed";
     entry.landedFrom = from;
     entry.local = undefined;
@@ -319,30 +322,44 @@ export class Ledger {
   }
 
   /**
-   * Parts of a build turned out bad: their chunks are needed again, from elsewhere, wherever they landed. Returns the
-   * packs of those that the origin gave.
+   * Parts of a build turned out bad: their chunks are needed again, from elsewhere, wherever they landed. Gives the
+   * packs of those that the origin gave, and the chunks that are to be copied from the install after all: nobody had
+   * yet, because an earlier run's bytes were taken for them.
    */
-  condemn(build: number, parts: readonly number[]): ObjectId[] {
+  condemn(build: number, parts: readonly number[]): { readonly packs: ObjectId[]; readonly local: LedgerChunk[] } {
     const packs: ObjectId[] = [];
+    const local: LedgerChunk[] = [];
     for (const part of parts) {
       const entry = this.#build(build).chunks[part];
       if (entry === undefined) continue;
-      const landed = entry.state === "landed" || entry.state === "unneeded";
-      if (landed) entry.open = 0;
+      const wasThere = !isMissing(entry);
+      if (wasThere) entry.open = 0;
       if (entry.state === "landed" && entry.landedFrom === "origin") {
         entry.bad += 1;
         packs.push(entry.chunk.pack);
       }
       for (const target of entry.targets) {
         this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
-          if (this.#state[piece] === PROVEN || (this.#state[piece] === OPEN && !landed)) return;
+          if (this.#state[piece] === PROVEN) return;
+          // counts a chunk that is still missing elsewhere
+          this.#reopen(piece);
+          if (!wasThere) return;
           entry.open += 1;
-          this.#reopen(piece, bytes);
+          this.#remaining[piece] = (this.#remaining[piece] ?? 0) + bytes;
         });
       }
-      if (landed) this.#need(entry);
+      if (!wasThere) continue;
+      this.#need(entry);
+      if (entry.state === "local") local.push(entry);
     }
-    return packs;
+    return { packs, local };
+  }
+
+  /** Something else than zeros lay in holes of a build, where nothing lands: their pieces are to be hashed again. */
+  reopenHoles(build: number): void {
+    for (const piece of this.map.piecesOf(build)) {
+      if (this.#state[piece] !== PROVEN && this.holesIn(piece) > 0) this.#reopen(piece);
+    }
   }
 
   /** Chunks that the origin sent and that are none: nothing of them was written. They stay claimed. */
@@ -368,7 +385,7 @@ export class Ledger {
     }
     for (const piece of this.map.piecesOf(build)) {
       if (this.#state[piece] === PROVEN) continue;
-      this.#reopen(piece, 0);
+      this.#reopen(piece);
       this.#remaining[piece] = this.map.rangeOf(piece).bytes;
       this.#suspect[piece] = 1;
       this.#tellMissing(piece);
@@ -475,8 +492,8 @@ export class Ledger {
   }
 
   #need(entry: ChunkEntry): void {
-    entry.local = undefined;
-    entry.state = entry.open === 0 ? "unneeded" : "needed";
+    if (entry.open === 0) entry.state = "unneeded";
+    else entry.state = entry.local === undefined ? "needed" : "local";
     if (entry.state !== "needed") return;
     this.#cursor = Math.min(this.#cursor, entry.index);
     this.#announceMissing(entry);
@@ -498,7 +515,7 @@ export class Ledger {
     this.map.eachPart(piece, (part, _, build) => {
       const { chunks, distrusted } = this.#build(build);
       const entry = chunks[part];
-      if (entry === undefined || distrusted || entry.state === "landed" || entry.state === "unneeded") return;
+      if (entry === undefined || distrusted || !isMissing(entry)) return;
       entry.open -= 1;
       if (entry.open === 0 && entry.state !== "claimed") entry.state = "unneeded";
     });
@@ -510,12 +527,22 @@ export class Ledger {
     return { piece, attempt: this.#tries[piece] ?? 0 };
   }
 
-  #reopen(piece: number, bytes: number): void {
+  /**
+   * The piece is not complete after all. What it lacks is for now what has not landed anywhere: a piece that came from
+   * an earlier run may hold a chunk that other pieces still wait for, and that lands in this one too.
+   */
+  #reopen(piece: number): void {
+    if (this.#state[piece] === OPEN) return;
     const build = this.#build(this.map.buildOf(piece));
     if (this.#state[piece] === HASHED) build.unhashed += 1;
-    if (this.#state[piece] !== OPEN) this.#remaining[piece] = 0;
     this.#state[piece] = OPEN;
-    this.#remaining[piece] = (this.#remaining[piece] ?? 0) + bytes;
+    this.#remaining[piece] = 0;
+    this.map.eachPart(piece, (index, part) => {
+      const entry = build.chunks[index];
+      if (entry === undefined || build.distrusted || !isMissing(entry)) return;
+      entry.open += 1;
+      this.#remaining[piece] = (this.#remaining[piece] ?? 0) + this.map.bytesIn(piece, part);
+    });
   }
 
   /** Keeps the hash of a piece; with the last one, the content's root decides. False when the root is wrong. */
@@ -547,4 +574,9 @@ export class Ledger {
     this.#state[piece] = PROVEN;
     for (const listener of this.#listeners) listener.onProven?.(piece);
   }
+}
+
+/** Whether the chunk is yet to land, in all the pieces that wait for it at once. */
+function isMissing({ state }: LedgerChunk): boolean {
+  return state !== "landed" && state !== "unneeded";
 }

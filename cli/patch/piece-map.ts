@@ -90,6 +90,12 @@ export class PieceMap {
     return pieces;
   }
 
+  /** How much of a part lies in a piece that it lies in. */
+  bytesIn(piece: number, { offset, chunk }: Part): number {
+    const range = this.rangeOf(piece);
+    return Math.min(offset + chunk.size, range.offset + range.bytes) - Math.max(offset, range.offset);
+  }
+
   /** Calls back for each part of a build that lies in a piece, zeros included. */
   eachPart(piece: number, visit: (index: number, part: Part, build: number) => void): void {
     const { build, offset, bytes } = this.rangeOf(piece);

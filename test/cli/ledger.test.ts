@@ -309,3 +309,81 @@ test("when pieces of an earlier run rotted and only the root can tell, all of th
   expect(ledger.done).toBe(true);
   expect(Buffer.from(disk[0] ?? []).equals(Buffer.from(wanted[0] ?? []))).toBe(true);
 });
+
+function isRight({ disk, wanted }: World): boolean {
+  return wanted.every((content, index) => Buffer.from(disk[index] ?? []).equals(content));
+}
+
+/** Takes pieces over from an earlier run, with the bytes that the disk has of them. */
+function restore({ ledger, disk }: World, pieces: readonly number[]): void {
+  for (const piece of pieces) {
+    const { build, offset, bytes, whole } = ledger.map.rangeOf(piece);
+    const content = disk[build]?.subarray(offset, offset + bytes) ?? new Uint8Array();
+    ledger.restore(piece, pieceHash(content, PIECE, whole, sha256));
+  }
+}
+
+test.each([
+  ["first", 1],
+  ["last", -1],
+])("a chunk of a rotten content that another content lacks too counts for both when it lands %s", (_, order) => {
+  const contents = [
+    [0, 3],
+    [3, 1],
+  ];
+  const world = worldOf(contents, new Set(), false);
+  const { ledger } = world;
+  restore(world, ledger.map.piecesOf(0));
+  const chunks: LedgerChunk[] = [];
+  for (let run = ledger.claimRun(false, 0); run.length > 0; run = ledger.claimRun(false, 0)) chunks.push(...run);
+  chunks.sort((a, b) => (a.chunk.size - b.chunk.size) * order);
+  for (const chunk of chunks) land(world, chunk, "origin", false);
+  expect(ledger.done).toBe(true);
+  expect(isRight(world)).toBe(true);
+});
+
+test("a chunk that the install holds is copied from there when only what an earlier run made of it was bad", () => {
+  const world = worldOf([[0, 1, 2]], new Set([0, 2]), false);
+  const { ledger } = world;
+  restore(world, ledger.map.piecesOf(0));
+  expect(ledger.local().map(({ chunk }) => chunk.size)).toEqual([9_000, 40_000]);
+  const [first] = ledger.local();
+  if (first === undefined) throw new Error("nothing to copy");
+  // and not again once the install's bytes are known to be bad
+  for (const chunk of ledger.local()) land(world, chunk, "install", chunk === first);
+  for (let run = ledger.claimRun(false, 0); run.length > 0; run = ledger.claimRun(false, 0)) {
+    for (const chunk of run) land(world, chunk, "origin", false);
+  }
+  expect(ledger.done).toBe(true);
+  expect(first.landedFrom).toBe("origin");
+});
+
+test("whatever earlier runs left, rotten or not, every content comes out right", () => {
+  fc.assert(
+    fc.property(contents, localChunks, fc.infiniteStream(fc.nat({ max: 99 })), (contents, local, dice) => {
+      const world = worldOf(contents, local, false);
+      const { ledger, wanted, disk } = world;
+      const roll = (): number => dice.next().value as number;
+      const found: number[] = [];
+      for (let piece = 0; piece < ledger.map.pieceCount; piece++) {
+        if (roll() < 20) continue;
+        found.push(piece);
+        const { build, offset, bytes } = ledger.map.rangeOf(piece);
+        disk[build]?.set(wanted[build]?.subarray(offset, offset + bytes) ?? [], offset);
+        if (roll() < 20) disk[build]?.fill(7, offset, offset + 100);
+      }
+      restore(world, found);
+      const claimed: LedgerChunk[] = [];
+      for (let step = 0; !ledger.done; step++) {
+        if (step > 1000) throw new Error("it never ends");
+        claimed.push(...ledger.claimRun(false, 0));
+        const here = ledger.local();
+        const chunks = here.length > 0 && (claimed.length === 0 || roll() < 50) ? here : claimed;
+        const [chunk] = chunks.splice(roll() % Math.max(1, chunks.length), 1);
+        if (chunk !== undefined) land(world, chunk, chunk.state === "local" ? "install" : "origin", false);
+      }
+      expect(isRight(world)).toBe(true);
+    }),
+    { numRuns: 300 },
+  );
+});
