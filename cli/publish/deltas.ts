@@ -44,7 +44,7 @@ import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
 import { type StreamsToUnpack, streamsToUnpack } from "./packed-streams.ts";
 import { resemblances } from "./resemblance.ts";
-import { type ReadableSpace, proveContents, readSpace } from "./space-reader.ts";
+import { type ReadableSpace, contentsRead, proveContents, readSpace } from "./space-reader.ts";
 import { Upload, originOf } from "./upload.ts";
 
 export interface DeltaOptions {
@@ -72,7 +72,10 @@ export interface DeltaDesk {
   readonly cache: ObjectCache;
 }
 
-/** Throws: build.changed when the folder is not what was published any more; what a patch or an upload throws. */
+/**
+ * Throws: build.changed when the folder is not what was published any more, or the old release's files, in the cache,
+ * were changed while they were read (the next publish heals them); what a patch or an upload throws.
+ */
 export async function publishDeltas(
   options: DeltaOptions,
   { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
@@ -85,10 +88,7 @@ export async function publishDeltas(
   const target = releases.find((release) => release.seq === seq);
   if (target === undefined) return [];
   const listed = new Set(title.live(channel)?.deltas.map(({ from }) => from));
-  const starts = releases
-    .filter((release) => release.seq < seq)
-    .slice(-count)
-    .toReversed();
+  const starts = newestStarts(releases, seq, count);
   const to = await readReleaseTree(title, cache, target);
   const made: MadeDelta[] = [];
   for (const start of starts) {
@@ -105,7 +105,23 @@ export async function publishDeltas(
   return made;
 }
 
-/** Undefined when there is nothing to make: the new release has no content that the old one does not have. */
+/**
+ * The channel's last releases below a number, the newest first. Old builds are asked for by version, which means the
+ * newest of that name: one whose version came again is passed over.
+ */
+export function newestStarts<Release extends Pick<SignedRelease, "seq" | "version">>(
+  releases: readonly Release[],
+  seq: number,
+  count: number,
+): Release[] {
+  const newest = new Map(releases.map((release) => [release.version, release.seq]));
+  return releases
+    .filter((release) => release.seq < seq && newest.get(release.version) === release.seq)
+    .slice(-count)
+    .toReversed();
+}
+
+/** Undefined when there is none: the new release has no content of its own, or the delta is none that players take. */
 async function publishDelta(
   options: DeltaOptions,
   start: SignedRelease,
@@ -131,6 +147,10 @@ async function publishDelta(
   if (groups.length === 0) return undefined;
   const delta = { from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups };
   const index = indexOf(delta, await treeDelta(from, to, world.signal));
+  if (index === undefined) {
+    world.output.log(`The delta from ${start.version} has more parts than players read: it is left out.`);
+    return undefined;
+  }
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -150,10 +170,15 @@ async function publishDelta(
   return { from: start.version, bytes, costs };
 }
 
-/** Without the delta of the trees when it would become too long for a player. */
-function indexOf(delta: ReleaseDelta, tree: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
+/**
+ * Without the delta of the trees when it would become too long for a player. Undefined when it is too long without it
+ * too: every player would refuse it.
+ */
+export function indexOf(delta: ReleaseDelta, tree: Uint8Array | undefined): Uint8Array<ArrayBuffer> | undefined {
   const index = writeReleaseDelta({ ...delta, tree });
-  return index.length <= DELTA_INDEX_BYTES_MAX ? index : writeReleaseDelta(delta);
+  if (index.length <= DELTA_INDEX_BYTES_MAX) return index;
+  const alone = writeReleaseDelta(delta);
+  return alone.length <= DELTA_INDEX_BYTES_MAX ? alone : undefined;
 }
 
 /** A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree. */
@@ -184,7 +209,7 @@ export async function measureDeltas(
   const measured: MadeDelta[] = [];
   const { channel, count } = options;
   if (count === 0) return measured;
-  for (const start of title.releases(channel).slice(-count).toReversed()) {
+  for (const start of newestStarts(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
     const from = await readReleaseTree(title, cache, start);
     const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
     const delta = await makeDelta({ from, to }, options, name, world);
@@ -257,8 +282,11 @@ export async function deltaBetween(
     for (const object of made) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });
   }
-  // only now: a file that changed while it was read is found out, whenever that was
-  await proveContents(fresh, signal);
+  // only now: a file that changed while it was read is found out, whenever that was; of the old ones too, which lie
+  // where another publish, or anything else, may write
+  await proveContents(fresh.space.contents, fresh.fileOf, signal);
+  const oldSpans = groups.flatMap((group) => group.old);
+  await proveContents(contentsRead(old, oldSpans), old.fileOf, signal);
   if (streams !== undefined) book.addTable(streams.bytes, fresh.streams);
   return { streams, groups, costs: book.costs };
 }

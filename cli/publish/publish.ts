@@ -99,7 +99,10 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
     : await publishAgain(reading, desk, desk.earlier, announcer, options, world);
 }
 
-/** A version that the channel does not have yet. */
+/**
+ * A version that the channel does not have yet; when it came meanwhile, as one that it has.
+ * Throws: release.version-taken.
+ */
 async function publishNew(
   reading: ReadingPlan,
   desk: Desk,
@@ -121,10 +124,19 @@ async function publishNew(
     files: read.map(({ file: { path, exec }, hashes }) => ({ path, exec, ...hashes })),
   };
   const seq = await untilNotOvertaken(desk, async (roles) => {
+    const role = roleOf(roles, channel);
+    // whoever overtook us may have published this very version
+    if (role.releases.some((other) => other.version === version)) return undefined;
     const number = nextSeq(roles);
-    await signRelease(release, number, roleOf(roles, channel), announcer, upload);
+    await signRelease(release, number, role, announcer, upload);
     return number;
   });
+  if (seq === undefined) {
+    const later = await openDesk(options, world);
+    if (later.earlier === undefined) throw versionTaken(options, later);
+    const readAgain = planReading(reading.files, later.known);
+    return await publishAgain(readAgain, later, later.earlier, announcer, options, world);
+  }
   await makeCurrent(title.title, { channel, seq }, rollout, announcer);
   const deltas = await followWithDeltas(seq, desk, announcer, options, world);
   await desk.cache.prune(world.now.getTime());

@@ -1,6 +1,13 @@
 /** The bytes of a space (manifests/delta/release-delta.ts), read from files that hold its contents, all threads busy. */
 import pLimit from "p-limit";
-import { partsIn, type PlacedPart, type Space, type SpaceContent } from "../../manifests/delta/release-delta.ts";
+import {
+  contentsIn,
+  partsIn,
+  type PlacedPart,
+  type Space,
+  type SpaceContent,
+  type SpaceSpan,
+} from "../../manifests/delta/release-delta.ts";
 import { plainStreamAt, recipeStreamAt, type UnpackedStream } from "../../manifests/delta/unpack.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { HASH_JOB_BYTES, HASH_JOB_FILES, PIECE_BYTES_MAX } from "../../manifests/limits.ts";
@@ -61,15 +68,26 @@ function* toRead({ streams, fileOf }: ReadableSpace, part: PlacedPart, at: numbe
   }
 }
 
+/** The contents of which anything was read: bytes in these spans, or streams that were unpacked. */
+export function contentsRead(
+  { space, streams }: Pick<ReadableSpace, "space" | "streams">,
+  spans: readonly SpaceSpan[],
+): SpaceContent[] {
+  const inSpans = spans.flatMap(({ offset, bytes }) => contentsIn(space, offset, bytes));
+  const unpacked = new Set(streams.map(({ content }) => content));
+  const read = new Set([...inSpans, ...space.contents.filter((_, index) => unpacked.has(index))]);
+  return space.contents.filter((content) => read.has(content));
+}
+
 /** Checks that the files are still what their contents are named by. Throws: build.changed, source.interrupted. */
-export async function proveContents({ space, fileOf }: ReadableSpace, signal: AbortSignal): Promise<void> {
-  const files = space.contents.map((content) => ({
-    path: content.path,
-    size: content.fileBytes,
-    at: fileOf(content),
-  }));
+export async function proveContents(
+  contents: readonly SpaceContent[],
+  fileOf: ReadableSpace["fileOf"],
+  signal: AbortSignal,
+): Promise<void> {
+  const files = contents.map((content) => ({ path: content.path, size: content.fileBytes, at: fileOf(content) }));
   // a root does not depend on the length of pieces
   const roots = await hashFiles({ pieceLength: PIECE_BYTES_MAX, signal, onProgress: () => {} }, files);
-  const changed = space.contents.find(({ path, root }) => roots.get(path) !== root);
-  if (changed !== undefined) throw new Failure("build.changed", { path: changed.path });
+  const changed = contents.find(({ path, root }) => roots.get(path) !== root);
+  if (changed !== undefined) throw new Failure("build.changed", { path: fileOf(changed) });
 }

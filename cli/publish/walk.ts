@@ -32,10 +32,12 @@ interface Refused {
  * Every file under the folder that no glob ignores, sorted by the bytes of its path.
  * @param ignore  globs over paths relative to the folder, "/" between segments; one without a slash matches a name at any depth
  * Throws: usage.bad-flag (not a folder), build.refused (symlinks, special files and unsafe paths, each by name),
- * build.empty, object.too-large, path.unsafe (two paths that are one on some system).
+ * build.unreadable, build.changed (gone since it was listed), build.empty, object.too-large, path.unsafe (two paths
+ * that are one on some system).
  */
 export async function walk(folder: string, ignore: readonly string[]): Promise<readonly SourceFile[]> {
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
+  const top = await looking(folder, () => statSync(folder, { throwIfNoEntry: false }));
+  if (top?.isDirectory() !== true) {
     throw new Failure("usage.bad-flag", { found: folder, expected: "a folder" });
   }
   const isIgnored = ignoring(ignore);
@@ -68,7 +70,9 @@ async function* walkFolder(
   prefix: string,
   isIgnored: (path: string) => boolean,
 ): AsyncGenerator<SourceFile | Refused> {
-  const entries = await readdir(join(folder, prefix), { withFileTypes: true, encoding: "buffer" });
+  const entries = await looking(prefix.slice(0, -1) || folder, () =>
+    readdir(join(folder, prefix), { withFileTypes: true, encoding: "buffer" }),
+  );
   for (const entry of entries.toSorted((a, b) => Buffer.compare(sortKey(a), sortKey(b)))) {
     const name = decodeName(entry.name);
     const path = `${prefix}${name ?? entry.name.toString("latin1")}`;
@@ -76,15 +80,29 @@ async function* walkFolder(
     if (path === ".patchswarm" || isIgnored(path)) continue;
     if (name === undefined) yield { path, reason: "name is not UTF-8" };
     else if (entry.isDirectory()) yield* walkFolder(folder, `${path}/`, isIgnored);
-    else if (entry.isFile()) yield sourceFile(folder, path);
+    else if (entry.isFile()) yield await sourceFile(folder, path);
     else yield { path, reason: kindOf(entry) };
   }
 }
 
-function sourceFile(folder: string, path: string): SourceFile | Refused {
+/** ENOENT: removed; ENOTDIR: a file now, or its folder is; ELOOP: a symbolic link that leads round. */
+const GONE: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
+
+/** Throws: build.changed when what was listed is gone, build.unreadable when it may not be looked at. */
+async function looking<T>(path: string, look: () => T | Promise<T>): Promise<T> {
+  try {
+    return await look();
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === undefined) throw cause;
+    throw new Failure(GONE.has(code) ? "build.changed" : "build.unreadable", { path, reason: code }, { cause });
+  }
+}
+
+async function sourceFile(folder: string, path: string): Promise<SourceFile | Refused> {
   const safe = safePath(path);
   if (typeof safe !== "string") return safe;
-  const stats = lstatSync(join(folder, path), { bigint: true });
+  const stats = await looking(safe, () => lstatSync(join(folder, path), { bigint: true }));
   // owner's bit: what decides whether the publisher could run it
   return { path: safe, size: Number(stats.size), exec: (stats.mode & 0o100n) !== 0n, stamp: stampOf(stats) };
 }

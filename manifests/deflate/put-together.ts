@@ -29,7 +29,8 @@ export interface StreamParts {
 
 /**
  * Holds about DEFLATE_WINDOW_BYTES of plain bytes and the tokens of a block; with a guide, as much of its stream. Takes
- * time in proportion to the plain bytes, whatever the recipe says, but for what lies at the front of the guide's.
+ * time in proportion to the plain bytes, whatever the recipe says, but for what lies at the front of the guide's; and a
+ * little for each byte of the recipe, which may ask for empty blocks.
  * Throws: object.malformed for a recipe that does not make `compressedBytes` bytes of the plain ones, perhaps after some
  * were written; and what the functions throw.
  */
@@ -47,6 +48,8 @@ class StreamMaker {
   readonly #writer: BitWriter;
   readonly #counts = new SymbolCounts();
   readonly #workspace: Workspace;
+  /** Of a block without tokens. */
+  #emptyPlan: BlockPlan | undefined;
   /** The tokens of the block; literals as their bytes. */
   #tokens: Uint32Array;
   #tokenCount = 0;
@@ -167,6 +170,11 @@ class StreamMaker {
       this.#writeTokens(this.#writeHeader(header));
       return;
     }
+    if (type === BLOCK.fixed) {
+      begin(type);
+      this.#writeTokens(FIXED_CODES);
+      return;
+    }
     const plan = this.#plan(isLast);
     begin(type ?? plan.type);
     switch (type ?? plan.type) {
@@ -184,6 +192,13 @@ class StreamMaker {
   }
 
   #plan(isLast: boolean): BlockPlan {
+    // a recipe may ask for any number of empty blocks: they are all alike, and never stored
+    if (this.#tokenCount > 0) return this.#planTokens(isLast);
+    this.#emptyPlan ??= this.#planTokens(isLast);
+    return this.#emptyPlan;
+  }
+
+  #planTokens(isLast: boolean): BlockPlan {
     const { start } = this.#window;
     this.#counts.clear();
     this.#counts.addAll(this.#tokens.subarray(0, this.#tokenCount));

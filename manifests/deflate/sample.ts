@@ -36,20 +36,26 @@ export interface Sample {
   readonly threes: number;
 }
 
+/** After so many steps in a row that bring nothing it is none: empty blocks may go on for ever. */
+const BARREN_STEPS_MAX = 64;
+
 /**
  * @param from  plain bytes in front of what is wanted; a window more is taken along
- * @returns undefined when this is no stream
+ * @returns undefined when this is no stream, or one of empty blocks that do not end soon
  */
 export function takeSample(source: StreamSource, from: number, workspace: Workspace): Sample | undefined {
   const window = new PlainWindow(workspace.plain);
   const reader = new TokenReader(source, window, workspace);
   const queue = new TokenQueue(workspace);
   let tokens = 0;
+  let barren = 0;
   let isEnd = false;
   let start = { at: 0, offset: source.start };
   while (!isEnd && tokens < DEFLATE_SAMPLE_TOKENS && window.room > DEFLATE_SLICE_BYTES) {
+    const before = window.filled;
     const step = reader.step();
-    if (step === "invalid") return undefined;
+    barren = window.filled === before ? barren + 1 : 0;
+    if (step === "invalid" || barren > BARREN_STEPS_MAX) return undefined;
     queue.add(step, reader);
     tokens += reader.tokenCount;
     isEnd = step === "block-end" && reader.block.isFinal;

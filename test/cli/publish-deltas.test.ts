@@ -1,0 +1,192 @@
+/** Deltas that must not be listed: made of old bytes that are not the old release's, or with too long an index. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { deflateRawSync } from "node:zlib";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { deltaBetween, indexOf, newestStarts } from "../../cli/publish/deltas.ts";
+import { publish, type PublishWorld } from "../../cli/publish/publish.ts";
+import { contentsRead } from "../../cli/publish/space-reader.ts";
+import { closePool } from "../../cli/threads/pool.ts";
+import { readTitleFile } from "../../cli/trust/title.ts";
+import type { SpaceContent } from "../../manifests/delta/release-delta.ts";
+import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";
+import { unpackedSpace, unpackedStreams } from "../../manifests/delta/unpack.ts";
+import { objectIdOf } from "../../manifests/digest.ts";
+import { DELTA_INDEX_BYTES_MAX, OBJECT_BYTES_MAX, PIECE_BYTES_MAX } from "../../manifests/limits.ts";
+import { FileHasher } from "../../manifests/merkle.ts";
+import { parseSafePath } from "../../manifests/paths.ts";
+import type { Tree } from "../../manifests/tree.ts";
+import { type TestEdge, startTestEdge } from "../support/edge.ts";
+import { sha1, sha256 } from "../support/hashes.ts";
+import { type Press, openPress } from "../support/press.ts";
+import { noise, writeFiles } from "../support/studio.ts";
+
+afterAll(closePool);
+
+const signal = new AbortController().signal;
+
+/** The same, but for one byte. */
+function flipped(bytes: Uint8Array): Uint8Array {
+  const other = bytes.slice();
+  other[1000] = (other[1000] ?? 0) ^ 1;
+  return other;
+}
+
+describe("the delta between two trees", () => {
+  let scratch: string;
+  beforeEach(async () => {
+    scratch = await mkdtemp(join(tmpdir(), "patchswarm-deltas-"));
+  });
+  afterEach(async () => {
+    await rm(scratch, { recursive: true, force: true });
+  });
+
+  const treeOf = (files: Readonly<Record<string, Uint8Array>>): Tree => ({
+    files: Object.entries(files).map(([path, content]) => {
+      const hasher = new FileHasher(sha256, PIECE_BYTES_MAX, sha1);
+      hasher.update(content);
+      const { root, size } = hasher.finish();
+      return { path: parseSafePath(path), size, root, exec: false, recipe: null };
+    }),
+  });
+
+  test("old bytes that are not what the old tree says are found out", async () => {
+    const old = { "a.bin": noise(50_000, "a"), "b.bin": noise(50_000, "b") };
+    const fresh = { "a.bin": new Uint8Array([...old["a.bin"], 1]), "b.bin": old["b.bin"] };
+    await writeFiles(join(scratch, "old"), old);
+    await writeFiles(join(scratch, "new"), fresh);
+    const delta = () =>
+      deltaBetween(treeOf(old), treeOf(fresh), {
+        openOld: () => Promise.resolve((path) => join(scratch, "old", path)),
+        newFile: (path) => join(scratch, "new", path),
+        keep: (object) => Promise.resolve(objectIdOf(object, sha256)),
+        onScanned() {},
+        signal,
+      });
+    expect((await delta()).groups).toHaveLength(1);
+    // of the same length: what is read comes out, and nothing but its hash tells
+    await writeFiles(join(scratch, "old"), { "b.bin": flipped(old["b.bin"]) });
+    await expect(delta()).rejects.toMatchObject({
+      code: "build.changed",
+      facts: { path: join(scratch, "old", "b.bin") },
+    });
+  });
+});
+
+test("of the old contents, those in the spans and those with unpacked streams count as read", () => {
+  const packed = deflateRawSync(noise(500, "packed")).length;
+  const contents = ["a", "b", "c", "d"].map((path, i): SpaceContent => {
+    const root = objectIdOf(Uint8Array.of(i), sha256) as never;
+    return { root, path: parseSafePath(path), offset: 1000 * i, size: 1000, fileBytes: 1000 };
+  });
+  const streams = [
+    {
+      coding: "deflate" as const,
+      content: 3,
+      pieces: [{ offset: 0, bytes: packed }],
+      plainBytes: 500,
+      recipeBytes: 0,
+    },
+  ];
+  const space = unpackedSpace({ contents, bytes: 4000 }, streams);
+  const read = (spans: Parameters<typeof contentsRead>[1], unpacked = unpackedStreams(streams)): string[] =>
+    contentsRead({ space, streams: unpacked }, spans).map(({ path }) => path);
+  expect(read([], [])).toEqual([]);
+  expect(read([{ offset: 999, bytes: 1 }], [])).toEqual(["a"]);
+  expect(read([{ offset: 1999, bytes: 2 }])).toEqual(["b", "c", "d"]);
+  expect(read([])).toEqual(["d"]);
+});
+
+test("deltas start from the newest releases of their names", () => {
+  const releases = ["1.0", "1.1", "1.2", "1.1", "1.3"].map((version, i) => ({ version, seq: i + 1 }));
+  const starts = (seq: number, count: number): number[] => newestStarts(releases, seq, count).map((start) => start.seq);
+  expect(starts(5, 9)).toEqual([4, 3, 1]);
+  expect(starts(5, 2)).toEqual([4, 3]);
+  expect(starts(4, 2)).toEqual([3, 1]);
+});
+
+test("an index that is too long for players is none, with the delta of the trees and without", () => {
+  const id = objectIdOf(Uint8Array.of(1), sha256);
+  const deltaOf = (objects: number) => ({
+    from: id,
+    to: id,
+    streams: undefined,
+    groups: [{ old: [], bytes: 1, objects: Array.from({ length: objects }, () => ({ id, bytes: OBJECT_BYTES_MAX })) }],
+  });
+  const perObject = JSON.stringify([id, OBJECT_BYTES_MAX]).length + 1;
+  const most = Math.floor((DELTA_INDEX_BYTES_MAX - 300) / perObject);
+  const tree = new Uint8Array(1000);
+  const [short, long] = [indexOf(deltaOf(most - 100), tree), indexOf(deltaOf(most), tree)];
+  expect(parseReleaseDelta(short ?? tree).tree).toEqual(tree);
+  expect(parseReleaseDelta(long ?? tree).tree).toBeUndefined();
+  expect(indexOf(deltaOf(most + 10), tree)).toBeUndefined();
+  expect(indexOf(deltaOf(most + 10), undefined)).toBeUndefined();
+});
+
+describe("a publish", () => {
+  let edge: TestEdge;
+  let press: Press;
+  beforeAll(async () => {
+    edge = await startTestEdge();
+  });
+  beforeEach(async () => {
+    press = await openPress(edge);
+  });
+  afterEach(async () => {
+    await press[Symbol.asyncDispose]();
+  });
+  afterAll(async () => {
+    await edge[Symbol.asyncDispose]();
+  });
+
+  /** @param onScanned  called when bytes of a group were read and scanned */
+  const publishWithDeltas = async (version: string, folder: string, onScanned: () => void = () => {}) => {
+    const world: PublishWorld = {
+      fetch,
+      now: new Date(),
+      clock: () => performance.now(),
+      cacheDir: press.at("cache"),
+      onProgress: ({ phase }) => {
+        if (phase.startsWith("delta from")) onScanned();
+      },
+      onLog() {},
+    };
+    const options = {
+      folder,
+      version,
+      titleFile: await readTitleFile(press.at("title.json")),
+      keysDir: press.at("keys"),
+      channel: "stable",
+      ignore: [],
+      rollout: 100,
+      deltas: 1,
+      dryRun: false,
+    };
+    return await publish(options, world);
+  };
+
+  test("lists no delta from a cached build that somebody wrote to, and the next one heals it", async () => {
+    const game = noise(200_000, "game");
+    await press.publish(await press.build("v1", { "game.bin": game, "kept.bin": 5000 }), "1.0.0");
+    const folder = await press.build("v2", { "game.bin": flipped(game), "kept.bin": 5000 });
+    const cached = press.at("cache", "builds", press.name, "game.bin");
+    let isWritten = false;
+    const meddle = (): void => {
+      isWritten = true;
+      writeFileSync(cached, flipped(game));
+    };
+    await expect(publishWithDeltas("2.0.0", folder, meddle)).rejects.toMatchObject({
+      code: "build.changed",
+      facts: { path: cached },
+    });
+    expect(isWritten).toBe(true);
+    expect((await press.title()).live("stable")).toMatchObject({ seq: 2, deltas: [] });
+
+    const again = await publishWithDeltas("2.0.0", folder);
+    expect(again).toMatchObject({ outcome: "unchanged", seq: 2, deltas: [{ from: "1.0.0" }] });
+    expect((await press.title()).live("stable")?.deltas).toMatchObject([{ from: 1 }]);
+    expect(Buffer.compare(readFileSync(cached), game)).toBe(0);
+  });
+});
