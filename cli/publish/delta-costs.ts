@@ -3,7 +3,6 @@ import { type FileCost } from "../../manifests/delta/causes.ts";
 import { type CostPart, joinedCost, type PartCost, sharedOut, storedBytes } from "../../manifests/delta/cost.ts";
 import { contentsIn, type Space, type SpaceContent } from "../../manifests/delta/release-delta.ts";
 import type { PackedStream } from "../../manifests/delta/unpack.ts";
-import { concatBytes } from "../../manifests/digest.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { DeltaSource } from "../threads/jobs/make-delta.ts";
@@ -30,8 +29,8 @@ export class CostBook {
     this.#before = new Map(from.files.map(({ path, size }) => [path, size]));
   }
 
-  /** The next group: its source, and the objects that are its delta. */
-  async add({ source, oldBytes }: DeltaSource, objects: readonly Uint8Array[], signal: AbortSignal): Promise<void> {
+  /** The next group: its source, and its delta. */
+  async add({ source, oldBytes }: DeltaSource, delta: Uint8Array, signal: AbortSignal): Promise<void> {
     const bytes = source.length - oldBytes;
     const start = this.#at;
     const contents = contentsIn(this.#fresh, start, bytes);
@@ -44,7 +43,7 @@ export class CostBook {
       };
     });
     this.#at += bytes;
-    const costs = await runJob("costDelta", { source, oldBytes, delta: concatBytes(objects), parts }, { signal });
+    const costs = await runJob("costDelta", { source, oldBytes, delta, parts }, { signal });
     for (const [i, content] of contents.entries()) {
       const cost = costs[i];
       const before = this.#costs.get(content);

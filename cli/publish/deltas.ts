@@ -4,10 +4,11 @@
  * rest pointless, and ends them.
  */
 import { join } from "node:path";
-import { concatBytes, objectIdOf, type ObjectId } from "../../manifests/digest.ts";
+import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import {
   type DeltaGroup,
   type DeltaObject,
+  type GroupLayout,
   type ReleaseDelta,
   type Space,
   type SpaceContent,
@@ -39,7 +40,7 @@ import { announceUrls } from "./announce-release.ts";
 import type { Announcer } from "./announcer.ts";
 import type { ObjectCache } from "./cache.ts";
 import { type DeltaCosts, CostBook } from "./delta-costs.ts";
-import { makeGroupDelta } from "./group-delta.ts";
+import { cutObjects, GroupMemory, makeGroupDelta } from "./group-delta.ts";
 import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
 import { type StreamsToUnpack, streamsToUnpack } from "./packed-streams.ts";
@@ -195,7 +196,8 @@ async function treeDelta(
   source.set(before);
   source.set(after, before.length);
   const work = { source, oldBytes: before.length };
-  const delta = concatBytes(await makeGroupDelta(work, { signal, onScanned: () => {} }));
+  const { delta: shared } = await makeGroupDelta(work, { signal, onScanned: () => {}, memory: new GroupMemory() });
+  const delta = new Uint8Array(shared);
   return delta.length <= Math.min(TREE_DELTA_BYTES_MAX, bytes / 2) ? delta : undefined;
 }
 
@@ -272,14 +274,15 @@ export async function deltaBetween(
   const streams = sides.table === undefined ? undefined : await kept(sides.table, "streams");
   let scanned = 0;
   const groups: DeltaGroup[] = [];
+  const memory = new GroupMemory();
   for await (const { layout, source, oldBytes } of sources(old, fresh, signal)) {
     const made = await makeGroupDelta(
       { source, oldBytes },
-      { signal, onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes) },
+      { signal, memory, onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes) },
     );
-    await book.add({ source, oldBytes }, made, signal);
+    await book.add({ source, oldBytes }, made.delta, signal);
     const objects: DeltaObject[] = [];
-    for (const object of made) objects.push(await kept(object, "group"));
+    for (const object of cutObjects(made)) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });
   }
   // only now: a file that changed while it was read is found out, whenever that was; of the old ones too, which lie
@@ -339,13 +342,16 @@ function storedBytes({ streams, groups }: Pick<CostedDelta, "streams" | "groups"
   return objectsOf({ streams, groups }).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** The bytes of each group, old ones first, in shared memory. */
+/** The bytes of each group, old ones first, in shared memory that the next one is read into. */
 async function* sources(old: ReadableSpace, fresh: ReadableSpace, signal: AbortSignal) {
   let start = 0;
-  const resembled = await resemblances(old, fresh, signal);
-  for (const layout of layOutGroups(old.space, fresh.space, resembled)) {
-    const oldBytes = layout.old.reduce((sum, { bytes }) => sum + bytes, 0);
-    const source = new Uint8Array(new SharedArrayBuffer(oldBytes + layout.bytes));
+  const layouts = layOutGroups(old.space, fresh.space, await resemblances(old, fresh, signal));
+  const oldBytesOf = (layout: GroupLayout): number => layout.old.reduce((sum, { bytes }) => sum + bytes, 0);
+  const memory = new GroupMemory();
+  memory.take(Math.max(...layouts.map((layout) => oldBytesOf(layout) + layout.bytes)));
+  for (const layout of layouts) {
+    const oldBytes = oldBytesOf(layout);
+    const source = memory.take(oldBytes + layout.bytes);
     let at = 0;
     for (const { offset, bytes } of layout.old) {
       await readSpace(old, offset, source.subarray(at, at + bytes), signal);

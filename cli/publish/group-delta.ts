@@ -1,6 +1,5 @@
 /** One group of a delta: old and new bytes in shared memory -> the bytes of its delta, all threads busy. */
 import pLimit from "p-limit";
-import { concatBytes } from "../../manifests/digest.ts";
 import {
   SectionJoiner,
   segmentsOf,
@@ -12,39 +11,91 @@ import { STREAMS, type StreamName } from "../../manifests/delta/format.ts";
 import type { StoredStream } from "../../manifests/delta/encode.ts";
 import { emptyIndex, type IndexParts } from "../../manifests/delta/source-index.ts";
 import { DELTA_OBJECT_BYTES } from "../../manifests/limits.ts";
+import { collectGarbage } from "../threads/collect-garbage.ts";
 import type { DeltaSource } from "../threads/jobs/make-delta.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 
 /**
- * The delta, cut between sections into objects of about DELTA_OBJECT_BYTES. Applied and compared before it is returned.
- * @param onScanned  new bytes that were scanned since the last call
+ * A finished delta, in memory that threads share: it is checked there, and what it is spent on is counted. Good until the
+ * memory that its group was made with is used again.
  */
-export async function makeGroupDelta(
-  input: DeltaSource,
-  { signal, onScanned }: { readonly signal: AbortSignal; readonly onScanned: (bytes: number) => void },
-): Promise<Uint8Array<ArrayBuffer>[]> {
-  const newBytes = input.source.length - input.oldBytes;
-  const parts = await index(input, signal);
+export interface GroupDelta {
+  readonly delta: Uint8Array<SharedArrayBuffer>;
+  /** Where its objects begin: between sections, about DELTA_OBJECT_BYTES apart. */
+  readonly starts: readonly number[];
+}
+
+export interface GroupWorld {
+  readonly signal: AbortSignal;
+  /** New bytes that were scanned since the last call. */
+  readonly onScanned: (bytes: number) => void;
+  /** For the index, and then for the delta; where groups follow each other, the same for all of them. */
+  readonly memory: GroupMemory;
+}
+
+/**
+ * Shared memory for one group after another. What is dropped instead stays: V8 does not count it, and collects it in the
+ * main thread and in every other one whenever these have reasons of their own.
+ */
+export class GroupMemory {
+  #buffer = new SharedArrayBuffer(0);
+
+  /** So many bytes with whatever was in them; those that were given before are no longer good. */
+  take(bytes: number): Uint8Array<SharedArrayBuffer> {
+    if (this.#buffer.byteLength < bytes) this.#buffer = new SharedArrayBuffer(bytes);
+    return new Uint8Array(this.#buffer, 0, bytes);
+  }
+
+  /** The same of zeros. New memory is nothing else, and best touched first by the threads that fill it. */
+  takeZeros(bytes: number): Uint8Array<SharedArrayBuffer> {
+    const isNew = this.#buffer.byteLength < bytes;
+    const taken = this.take(bytes);
+    return isNew ? taken : taken.fill(0);
+  }
+}
+
+/** The delta of a group, applied and compared before it is returned. */
+export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Promise<GroupDelta> {
+  const header = writeDeltaHeader(input.oldBytes, input.source.length - input.oldBytes);
+  const made = joinedIn(world.memory, [header, ...(await sectionsOf(input, world))]);
+  collectGarbage(); // the sections
+  // a bug of ours, or a machine that miscalculates: players would fetch it, find it wrong and fetch the rest again
+  if (!(await runJob("checkDelta", { ...input, delta: made.delta }, { signal: world.signal }))) {
+    throw new Error("a delta that does not make what it was made from");
+  }
+  return made;
+}
+
+/** Its objects, one at a time, each in memory of its own. */
+export function* cutObjects({ delta, starts }: GroupDelta): Generator<Uint8Array<ArrayBuffer>> {
+  for (const [i, start] of starts.entries()) {
+    yield new Uint8Array(delta.subarray(start, starts[i + 1]));
+    collectGarbage(); // whoever had it is done with it, most likely
+  }
+}
+
+async function sectionsOf(input: DeltaSource, world: GroupWorld): Promise<Uint8Array<ArrayBuffer>[]> {
+  const { signal, onScanned } = world;
+  const parts = await index(input, world);
   const limit = pLimit(2 * threadCount());
-  const scans = segmentsOf(newBytes).map((segment) =>
-    limit(async () => {
+  const scans = segmentsOf(input.source.length - input.oldBytes).map((segment) => {
+    const scan = limit(async () => {
       const result = await runJob("scanSource", { parts, segment }, { signal });
       onScanned(result.bytes);
       return result;
-    }),
-  );
-  const [sections] = await Promise.all([storeSections(scans, signal), ...scans]);
-  const objects = joinedUntil([writeDeltaHeader(input.oldBytes, newBytes), ...sections], DELTA_OBJECT_BYTES);
-  // a bug of ours, or a machine that miscalculates: players would fetch it, find it wrong and fetch the rest again
-  if (!(await runJob("checkDelta", { ...input, delta: concatBytes(objects) }, { signal }))) {
-    throw new Error("a delta that does not make what it was made from");
-  }
-  return objects;
+    });
+    scan.catch(() => {}); // heard of in its turn
+    return scan;
+  });
+  return await storeSections(scans, signal);
 }
 
 /** Every thread fills a share. */
-async function index({ source, oldBytes }: DeltaSource, signal: AbortSignal): Promise<IndexParts> {
-  const parts = emptyIndex(source, oldBytes, (length) => new Int32Array(new SharedArrayBuffer(4 * length)));
+async function index({ source, oldBytes }: DeltaSource, { signal, memory }: GroupWorld): Promise<IndexParts> {
+  const parts = emptyIndex(source, oldBytes, (length) => {
+    const { buffer } = memory.takeZeros(4 * length);
+    return new Int32Array(buffer, 0, length);
+  });
   const shares = threadCount();
   const filling = Array.from({ length: shares }, (_, share) =>
     runJob("fillIndexShare", { parts, share, shares }, { signal }),
@@ -55,7 +106,7 @@ async function index({ source, oldBytes }: DeltaSource, signal: AbortSignal): Pr
 
 /** Each section as soon as its last segment is scanned: compressing its longest stream takes as long as scanning does. */
 async function storeSections(
-  scans: readonly Promise<ScannedSegments>[],
+  scans: Promise<ScannedSegments>[],
   signal: AbortSignal,
 ): Promise<Uint8Array<ArrayBuffer>[]> {
   const joiner = new SectionJoiner();
@@ -67,7 +118,8 @@ async function storeSections(
     stored.catch(() => {});
     storing.push(stored);
   };
-  for (const scan of scans) store(joiner.add(await scan));
+  // taken off the list: what was scanned is not kept beside what is stored of it
+  for (let scan = scans.shift(); scan !== undefined; scan = scans.shift()) store(joiner.add(await scan));
   store(joiner.rest());
   return await Promise.all(storing);
 }
@@ -81,19 +133,23 @@ async function storeSection(section: ScannedSegments, signal: AbortSignal): Prom
       },
     ),
   );
-  return writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
+  const written = writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
+  // what came from threads and went to them
+  if (written.length >= FREED_BYTES_MIN) collectGarbage();
+  return written;
 }
 
-function joinedUntil(parts: readonly Uint8Array[], bytesWanted: number): Uint8Array<ArrayBuffer>[] {
-  const groups: Uint8Array[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
+/** A section as long as this leaves several times as much behind. */
+const FREED_BYTES_MIN = 1024 * 1024;
+
+function joinedIn(memory: GroupMemory, parts: readonly Uint8Array[]): GroupDelta {
+  const delta = memory.take(parts.reduce((sum, { length }) => sum + length, 0));
+  const starts: number[] = [];
+  let at = 0;
   for (const part of parts) {
-    if (bytes >= bytesWanted) {
-      groups.push([]);
-      bytes = 0;
-    }
-    groups.at(-1)?.push(part);
-    bytes += part.length;
+    if (at >= (starts.at(-1) ?? Number.NEGATIVE_INFINITY) + DELTA_OBJECT_BYTES) starts.push(at);
+    delta.set(part, at);
+    at += part.length;
   }
-  return groups.map((group) => concatBytes(group));
+  return { delta, starts };
 }

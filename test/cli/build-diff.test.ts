@@ -8,7 +8,7 @@ import { costFields, describeCosts, tellCosts } from "../../cli/commands/costs.t
 import { type BuildDiff, diffBuilds } from "../../cli/publish/build-diff.ts";
 import { CostBook } from "../../cli/publish/delta-costs.ts";
 import { deltaBetween } from "../../cli/publish/deltas.ts";
-import { makeGroupDelta } from "../../cli/publish/group-delta.ts";
+import { GroupMemory, makeGroupDelta } from "../../cli/publish/group-delta.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { causeOf } from "../../manifests/delta/causes.ts";
 import { storedBytes } from "../../manifests/delta/cost.ts";
@@ -97,8 +97,11 @@ test("the costs are those of the delta that a publish would send", async () => {
   const source = new Uint8Array(new SharedArrayBuffer(oldBytes.length + newBytes.length));
   source.set(oldBytes);
   source.set(newBytes, oldBytes.length);
-  const objects = await makeGroupDelta({ source, oldBytes: oldBytes.length }, { signal, onScanned() {} });
-  for (const object of objects) sizes.push(object.length);
+  const made = await makeGroupDelta(
+    { source, oldBytes: oldBytes.length },
+    { signal, onScanned() {}, memory: new GroupMemory() },
+  );
+  sizes.push(made.delta.length);
   expect(costs.bytes).toBe(sizes.reduce((sum, size) => sum + size, 0));
 });
 
@@ -121,9 +124,12 @@ test("a file that two groups make is one row, charged with both", async () => {
   for (const half of [file.subarray(0, 100_000), file.subarray(100_000)]) {
     const source = new Uint8Array(new SharedArrayBuffer(half.length));
     source.set(half);
-    const objects = await makeGroupDelta({ source, oldBytes: 0 }, { signal, onScanned() {} });
-    bytes += objects.reduce((sum, { length }) => sum + length, 0);
-    await book.add({ source, oldBytes: 0 }, objects, signal);
+    const { delta } = await makeGroupDelta(
+      { source, oldBytes: 0 },
+      { signal, onScanned() {}, memory: new GroupMemory() },
+    );
+    bytes += delta.length;
+    await book.add({ source, oldBytes: 0 }, delta, signal);
   }
   const { costs } = book;
   expect(costs.bytes).toBe(bytes);

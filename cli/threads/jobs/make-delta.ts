@@ -5,6 +5,7 @@ import { decodeInMemory } from "../../../manifests/delta/decode.ts";
 import type { StreamName } from "../../../manifests/delta/format.ts";
 import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
+import { collectGarbage } from "../collect-garbage.ts";
 import { compress, inflate, squeezedBytes } from "../delta-codecs.ts";
 
 /** Old bytes, then new ones, in shared memory. */
@@ -33,7 +34,16 @@ export function scanSource({
   readonly parts: IndexParts;
   readonly segment: number;
 }): ScannedSegments {
-  return scanSegment(new SourceIndex(parts), segment, squeezedBytes);
+  const scanned = scanSegment(new SourceIndex(parts), segment, squeezedBytes);
+  freeDropped(Object.values(scanned.streams).reduce((sum, { length }) => sum + length, 0));
+  return scanned;
+}
+
+/** What is as long as this leaves as much behind, which a publisher has no room for (collect-garbage.ts). */
+const FREED_BYTES_MIN = 1024 * 1024;
+
+function freeDropped(bytes: number): void {
+  if (bytes >= FREED_BYTES_MIN) collectGarbage();
 }
 
 export function compressStream({
@@ -43,7 +53,9 @@ export function compressStream({
   readonly plain: Uint8Array;
   readonly name?: StreamName;
 }): StoredStream {
-  return compress(plain, name);
+  const stored = compress(plain, name);
+  freeDropped(plain.length);
+  return stored;
 }
 
 /** Whether the delta makes exactly the new bytes of the source out of its old ones. */
