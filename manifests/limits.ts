@@ -452,6 +452,8 @@ export const DELTA_BROTLI_DIFFERENCES_BYTES_MAX = MIB;
 export const DELTA_BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
 /** Bytes without a match after which a scan takes larger steps. */
 export const DELTA_MISSES_MAX = 8 * 1024;
+/** Where as many bytes were dropped at once, they are collected at once: a publisher has no room for many of them. */
+export const DROPPED_BYTES_MIN = MIB;
 /** New bytes that one thread scans; no step crosses from one segment to the next. */
 export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
 /**

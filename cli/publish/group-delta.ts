@@ -11,7 +11,7 @@ import { STREAMS, type StreamName } from "../../manifests/delta/format.ts";
 import type { StoredStream } from "../../manifests/delta/encode.ts";
 import { emptyIndex, type IndexParts } from "../../manifests/delta/source-index.ts";
 import { DELTA_OBJECT_BYTES } from "../../manifests/limits.ts";
-import { collectGarbage } from "../threads/collect-garbage.ts";
+import { collectDropped } from "../threads/collect-garbage.ts";
 import type { DeltaSource } from "../threads/jobs/make-delta.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 
@@ -58,7 +58,7 @@ export class GroupMemory {
 export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Promise<GroupDelta> {
   const header = writeDeltaHeader(input.oldBytes, input.source.length - input.oldBytes);
   const made = joinedIn(world.memory, [header, ...(await sectionsOf(input, world))]);
-  collectGarbage(); // the sections
+  collectDropped(made.delta.length); // the sections
   // a bug of ours, or a machine that miscalculates: players would fetch it, find it wrong and fetch the rest again
   if (!(await runJob("checkDelta", { ...input, delta: made.delta }, { signal: world.signal }))) {
     throw new Error("a delta that does not make what it was made from");
@@ -69,8 +69,9 @@ export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Pro
 /** Its objects, one at a time, each in memory of its own. */
 export function* cutObjects({ delta, starts }: GroupDelta): Generator<Uint8Array<ArrayBuffer>> {
   for (const [i, start] of starts.entries()) {
-    yield new Uint8Array(delta.subarray(start, starts[i + 1]));
-    collectGarbage(); // whoever had it is done with it, most likely
+    const object = new Uint8Array(delta.subarray(start, starts[i + 1]));
+    yield object;
+    collectDropped(object.length); // the one before it at least
   }
 }
 
@@ -135,12 +136,9 @@ async function storeSection(section: ScannedSegments, signal: AbortSignal): Prom
   );
   const written = writeSection(section, Object.fromEntries(stored) as Record<StreamName, StoredStream>);
   // what came from threads and went to them
-  if (written.length >= FREED_BYTES_MIN) collectGarbage();
+  collectDropped(written.length);
   return written;
 }
-
-/** A section as long as this leaves several times as much behind. */
-const FREED_BYTES_MIN = 1024 * 1024;
 
 function joinedIn(memory: GroupMemory, parts: readonly Uint8Array[]): GroupDelta {
   const delta = memory.take(parts.reduce((sum, { length }) => sum + length, 0));

@@ -5,8 +5,14 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { DROPPED_BYTES_MIN } from "../../manifests/limits.ts";
 
 let collect: (() => void) | undefined;
+
+/** A collection, when so many bytes were dropped that it is worth one. */
+export function collectDropped(bytes: number): void {
+  if (bytes >= DROPPED_BYTES_MIN) collectGarbage();
+}
 
 /** A full collection: about 10 ms for the small heaps of our threads. */
 export function collectGarbage(): void {

@@ -5,7 +5,7 @@ import { decodeInMemory } from "../../../manifests/delta/decode.ts";
 import type { StreamName } from "../../../manifests/delta/format.ts";
 import { fillIndex, type IndexParts, SourceIndex } from "../../../manifests/delta/source-index.ts";
 import { Failure } from "../../../manifests/failures.ts";
-import { collectGarbage } from "../collect-garbage.ts";
+import { collectDropped } from "../collect-garbage.ts";
 import { compress, inflate, squeezedBytes } from "../delta-codecs.ts";
 
 /** Old bytes, then new ones, in shared memory. */
@@ -35,15 +35,9 @@ export function scanSource({
   readonly segment: number;
 }): ScannedSegments {
   const scanned = scanSegment(new SourceIndex(parts), segment, squeezedBytes);
-  freeDropped(Object.values(scanned.streams).reduce((sum, { length }) => sum + length, 0));
+  // what is sent was copied, and leaves as much behind
+  collectDropped(Object.values(scanned.streams).reduce((sum, { length }) => sum + length, 0));
   return scanned;
-}
-
-/** What is as long as this leaves as much behind, which a publisher has no room for (collect-garbage.ts). */
-const FREED_BYTES_MIN = 1024 * 1024;
-
-function freeDropped(bytes: number): void {
-  if (bytes >= FREED_BYTES_MIN) collectGarbage();
 }
 
 export function compressStream({
@@ -54,7 +48,7 @@ export function compressStream({
   readonly name?: StreamName;
 }): StoredStream {
   const stored = compress(plain, name);
-  freeDropped(plain.length);
+  collectDropped(plain.length);
   return stored;
 }
 
