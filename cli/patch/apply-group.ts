@@ -10,7 +10,7 @@ import type { OnDisk } from "../threads/disk-error.ts";
 import type { AppliedDelta, DeltaWork } from "../threads/jobs/apply-delta.ts";
 import type { StreamToPack } from "../threads/jobs/unpack-streams.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
-import { diskFailure } from "./assembly.ts";
+import { diskFailure } from "./disk-failure.ts";
 import type { GroupWork } from "./group-work.ts";
 import type { Written } from "./staging.ts";
 

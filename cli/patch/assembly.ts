@@ -3,24 +3,25 @@
  * here; threads write and hash them; the ledger learns what is there; wrong bytes are traced to their source.
  */
 import { closeSync } from "node:fs";
-import { open } from "node:fs/promises";
 import pLimit from "p-limit";
 import { SHA256_BYTES, hashAt, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { COPY_JOB_BYTES, HASH_JOB_BYTES, READ_BYTES } from "../../manifests/limits.ts";
+import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
-import { type DiskError, type OnDisk } from "../threads/disk-error.ts";
+import { batchesOf } from "../threads/batches.ts";
+import { type OnDisk } from "../threads/disk-error.ts";
 import type { Place } from "../../manifests/plan.ts";
 import type { Read } from "../threads/jobs/copy-runs.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { openStaged, type Placed, type Placing, type Write } from "../threads/jobs/place.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
-import { isCode } from "./disk.ts";
+import { diskFailure } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 import type { Layout } from "./layout.ts";
 import type { CompletePiece, Ledger } from "./ledger.ts";
+import { makeZeros } from "./make-zeros.ts";
 import { Prover } from "./prover.ts";
-import type { Run as FileRun, Staging } from "./staging.ts";
+import type { Staging } from "./staging.ts";
 import type { LedgerChunk } from "./wanted-chunks.ts";
 
 /** A chunk and where its stored bytes lie in a slice of a pack. */
@@ -434,7 +435,7 @@ export class Assembly {
     const { path } = this.#stagedFile(build);
     const parts = this.#ledger.partsIn(build, pieces);
     const bad: number[] = [];
-    for (const batch of inBatches(parts, ({ chunk }) => chunk.size, HASH_JOB_BYTES)) {
+    for (const batch of batchesOf(parts, ({ chunk }) => chunk.size, { bytes: HASH_JOB_BYTES })) {
       const chunks = batch.map(({ offset, chunk }) => ({ path, offset, bytes: chunk.size, id: chunk.id }));
       for (const index of await runJob("checkChunks", chunks)) bad.push(batch[index]?.part ?? 0);
     }
@@ -463,7 +464,7 @@ export class Assembly {
     items: readonly Item[],
   ): AsyncGenerator<{ items: readonly Item[]; hashes: (Uint8Array | undefined)[] }> {
     const { pieceLength } = this.#ledger.map;
-    const jobs = inBatches(items, ({ span }) => span.bytes, HASH_JOB_BYTES).map(async (batch) => {
+    const jobs = batchesOf(items, ({ span }) => span.bytes, { bytes: HASH_JOB_BYTES }).map(async (batch) => {
       const { hashes, failed } = await runJob(
         "hashPieces",
         toJson({ pieceLength, spans: batch.map(({ span }) => span) }),
@@ -500,24 +501,9 @@ export class Assembly {
   }
 }
 
-/** Items in order, in groups of about `bytesMax`. */
-export function inBatches<Item>(items: readonly Item[], bytesOf: (item: Item) => number, bytesMax: number): Item[][] {
-  const batches: Item[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const item of items) {
-    bytes += bytesOf(item);
-    if (bytes > bytesMax) {
-      batches.push([]);
-      bytes = bytesOf(item);
-    }
-    batches.at(-1)?.push(item);
-  }
-  return batches;
-}
-
 /** Chunks of the install, as many at once as a job copies. */
 function copyBatches(chunks: readonly LedgerChunk[]): LedgerChunk[][] {
-  return inBatches(chunks.toSorted(bySource), ({ chunk }) => chunk.size, COPY_JOB_BYTES);
+  return batchesOf(chunks.toSorted(bySource), ({ chunk }) => chunk.size, { bytes: COPY_JOB_BYTES });
 }
 
 function bySource(a: LedgerChunk, b: LedgerChunk): number {
@@ -556,41 +542,8 @@ function joinedRuns(runs: readonly Run[]): Run[] {
   return joined;
 }
 
-/** Makes zeros of runs of a file as far as it is there, and writes only where something else is. Whether it wrote. */
-async function makeZeros(path: string, runs: readonly FileRun[]): Promise<boolean> {
-  const file = await open(path, "r+").catch((error: unknown) => {
-    if (isCode(error, "ENOENT")) return undefined;
-    throw error;
-  });
-  if (file === undefined) return false;
-  const [found, zeros] = [Buffer.alloc(READ_BYTES), Buffer.alloc(READ_BYTES)];
-  let wrote = false;
-  try {
-    for (const { offset, bytes } of runs) {
-      const end = offset + bytes;
-      for (let at = offset; at < end;) {
-        const { bytesRead } = await file.read(found, 0, Math.min(READ_BYTES, end - at), at);
-        // what is not there yet will be zeros
-        if (bytesRead === 0) break;
-        const isRight = found.subarray(0, bytesRead).equals(zeros.subarray(0, bytesRead));
-        at += isRight ? bytesRead : (await file.write(zeros, 0, bytesRead, at)).bytesWritten;
-        wrote ||= !isRight;
-      }
-    }
-  } finally {
-    await file.close();
-  }
-  return wrote;
-}
-
 /** The value of a job that writes. Throws: install.no-space, or what the disk said. */
 function written<Value>({ value, error }: OnDisk<Value>): Value {
   if (error !== undefined) throw diskFailure(error);
   return value as Value;
-}
-
-/** A full disk is something a user can meet; anything else is reported as it is. */
-export function diskFailure({ code, message }: DiskError): Error {
-  if (code === "ENOSPC" || code === "EDQUOT") return new Failure("install.no-space", { reason: message });
-  return Object.assign(new Error(message), { code });
 }

@@ -13,7 +13,7 @@ import type { Origin } from "../sources/origin.ts";
 import { ownMemory } from "../sources/slices.ts";
 import { Arrival } from "../threads/arrival.ts";
 import { retrying } from "../trust/fetch-capped.ts";
-import { diskFailure } from "./assembly.ts";
+import { diskFailure } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 import { isOfNoUse } from "./delta-paths.ts";
 import { deltaFolder, readDeltaTorrent } from "./kept-deltas.ts";

@@ -1,5 +1,6 @@
 /** What a disk says to those who work on an install, as failures that tell what to do. */
 import { Failure } from "../../manifests/failures.ts";
+import { type DiskError, isDiskFull } from "../threads/disk-error.ts";
 
 /** What the game, an antivirus or an editor that holds a file open makes of a rename, on Windows. */
 const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
@@ -7,12 +8,19 @@ const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
 /** No leave, a disk that is only read, a file where a folder should be. */
 const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
 
+/** A full disk is something a user can meet; whatever else a thread's disk said is told as an error of the system. */
+export function diskFailure({ code, message }: DiskError): Error {
+  return isDiskFull(code)
+    ? new Failure("install.no-space", { reason: message })
+    : Object.assign(new Error(message), { code });
+}
+
 /** The failure that the error of a system call means; anything else as it is. @param folder  of the install */
 export function failureOfDisk(error: unknown, folder: string, platform: NodeJS.Platform = process.platform): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error;
   const { code = "", path, message: reason } = error as NodeJS.ErrnoException;
   const facts = { folder, ...(path === undefined ? {} : { file: path }), reason };
-  if (code === "ENOSPC" || code === "EDQUOT") return new Failure("install.no-space", facts, { cause: error });
+  if (isDiskFull(code)) return new Failure("install.no-space", facts, { cause: error });
   const isHeld = platform === "win32" ? HELD_OPEN.has(code) : code === "EBUSY";
   if (isHeld) return new Failure("install.in-use", facts, { cause: error });
   return UNWRITABLE.has(code) ? new Failure("install.unwritable", facts, { cause: error }) : error;

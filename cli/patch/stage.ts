@@ -15,7 +15,8 @@ import type { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
 import type { FileCopy } from "../threads/jobs/copy-files.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
-import { diskFailure, Assembly } from "./assembly.ts";
+import { Assembly } from "./assembly.ts";
+import { diskFailure, failureOfDisk } from "./disk-failure.ts";
 import { fetchMissing } from "./fetch.ts";
 import type { Install } from "./install.ts";
 import type { Layout } from "./layout.ts";
@@ -77,8 +78,7 @@ export async function stage(options: StageOptions): Promise<Staged> {
     await copyToOtherPlaces(options, copied);
     return { stale, looks };
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw code === "ENOSPC" || code === "EDQUOT" ? diskFailure({ code, message }) : error;
+    throw failureOfDisk(error, options.install.folder);
   } finally {
     staging.close();
   }

@@ -3,18 +3,18 @@ import pLimit from "p-limit";
 import { Failure } from "../../manifests/failures.ts";
 import { threadCount } from "./pool.ts";
 
-/** In order, each up to so many bytes and so many things; a thing that is larger is alone. */
+/** In order, each up to so many bytes and, where that is said, so many things; a thing that is larger is alone. */
 export function batchesOf<Thing>(
   things: readonly Thing[],
   bytesOf: (thing: Thing) => number,
-  most: { readonly bytes: number; readonly count: number },
+  most: { readonly bytes: number; readonly count?: number },
 ): Thing[][] {
   const batches: Thing[][] = [];
   let room = -1;
   for (const thing of things) {
     const bytes = bytesOf(thing);
     const last = batches.at(-1);
-    if (last !== undefined && bytes <= room && last.length < most.count) last.push(thing);
+    if (last !== undefined && bytes <= room && last.length < (most.count ?? Number.POSITIVE_INFINITY)) last.push(thing);
     else {
       batches.push([thing]);
       room = most.bytes;

@@ -13,6 +13,11 @@ export interface OnDisk<Value> {
   readonly error?: DiskError;
 }
 
+/** Whether the code of a system's error means that there is no room: on the disk, or for this user. */
+export function isDiskFull(code: string | undefined): code is "ENOSPC" | "EDQUOT" {
+  return code === "ENOSPC" || code === "EDQUOT";
+}
+
 /** Runs something that writes. Errors without a code are bugs and are thrown. */
 export function onDisk<Value>(write: () => Value): OnDisk<Value> {
   try {

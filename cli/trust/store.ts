@@ -5,6 +5,7 @@
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
+import { isDiskFull } from "../threads/disk-error.ts";
 
 export interface MetadataStore {
   /** The bytes last written under the name; undefined when there are none. */
@@ -50,7 +51,7 @@ export async function replaceFile(file: string, bytes: Uint8Array): Promise<void
     await rename(staged, file);
     await syncFolder(path.dirname(file));
   } catch (cause) {
-    if (codeOf(cause) === "ENOSPC") throw new Failure("install.no-space", { file, bytes: bytes.length }, { cause });
+    if (isDiskFull(codeOf(cause))) throw new Failure("install.no-space", { file, bytes: bytes.length }, { cause });
     throw cause;
   }
 }

@@ -26,6 +26,7 @@ import { type SafePath } from "../../../manifests/paths.ts";
 import { type KnownChunks, findChunk } from "../../publish/chunk-table.ts";
 import { type FileStamp, stampOf } from "../../publish/walk.ts";
 import { collectGarbage } from "../collect-garbage.ts";
+import { isDiskFull } from "../disk-error.ts";
 import { sha1, sha256 } from "../digests.ts";
 
 /** Bytes [start, end) of a file; for a small file, all of it. */
@@ -304,7 +305,7 @@ class PartFile {
       for (let at = 0; at < bytes.length;) at += writeSync(this.#file, bytes, at);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOSPC" || code === "EDQUOT") throw new Unable("install.no-space", this.#path, code);
+      if (isDiskFull(code)) throw new Unable("install.no-space", this.#path, code);
       throw error;
     }
   }
