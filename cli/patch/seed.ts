@@ -77,7 +77,9 @@ export async function seed(
       const old = one.install;
       one.install = next;
       await closeBoards(old);
-      await enter(one, terms);
+      const twin = shared.find((other) => other !== one && gives(other, next.share));
+      if (twin === undefined) await enter(one, terms);
+      else output.log(`${next.share.folder}: ${twin.install.share.folder} shares the same release already.`);
     } catch (error) {
       if (one.install !== next) await closeBoards(next);
       throw error;
@@ -101,12 +103,9 @@ export async function seed(
           await renew(one);
         } catch (error) {
           if (signal.aborted) break;
-          if (!(error instanceof Failure)) throw error;
-          // two folders that were of two releases have come to the same one: it is shared from the other
-          const isTwin = error.code === "usage.bad-flag";
-          if (!isTwin && !isPassing(error)) throw error;
-          output.log(`${one.install.share.folder}: ${error.message}${isTwin ? "" : "; trying again"}.`);
-          if (!isTwin) wait = retryMs;
+          if (!(error instanceof Failure) || !isPassing(error)) throw error;
+          output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
+          wait = retryMs;
         }
       }
     }
@@ -120,8 +119,13 @@ export async function seed(
 
 interface Shared {
   install: OpenInstall;
-  /** None when it could not be joined again. */
+  /** None when it could not be joined again, or another folder gives the same. */
   readonly memberships: Membership[];
+}
+
+/** Two folders that were of two releases may come to the same one; a swarm is joined once. */
+function gives({ install, memberships }: Shared, { infohash }: Share): boolean {
+  return memberships.length > 0 && install.share.infohash === infohash;
 }
 
 async function closeBoards({ board, deltas }: OpenInstall): Promise<void> {

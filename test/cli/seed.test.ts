@@ -3,6 +3,7 @@ import { afterAll, expect, test, vi } from "vitest";
 import type { Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
 import { seed } from "../../cli/patch/seed.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { Failure } from "../../manifests/failures.ts";
 import { newPlayer } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
@@ -15,30 +16,38 @@ vi.mock("../../cli/trust/title.ts", () => ({
   rememberTitle: () => Promise.resolve(),
 }));
 
-test("a seed outlasts an edge that is away, and follows the install when it is patched", async () => {
-  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
-  const first = publisher.publish("1.0.0", { files: { a: "one" } });
-  await using player = await newPlayer(publisher);
-  await player.patch();
-
+/** Like the real one, it takes each swarm once. */
+function fakeSwarm() {
   const joined: VerifiedPieces[] = [];
-  let members = 0;
+  const members = new Set<string>();
   const swarm: Swarm = {
     peerId: "1".repeat(40),
     join(board) {
+      const { infohash } = board.layout;
+      if (members.has(infohash)) return Promise.reject(new Failure("usage.bad-flag", { infohash }));
       joined.push(board);
-      members += 1;
+      members.add(infohash);
       return Promise.resolve({
         peers: () => ({ connected: 0, unchoked: 0 }),
         rate: () => 0,
         downloaded: () => 0,
         uploaded: () => 1,
         badPeers: () => [],
-        leave: () => Promise.resolve(void (members -= 1)),
+        leave: () => Promise.resolve(void members.delete(infohash)),
       });
     },
     close: () => Promise.resolve(),
   };
+  return { swarm, joined, members: () => members.size };
+}
+
+test("a seed outlasts an edge that is away, and follows the install when it is patched", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  const first = publisher.publish("1.0.0", { files: { a: "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+
+  const { swarm, joined, members } = fakeSwarm();
   let away = false;
   const logs: string[] = [];
   const enough = new AbortController();
@@ -63,12 +72,42 @@ test("a seed outlasts an edge that is away, and follows the install when it is p
   expect(joined[0]?.layout.infohash).toBe(first.torrent.infohash);
   away = true;
   await vi.waitFor(() => expect(logs.length).toBeGreaterThan(1), 3000);
-  expect(members).toBe(1);
+  expect(members()).toBe(1);
   away = false;
 
   const second = publisher.publish("1.1.0", { files: { a: "three" } });
   await player.patch();
   await vi.waitFor(() => expect(joined.at(-1)?.layout.infohash).toBe(second.torrent.infohash), 3000);
+  enough.abort();
+  expect((await seeding).uploaded).toBe(joined.length);
+});
+
+test("of two folders that come to the same release one gives it, and the seed goes on", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  publisher.publish("1.0.0", { files: { a: "one" } });
+  await using late = await newPlayer(publisher);
+  await late.patch();
+  publisher.publish("1.1.0", { files: { a: "two" } });
+  await using early = await newPlayer(publisher);
+  await early.patch();
+
+  const { swarm, joined, members } = fakeSwarm();
+  const logs: string[] = [];
+  const enough = new AbortController();
+  edges.splice(0, edges.length, publisher.url);
+  const seeding = seed(
+    { folders: [late.folder, early.folder], uploadLimit: null },
+    {
+      output: { log: (text) => void logs.push(text) },
+      ...{ signal: enough.signal, fetch, rejoinAfterMs: 50, retryMs: 50 },
+      createSwarm: () => Promise.resolve(swarm),
+    },
+    () => {},
+  );
+  await vi.waitFor(() => expect(joined.length).toBeGreaterThanOrEqual(2), 3000);
+  await late.patch();
+  await vi.waitFor(() => expect(logs.join("\n")).toContain("shares the same release already"), 3000);
+  await vi.waitFor(() => expect(members()).toBe(1), 3000);
   enough.abort();
   expect((await seeding).uploaded).toBe(joined.length);
 });
