@@ -93,20 +93,23 @@ async function writeEmpty({ install, layout, plan }: StageOptions): Promise<void
   }
 }
 
-/** Old files that the new release has elsewhere too. They are hashed after copying: the copy is what counts. */
+/**
+ * Old files that the new release has elsewhere too, and those that move, for all places but their first. They are hashed
+ * after copying: the copy is what counts. Gives the old files that were not what they seemed.
+ */
 async function copyWhole({ install, plan, layout, pieceLength, signal }: StageOptions): Promise<SafePath[]> {
-  const copies: { from: SafePath; root: PiecesRoot; size: number; exec: boolean }[] = [];
-  for (const { root, size, places, source } of plan.contents) {
-    if (source.how === "copy") copies.push({ from: source.from, root, size, exec: places[0].exec });
-  }
-  const gone = await copyFiles(
-    copies.map(({ from, root, exec }) => {
-      return { from: install.file(from), to: install.staged(layout.nameOf(root)), mode: modeOf(exec) & ~UMASK };
-    }),
-  );
-  const staged = copies.map(({ root, size }) => ({ path: root, at: install.staged(layout.nameOf(root)), size }));
-  const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, staged);
-  return copies.filter(({ root }, index) => gone.has(index) || roots.get(root) !== root).map(({ from }) => from);
+  const copies = plan.contents.flatMap(({ root, size, places, source }) => {
+    if (source.how !== "copy" && source.how !== "move") return [];
+    const [first, end] = source.how === "copy" ? [0, 1] : [1, places.length];
+    return places.slice(first, end).map(({ exec }, index) => {
+      const name = layout.nameOf(root, first + index);
+      return { path: name, from: source.from, at: install.staged(name), root, size, mode: modeOf(exec) & ~UMASK };
+    });
+  });
+  const gone = await copyFiles(copies.map(({ from, at, mode }) => ({ from: install.file(from), to: at, mode })));
+  const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, copies);
+  const stale = copies.filter(({ path, root }, index) => gone.has(index) || roots.get(path) !== root);
+  return [...new Set(stale.map(({ from }) => from))];
 }
 
 /** Puts contents together. Gives those whose copies were written at once. */
@@ -198,22 +201,18 @@ function localBytes(contents: readonly Content[]): number {
   return [...chunks.values()].reduce((sum, size) => sum + size, 0);
 }
 
-/** A content with several places gets a file for each; large ones, and those that peers brought, only now. */
+/** A staged content with several places gets a file for each; large ones, and those that peers brought, only now. */
 async function copyToOtherPlaces(
   { install, layout, plan }: StageOptions,
   copied: ReadonlySet<PiecesRoot>,
 ): Promise<void> {
   const copies = plan.contents.flatMap(({ root, places, source }) => {
-    if (copied.has(root)) return [];
-    const from = source.how === "move" ? install.file(source.from) : install.staged(layout.nameOf(root));
-    return places.slice(1).map(({ exec }, index) => {
-      const isSame = source.how !== "move" && exec === places[0].exec;
-      return {
-        from,
-        to: install.staged(layout.nameOf(root, index + 1)),
-        mode: isSame ? undefined : modeOf(exec) & ~UMASK,
-      };
-    });
+    if (source.how === "move" || copied.has(root)) return [];
+    return places.slice(1).map(({ exec }, index) => ({
+      from: install.staged(layout.nameOf(root)),
+      to: install.staged(layout.nameOf(root, index + 1)),
+      mode: exec === places[0].exec ? undefined : modeOf(exec) & ~UMASK,
+    }));
   });
   const gone = await copyFiles(copies);
   const [first] = gone;

@@ -94,6 +94,22 @@ test("damage behind an unchanged time and size is found when everything is hashe
   expect(await readFile(player.at("a.txt"), "utf8")).toBe("one");
 });
 
+test("what moved is copied to its other places only when it is what it seems", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: { "a.txt": "one", kept: "kept" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const then = new Date(1_700_000_000_000);
+  await utimes(player.at("a.txt"), then, then);
+  await player.patch();
+  const files = { "b/first": "one", "b/second": "one", kept: "kept" };
+  publisher.publish("1.1.0", { files, exec: ["b/second"] });
+  await writeFile(player.at("a.txt"), "two");
+  await utimes(player.at("a.txt"), then, then);
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(files, ["b/second"]));
+});
+
 test("a corrupt pack is named, and nothing of it is kept", async () => {
   await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
   publisher.publish("1.0.0", { files: V1 });
