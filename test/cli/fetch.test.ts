@@ -1,4 +1,5 @@
 /** Fetching to the end, or not: what an origin that goes away does to a patch. */
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Assembly, SliceChunk } from "../../cli/patch/assembly.ts";
 import { fetchMissing, type FetchOptions } from "../../cli/patch/fetch.ts";
@@ -24,11 +25,14 @@ interface Faults {
   readonly answers: (edge: number) => boolean;
   readonly isBusy?: () => boolean;
   readonly swarm?: FetchOptions["swarm"];
+  /** What becomes of a slice on its way to the disk. */
+  readonly land?: () => Promise<void>;
   readonly onTick?: (ledger: Ledger) => void;
 }
 
 /** Fetches CONTENT from two edges. Time goes by as fast as somebody looks at the clock. */
-async function fetchFrom({ answers, isBusy = () => false, swarm = () => undefined, onTick = () => {} }: Faults) {
+async function fetchFrom(faults: Faults) {
+  const { answers, isBusy = () => false, swarm = () => undefined, land, onTick = () => {} } = faults;
   const hasher = new FileHasher(sha256, PIECE);
   hasher.update(CONTENT);
   const { root, layer } = hasher.finish();
@@ -52,7 +56,12 @@ async function fetchFrom({ answers, isBusy = () => false, swarm = () => undefine
       asked.push(edge);
       await Promise.resolve();
       if (!answers(edge)) throw new Failure("edge.unreachable", { url: `edge ${edge}` });
-      for (const bytes of slices) yield memory(bytes);
+      for (const bytes of slices) {
+        yield memory(bytes);
+        // the next part comes later than what was done with this one
+        await setImmediate();
+        await setImmediate();
+      }
     },
   };
   const judge = (complete: readonly CompletePiece[]): void => {
@@ -67,6 +76,7 @@ async function fetchFrom({ answers, isBusy = () => false, swarm = () => undefine
     },
     landingError: undefined,
     landSlice: (_: unknown, chunks: readonly SliceChunk[]) => {
+      if (land !== undefined) return land();
       for (const { chunk } of chunks) judge(ledger.land(chunk, "origin"));
       return Promise.resolve();
     },
@@ -123,4 +133,11 @@ test("requests that one outage ends are one failure, and the next edge is asked"
   const first = Array.from({ length: ORIGIN_REQUESTS }, () => 0);
   expect(asked.slice(0, ORIGIN_REQUESTS)).toEqual(first);
   expect(asked.slice(ORIGIN_REQUESTS)).toEqual(first.map(() => 1));
+});
+
+test("a slice that finds no room is a failure of its own, though the next part is yet to come", async () => {
+  const land = (): Promise<void> => Promise.reject(new Failure("install.no-space", {}));
+  const { fetched } = await fetchFrom({ answers: () => true, land });
+  // a rejection that nobody hears of would end the program
+  await expect(fetched).rejects.toMatchObject({ code: "install.no-space" });
 });

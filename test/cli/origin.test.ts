@@ -133,3 +133,17 @@ describe("reading a range", () => {
     await expect(reading).rejects.toMatchObject({ code: "source.interrupted" });
   });
 });
+
+test("whoever turns from an edge that was turned from already asks the next one all the same", () => {
+  const edges = ["http://a", "http://b", "http://c"];
+  const signal = new AbortController().signal;
+  const origin = new Origin({ edges, title: "demo", limit: new RateLimit(null, 0), signal, now: () => 0 });
+  const { edge } = origin;
+  // four requests to it fail together
+  for (let request = 0; request < 4; request++) origin.turnAwayFrom(edge);
+  expect([edge, origin.edge]).toEqual(["http://a", "http://b"]);
+  origin.turnAwayFrom(origin.edge);
+  origin.turnAwayFrom(origin.edge);
+  expect(origin.edge).toBe("http://a");
+  origin.close();
+});
