@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deltaBetween, indexOf, newestStarts } from "../../cli/publish/deltas.ts";
 import { publish, type PublishWorld } from "../../cli/publish/publish.ts";
 import { contentsRead } from "../../cli/publish/space-reader.ts";
@@ -18,9 +18,8 @@ import { DELTA_INDEX_BYTES_MAX, OBJECT_BYTES_MAX, PIECE_BYTES_MAX } from "../../
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
-import { type TestEdge, startTestEdge } from "../support/edge.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
-import { type Press, openPress } from "../support/press.ts";
+import { type Press, pressForEachTest } from "../support/press.ts";
 import { noise, writeFiles } from "../support/studio.ts";
 
 afterAll(closePool);
@@ -126,20 +125,8 @@ test("an index that is too long for players is none, with the delta of the trees
 });
 
 describe("a publish", () => {
-  let edge: TestEdge;
   let press: Press;
-  beforeAll(async () => {
-    edge = await startTestEdge();
-  });
-  beforeEach(async () => {
-    press = await openPress(edge);
-  });
-  afterEach(async () => {
-    await press[Symbol.asyncDispose]();
-  });
-  afterAll(async () => {
-    await edge[Symbol.asyncDispose]();
-  });
+  pressForEachTest((opened) => (press = opened));
 
   /** @param onScanned  called when bytes of a group were read and scanned */
   const publishWithDeltas = async (version: string, folder: string, onScanned: () => void = () => {}) => {

@@ -1,25 +1,12 @@
 /** Two publishes of one version at once: it goes to the first, and the other says so, or finds its own build there. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { closePool } from "../../cli/threads/pool.ts";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
-import { type TestEdge, startTestEdge } from "../support/edge.ts";
-import { type Press, openPress, urlOf } from "../support/press.ts";
+import { type Press, pressForEachTest, urlOf } from "../support/press.ts";
 
-let edge: TestEdge;
 let press: Press;
-beforeAll(async () => {
-  edge = await startTestEdge();
-});
-beforeEach(async () => {
-  press = await openPress(edge);
-});
-afterEach(async () => {
-  await press[Symbol.asyncDispose]();
-});
-afterAll(async () => {
-  await closePool();
-  await edge[Symbol.asyncDispose]();
-});
+pressForEachTest((opened) => (press = opened));
+afterAll(closePool);
 
 /** Lets somebody act when the first role is on its way to the edge. */
 function overtakenBy(act: () => Promise<unknown>): Fetch {

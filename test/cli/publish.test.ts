@@ -1,14 +1,14 @@
 /** A build against a real edge: what becomes a release, what is sent for it, and what an interruption leaves behind. */
 import { chmod, readdir, rm, writeFile } from "node:fs/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { type TestEdge, startTestEdge } from "../support/edge.ts";
+import { type TestEdge } from "../support/edge.ts";
 import { ForgetfulOrigin } from "../support/forgetful-origin.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
-import { type Press, openPress, urlOf } from "../support/press.ts";
+import { type Press, pressForEachTest, urlOf } from "../support/press.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 import { type Files } from "../support/studio.ts";
 
@@ -16,19 +16,8 @@ const MIB = 1024 * 1024;
 
 let edge: TestEdge;
 let press: Press;
-beforeAll(async () => {
-  edge = await startTestEdge();
-});
-beforeEach(async () => {
-  press = await openPress(edge);
-});
-afterEach(async () => {
-  await press[Symbol.asyncDispose]();
-});
-afterAll(async () => {
-  await closePool();
-  await edge[Symbol.asyncDispose]();
-});
+pressForEachTest((...opened) => ([press, edge] = opened));
+afterAll(closePool);
 
 const puts = (requests: readonly string[]): number => requests.filter((request) => request === "PUT objects").length;
 const posts = (requests: readonly string[]): string[] => requests.filter((request) => request.startsWith("POST "));

@@ -2,13 +2,14 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { init } from "../../cli/commands/init.ts";
 import { type PublishOptions, type PublishResult, publish } from "../../cli/publish/publish.ts";
 import { type TrustedTitle, openTitle } from "../../cli/trust/client.ts";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { readTitleFile } from "../../cli/trust/title.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { type TestEdge } from "./edge.ts";
+import { type TestEdge, startTestEdge } from "./edge.ts";
 import { reassemble } from "./reassemble.ts";
 import { type Files, writeFiles } from "./studio.ts";
 
@@ -32,6 +33,28 @@ export interface PressOptions extends Partial<PublishOptions> {
   /** Stands between publisher and edge. */
   readonly fetch?: Fetch;
   readonly signal?: AbortSignal;
+}
+
+/**
+ * One edge for the tests of a file, or of a `describe`, and a title of its own for each of them.
+ * @param take  is given both before each test
+ */
+export function pressForEachTest(take: (press: Press, edge: TestEdge) => void): void {
+  let edge: TestEdge;
+  let press: Press;
+  beforeAll(async () => {
+    edge = await startTestEdge();
+  });
+  beforeEach(async () => {
+    press = await openPress(edge);
+    take(press, edge);
+  });
+  afterEach(async () => {
+    await press[Symbol.asyncDispose]();
+  });
+  afterAll(async () => {
+    await edge[Symbol.asyncDispose]();
+  });
 }
 
 let titles = 0;
