@@ -37,7 +37,8 @@ export async function readIfThere(file: string): Promise<Buffer | undefined> {
   try {
     return await readFile(file);
   } catch (error) {
-    if (codeOf(error) === "ENOENT") return undefined;
+    // or a file stands where its folder should be
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { MAIN, runCli } from "../support/cli.ts";
+import { openStudio } from "../support/studio.ts";
 
 const VERBS = ["dev", "deploy", "init", "publish", "diff", "patch", "verify", "seed", "releases", "status"];
 
@@ -48,6 +49,22 @@ test("a folder that is no install is named as such", async () => {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+});
+
+test("a file in the place of an install is no bug, whatever is to be done with it", async () => {
+  await using studio = await openStudio();
+  const file = studio.titleFile;
+  const outcomes = await Promise.all(
+    ["patch", "verify", "seed"].map(async (verb) => {
+      const { code, lines } = await runCli([verb, file, ...(verb === "patch" ? ["--title", file] : [])]);
+      return [verb, code, lines.at(-1)?.["code"]];
+    }),
+  );
+  expect(outcomes).toEqual([
+    ["patch", 2, "install.unwritable"],
+    ["verify", 2, "install.not-found"],
+    ["seed", 2, "install.not-found"],
+  ]);
 });
 
 test("what was compiled is kept in the user's cache folder, and done without where that cannot be written", async () => {
