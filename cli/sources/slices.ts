@@ -21,7 +21,7 @@ export class SlicePool {
     const at = this.#free.findLastIndex(({ byteLength }) => byteLength >= bytes);
     // where all are too small one goes for a larger one: there are never more than were in use at once
     const [found] = this.#free.splice(Math.max(0, at), 1);
-    const memory = at < 0 || found === undefined ? new SharedArrayBuffer(bytes) : found;
+    const memory = at < 0 || found === undefined ? new SharedArrayBuffer(roomFor(bytes)) : found;
     return new Uint8Array(memory, 0, bytes);
   };
 
@@ -29,6 +29,14 @@ export class SlicePool {
   giveBack({ buffer }: Uint8Array<SharedArrayBuffer>): void {
     this.#free.push(buffer);
   }
+}
+
+/**
+ * A power of two, so that slices of about one length all fit: what is dropped for a larger one lies outside V8's heap, and
+ * V8 does not hurry to free it (20,000 small files: 60 MB more at the peak). Pages that nobody touches cost nothing.
+ */
+function roomFor(bytes: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, bytes)));
 }
 
 export interface SliceOptions<Memory extends ArrayBufferLike> {
