@@ -3,10 +3,11 @@
  * send what is new; then name it, sign it and make it current. Interrupted anywhere, the next run continues: what was
  * sent is found by its hash, and a release that was signed but not made current yet is made so.
  */
-import { SIGNING_TRIES } from "../../manifests/limits.ts";
+import { OLD_MEMORY_TITLE_FILES, SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
@@ -90,6 +91,7 @@ export async function publish(options: PublishOptions, world: PublishWorld): Pro
 async function publishBuild(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   const files = await walk(options.folder, options.ignore);
   refuseOwnKeys(files, options);
+  if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
   const desk = await openDesk(options, world);
   const reading = planReading(files, desk.known);
   if (options.dryRun) return await rehearse(reading, desk, options, world);
