@@ -454,6 +454,8 @@ export const DELTA_BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
 export const DELTA_MISSES_MAX = 8 * 1024;
 /** Where as many bytes were dropped at once, they are collected at once: a publisher has no room for many of them. */
 export const DROPPED_BYTES_MIN = MIB;
+/** What goes by in a player's buffers is collected this often; V8 begins a full collection of its own at some 16 MiB. */
+export const PASSED_BYTES_MAX = 4 * MIB;
 /** New bytes that one thread scans; no step crosses from one segment to the next. */
 export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
 /**

@@ -8,6 +8,7 @@ import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
 import type { RateLimit } from "../peers/rates.ts";
+import { passedBy } from "../threads/collect-garbage.ts";
 import { VERSION } from "../version.ts";
 import { http, https, type Agents } from "./node-http.ts";
 import { cutStream, ownMemory, type SliceMemory } from "./slices.ts";
@@ -71,6 +72,7 @@ export class Origin {
     const { limit, now } = this.#options;
     const onBytes = (bytes: number): number => {
       this.#received += bytes;
+      passedBy(bytes);
       limit.spend(bytes);
       return limit.wait(now());
     };
