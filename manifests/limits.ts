@@ -394,8 +394,10 @@ export const LOCKED_FILE_WAIT_MS = 100;
 export const SYNCFS_FILES_MIN = 64;
 /** Files that are flushed at once: Node has four threads for this, and others want one too. */
 export const FLUSHES_AT_ONCE = 3;
-/** Small files copied in one job. */
+/** Copies of files made in one job. */
 export const COPY_JOB_FILES = 64;
+/** Files up to this are copied by reading and writing them; of larger ones the disk may share the blocks. */
+export const SPREAD_BYTES_MAX = 64 * KIB;
 /** Files of an install looked at between two turns of the event loop. */
 export const LOOKS_AT_ONCE = 128;
 /** How often the choice between peers and origin is made again, milliseconds. */

@@ -1,15 +1,14 @@
 /** Does the work of one group of a delta, in threads. What it leaves is not proven: it gives hashes, or staging hashes it. */
 import { rm } from "node:fs/promises";
-import pLimit from "p-limit";
 import { SHA256_BYTES } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { HASH_JOB_FILES, UNPACK_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
-import { batchesOf } from "../threads/batches.ts";
+import { batchesOf, runAll } from "../threads/batches.ts";
 import type { OnDisk } from "../threads/disk-error.ts";
 import type { AppliedDelta, DeltaWork } from "../threads/jobs/apply-delta.ts";
 import type { StreamToPack } from "../threads/jobs/unpack-streams.ts";
-import { runJob, threadCount } from "../threads/pool.ts";
+import { runJob } from "../threads/pool.ts";
 import { diskFailure } from "./disk-failure.ts";
 import type { GroupWork } from "./group-work.ts";
 import type { Written } from "./staging.ts";
@@ -35,7 +34,7 @@ export async function applyGroup(
 ): Promise<Applied> {
   let written: Map<string, Written>;
   try {
-    await inThreads(
+    await runAll(
       batches(unpack.streams, ({ bytes }) => bytes),
       signal,
       async (streams) => {
@@ -52,7 +51,7 @@ export async function applyGroup(
   const jobs = pack.flatMap(({ from, streams, to }) =>
     batches(streams, ({ plainBytes }) => plainBytes).map((batch) => ({ from, streams: batch, to })),
   );
-  await inThreads(jobs, signal, async (job) => {
+  await runAll(jobs, signal, async (job) => {
     const { value, error } = await runJob("packStreams", job);
     if (error !== undefined) throw diskFailure(error);
     if (value?.refused !== undefined) misfits.add(job.to.path);
@@ -84,26 +83,6 @@ function plainBytesOf(streams: readonly StreamToPack[]): number {
 
 function batches<Stream>(streams: readonly Stream[], bytesOf: (stream: Stream) => number): Stream[][] {
   return batchesOf(streams, bytesOf, { bytes: UNPACK_JOB_BYTES, count: HASH_JOB_FILES });
-}
-
-/** When one job fails, those that run are waited for: nobody writes to a scratch file that is deleted. */
-async function inThreads<Job>(
-  jobs: readonly Job[],
-  signal: AbortSignal,
-  run: (job: Job) => Promise<void>,
-): Promise<void> {
-  const limit = pLimit(2 * threadCount());
-  let failure: unknown;
-  await Promise.all(
-    jobs.map((job) =>
-      limit(async () => {
-        if (signal.aborted) failure ??= new Failure("source.interrupted");
-        if (failure !== undefined) return;
-        await run(job).catch((error: unknown) => (failure ??= error));
-      }),
-    ),
-  );
-  if (failure !== undefined) throw failure;
 }
 
 /** What a job gives. Throws: object.malformed, install.no-space. */

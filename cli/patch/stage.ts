@@ -2,10 +2,6 @@
  * The first phase: every new content is put together beside the install and proven there. What the install holds is
  * copied while the rest is fetched. Nothing of the old release is touched.
  */
-import { COPY_JOB_FILES } from "../../manifests/limits.ts";
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
-import pLimit from "p-limit";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
@@ -13,10 +9,9 @@ import type { Content, Plan } from "../../manifests/plan.ts";
 import type { Output } from "../output.ts";
 import type { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
-import type { FileCopy } from "../threads/jobs/copy-files.ts";
-import { runJob, threadCount } from "../threads/pool.ts";
+import { writeWhole } from "../threads/jobs/place.ts";
 import { Assembly } from "./assembly.ts";
-import { diskFailure, failureOfDisk } from "./disk-failure.ts";
+import { failureOfDisk } from "./disk-failure.ts";
 import { fetchMissing } from "./fetch.ts";
 import type { Install } from "./install.ts";
 import type { Layout } from "./layout.ts";
@@ -24,8 +19,9 @@ import { Ledger } from "./ledger.ts";
 import type { Peers } from "./peers.ts";
 import type { Build } from "./piece-map.ts";
 import type { PatchProgress } from "./progress.ts";
-import { hashFiles, lookAt, type Seen } from "./scan.ts";
+import { lookAt, type Seen } from "./scan.ts";
 import type { Staging } from "./staging.ts";
+import { copyWholeFiles, type WholeFile } from "./whole-files.ts";
 
 export interface StageOptions {
   readonly install: Install;
@@ -50,14 +46,9 @@ export interface StageOptions {
 export interface Staged {
   /** Old files that were not what they seemed; then nothing else counts, and the plan has to be made again. */
   readonly stale: readonly SafePath[];
-  /** How staged files look on the disk, by their names: those that were built, and the copies written with them. */
+  /** How staged files look on the disk, by their names, as far as somebody looked. */
   readonly looks: ReadonlyMap<string, Seen>;
 }
-
-const PLAIN_MODE = 0o666;
-const EXEC_MODE = 0o777;
-/** Asking for it sets it for a moment, so once is enough. */
-const UMASK = process.umask();
 
 /**
  * Puts every content of the plan in place in staging. Throws: sources.exhausted, chunk.corrupt, object.malformed,
@@ -70,12 +61,12 @@ export async function stage(options: StageOptions): Promise<Staged> {
   // file that is there for one it moved before a crash: a part of a download may not lie under such a name.
   await staging.use(layout, new Set(builds.map(({ root }) => root)));
   try {
-    await writeEmpty(options);
-    const stale = await copyWhole(options);
+    writeEmpty(options);
     const looks = new Map<string, Seen>();
+    const stale = await copyOld(options, looks);
     if (stale.length > 0) return { stale, looks };
     const copied = builds.length === 0 ? new Set<PiecesRoot>() : await build(options, builds, looks);
-    await copyToOtherPlaces(options, copied);
+    await copyToOtherPlaces(options, copied, looks);
     return { stale, looks };
   } catch (error) {
     throw failureOfDisk(error, options.install.folder);
@@ -84,32 +75,34 @@ export async function stage(options: StageOptions): Promise<Staged> {
   }
 }
 
-async function writeEmpty({ install, layout, plan }: StageOptions): Promise<void> {
+function writeEmpty({ install, layout, plan }: StageOptions): void {
   for (const { root, places, source } of plan.contents) {
     if (source.how !== "empty") continue;
-    const file = install.staged(layout.nameOf(root));
-    await mkdir(path.dirname(file), { recursive: true });
-    await writeFile(file, "", { mode: modeOf(places[0].exec) });
+    writeWhole({ path: install.staged(layout.nameOf(root)), exec: places[0].exec }, new Uint8Array(0));
   }
 }
 
 /**
- * Old files that the new release has elsewhere too, and those that move, for all places but their first. They are hashed
- * after copying: the copy is what counts. Gives the old files that were not what they seemed.
+ * Old files that the new release has elsewhere too, and those that move, for all places but their first. Gives the old
+ * files that were not what they seemed.
  */
-async function copyWhole({ install, plan, layout, pieceLength, signal }: StageOptions): Promise<SafePath[]> {
-  const copies = plan.contents.flatMap(({ root, size, places, source }) => {
-    if (source.how !== "copy" && source.how !== "move") return [];
-    const [first, end] = source.how === "copy" ? [0, 1] : [1, places.length];
-    return places.slice(first, end).map(({ exec }, index) => {
-      const name = layout.nameOf(root, first + index);
-      return { path: name, from: source.from, at: install.staged(name), root, size, mode: modeOf(exec) & ~UMASK };
-    });
-  });
-  const gone = await copyFiles(copies.map(({ from, at, mode }) => ({ from: install.file(from), to: at, mode })));
-  const roots = await hashFiles({ pieceLength, signal, onProgress: () => {} }, copies);
-  const stale = copies.filter(({ path, root }, index) => gone.has(index) || roots.get(path) !== root);
-  return [...new Set(stale.map(({ from }) => from))];
+async function copyOld(options: StageOptions, looks: Map<string, Seen>): Promise<SafePath[]> {
+  const { install, plan, layout } = options;
+  const old = new Map<WholeFile, SafePath>();
+  for (const content of plan.contents) {
+    const { source } = content;
+    if (source.how !== "copy" && source.how !== "move") continue;
+    const to = namesOf(layout, content, source.how === "copy" ? 0 : 1);
+    old.set({ root: content.root, size: content.size, from: install.file(source.from), to }, source.from);
+  }
+  const copied = await copyWholeFiles(options, [...old.keys()]);
+  for (const [name, seen] of copied.looks) looks.set(name, seen);
+  return [...new Set([...copied.wrong].flatMap((file) => old.get(file) ?? []))];
+}
+
+/** The staged names of a content's places from the `first` on. */
+function namesOf(layout: Layout, { root, places }: Content, first: number): WholeFile["to"] {
+  return places.slice(first).map(({ exec }, index) => ({ name: layout.nameOf(root, first + index), exec }));
 }
 
 /** Puts contents together. Gives those whose copies were written at once. */
@@ -201,39 +194,21 @@ function localBytes(contents: readonly Content[]): number {
   return [...chunks.values()].reduce((sum, size) => sum + size, 0);
 }
 
-/** A staged content with several places gets a file for each; large ones, and those that peers brought, only now. */
+/** A staged content with several places gets a file for each; those that a delta or peers brought, only now. */
 async function copyToOtherPlaces(
-  { install, layout, plan }: StageOptions,
+  options: StageOptions,
   copied: ReadonlySet<PiecesRoot>,
+  looks: Map<string, Seen>,
 ): Promise<void> {
-  const copies = plan.contents.flatMap(({ root, places, source }) => {
-    if (source.how === "move" || copied.has(root)) return [];
-    return places.slice(1).map(({ exec }, index) => ({
-      from: install.staged(layout.nameOf(root)),
-      to: install.staged(layout.nameOf(root, index + 1)),
-      mode: exec === places[0].exec ? undefined : modeOf(exec) & ~UMASK,
-    }));
-  });
-  const gone = await copyFiles(copies);
-  const [first] = gone;
-  if (first !== undefined)
-    throw new Failure("install.damaged", { file: copies[first]?.from, reason: "gone meanwhile" });
-}
-
-/** Copies in threads. Returns those whose source is gone. */
-async function copyFiles(copies: readonly FileCopy[]): Promise<Set<number>> {
-  const limit = pLimit(2 * threadCount());
-  const gone = new Set<number>();
-  const starts = Array.from({ length: Math.ceil(copies.length / COPY_JOB_FILES) }, (_, job) => job * COPY_JOB_FILES);
-  const run = async (start: number): Promise<void> => {
-    const { value = [], error } = await runJob("copyFiles", copies.slice(start, start + COPY_JOB_FILES));
-    if (error !== undefined) throw diskFailure(error);
-    for (const index of value) gone.add(start + index);
-  };
-  await Promise.all(starts.map((start) => limit(() => run(start))));
-  return gone;
-}
-
-function modeOf(exec: boolean): number {
-  return exec ? EXEC_MODE : PLAIN_MODE;
+  const { install, layout, plan } = options;
+  const files = plan.contents
+    .filter(({ root, source }) => (source.how === "build" || source.how === "empty") && !copied.has(root))
+    .map((content): WholeFile => {
+      const { root, size } = content;
+      return { root, size, from: install.staged(layout.nameOf(root)), to: namesOf(layout, content, 1) };
+    });
+  const made = await copyWholeFiles(options, files);
+  for (const [name, seen] of made.looks) looks.set(name, seen);
+  const [wrong] = made.wrong;
+  if (wrong !== undefined) throw new Failure("install.damaged", { file: wrong.from, reason: "changed meanwhile" });
 }

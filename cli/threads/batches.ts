@@ -42,6 +42,29 @@ export async function inThreads<Batch, Result>(
   return results.flat();
 }
 
+/**
+ * Runs jobs, all threads busy. When one fails no other is begun, and those that run are waited for: nobody writes to a file
+ * that is deleted. Throws: what the first threw that failed; source.interrupted.
+ */
+export async function runAll<Job>(
+  jobs: readonly Job[],
+  signal: AbortSignal,
+  run: (job: Job) => Promise<void>,
+): Promise<void> {
+  const limit = pLimit(2 * threadCount());
+  let failure: unknown;
+  await Promise.all(
+    jobs.map((job) =>
+      limit(async () => {
+        if (signal.aborted) failure ??= new Failure("source.interrupted");
+        if (failure !== undefined) return;
+        await run(job).catch((error: unknown) => (failure ??= error));
+      }),
+    ),
+  );
+  if (failure !== undefined) throw failure;
+}
+
 /** What a job made of each thing, or the file that is gone or shorter than it was. */
 export interface OfEach<Value> {
   readonly values: readonly Value[];

@@ -9,6 +9,7 @@ export { hashPieces } from "./jobs/hash-pieces.ts";
 export { landChunks } from "./jobs/land-chunks.ts";
 export { provePieces } from "./jobs/prove-pieces.ts";
 export { hashRanges } from "./jobs/hash-ranges.ts";
+export { spreadFiles } from "./jobs/spread-files.ts";
 
 type MakeDelta = typeof import("./jobs/make-delta.ts");
 type CostDelta = typeof import("./jobs/cost-delta.ts").costDelta;

@@ -1,4 +1,4 @@
-/** Job: whole files -> staged copies. The disk shares the blocks where it can (btrfs, XFS, APFS). */
+/** Job: large files -> staged copies. The disk shares the blocks where it can (btrfs, XFS, APFS). */
 import { chmodSync, constants, copyFileSync } from "node:fs";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { makingFolder } from "./place.ts";
@@ -6,8 +6,8 @@ import { makingFolder } from "./place.ts";
 export interface FileCopy {
   readonly from: string;
   readonly to: string;
-  /** Permission bits to set; undefined to leave those that came along. */
-  readonly mode: number | undefined;
+  /** Permission bits to set. */
+  readonly mode: number;
 }
 
 /** Copies that could not be made because the file to read is gone. */
@@ -22,7 +22,7 @@ export function copyFiles(copies: readonly FileCopy[]): OnDisk<number[]> {
         gone.push(index);
         continue;
       }
-      if (mode !== undefined) chmodSync(to, mode);
+      chmodSync(to, mode);
     }
     return gone;
   });

@@ -71,7 +71,7 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
       const bytes = plain.subarray(write.from, write.from + write.bytes);
       writeFully(fd, bytes, write.offset);
       if (write.bytes === write.fileBytes) mtimesNs.push(mtimeOf(fd));
-      for (const copy of write.copies ?? []) mtimesNs.push(writeCopy({ ...write, ...copy }, bytes));
+      for (const copy of write.copies ?? []) mtimesNs.push(writeWhole(copy, bytes));
     }
   } finally {
     if (fd >= 0) closeSync(fd);
@@ -83,8 +83,9 @@ export function placeBytes(plain: Buffer, { writes, pieces, pieceLength }: Placi
   return { hashes, mtimesNs: BigInt64Array.from(process.platform === "win32" ? [] : mtimesNs) };
 }
 
-function writeCopy(file: Write, bytes: Uint8Array): bigint {
-  const fd = openStaged(file);
+/** Makes a staged file of these bytes. When it was written, nanoseconds since 1970. */
+export function writeWhole({ path, exec }: Pick<Write, "path" | "exec">, bytes: Uint8Array): bigint {
+  const fd = openStaged({ path, exec, fileBytes: bytes.length, bytes: bytes.length });
   try {
     writeFully(fd, bytes, 0);
     return mtimeOf(fd);
@@ -103,7 +104,7 @@ export function mtimeOf(fd: number): bigint {
 
 /** Opens a staged file for writing, making it when it is not there; its size is right afterwards. */
 export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { readonly bytes?: number }): number {
-  const mode = file.exec ? EXEC_MODE : PLAIN_MODE;
+  const mode = modeOf(file.exec);
   if (file.bytes === file.fileBytes) {
     const fd = makingFolder(file.path, () => openSync(file.path, "w", mode));
     takeMode(fd, fstatSync(fd), file.exec);
@@ -117,6 +118,11 @@ export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { 
   // each call waits for those who write to the file, though there is nothing to do: a tenth of a thread's time (measured)
   if (stats.size !== file.fileBytes) ftruncateSync(fd, file.fileBytes);
   return fd;
+}
+
+/** As the system is asked for it, which takes off what the umask says. */
+export function modeOf(exec: boolean): number {
+  return exec ? EXEC_MODE : PLAIN_MODE;
 }
 
 /** Makes a file; when its folder is not there yet, makes that first. Most folders hold many files: asking is dearer. */

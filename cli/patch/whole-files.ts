@@ -1,0 +1,107 @@
+/**
+ * Whole files -> copies of them in staging: old files that the new release has elsewhere too, and contents that go to
+ * several places. Every copy is hashed; it is the copy that counts.
+ */
+import type { PiecesRoot } from "../../manifests/digest.ts";
+import { COPY_JOB_FILES, SPREAD_BYTES_MAX } from "../../manifests/limits.ts";
+import { toJson } from "../threads/as-json.ts";
+import { batchesOf, runAll } from "../threads/batches.ts";
+import type { FileCopy } from "../threads/jobs/copy-files.ts";
+import { modeOf } from "../threads/jobs/place.ts";
+import { runJob } from "../threads/pool.ts";
+import { diskFailure } from "./disk-failure.ts";
+import type { Install } from "./install.ts";
+import { hashFiles, type Seen } from "./scan.ts";
+
+export interface WholeFile {
+  readonly root: PiecesRoot;
+  readonly size: number;
+  /** Absolute. */
+  readonly from: string;
+  /** Names in staging. */
+  readonly to: readonly { readonly name: string; readonly exec: boolean }[];
+}
+
+export interface CopiedFiles {
+  /** Files that are gone, or not what they should be. */
+  readonly wrong: ReadonlySet<WholeFile>;
+  /** How copies look, by their names, where somebody looked. */
+  readonly looks: ReadonlyMap<string, Seen>;
+}
+
+export interface CopyingWorld {
+  readonly install: Install;
+  readonly pieceLength: number;
+  readonly signal: AbortSignal;
+}
+
+/** Asking for it sets it for a moment, so once is enough. */
+const UMASK = process.umask();
+
+/** Throws: install.no-space, source.interrupted, what the disk says. No job runs on afterwards. */
+export async function copyWholeFiles(world: CopyingWorld, files: readonly WholeFile[]): Promise<CopiedFiles> {
+  const wrong = new Set<WholeFile>();
+  const looks = new Map<string, Seen>();
+  const [small, large] = [files.filter(isSmall), files.filter((file) => !isSmall(file))];
+  await spreadSmall(world, small, { wrong, looks });
+  for (const file of await copyLarge(world, large)) wrong.add(file);
+  return { wrong, looks };
+}
+
+function isSmall({ size }: WholeFile): boolean {
+  return size <= SPREAD_BYTES_MAX;
+}
+
+/** Read once, and hashed as they are written: opening files is most of what a small one costs. */
+async function spreadSmall(
+  { install, signal }: CopyingWorld,
+  files: readonly WholeFile[],
+  { wrong, looks }: { readonly wrong: Set<WholeFile>; readonly looks: Map<string, Seen> },
+): Promise<void> {
+  const parts = files.flatMap((file) =>
+    batchesOf(file.to, () => 1, { bytes: COPY_JOB_FILES }).map((to) => ({ file, to })),
+  );
+  const batches = batchesOf(parts, ({ to }) => to.length, { bytes: COPY_JOB_FILES });
+  await runAll(batches, signal, async (batch) => {
+    const work = batch.map(({ file: { from, size }, to }) => {
+      return { from, size, to: to.map(({ name, exec }) => ({ path: install.staged(name), exec })) };
+    });
+    const { value, error } = await runJob("spreadFiles", toJson(work));
+    if (error !== undefined) throw diskFailure(error);
+    let at = 0;
+    for (const [index, { file, to }] of batch.entries()) {
+      if (value?.roots[index] !== file.root) wrong.add(file);
+      for (const { name } of to) {
+        const mtimeNs = value?.mtimesNs[at++];
+        if (mtimeNs !== undefined) looks.set(name, { size: file.size, mtimeNs });
+      }
+    }
+  });
+}
+
+/** By the system, which shares the blocks where it can, and hashed afterwards. Gives those that are wrong. */
+async function copyLarge(world: CopyingWorld, files: readonly WholeFile[]): Promise<WholeFile[]> {
+  const { install, signal } = world;
+  const copies = files.flatMap((file) =>
+    file.to.map(({ name, exec }) => ({ file, path: name, at: install.staged(name), exec })),
+  );
+  const gone = new Set<WholeFile>();
+  await runAll(
+    batchesOf(copies, () => 1, { bytes: COPY_JOB_FILES }),
+    signal,
+    async (batch) => {
+      const work = batch.map(({ file, at, exec }): FileCopy => {
+        return { from: file.from, to: at, mode: modeOf(exec) & ~UMASK };
+      });
+      const { value = [], error } = await runJob("copyFiles", work);
+      if (error !== undefined) throw diskFailure(error);
+      for (const index of value) {
+        const copy = batch[index];
+        if (copy !== undefined) gone.add(copy.file);
+      }
+    },
+  );
+  const toHash = copies.map(({ file, path, at }) => ({ path, at, size: file.size }));
+  const roots = await hashFiles({ ...world, onProgress: () => {} }, toHash);
+  return copies.filter(({ file, path }) => gone.has(file) || roots.get(path) !== file.root).map(({ file }) => file);
+}

@@ -1,0 +1,96 @@
+/** Whole files copied into staging, by threads, on a real disk. */
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
+import { Install } from "../../cli/patch/install.ts";
+import { lookAt } from "../../cli/patch/scan.ts";
+import { copyWholeFiles, type WholeFile } from "../../cli/patch/whole-files.ts";
+import { sha256 } from "../../cli/threads/digests.ts";
+import { closePool } from "../../cli/threads/pool.ts";
+import { COPY_JOB_FILES, PIECE_BYTES_MIN, SPREAD_BYTES_MAX } from "../../manifests/limits.ts";
+import { FileHasher } from "../../manifests/merkle.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+const signal = new AbortController().signal;
+let folder: string;
+let install: Install;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "patchswarm-whole-"));
+  install = new Install(folder);
+  await mkdir(install.staged(""), { recursive: true });
+});
+afterEach(() => rm(folder, { recursive: true }));
+afterAll(closePool);
+
+const SIZES = { "an empty one": 0, "a small one": 40_000, "a large one": SPREAD_BYTES_MAX + 5 };
+
+async function oldFile(name: string, bytes: Uint8Array, to: WholeFile["to"]): Promise<WholeFile> {
+  const from = path.join(folder, name);
+  await writeFile(from, bytes);
+  const hasher = new FileHasher(sha256, PIECE_BYTES_MIN);
+  hasher.update(bytes);
+  return { root: hasher.finish().root, size: bytes.length, from, to };
+}
+
+/** Names of which every other file may be run. */
+function names(count: number, prefix: string): WholeFile["to"] {
+  return Array.from({ length: count }, (_, i) => ({ name: `new/${prefix}/${i}`, exec: i % 2 === 1 }));
+}
+
+async function copy(files: readonly WholeFile[]) {
+  return await copyWholeFiles({ install, pieceLength: PIECE_BYTES_MIN, signal }, files);
+}
+
+test.each(Object.entries(SIZES))(
+  "%s gets as many copies as it has places, and how they look is known",
+  async (_, size) => {
+    const bytes = pseudoRandomBytes(size, size);
+    const others = await oldFile("other", pseudoRandomBytes(7, 100), names(3, "other"));
+    const file = await oldFile("a", bytes, names(2 * COPY_JOB_FILES + 3, "a"));
+    // left behind by an earlier run: longer, and with another mode
+    await mkdir(install.staged("new/a"), { recursive: true });
+    await writeFile(install.staged("new/a/1"), pseudoRandomBytes(1, 2 * SPREAD_BYTES_MAX), { mode: 0o600 });
+    const { wrong, looks } = await copy([others, file]);
+    expect(wrong.size).toBe(0);
+    for (const { name, exec } of file.to) {
+      const staged = install.staged(name);
+      expect(Buffer.compare(await readFile(staged), bytes)).toBe(0);
+      expect(((await stat(staged)).mode & 0o100) !== 0).toBe(exec);
+      if (looks.has(name)) expect(looks.get(name)).toEqual(lookAt(staged));
+    }
+    // of large ones nobody looks
+    expect(looks.size).toBe(others.to.length + (size > SPREAD_BYTES_MAX ? 0 : file.to.length));
+  },
+);
+
+test.each(Object.entries(SIZES))(
+  "%s that is not what it seemed, or is gone, is told, and the others are copied",
+  async (_, size) => {
+    const good = await oldFile("good", pseudoRandomBytes(3, size), names(1, "good"));
+    const gone = await oldFile("gone", pseudoRandomBytes(4, size), names(1, "gone"));
+    await rm(gone.from);
+    const changed = await oldFile("changed", pseudoRandomBytes(5, size), names(2, "changed"));
+    const shorter = await oldFile("shorter", pseudoRandomBytes(6, size + 1), names(1, "shorter"));
+    await writeFile(shorter.from, pseudoRandomBytes(6, size));
+    if (size > 0) await writeFile(changed.from, pseudoRandomBytes(8, size));
+    const { wrong } = await copy([gone, changed, shorter, good]);
+    expect([...wrong]).toEqual(size > 0 ? expect.arrayContaining([gone, changed, shorter]) : [gone, shorter]);
+    expect(wrong.has(good)).toBe(false);
+    expect(await readFile(install.staged("new/good/0"))).toHaveLength(size);
+  },
+);
+
+test("a staged copy that cannot be written says why", async () => {
+  const file = await oldFile("a", pseudoRandomBytes(1, 10), [{ name: "taken/a", exec: false }]);
+  await writeFile(install.staged("taken"), "a file where a folder should be");
+  await expect(copy([file])).rejects.toMatchObject({ code: "ENOTDIR" });
+});
+
+test("once it is stopped, nothing is copied", async () => {
+  const file = await oldFile("a", pseudoRandomBytes(1, 10), names(1, "a"));
+  const stopped = copyWholeFiles({ install, pieceLength: PIECE_BYTES_MIN, signal: AbortSignal.abort() }, [file]);
+  await expect(stopped).rejects.toMatchObject({ code: "source.interrupted" });
+  await expect(stat(install.staged("new/a/0"))).rejects.toThrow("ENOENT");
+});
