@@ -111,8 +111,8 @@ function channelStatus(title: TrustedTitle, channel: string, stats: Stats): Chan
   const live = title.live(channel);
   const problem = title.problems().get(channel)?.code;
   const release = problem === undefined ? title.releases(channel).find(({ seq }) => seq === live?.seq) : undefined;
-  // the hybrid torrent's: a seed is in the other one too, and is one seed
-  const swarm = stats.swarms.find(({ seq, torrent }) => seq !== undefined && seq === live?.seq && torrent !== "v1");
+  // the hybrid torrent's: a seed is in the other one and in those of deltas too, and is one seed
+  const swarm = stats.swarms.find(({ seq, torrent }) => seq !== undefined && seq === live?.seq && torrent === "hybrid");
   const seeds = swarm?.complete ?? 0;
   return {
     channel,

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { decodeBencode } from "../../manifests/bencode.ts";
 import {
   OFFERS_MAX,
+  OPEN_SWARMS_MAX,
   PEER_LIFETIME_S,
   SOCKET_SWARMS_MAX,
   SWARM_SNAPSHOT_EVERY_S,
@@ -16,6 +17,7 @@ import type { Announce } from "../../manifests/wire/announce.ts";
 import { bytesOf, hexOf, infoHashFromHex } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import { writeScrape } from "../../manifests/wire/scrape.ts";
+import { writePeerMessage } from "../../manifests/wire/websocket.ts";
 import type { PeerMessage } from "../../manifests/wire/websocket.ts";
 import type { SwarmObject } from "../../worker/swarm/swarm-object.ts";
 import { mintToken } from "../../worker/title/token.ts";
@@ -329,6 +331,69 @@ describe("over WebSocket", () => {
     expect(await socket.closed).toBe(1009);
   });
 
+  test("a socket gives back the places of swarms that are gone, and of those where it fell silent", async () => {
+    const hash = (n: number): string => `c${n.toString(16).padStart(39, "0")}`;
+    const delta = (n: number) => ({ seq: 2, v1: hash(n), v2: hash(n).padStart(64, "d"), isDelta: true });
+    const configure = (...numbers: number[]): Promise<void> =>
+      swarmObject().configure({ title, open: false, infohashes: [RELEASE, ...numbers.map(delta)] });
+    const socket = await PeerSocket.open(title);
+    const hear = async (n: number): Promise<unknown> =>
+      (await socket.ask(said("a", { infoHash: infoHashFromHex(hash(n)) })))["code"];
+    const first = Array.from({ length: SOCKET_SWARMS_MAX }, (_, n) => n);
+    await configure(...first);
+    for (const n of first) expect(await hear(n)).toBeUndefined();
+    await configure(...first, 98);
+    expect(await hear(98)).toBe("announce.malformed");
+    await configure(1, 2, 98);
+    expect(await hear(98)).toBeUndefined();
+    const second = Array.from({ length: SOCKET_SWARMS_MAX - 3 }, (_, n) => 100 + n);
+    await configure(1, 2, 98, 99, ...second);
+    for (const n of second) expect(await hear(n)).toBeUndefined();
+    vi.setSystemTime(Date.now() + (PEER_LIFETIME_S + 1) * 1000);
+    try {
+      expect(await hear(99)).toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("an open title that is full is quiet about a stray answer, and starts again", async () => {
+    await swarmObject().configure({ title, open: true, infohashes: [RELEASE] });
+    const socket = await PeerSocket.open(title);
+    await runInDurableObject(swarmObject(), async (object) => {
+      for (let n = 0; n < OPEN_SWARMS_MAX; n++) {
+        const infoHash = infoHashFromHex(n.toString(16).padStart(40, "0"));
+        object.announce(announceOf("a", { infoHash, wanted: 0 }), parseIp("192.0.2.1"), false);
+      }
+      const next = { seq: 2, v1: "e1".repeat(20), v2: "e2".repeat(32) };
+      object.configure({ title, open: true, infohashes: [next, RELEASE] });
+      object.alarm(); // writes the snapshot
+    });
+    const [peerId, to] = [peerIdOf("a"), peerIdOf("b")];
+    socket.say({ action: "answer", infoHash: infoHashOf("other"), peerId, to, offerId: "1".padEnd(20), sdp: SDP });
+    expect(await socket.ask({ action: "scrape", infoHashes: [V1] })).toMatchObject({ action: "scrape" });
+    await sleep();
+    expect(await announce("b")).toMatchObject({ incomplete: 1 });
+  });
+
+  test("a scrape counts no peer that fell silent", async () => {
+    const socket = await PeerSocket.open(title);
+    await announce("a", { port: 1 });
+    vi.setSystemTime(Date.now() + (PEER_LIFETIME_S + 1) * 1000);
+    try {
+      const { files } = await socket.ask({ action: "scrape", infoHashes: [V1] });
+      expect(files).toEqual({ [V1]: expect.objectContaining({ incomplete: 0 }) as unknown });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("an open socket arms the alarm before anyone speaks on it", async () => {
+    await PeerSocket.open(title);
+    const alarm = await runInDurableObject(swarmObject(), (_, { storage }) => storage.getAlarm());
+    expect(alarm).toBeGreaterThan(Date.now());
+  });
+
   test("a socket on which nobody speaks is closed in the end", async () => {
     const [silent, ghost] = [await PeerSocket.open(title), await PeerSocket.open(title)];
     await ghost.ask(said("ghost", { left: 0 }));
@@ -379,5 +444,22 @@ describe("an announce token", () => {
       expect(await socket.ask(said("a"))).toMatchObject({ code: "announce.bad-token", info_hash: V1 });
     }
     expect(await swarmObject().stats()).toMatchObject({ peers: 0 });
+  });
+
+  test("is checked while others act: who is gone by then is not let in", async () => {
+    const token = await tokenFor("a");
+    for (const meanwhile of ["closes", "is configured anew"]) {
+      await PeerSocket.open(title, `?token=${token}`);
+      const after = await runInDurableObject(swarmObject(), async (object, state) => {
+        const webSocket = state.getWebSockets().at(-1);
+        if (webSocket === undefined) throw new Error("no socket");
+        const hearing = object.webSocketMessage(webSocket, writePeerMessage(said("a")));
+        if (meanwhile === "closes") object.webSocketClose(webSocket);
+        else object.configure({ title, open: false, infohashes: [{ ...RELEASE, v1: "d1".repeat(20) }] });
+        await hearing;
+        return object.stats();
+      });
+      expect([meanwhile, after.peers]).toEqual([meanwhile, 0]);
+    }
   });
 });

@@ -5,24 +5,11 @@ import { objectIdOf, toHex } from "../../manifests/digest.ts";
 import { RELEASE_SEQ_JUMP_MAX, ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
 import { openFresh } from "../../manifests/trust/fresh.ts";
 import { type LiveChannel, liveOf } from "../../manifests/trust/live.ts";
-import {
-  type RootRole,
-  type SnapshotRole,
-  type TargetsRole,
-  type TimestampRole,
-  metadataFileName,
-} from "../../manifests/trust/roles.ts";
-import {
-  authorityOf,
-  openDelegated,
-  openRoot,
-  openSnapshot,
-  openTargets,
-  openTimestamp,
-} from "../../manifests/trust/verify.ts";
+import { authorityOf } from "../../manifests/trust/verify.ts";
 import type { TitleObject } from "../../worker/title/title-object.ts";
 import { sha256 } from "../support/hashes.ts";
-import { testCrypto, testKey, verifyEd25519 } from "../support/role-keys.ts";
+import { testKey, verifyEd25519 } from "../support/role-keys.ts";
+import { file, openRepository } from "./published.ts";
 import { ADMIN_TOKEN, EDGE, Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
 
 const FILES = { "a.txt": noise(10, 1) };
@@ -31,41 +18,6 @@ const NONCE = "0123456789abcdef".repeat(2);
 afterEach(() => vi.useRealTimers());
 
 const titleObject = (title: string): DurableObjectStub<TitleObject> => env.TITLES.getByName(title);
-
-async function file(title: string, name: string): Promise<Uint8Array> {
-  const response = await ask(`/t/${title}/metadata/${name}`);
-  await expectOk(response);
-  return new Uint8Array(await response.arrayBuffer());
-}
-
-/** The published repository, opened from the root down as a player opens it; every hash and signature checked. */
-async function openRepository(
-  title: string,
-  rootVersion = 1,
-): Promise<{
-  root: RootRole;
-  timestamp: TimestampRole;
-  snapshot: SnapshotRole;
-  targets: TargetsRole;
-  live: TargetsRole;
-}> {
-  const root = await openRoot(await file(title, `${rootVersion}.root.json`), undefined, testCrypto);
-  const timestamp = await openTimestamp(await file(title, "timestamp.json"), root, testCrypto);
-  const listed = async (name: string, meta: { version: number; length: number; hashes: { sha256: string } }) => {
-    const bytes = await file(title, metadataFileName(name, meta.version));
-    expect([bytes.length, toHex(sha256(bytes))]).toEqual([meta.length, meta.hashes.sha256]);
-    return bytes;
-  };
-  const snapshot = await openSnapshot(await listed("snapshot", timestamp.meta["snapshot.json"]), root, testCrypto);
-  const roleBytes = async (name: string): Promise<Uint8Array> => {
-    const meta = snapshot.meta[`${name}.json`];
-    if (meta === undefined) throw new Error(`snapshot does not list ${name}`);
-    return await listed(name, meta);
-  };
-  const targets = await openTargets(await roleBytes("targets"), root, testCrypto);
-  const live = await openDelegated(await roleBytes("live"), "live", targets, testCrypto);
-  return { root, timestamp, snapshot, targets, live };
-}
 
 /** What the published live role says of the stable channel. */
 async function liveIn(title: string): Promise<LiveChannel | undefined> {

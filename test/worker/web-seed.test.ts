@@ -91,6 +91,18 @@ describe("the plain files of a release", () => {
   });
 });
 
+test("padding is no content: it does not count as served", async () => {
+  const served = async (): Promise<number> => {
+    const { bytes } = await (await ask(`/t/${TITLE}/stats`)).json<{ bytes: { origin: number } }>();
+    return bytes.origin;
+  };
+  const before = await served();
+  await (await ask(`/t/${TITLE}/seed/7/${release.name}/.pad/1000`)).arrayBuffer();
+  expect(await served()).toBe(before);
+  await (await get("chunk.bin")).arrayBuffer();
+  expect(await served()).toBe(before + CONTENTS["chunk.bin"].length);
+});
+
 describe("what is not there", () => {
   test.each([
     ["another file", "request.not-found", () => urlOf("nothing.bin")],
@@ -99,6 +111,8 @@ describe("what is not there", () => {
     ["a slash that was escaped", "request.not-found", () => urlOf("text/readme.txt").replace("text/", "text%2F")],
     ["broken escapes", "request.malformed", () => `/t/${TITLE}/seed/7/x/%ff%fe`],
     ["padding longer than a piece", "request.not-found", () => `/t/${TITLE}/seed/7/x/.pad/99999999`],
+    ["padding of another release", "release.not-found", () => `/t/${TITLE}/seed/8/x/.pad/1000`],
+    ["padding of another title", "title.not-found", () => "/t/nobody/seed/7/x/.pad/1000"],
     ["another release", "release.not-found", () => urlOf("one.bin").replace("/7/", "/8/")],
     ["no release at all", "release.not-found", () => urlOf("one.bin").replace("/7/", "/latest/")],
     ["another title", "title.not-found", () => urlOf("one.bin").replace(TITLE, "nobody")],

@@ -35,8 +35,8 @@ export default `<!doctype html>
     const answer = await fetch("/t/" + encodeURIComponent(title) + "/stats");
     const stats = await answer.json();
     if (!answer.ok) return show("stats", make("p", stats.title ?? "The edge failed"));
-    // a seed gives to both swarms of its release, and is one seed
-    const seeds = stats.swarms.reduce((sum, swarm) => sum + (swarm.torrent === "v1" ? 0 : swarm.complete), 0);
+    // a seed gives to both swarms of its release and to those of its deltas, and is one seed
+    const seeds = stats.swarms.reduce((sum, { torrent, complete }) => sum + (torrent === "v1" || torrent === "delta" ? 0 : complete), 0);
     const numbers = make("div", "", "numbers");
     for (const [name, value] of [["releases", stats.releases.length], ["peers now", stats.peers], ["seeds now", seeds],
       ["from the origin", bytes(stats.bytes.origin)], ["from peers", bytes(stats.bytes.peers)]]) {

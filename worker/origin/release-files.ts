@@ -43,6 +43,11 @@ export async function findFile(env: Env, title: string, seq: number, path: SafeP
   return findInTree(await treeOf(env, title, seq), path);
 }
 
+/** Throws: title.not-found, release.not-found, and as findFile. */
+export async function requireRelease(env: Env, title: string, seq: number): Promise<void> {
+  await treeOf(env, title, seq);
+}
+
 /** How a file that is not empty is put together. Throws: object.not-found, object.malformed, object.too-large. */
 export async function recipeOf(env: Env, title: string, file: TreeFile): Promise<Recipe> {
   if (file.recipe === null) return { packs: [], chunks: [] };
@@ -50,7 +55,9 @@ export async function recipeOf(env: Env, title: string, file: TreeFile): Promise
   const name = `${title}/${object}/${offset}`;
   const kept = recipes.get(name);
   if (kept !== undefined) return kept;
-  const compressed = await readObject(env, title, object, { offset, length: bytes });
+  if (bytes > WEB_SEED_RECIPE_BYTES_MAX) throw tooLarge("recipe", bytes, WEB_SEED_RECIPE_BYTES_MAX);
+  const found = await getObject(env, title, object, { offset, length: bytes });
+  const compressed = new Uint8Array(await found.arrayBuffer());
   const recipe = parseRecipe(decompress("recipe", compressed, WEB_SEED_RECIPE_BYTES_MAX), file.size);
   recipes.set(name, recipe);
   return recipe;
@@ -61,10 +68,8 @@ async function treeOf(env: Env, title: string, seq: number): Promise<Uint8Array>
   const kept = trees.get(name);
   if (kept !== undefined) return kept;
   const { document } = valueOf(await env.TITLES.getByName(title).releaseAt(seq));
-  checkSize("release", document.bytes, RELEASE_BYTES_MAX);
-  const { tree } = parseRelease(await readObject(env, title, document.sha256));
-  checkSize("tree", tree.bytes, TREE_BYTES_MAX);
-  const compressed = await readObject(env, title, tree.sha256);
+  const { tree } = parseRelease(await readObject(env, title, "release", document.sha256, RELEASE_BYTES_MAX));
+  const compressed = await readObject(env, title, "tree", tree.sha256, TREE_BYTES_MAX);
   const plain = decompress("tree", compressed, WEB_SEED_TREE_BYTES_MAX);
   trees.set(name, plain);
   return plain;
@@ -92,10 +97,27 @@ export function findInTree(plain: Uint8Array, path: SafePath): TreeFile | undefi
   return undefined;
 }
 
-async function readObject(env: Env, title: string, id: ObjectId, range?: R2Range): Promise<Uint8Array<ArrayBuffer>> {
+/** A whole object; what a release says of its size may be wrong. Throws: object.not-found, object.too-large. */
+async function readObject(
+  env: Env,
+  title: string,
+  kind: string,
+  id: ObjectId,
+  bytesMax: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const object = await getObject(env, title, id);
+  if (object.size > bytesMax) {
+    await object.body.cancel();
+    throw tooLarge(kind, object.size, bytesMax);
+  }
+  return new Uint8Array(await object.arrayBuffer());
+}
+
+/** Throws: object.not-found. */
+async function getObject(env: Env, title: string, id: ObjectId, range?: R2Range): Promise<R2ObjectBody> {
   const object = await env.ORIGIN.get(objectKey(title, id), range === undefined ? {} : { range });
   if (object === null) throw new Failure("object.not-found", { found: id });
-  return new Uint8Array(await object.arrayBuffer());
+  return object;
 }
 
 /** Throws: object.too-large before more than `bytesMax` are made; object.malformed. */
@@ -110,6 +132,6 @@ function decompress(kind: string, compressed: Uint8Array, bytesMax: number): Uin
   }
 }
 
-function checkSize(kind: string, found: number, expected: number): void {
-  if (found > expected) throw new Failure("object.too-large", { kind, found, expected });
+function tooLarge(kind: string, found: number, expected: number): Failure {
+  return new Failure("object.too-large", { kind, found, expected });
 }

@@ -20,9 +20,15 @@ export function countServed(c: Context<Edge>, title: string, bytes: number): voi
   c.executionCtx.waitUntil(flushServed(c.env));
 }
 
-/** Tells every Title object what this isolate served since the last time. */
+/** Tells every Title object what this isolate served since the last time; what one does not hear is told again later. */
 export async function flushServed(env: Env): Promise<void> {
-  const told = untold;
+  const told = [...untold];
   untold = new Map();
-  await Promise.all(Array.from(told, ([title, bytes]) => env.TITLES.getByName(title).addServed(bytes)));
+  const heard = await Promise.allSettled(
+    // async, so that one that throws at once spares the others too
+    told.map(async ([title, bytes]) => env.TITLES.getByName(title).addServed(bytes)),
+  );
+  for (const [index, [title, bytes]] of told.entries()) {
+    if (heard[index]?.status === "rejected") untold.set(title, (untold.get(title) ?? 0) + bytes);
+  }
 }

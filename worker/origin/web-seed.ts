@@ -10,7 +10,7 @@ import { parseTitleName } from "../../manifests/release.ts";
 import type { Edge } from "../env.ts";
 import { logFault } from "../log.ts";
 import { type ByteRange, contentRange, namesTag, parseRange, rangeApplies, resolveRange } from "./range.ts";
-import { findFile, recipeOf } from "./release-files.ts";
+import { findFile, recipeOf, requireRelease } from "./release-files.ts";
 import { countServed } from "./served.ts";
 import { plainParts, readsFor } from "./stitch.ts";
 
@@ -23,6 +23,8 @@ const ZEROS_BYTES = 256 * 1024;
 interface SeedFile {
   readonly size: number;
   readonly tag: string;
+  /** Whether its bytes are the game's, and count as served. */
+  readonly isContent: boolean;
   /** The plain bytes of a range that lies inside the file. */
   readonly read: (range: ByteRange) => AsyncIterable<Uint8Array>;
 }
@@ -51,7 +53,7 @@ export async function getSeedFile(c: Context<Edge>): Promise<Response> {
       headers: { ...headers, "cache-control": "no-store", "content-range": `bytes */${file.size}` },
     });
   }
-  countServed(c, title, range.length);
+  if (file.isContent) countServed(c, title, range.length);
   const part = wish === undefined ? {} : { "content-range": contentRange(range, file.size) };
   return new Response(streamOf(c, file, range), {
     status: wish === undefined ? 200 : 206,
@@ -61,13 +63,17 @@ export async function getSeedFile(c: Context<Edge>): Promise<Response> {
 
 async function openSeedFile(c: Context<Edge>, title: string, seq: number, path: string): Promise<SeedFile> {
   const padding = PADDING.exec(path)?.[1];
-  if (padding !== undefined) return paddingOf(Number(padding));
+  if (padding !== undefined) {
+    await requireRelease(c.env, title, seq);
+    return paddingOf(Number(padding));
+  }
   const file = await findFile(c.env, title, seq, parseSafePath(path));
   if (file === undefined) throw new Failure("request.not-found", { found: path });
   const recipe = await recipeOf(c.env, title, file);
   return {
     size: file.size,
     tag: `"${file.root}"`,
+    isContent: true,
     read: (range) => plainParts(c.env.ORIGIN, title, readsFor(recipe, range)),
   };
 }
@@ -75,7 +81,7 @@ async function openSeedFile(c: Context<Edge>, title: string, seq: number, path: 
 function paddingOf(size: number): SeedFile {
   // padding never reaches the end of its piece
   if (size >= PIECE_BYTES_MAX) throw new Failure("request.not-found", { found: `.pad/${size}` });
-  return { size, tag: `"pad-${size}"`, read: ({ length }) => zeros(length) };
+  return { size, tag: `"pad-${size}"`, isContent: false, read: ({ length }) => zeros(length) };
 }
 
 async function* zeros(length: number): AsyncGenerator<Uint8Array> {

@@ -3,6 +3,7 @@
  * for an answer. One socket may speak for many info hashes, and for several clients of one process: WebTorrent shares
  * one socket among all that announce to the same URL. At most 16 KiB as a structured clone (SOCKET_SWARMS_MAX).
  */
+import { PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
 import type { PeerRecord, SocketId } from "./swarm.ts";
 
@@ -45,6 +46,18 @@ export function withPeer(
     const { infoHashes, role, left, uploaded, downloaded, tokened, seen, offers } = record;
     peers.push({ peerId, infoHashes, role, left, uploaded, downloaded, tokened, seen, offers });
   }
+  return { ...attachment, peers };
+}
+
+/** The attachment without peers that their swarms have forgotten: those that fell silent, and those of swarms that are gone. */
+export function withoutForgotten(
+  attachment: Attachment,
+  isTracked: (infoHash: InfoHash) => boolean,
+  now: number,
+): Attachment {
+  const peers = attachment.peers.filter(
+    ({ seen, infoHashes }) => seen > now - PEER_LIFETIME_S && infoHashes.some(isTracked),
+  );
   return { ...attachment, peers };
 }
 

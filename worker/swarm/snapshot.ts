@@ -2,11 +2,13 @@
  * The swarms of a title as bytes, to survive a restart: totals, and the peers with an address. Peers with a socket are
  * not in it: their sockets' attachments bring them back. Lost offers, if any, are made again at the next announce.
  *
- *   file    1 version ‖ swarms, one after another
+ *   file    1 version ‖ 8 uploaded ‖ 8 downloaded in swarms that are gone ‖ swarms, one after another
  *   swarm   1 info hashes ‖ 20 each ‖ 8 completed ‖ 8 uploaded ‖ 8 downloaded ‖ 4 peers ‖ peers, one after another
  *   peer    20 peer id ‖ 1 flags ‖ 4 or 16 address ‖ 2 port ‖ 4 seen ‖ 8 left ‖ 8 uploaded ‖ 8 downloaded
  *   flags   1 IPv6, 2 tokened, 4 partial seed, 8 at the first info hash's door, 16 at the second's
  *   numbers are big-endian; those of 8 bytes are doubles, so that no count is ever cut
+ *
+ * Version 1 had nothing of swarms that are gone.
  */
 import { Failure } from "../../manifests/failures.ts";
 import { IPV4_BYTES, IPV6_BYTES } from "../../manifests/wire/address.ts";
@@ -14,7 +16,14 @@ import type { Ip } from "../../manifests/wire/address.ts";
 import { NAME_BYTES, parseInfoHash, parsePeerId } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import type { Role } from "./choose.ts";
+import type { Moved } from "./players.ts";
 import type { Contact, PeerRecord, Totals } from "./swarm.ts";
+
+export interface TrackerSnapshot {
+  /** Bytes moved in swarms that are tracked no more. */
+  readonly gone: Moved;
+  readonly swarms: readonly SwarmSnapshot[];
+}
 
 export interface SwarmSnapshot {
   readonly infoHashes: readonly InfoHash[];
@@ -23,17 +32,20 @@ export interface SwarmSnapshot {
   readonly peers: readonly PeerRecord[];
 }
 
-const VERSION = 1;
+const VERSION = 2;
+const VERSION_WITHOUT_GONE = 1;
+const HEADER_BYTES = 1 + 2 * 8;
 const FLAG = { ipv6: 1, tokened: 2, partial: 4, firstDoor: 8 } as const;
 const INFO_HASHES_MAX = 2;
 const SWARM_BYTES_MAX = 1 + INFO_HASHES_MAX * NAME_BYTES + 3 * 8 + 4;
 const PEER_BYTES_MAX = NAME_BYTES + 1 + IPV6_BYTES + 2 + 4 + 3 * 8;
 
 /** Swarms that have nothing to remember are left out. */
-export function writeSnapshot(swarms: readonly SwarmSnapshot[]): Uint8Array<ArrayBuffer> {
+export function writeSnapshot({ gone, swarms }: TrackerSnapshot): Uint8Array<ArrayBuffer> {
   const peers = swarms.reduce((sum, swarm) => sum + swarm.peers.length, 0);
-  const writer = new Writer(1 + swarms.length * SWARM_BYTES_MAX + peers * PEER_BYTES_MAX);
+  const writer = new Writer(HEADER_BYTES + swarms.length * SWARM_BYTES_MAX + peers * PEER_BYTES_MAX);
   writer.byte(VERSION);
+  for (const total of [gone.uploaded, gone.downloaded]) writer.double(total);
   for (const swarm of swarms) {
     const { completed, uploaded, downloaded } = swarm.totals;
     const addressed = swarm.peers.filter(hasAddress);
@@ -47,10 +59,10 @@ export function writeSnapshot(swarms: readonly SwarmSnapshot[]): Uint8Array<Arra
   return writer.finish();
 }
 
-/** Throws: object.malformed when the bytes were not written by this version. */
-export function parseSnapshot(bytes: Uint8Array): SwarmSnapshot[] {
+/** Throws: object.malformed when the bytes were not written by this version or the one before. */
+export function parseSnapshot(bytes: Uint8Array): TrackerSnapshot {
   const reader = new Reader(bytes);
-  if (reader.byte() !== VERSION) throw new Failure("object.malformed", { kind: "swarm snapshot", reason: "version" });
+  const gone = readGone(reader);
   const swarms: SwarmSnapshot[] = [];
   while (!reader.done) {
     const infoHashes = Array.from({ length: reader.byte() }, () => parseInfoHash(reader.text(NAME_BYTES)));
@@ -58,7 +70,14 @@ export function parseSnapshot(bytes: Uint8Array): SwarmSnapshot[] {
     const peers = Array.from({ length: reader.uint32() }, () => readPeer(reader, infoHashes));
     swarms.push({ infoHashes, totals, peers });
   }
-  return swarms;
+  return { gone, swarms };
+}
+
+function readGone(reader: Reader): Moved {
+  const version = reader.byte();
+  if (version === VERSION) return { uploaded: reader.double(), downloaded: reader.double() };
+  if (version === VERSION_WITHOUT_GONE) return { uploaded: 0, downloaded: 0 };
+  throw new Failure("object.malformed", { kind: "swarm snapshot", reason: "version", found: version });
 }
 
 type AddressedPeer = PeerRecord & { readonly contact: Extract<Contact, { kind: "address" }> };

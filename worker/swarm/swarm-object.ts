@@ -37,11 +37,11 @@ import type { PeerMessage } from "../../manifests/wire/websocket.ts";
 import type { Env } from "../env.ts";
 import { problemFor } from "../respond.ts";
 import { verifyToken } from "../title/token.ts";
-import { ATTACHMENT_VERSION, peerOf, readAttachment, recordsOf, withPeer } from "./attachment.ts";
+import { ATTACHMENT_VERSION, peerOf, readAttachment, recordsOf, withPeer, withoutForgotten } from "./attachment.ts";
 import type { Attachment } from "./attachment.ts";
 import type { Moved } from "./players.ts";
 import { parseSnapshot, writeSnapshot } from "./snapshot.ts";
-import type { SwarmSnapshot } from "./snapshot.ts";
+import type { TrackerSnapshot } from "./snapshot.ts";
 import type { PeerRecord, SocketId } from "./swarm.ts";
 import { Tracker } from "./tracker.ts";
 import type { SwarmStats, TrackerSettings } from "./tracker.ts";
@@ -95,10 +95,11 @@ export class SwarmObject extends DurableObject<Env> {
   announce(announce: Announce, ip: Ip, tokened: boolean): Uint8Array<ArrayBuffer> {
     return refusing(() => {
       const now = secondsNow();
-      const swarm = this.#tracker.swarmToJoin(announce.infoHash);
-      swarm.expire(now);
       const { port, infoHash, compact } = announce;
-      const peer = swarm.announce({ ...announce, contact: { kind: "address", ip, port }, tokened }, now);
+      const announced = { ...announce, contact: { kind: "address", ip, port }, tokened } as const;
+      const swarm = this.#tracker.swarmToJoin(announced, now);
+      swarm.expire(now);
+      const peer = swarm.announce(announced, now);
       this.#saveSnapshotSoon();
       this.#armAlarm();
       const found =
@@ -132,6 +133,8 @@ export class SwarmObject extends DurableObject<Env> {
       peers: [],
     } satisfies Attachment);
     this.#sockets.set(socket, server);
+    // nobody may ever speak on it
+    this.#armAlarm();
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -181,6 +184,7 @@ export class SwarmObject extends DurableObject<Env> {
         this.#hearAnswer(webSocket, message);
         break;
       case "scrape":
+        this.#tracker.expire(secondsNow());
         tell(webSocket, writeScraped(this.#tracker.scrape(message.infoHashes)));
         break;
       default:
@@ -190,24 +194,18 @@ export class SwarmObject extends DurableObject<Env> {
 
   async #hearAnnounce(webSocket: WebSocket, message: AnnounceMessage): Promise<void> {
     const { infoHash, peerId, offers } = message;
-    const swarm = this.#tracker.swarmToJoin(infoHash);
-    let attachment = attachmentOf(webSocket);
-    let known = peerOf(attachment, peerId, swarm.infoHashes);
-    let tokened = known?.tokened ?? false;
-    if (known === undefined && attachment.token !== undefined) {
-      tokened = await this.#isGoodToken(attachment.token, peerId);
-      // another message may have been heard while we waited
-      attachment = attachmentOf(webSocket);
-      known = peerOf(attachment, peerId, swarm.infoHashes);
-    }
-    if (known === undefined && attachment.peers.length >= SOCKET_SWARMS_MAX) {
-      throw new Failure("announce.malformed", { field: "info_hash", reason: "too many on one connection" });
-    }
-
+    const tokened = await this.#isTokened(webSocket, message);
+    // while we waited others were heard, the title may have changed, and the socket may be gone
     const now = secondsNow();
+    const before = attachmentOf(webSocket);
+    const { socket } = before;
+    if (!this.#sockets.has(socket)) return;
+    const contact = { kind: "socket", socket } as const;
+    const swarm = this.#tracker.swarmToJoin({ ...message, contact }, now);
+    const attachment = this.#withPlaceFor(before, peerId, swarm.infoHashes, now);
     const { totals } = swarm;
     swarm.expire(now);
-    const peer = swarm.announce({ ...message, contact: { kind: "socket", socket: attachment.socket }, tokened }, now);
+    const peer = swarm.announce({ ...message, contact, tokened }, now);
     const deliveries = peer === undefined ? [] : swarm.offer(peer, infoHash, offers, Math.random, now);
     webSocket.serializeAttachment(withPeer(attachment, peerId, swarm.infoHashes, peer));
     tell(webSocket, writeAnnounced(infoHash, swarm.counts));
@@ -217,16 +215,33 @@ export class SwarmObject extends DurableObject<Env> {
   }
 
   #hearAnswer(webSocket: WebSocket, { infoHash, peerId, to, offerId, sdp }: AnswerMessage): void {
-    const swarm = this.#tracker.swarmFor(infoHash);
-    const offerer = swarm.answer(attachmentOf(webSocket).socket, to, offerId, secondsNow());
-    if (offerer?.contact.kind !== "socket") return; // unsolicited, twice, or late: nobody is waiting for it
+    const swarm = this.#tracker.find(infoHash);
+    const offerer = swarm?.answer(attachmentOf(webSocket).socket, to, offerId, secondsNow());
+    if (swarm === undefined || offerer?.contact.kind !== "socket") return; // unsolicited, twice, or late: nobody waits for it
     const target = this.#sockets.get(offerer.contact.socket);
     if (target === undefined) return;
     target.serializeAttachment(withPeer(attachmentOf(target), to, swarm.infoHashes, offerer));
     tell(target, writeAnswer(infoHash, peerId, offerId, sdp));
   }
 
-  /** Asked when a peer first announces on a socket. Throws: announce.bad-token. */
+  /** Whether what the peer reports counts; its token is checked when it first announces. Throws: announce.bad-token. */
+  async #isTokened(webSocket: WebSocket, { infoHash, peerId }: AnnounceMessage): Promise<boolean> {
+    const attachment = attachmentOf(webSocket);
+    const known = peerOf(attachment, peerId, this.#tracker.find(infoHash)?.infoHashes ?? [infoHash]);
+    if (known !== undefined) return known.tokened;
+    return attachment.token !== undefined && (await this.#isGoodToken(attachment.token, peerId));
+  }
+
+  /** The attachment with room for one of the socket's peers. Throws: announce.malformed when there is none. */
+  #withPlaceFor(attachment: Attachment, peerId: PeerId, doors: readonly InfoHash[], now: number): Attachment {
+    const hasPlace = ({ peers }: Attachment): boolean => peers.length < SOCKET_SWARMS_MAX;
+    if (hasPlace(attachment) || peerOf(attachment, peerId, doors) !== undefined) return attachment;
+    const lean = withoutForgotten(attachment, (infoHash) => this.#tracker.find(infoHash) !== undefined, now);
+    if (hasPlace(lean)) return lean;
+    throw new Failure("announce.malformed", { field: "info_hash", reason: "too many on one connection" });
+  }
+
+  /** Throws: announce.bad-token. */
   async #isGoodToken(token: string, peerId: PeerId): Promise<true> {
     const holder = { title: this.#settings?.title ?? "", peer: hexOf(peerId) };
     if (await verifyToken(this.env.KEY_WRAP_SECRET, token, holder, secondsNow())) return true;
@@ -259,17 +274,18 @@ export class SwarmObject extends DurableObject<Env> {
       this.#sockets.set(attachment.socket, webSocket);
       attached.push(...recordsOf(attachment));
     }
-    this.#tracker.restore(this.#readSnapshot(), attached);
+    const snapshot = this.#readSnapshot() ?? { gone: { uploaded: 0, downloaded: 0 }, swarms: [] };
+    this.#tracker.restore(snapshot, attached, secondsNow());
   }
 
-  #readSnapshot(): SwarmSnapshot[] {
+  #readSnapshot(): TrackerSnapshot | undefined {
     const rows = Array.from(this.ctx.storage.kv.list<Uint8Array>({ prefix: SNAPSHOT_PREFIX }), ([, row]) => row);
-    if (rows.length === 0) return [];
+    if (rows.length === 0) return undefined;
     try {
       return parseSnapshot(concatBytes(rows));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      return []; // another version's: its peers announce again within the interval
+      return undefined; // another version's: its peers announce again within the interval
     }
   }
 

@@ -111,6 +111,11 @@ export class Swarm {
     return [...this.#peers.values()];
   }
 
+  /** Whether an announce from there takes no new place. */
+  holds(contact: Contact, peerId: PeerId): boolean {
+    return this.#peers.has(keyOf(contact, peerId));
+  }
+
   /** The peer's record after its announce; undefined when it left. */
   announce(announced: Announced, now: number): PeerRecord | undefined {
     const { contact, peerId, infoHash, event } = announced;

@@ -1,13 +1,13 @@
 /** The swarms of one title: which info hashes are answered for, and what is counted over all of them. Pure state. */
 import { Failure } from "../../manifests/failures.ts";
-import { OPEN_SWARMS_MAX, SCRAPE_HASHES_MAX, SWARM_PEERS_MAX } from "../../manifests/limits.ts";
+import { OPEN_SWARMS_MAX, PEER_LIFETIME_S, SCRAPE_HASHES_MAX, SWARM_PEERS_MAX } from "../../manifests/limits.ts";
 import { hexOf, infoHashFromHex } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import type { SwarmCounts } from "../../manifests/wire/scrape.ts";
 import type { Moved } from "./players.ts";
-import type { SwarmSnapshot } from "./snapshot.ts";
+import type { TrackerSnapshot } from "./snapshot.ts";
 import { Swarm } from "./swarm.ts";
-import type { Census, PeerRecord } from "./swarm.ts";
+import type { Announced, Census, PeerRecord } from "./swarm.ts";
 
 /** One release's torrents, as the title knows them. */
 export interface RegisteredTorrent {
@@ -36,6 +36,12 @@ interface OfRelease {
   readonly torrent: "hybrid" | "v1" | "delta";
 }
 
+/** A torrent that wants its doors answered. */
+interface Claim {
+  readonly of: OfRelease;
+  readonly doors: readonly InfoHash[];
+}
+
 /** Not of a release: a swarm of an open title. */
 export interface SwarmStats extends SwarmCounts, Partial<OfRelease> {
   /** The first info hash of the swarm, hex. */
@@ -47,25 +53,27 @@ export class Tracker {
   #swarms = new Map<InfoHash, Swarm>();
   #releases = new Map<Swarm, OfRelease>();
   readonly #census: Census = { peers: 0 };
+  /** Moved in swarms that are tracked no more. */
+  #gone: Moved = { uploaded: 0, downloaded: 0 };
+  #madeRoomAt = 0;
 
-  /** Swarms of releases that stay keep their peers; the others are forgotten. */
+  /** Swarms of releases that stay keep their peers; the others are forgotten, but for the bytes that they moved. */
   configure({ open, infohashes }: TrackerSettings): void {
-    const swarms = new Map<InfoHash, Swarm>(open ? this.#swarms : []);
+    const before = this.swarms;
+    const claimed = new Map<InfoHash, Swarm>();
     const releases = new Map<Swarm, OfRelease>();
-    const register = (release: OfRelease, ...hashes: readonly string[]): void => {
-      const doors = hashes.map(infoHashFromHex);
-      const swarm = this.#swarmWith(doors) ?? new Swarm(doors, this.#census);
-      for (const infoHash of doors) swarms.set(infoHash, swarm);
-      releases.set(swarm, release);
-    };
-    for (const { seq, v1, v2, v1Alone, isDelta } of infohashes) {
-      register({ seq, torrent: isDelta === true ? "delta" : "hybrid" }, v1, v2);
-      // not one more door: who has the one torrent never meets who has the other, so neither should be told of it
-      if (v1Alone !== undefined) register({ seq, torrent: "v1" }, v1Alone);
+    for (const claim of claimsOf(infohashes)) {
+      const swarm = this.#swarmFor(claim, claimed);
+      if (swarm === undefined) continue;
+      for (const infoHash of swarm.infoHashes) claimed.set(infoHash, swarm);
+      // the same torrent in another release of the same kind: the newer one names it
+      if ((releases.get(swarm)?.torrent ?? claim.of.torrent) === claim.of.torrent) releases.set(swarm, claim.of);
     }
     this.#open = open;
-    this.#swarms = swarms;
+    this.#swarms = new Map([...(open ? this.#swarms : []), ...claimed]);
     this.#releases = releases;
+    const kept = new Set(this.#swarms.values());
+    for (const swarm of before) if (!kept.has(swarm)) this.#addGone(swarm.totals);
     this.#census.peers = this.swarms.reduce((sum, swarm) => sum + swarm.size, 0);
   }
 
@@ -85,8 +93,15 @@ export class Tracker {
     return this.#swarms.get(infoHash);
   }
 
-  /** Where a peer that announces may enter. Throws: announce.unregistered, edge.busy. */
-  swarmToJoin(infoHash: InfoHash): Swarm {
+  /**
+   * The swarm that hears an announce. A full tracker still hears those it holds, and those who leave.
+   * Throws: announce.unregistered, edge.busy.
+   */
+  swarmToJoin(announced: Pick<Announced, "infoHash" | "peerId" | "contact" | "event">, now: number): Swarm {
+    const { infoHash, peerId, contact, event } = announced;
+    const known = this.#swarms.get(infoHash);
+    if (known !== undefined && (event === "stopped" || known.holds(contact, peerId))) return known;
+    this.#makeRoom(now);
     const swarm = this.swarmFor(infoHash);
     if (this.size >= SWARM_PEERS_MAX) throw new Failure("edge.busy", { peers: this.size });
     return swarm;
@@ -102,10 +117,10 @@ export class Tracker {
     return [...new Set(this.#swarms.values())];
   }
 
-  /** Counts of the info hashes that are tracked; of all of them when none is asked for (BEP 48). */
+  /** Counts of the info hashes that are tracked; of as many as fit when none is asked for (BEP 48), newest releases first. */
   scrape(asked: readonly InfoHash[]): ReadonlyMap<InfoHash, SwarmCounts> {
     const counts = new Map<InfoHash, SwarmCounts>();
-    const wanted = asked.length > 0 ? asked : [...this.#swarms.keys()].slice(-SCRAPE_HASHES_MAX);
+    const wanted = asked.length > 0 ? asked : this.#newestInfoHashes();
     for (const infoHash of wanted) {
       const swarm = this.#swarms.get(infoHash);
       if (swarm !== undefined) counts.set(infoHash, swarm.counts);
@@ -121,41 +136,60 @@ export class Tracker {
     });
   }
 
-  /** Bytes that players with an announce token say they moved, over all swarms. */
+  /** Bytes that players with an announce token say they moved, over all swarms that there ever were. */
   get moved(): Moved {
-    return this.swarms.reduce(
-      (sum, { totals }) => ({
-        uploaded: sum.uploaded + totals.uploaded,
-        downloaded: sum.downloaded + totals.downloaded,
-      }),
-      { uploaded: 0, downloaded: 0 },
-    );
+    return this.swarms.reduce((sum, { totals }) => plus(sum, totals), this.#gone);
   }
 
-  snapshot(): SwarmSnapshot[] {
-    return this.swarms.map(({ infoHashes, totals, peers }) => ({ infoHashes, totals, peers }));
+  snapshot(): TrackerSnapshot {
+    return {
+      gone: this.#gone,
+      swarms: this.swarms.map(({ infoHashes, totals, peers }) => ({ infoHashes, totals, peers })),
+    };
   }
 
-  /** Takes back what a snapshot and the sockets remember, as far as it is still tracked. */
-  restore(snapshots: readonly SwarmSnapshot[], attached: readonly PeerRecord[]): void {
-    for (const { infoHashes, totals } of snapshots) this.#swarmToRestore(infoHashes)?.restoreTotals(totals);
-    // oldest first, as Swarm.expire relies on
-    const peers = [...snapshots.flatMap(({ peers }) => peers), ...attached].toSorted((a, b) => a.seen - b.seen);
+  /** Takes back what a snapshot and the sockets remember: peers that still count, as far as they are tracked and fit. */
+  restore({ gone, swarms }: TrackerSnapshot, attached: readonly PeerRecord[], now: number): void {
+    this.#gone = gone;
+    const peers = [...swarms.flatMap((swarm) => swarm.peers), ...attached]
+      .filter(({ seen }) => seen > now - PEER_LIFETIME_S)
+      // oldest first, as Swarm.expire relies on
+      .toSorted((a, b) => a.seen - b.seen);
     for (const peer of peers) this.#swarmToRestore(peer.infoHashes)?.restore(peer);
+    for (const { infoHashes, totals } of swarms) {
+      const swarm = infoHashes[0] === undefined ? undefined : this.find(infoHashes[0]);
+      if (swarm === undefined) this.#addGone(totals);
+      else swarm.restoreTotals(totals);
+    }
   }
 
   /** Forgets silent peers, and in an open title swarms without any. */
   expire(now: number): PeerRecord[] {
     const expired = this.swarms.flatMap((swarm) => swarm.expire(now));
-    for (const [infoHash, swarm] of this.#swarms) {
-      if (this.#open && swarm.size === 0 && !this.#releases.has(swarm)) this.#swarms.delete(infoHash);
+    if (!this.#open) return expired;
+    for (const swarm of this.swarms) {
+      if (swarm.size > 0 || this.#releases.has(swarm)) continue;
+      for (const infoHash of swarm.infoHashes) if (this.find(infoHash) === swarm) this.#swarms.delete(infoHash);
+      this.#addGone(swarm.totals);
     }
     return expired;
   }
 
+  /** Never throws, though an open title may have filled up with others' swarms: the object could not start again. */
   #swarmToRestore([first]: readonly InfoHash[]): Swarm | undefined {
     if (first === undefined) return undefined;
-    return this.#open ? this.swarmFor(first) : this.find(first);
+    const known = this.find(first);
+    if (known !== undefined || !this.#open || this.#swarms.size >= OPEN_SWARMS_MAX) return known;
+    return this.swarmFor(first);
+  }
+
+  /** The swarm of a torrent, with the doors that nobody claimed before; undefined when none is left. */
+  #swarmFor({ doors }: Claim, claimed: ReadonlyMap<InfoHash, Swarm>): Swarm | undefined {
+    const [first] = doors;
+    const same = first === undefined ? undefined : claimed.get(first);
+    if (same?.infoHashes.join() === doors.join()) return same;
+    const free = doors.filter((door) => !claimed.has(door));
+    return free.length === 0 ? undefined : (this.#swarmWith(free) ?? new Swarm(free, this.#census));
   }
 
   #swarmWith(doors: readonly InfoHash[]): Swarm | undefined {
@@ -163,4 +197,47 @@ export class Tracker {
     const swarm = first === undefined ? undefined : this.#swarms.get(first);
     return swarm?.infoHashes.join() === doors.join() ? swarm : undefined;
   }
+
+  #newestInfoHashes(): InfoHash[] {
+    const ofReleases = [...this.#releases].toSorted(([, a], [, b]) => newestFirst(a, b));
+    const infoHashes = new Set([...ofReleases.flatMap(([swarm]) => swarm.infoHashes), ...this.#swarms.keys()]);
+    return [...infoHashes].slice(0, SCRAPE_HASHES_MAX);
+  }
+
+  /** Not more than once a second: it looks at every swarm, and whoever filled the tracker may go on asking. */
+  #makeRoom(now: number): void {
+    const isFull = this.size >= SWARM_PEERS_MAX || (this.#open && this.#swarms.size >= OPEN_SWARMS_MAX);
+    if (!isFull || now <= this.#madeRoomAt) return;
+    this.#madeRoomAt = now;
+    this.expire(now);
+  }
+
+  #addGone(moved: Moved): void {
+    this.#gone = plus(this.#gone, moved);
+  }
+}
+
+/** In the order in which they get their doors: an older release before a newer one, and releases before all deltas. */
+function claimsOf(infohashes: readonly RegisteredTorrent[]): Claim[] {
+  const oldestFirst = infohashes.toSorted((a, b) => a.seq - b.seq);
+  const claim = (seq: number, torrent: OfRelease["torrent"], ...hashes: readonly string[]): Claim => {
+    return { of: { seq, torrent }, doors: hashes.map(infoHashFromHex) };
+  };
+  const ofReleases = oldestFirst
+    .filter(({ isDelta }) => isDelta !== true)
+    .flatMap(({ seq, v1, v2, v1Alone }) => [
+      claim(seq, "hybrid", v1, v2),
+      // not one more door: who has the one torrent never meets who has the other, so neither should be told of it
+      ...(v1Alone === undefined ? [] : [claim(seq, "v1", v1Alone)]),
+    ]);
+  const ofDeltas = oldestFirst.filter(({ isDelta }) => isDelta === true);
+  return [...ofReleases, ...ofDeltas.map(({ seq, v1, v2 }) => claim(seq, "delta", v1, v2))];
+}
+
+function newestFirst(a: OfRelease, b: OfRelease): number {
+  return Number(a.torrent === "delta") - Number(b.torrent === "delta") || b.seq - a.seq;
+}
+
+function plus(a: Moved, b: Moved): Moved {
+  return { uploaded: a.uploaded + b.uploaded, downloaded: a.downloaded + b.downloaded };
 }

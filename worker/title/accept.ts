@@ -4,6 +4,7 @@
  */
 import { AUTHORITY_BYTES_MAX, RELEASE_SEQ_JUMP_MAX } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { type LiveChannel, ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import {
   LIVE_ROLE,
   type RootRole,
@@ -58,8 +59,8 @@ export async function acceptTargets(
 /** What is known of the title's releases when a channel's role arrives. */
 export interface KnownReleases {
   readonly newestSeq: number;
-  /** seq that is live on this channel. */
-  readonly live: number | undefined;
+  /** What this channel gives. */
+  readonly live: LiveChannel | undefined;
   readonly find: (seq: number) => ReleaseRow | undefined;
 }
 
@@ -76,10 +77,18 @@ export async function acceptChannel(
   checkNotExpired(channel, role, now);
   const releases = releasesOf(role, channel);
   for (const release of releases) checkRelease(release, known);
-  if (known.live !== undefined && !releases.some(({ seq }) => seq === known.live)) {
-    throw new Failure("metadata.invalid", { role: channel, reason: `drops release ${known.live}, which is live` });
+  const dropped = givenSeqs(known.live).find((given) => !releases.some(({ seq }) => seq === given));
+  if (dropped !== undefined) {
+    throw new Failure("metadata.invalid", { role: channel, reason: `drops release ${dropped}, which players get` });
   }
   return { file: roleFile(channel, role, bytes), releases };
+}
+
+/** Releases that some player gets: what is live, and what those get whom the rollout leaves out. */
+function givenSeqs(live: LiveChannel | undefined): number[] {
+  if (live === undefined) return [];
+  const forEveryone = live.rollout === ROLLOUT_ALL && !live.hold;
+  return forEveryone || live.previous === null ? [live.seq] : [live.seq, live.previous];
 }
 
 /** A release never changes, and a new one is above every release of the title, but not far above. */

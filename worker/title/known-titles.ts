@@ -5,7 +5,12 @@ import { type Env } from "../env.ts";
 import { valueOf } from "./answer.ts";
 import { type TitleFacts } from "./title-object.ts";
 
-const known = new LRUCache<string, TitleFacts>({ max: TITLE_CACHE_MAX, ttl: TITLE_CACHE_S * 1000 });
+const known = new LRUCache<string, TitleFacts>({
+  max: TITLE_CACHE_MAX,
+  ttl: TITLE_CACHE_S * 1000,
+  // no clock kept until a timer clears it: workerd drops timers with the request that set them, and the time stood still
+  ttlResolution: 0,
+});
 
 /** The title's facts, at most TITLE_CACHE_S old. Throws: title.not-found. */
 export async function factsOf(env: Env, title: string): Promise<TitleFacts> {

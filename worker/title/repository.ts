@@ -35,7 +35,7 @@ export class Repository {
   readonly #onlineKeyid: string;
   readonly #store: TitleStore;
   readonly #bucket: R2Bucket;
-  /** Version that this instance put into the bucket; after an eviction it is put once more. */
+  /** Version that lies in the bucket. Undefined after an eviction, until it is asked. */
   #timestampInBucket: number | undefined;
 
   constructor(title: string, onlineKeyid: string, store: TitleStore, bucket: R2Bucket) {
@@ -72,12 +72,9 @@ export class Repository {
   /** Checks and keeps a role. Throws: metadata.*, release.not-newest, object.too-large, name.invalid. */
   async accept(name: string, bytes: Uint8Array, now: UnixSeconds): Promise<void> {
     if (name === "root") {
-      await this.#keep(await acceptRoot(bytes, this.#root(), this.#onlineKeyid, now));
-      await this.#recheckTargets();
+      await this.#acceptRoot(bytes, now);
     } else if (name === "targets") {
-      const above = this.meta(name)?.version ?? 0;
-      await this.#keep(await acceptTargets(bytes, this.#needRoot(name), above, this.#onlineKeyid, now));
-      await this.#recheckChannels();
+      await this.#acceptTargets(bytes, now);
     } else {
       await this.#acceptChannel(parseChannelName(name), bytes, now);
     }
@@ -88,7 +85,7 @@ export class Repository {
     if (targets === undefined) throw new Failure("metadata.invalid", { role: channel, reason: "targets comes first" });
     const known = {
       newestSeq: this.#store.newestSeq(),
-      live: this.#store.liveChannels()[channel]?.seq,
+      live: this.#store.liveChannels()[channel],
       find: (seq: number) => this.#store.release(seq),
     };
     const above = this.meta(channel)?.version ?? 0;
@@ -100,33 +97,52 @@ export class Repository {
     });
   }
 
-  async #keep(file: RoleFile): Promise<void> {
-    await this.#putMetadata(file);
-    this.#store.putRole(file, true);
-  }
-
-  /** A new root may take the targets role away from those who signed the current file. */
-  async #recheckTargets(): Promise<void> {
-    const [root, bytes] = [this.#root(), this.#store.role("targets")?.bytes];
-    if (root === undefined || bytes === undefined) return;
-    this.#store.setUsable("targets", await stillOpens(openTargets(bytes, root, CRYPTO)));
+  /**
+   * Once there is a snapshot, a root waits until `sign` lets it out: players who saw it while snapshot still lists targets
+   * of a key that it dropped would refuse them.
+   */
+  async #acceptRoot(bytes: Uint8Array, now: UnixSeconds): Promise<void> {
+    const file = await acceptRoot(bytes, this.#root(), this.#onlineKeyid, now);
+    const root = parseRootRole(signedPart(bytes), sha256);
+    const targets = this.#store.role("targets")?.bytes;
+    const usable = targets !== undefined && (await stillOpens(openTargets(targets, root, CRYPTO)));
+    const waits = this.meta("snapshot") !== undefined;
+    if (!waits) await this.#putMetadata(file);
+    this.#store.transaction(() => {
+      this.#store.putRole(file, true);
+      this.#store.setUsable("targets", usable);
+      if (waits) this.#store.putWaitingRoot(file);
+    });
   }
 
   /** New targets may take a channel away from those who signed its current file. */
-  async #recheckChannels(): Promise<void> {
-    const targets = this.#targets();
-    if (targets === undefined) return;
+  async #acceptTargets(bytes: Uint8Array, now: UnixSeconds): Promise<void> {
+    const above = this.meta("targets")?.version ?? 0;
+    const file = await acceptTargets(bytes, this.#needRoot(), above, this.#onlineKeyid, now);
+    const usable = await this.#usableUnder(parseTargetsRole(signedPart(bytes), "targets", sha256));
+    await this.#putMetadata(file);
+    // at once: sent again after a failure in between, the file would count as held
+    this.#store.transaction(() => {
+      this.#store.putRole(file, true);
+      for (const [channel, isUsable] of usable) this.#store.setUsable(channel, isUsable);
+    });
+  }
+
+  /** Which current files of channels are signed by those who hold them under these targets. */
+  async #usableUnder(targets: TargetsRole): Promise<Map<string, boolean>> {
+    const usable = new Map<string, boolean>();
     for (const channel of channelsOf(targets)) {
       const meta = this.meta(channel);
       if (meta === undefined) continue;
       const bytes = await this.#getMetadata(metadataFileName(channel, meta.version));
-      this.#store.setUsable(channel, await stillOpens(openDelegated(bytes, channel, targets, CRYPTO)));
+      usable.set(channel, await stillOpens(openDelegated(bytes, channel, targets, CRYPTO)));
     }
+    return usable;
   }
 
-  #needRoot(role: string): RootRole {
+  #needRoot(): RootRole {
     const root = this.#root();
-    if (root === undefined) throw new Failure("metadata.invalid", { role, reason: "root comes first" });
+    if (root === undefined) throw new Failure("metadata.invalid", { role: "targets", reason: "root comes first" });
     return root;
   }
 
@@ -135,7 +151,7 @@ export class Repository {
     return bytes === undefined ? undefined : parseRootRole(signedPart(bytes), sha256);
   }
 
-  /** Undefined also while a new root waits for targets signed by the keys that it names. */
+  /** Undefined also while the current root has no targets signed by the keys that it names. */
   #targets(): TargetsRole | undefined {
     const row = this.#store.role("targets");
     const bytes = row?.usable === true ? row.bytes : undefined;
@@ -149,11 +165,8 @@ export class Repository {
     return nextDue((role) => this.#store.role(role));
   }
 
-  /**
-   * Signs what changed or runs out, and publishes it: named before naming, the timestamp last.
-   * @param beforeKeeping  awaited before the new files count: from there on a crash leaves the timestamp unpublished
-   */
-  async sign(signer: RoleSigner, now: UnixSeconds, beforeKeeping: () => Promise<void>): Promise<void> {
+  /** Signs what changed or runs out, and publishes it: named before naming, the timestamp last. Repeatable. */
+  async sign(signer: RoleSigner, now: UnixSeconds): Promise<void> {
     const publisherRoles = this.#publisherRoles();
     if (publisherRoles === undefined) return;
     const renewed = await signOnline(
@@ -166,38 +179,69 @@ export class Repository {
       signer,
       now,
     );
+    const roots = await this.#rootsFor(publisherRoles["targets"]);
     for (const file of renewed) if (file.name !== "timestamp") await this.#putMetadata(file);
-    if (renewed.length > 0) await beforeKeeping();
+    // as late as can be: until the timestamp is out, snapshot may still list targets of a key that a root dropped
+    for (const root of roots) await this.#putMetadata(root);
     this.#store.transaction(() => {
       for (const file of renewed) this.#store.putRole(file, true);
+      if (roots.length > 0) this.#store.forgetWaitingRoots();
     });
     await this.#putTimestamp();
   }
 
-  /** What snapshot shall list. Undefined before the first complete set; while a later set is not complete, the last. */
-  #publisherRoles(): Readonly<Record<string, MetaFile>> | undefined {
-    const targets = this.#targets();
-    const names = targets === undefined ? [] : ["targets", ...channelsOf(targets)];
-    const rows = names.map((name) => [name, this.#store.role(name)] as const);
-    if (targets !== undefined && rows.every(([, row]) => row?.usable === true)) {
-      return Object.fromEntries(rows.flatMap(([name, row]) => (row === undefined ? [] : [[name, row.meta]])));
-    }
-    const snapshot = this.#store.role("snapshot");
-    return snapshot === undefined ? undefined : publisherRolesOf(snapshot);
+  /** The timestamp that players find, put there first if need be. Undefined before the first complete set of roles. */
+  async publishedTimestamp(): Promise<MetaFile | undefined> {
+    await this.#putTimestamp();
+    return this.meta("timestamp");
   }
 
-  /** The bucket's timestamp is a copy of ours; it is written again whenever it may differ. */
+  /**
+   * What snapshot shall list. Undefined before the first complete set; while a later set is not complete, the last. A role
+   * that was listed once stays: players refuse a snapshot that drops one (TUF 1.0.31 §5.5.5).
+   */
+  #publisherRoles(): Readonly<Record<string, MetaFile>> | undefined {
+    const snapshot = this.#store.role("snapshot");
+    const listed = snapshot === undefined ? undefined : publisherRolesOf(snapshot);
+    const targets = this.#targets();
+    if (targets === undefined) return listed;
+    const rows = ["targets", ...channelsOf(targets)].map((name) => [name, this.#store.role(name)] as const);
+    if (!rows.every(([, row]) => row?.usable === true)) return listed;
+    return { ...listed, ...Object.fromEntries(rows.flatMap(([name, row]) => (row ? [[name, row.meta]] : []))) };
+  }
+
+  /** Roots that wait, oldest first, when the last of them names keys that signed these targets; else none. */
+  async #rootsFor(targets: MetaFile | undefined): Promise<RoleFile[]> {
+    const waiting = this.#store.waitingRoots();
+    const root = this.#root();
+    if (waiting.length === 0 || root === undefined || targets === undefined) return [];
+    const bytes = await this.#getMetadata(metadataFileName("targets", targets.version));
+    return (await stillOpens(openTargets(bytes, root, CRYPTO))) ? waiting : [];
+  }
+
+  /** The bucket's timestamp is a copy of ours; it is written again whenever it differs. */
   async #putTimestamp(): Promise<void> {
     const row = this.#store.role("timestamp");
     if (row?.bytes === undefined || this.#timestampInBucket === row.meta.version) return;
-    await this.#putMetadata({ name: "timestamp", version: row.meta.version, bytes: row.bytes });
+    // after an eviction asking is cheaper than writing
+    const known = this.#timestampInBucket !== undefined;
+    if (known || !(await this.#bucketHas("timestamp.json", row.meta))) {
+      await this.#putMetadata({ name: "timestamp", version: row.meta.version, bytes: row.bytes });
+    }
     this.#timestampInBucket = row.meta.version;
   }
 
   // --- In the bucket ---
 
+  /** With its hash: R2 checks the bytes, and `#bucketHas` can tell files of one name apart. */
   async #putMetadata({ name, version, bytes }: Pick<RoleFile, "name" | "version" | "bytes">): Promise<void> {
-    await this.#bucket.put(metadataKey(this.#title, metadataFileName(name, version)), bytes);
+    const key = metadataKey(this.#title, metadataFileName(name, version));
+    await this.#bucket.put(key, bytes, { sha256: sha256(bytes) });
+  }
+
+  async #bucketHas(file: string, { hashes }: MetaFile): Promise<boolean> {
+    const checksum = (await this.#bucket.head(metadataKey(this.#title, file)))?.checksums.sha256;
+    return checksum !== undefined && toHex(new Uint8Array(checksum)) === hashes.sha256;
   }
 
   async #getMetadata(file: string): Promise<Uint8Array> {

@@ -55,6 +55,8 @@ export const MIGRATIONS: readonly string[] = [
   // 2: the torrent for clients that read no hybrid one; null in releases of earlier publishers
   `ALTER TABLE releases ADD COLUMN torrent_v1 TEXT;
    ALTER TABLE releases ADD COLUMN infohash_v1 TEXT;`,
+  // 3: accepted roots that players shall not see before targets that they vouch for are there
+  `CREATE TABLE waiting_roots (version INTEGER PRIMARY KEY, document BLOB NOT NULL, expires INTEGER NOT NULL);`,
 ];
 
 /** Number of the last migration that ran; 0 for an object that never stored anything. */

@@ -106,6 +106,25 @@ export class TitleStore {
     this.#rows("UPDATE roles SET usable = ? WHERE name = ?", usable ? 1 : 0, name);
   }
 
+  putWaitingRoot({ version, bytes, expires }: RoleFile): void {
+    this.#rows("INSERT INTO waiting_roots (version, document, expires) VALUES (?, ?, ?)", version, bytes, expires);
+  }
+
+  /** Accepted roots that players do not see yet, oldest first. */
+  waitingRoots(): RoleFile[] {
+    const rows = this.#rows<WaitingRootColumns>("SELECT * FROM waiting_roots ORDER BY version");
+    return rows.map(({ version, document, expires }) => ({
+      name: "root",
+      version,
+      bytes: new Uint8Array(document),
+      expires: expires as UnixSeconds,
+    }));
+  }
+
+  forgetWaitingRoots(): void {
+    this.#rows("DELETE FROM waiting_roots");
+  }
+
   /** The next version number of an online role. Numbers are never given twice, so a file once written never changes. */
   drawVersion(name: string): number {
     const [row] = this.#rows<{ version: number }>(
@@ -233,6 +252,7 @@ type RoleColumns = {
   document: ArrayBuffer | null;
   usable: number;
 };
+type WaitingRootColumns = { version: number; document: ArrayBuffer; expires: number };
 type LiveColumns = { channel: string; state: string };
 type ReleaseColumns = {
   seq: number;

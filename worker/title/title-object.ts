@@ -7,7 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import { Failure } from "../../manifests/failures.ts";
 import { ALARM_RETRY_S } from "../../manifests/limits.ts";
 import { signFresh } from "../../manifests/trust/fresh.ts";
-import { type LiveChannel, listedDeltas } from "../../manifests/trust/live.ts";
+import { type LiveChannel } from "../../manifests/trust/live.ts";
 import {
   type Key,
   type MetaFile,
@@ -23,6 +23,7 @@ import { Repository } from "./repository.ts";
 import { makeOnlineKey, onlineKeyName, openSigner } from "./signer.ts";
 import { type Registration, type ReleaseRow, TitleStore } from "./store.ts";
 import { type ReleaseSummary, summaryOf } from "./summary.ts";
+import { torrentsOfDeltas, torrentsOfReleases } from "./torrents.ts";
 
 /** Who sent a request: the operator with the admin token, or a publisher whose signature the worker has checked. */
 export type Sender = "admin" | SignedRequestParameters;
@@ -127,7 +128,7 @@ export class TitleObject extends DurableObject<Env> {
   async fresh(nonce: string): Promise<Answer<Uint8Array>> {
     return await this.#exclusively(async () => {
       const { name: title, repository } = this.#title();
-      const timestamp = repository.meta("timestamp")?.hashes.sha256;
+      const timestamp = (await repository.publishedTimestamp())?.hashes.sha256;
       if (timestamp === undefined) throw new Failure("title.not-found", { title, reason: "not set up yet" });
       return await signFresh({ title, nonce, now: now(), timestamp }, [await this.#openSigner()]);
     });
@@ -158,13 +159,9 @@ export class TitleObject extends DurableObject<Env> {
     if (this.#store.registration() !== undefined) this.#store.addTotal(SERVED, bytes);
   }
 
-  /** Signs again what runs out. Runs at least once; re-arms itself whatever happened. */
+  /** Signs again what runs out. Runs at least once; it is armed again whatever happens. */
   override async alarm(): Promise<void> {
-    try {
-      await this.#exclusively(() => this.#sign());
-    } finally {
-      await this.#armAlarm();
-    }
+    await this.#exclusively(() => this.#sign());
   }
 
   /** Throws: title.not-found. */
@@ -191,31 +188,20 @@ export class TitleObject extends DurableObject<Env> {
     }
   }
 
-  /** The tracker answers for every release that was ever published: players of old ones still seed. And for listed deltas. */
+  /** The tracker answers for releases and for listed deltas. */
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
-    const infohashes = this.#store
-      .releases()
-      .flatMap(({ seq, infohash: v1, infohashV2: v2, v1: alone }) =>
-        v2 === undefined ? [] : [{ seq, v1, v2, ...(alone === undefined ? {} : { v1Alone: alone.infohash }) }],
-      );
-    const deltas = Object.values(this.#store.liveChannels()).flatMap((live) =>
-      listedDeltas(live).map(({ to, torrent }) => {
-        return { seq: to, v1: torrent.infohash, v2: torrent.infohashV2, isDelta: true };
-      }),
-    );
-    await this.env.SWARMS.getByName(title).configure({ title, open, infohashes: [...infohashes, ...deltas] });
+    const infohashes = [...torrentsOfReleases(this.#store), ...torrentsOfDeltas(this.#store)];
+    await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
   }
 
   async #sign(): Promise<void> {
-    // should we die before the timestamp is out, the alarm puts it there
-    const armRetry = (): Promise<void> => this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_S * 1000);
-    await this.#title().repository.sign(await this.#openSigner(), now(), armRetry);
-    await this.#armAlarm();
-  }
-
-  async #armAlarm(): Promise<void> {
-    const { due } = this.#title().repository;
-    if (due !== undefined) await this.ctx.storage.setAlarm(Math.max(due, now() + ALARM_RETRY_S) * 1000);
+    const { repository } = this.#title();
+    // should this fail, or we die before the timestamp is out, the alarm does it again
+    await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_S * 1000);
+    await repository.sign(await this.#openSigner(), now());
+    const { due } = repository;
+    if (due === undefined) await this.ctx.storage.deleteAlarm();
+    else await this.ctx.storage.setAlarm(Math.max(due, now() + ALARM_RETRY_S) * 1000);
   }
 
   async #openSigner(): Promise<RoleSigner> {
