@@ -64,6 +64,7 @@ class Fetching {
   /** Ends requests that nobody needs any more. */
   readonly #halt = new AbortController();
   #peerBytes = 0;
+  #peerUseful = 0;
   #connectedAt: number | undefined;
   #shareAt = 0;
   #lastProgress: number;
@@ -80,6 +81,7 @@ class Fetching {
     this.#started = options.now();
     this.#lastProgress = this.#started;
     this.#peerBytes = options.swarm()?.downloaded() ?? 0;
+    this.#peerUseful = options.swarm()?.useful() ?? 0;
     options.ledger.listen({ onBuilt: () => this.#bell.ring() });
   }
 
@@ -139,10 +141,13 @@ class Fetching {
   }
 
   #observePeers(): void {
-    const bytes = this.#options.swarm()?.downloaded() ?? 0;
+    const swarm = this.#options.swarm();
+    const bytes = swarm?.downloaded() ?? 0;
+    const useful = swarm?.useful() ?? 0;
     const now = this.#options.now();
-    if (bytes > this.#peerBytes) this.#lastProgress = now;
-    this.#peerRate.add(bytes - this.#peerBytes, now);
+    if (useful > this.#peerUseful) this.#lastProgress = now;
+    this.#peerRate.add(useful - this.#peerUseful, now);
+    this.#peerUseful = useful;
     // one limit for both: what peers took, the origin does not get
     this.#options.origin?.limit.spend(bytes - this.#peerBytes);
     this.#peerBytes = bytes;

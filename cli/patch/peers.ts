@@ -5,6 +5,9 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import {
+  DELTA_PEERS_GRACE_MS,
+  DELTA_PEERS_LOOK_MS,
+  DELTA_PEERS_REST_MS,
   DELTA_PEERS_STALL_MS,
   PEERS_COUNT_GRACE_MS,
   PEERS_FAST_ENOUGH_BPS,
@@ -12,11 +15,12 @@ import {
   SWARM_START_BYTES_MIN,
   TORRENT_BYTES_MAX,
 } from "../../manifests/limits.ts";
-import { readTorrent } from "../../manifests/torrent.ts";
+import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { VerifiedRelease } from "../../manifests/trust/verify.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
 import type { FolderBoard } from "../peers/folder-board.ts";
+import { limitsOf, RateMeter, type TransferLimits } from "../peers/rates.ts";
 import { countPlayers } from "../sources/crowd.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
@@ -54,6 +58,8 @@ export class Peers {
   /** Torrents other than the release's. */
   readonly #beside: Membership[] = [];
   #terms: JoinTerms | undefined;
+  /** Of all that is joined, together. */
+  #limits: TransferLimits | undefined;
   #asking: Promise<JoinTerms | undefined> | undefined;
   #settled = false;
   /** Nobody was there, and we did not join. */
@@ -165,26 +171,29 @@ export class Peers {
 
   async #askTerms(swarm: Swarm): Promise<SwarmTerms> {
     const { title, fetch, uploadLimit, downloadLimit } = this.#options;
-    // a delta and the release may ask at once
-    this.#asking ??= joinTitle(title.edge, title.title, swarm.peerId, { fetch, signal: this.#signal }).finally(
+    const world = { fetch, signal: this.#signal };
+    // a delta and the release may ask at once; who comes later asks nothing, or nobody would hear of its failure
+    this.#terms ??= await (this.#asking ??= joinTitle(title.edge, title.title, swarm.peerId, world).finally(
       () => (this.#asking = undefined),
-    );
-    this.#terms ??= await this.#asking;
+    ));
     this.#signal.throwIfAborted();
     if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
     const { announce, upload, iceServers } = this.#terms;
+    const rates = { uploadLimit: leastOf(uploadLimit, upload.limit), downloadLimit };
+    this.#limits ??= limitsOf(rates, performance.now());
     return {
       announce,
       iceServers,
-      uploadLimit: leastOf(uploadLimit, upload.limit),
-      downloadLimit,
+      ...rates,
+      limits: this.#limits,
       allowUpload: upload.allowed && uploadLimit !== 0,
     };
   }
 
   /**
-   * Fetches a torrent beside the release, as far as anybody gives it, and shares it until `close`. Gives up when nothing
-   * comes for a while: there is another way for what is missing.
+   * Fetches a torrent beside the release, as far as anybody gives it, and shares it until `close`. Waits no longer when
+   * nothing comes for a while, or when the origin may be asked and would have been faster: there is another way for what
+   * is missing.
    * @param signal  ends it: nothing is asked for or shared any more when this resolves
    * Throws: source.interrupted.
    */
@@ -197,9 +206,14 @@ export class Peers {
       if (players === 0 && !evenIfAlone) return;
       this.#swarm ??= createSwarm(log);
       const swarm = await unlessAborted(either, this.#swarm);
-      const membership = await swarm.join(board, await unlessAborted(either, this.#askTerms(swarm)));
+      const terms = await unlessAborted(either, this.#askTerms(swarm));
+      const membership = await swarm.join(board, terms);
       this.#beside.push(membership);
-      await untilStalled(board, membership, either);
+      const pace = new Pace(board);
+      const isHopeless = (now: number): boolean =>
+        pace.isStalled(membership.useful(), now) || (!evenIfAlone && pace.isSlow(now));
+      await untilStalled(board, either, isHopeless);
+      pace.stop();
       if (signal.aborted) await membership.leave();
     } catch (error) {
       if (signal.aborted) return;
@@ -217,17 +231,61 @@ export class Peers {
   }
 }
 
-/** Resolves when the board is complete, or when peers have given nothing for DELTA_PEERS_STALL_MS. */
-async function untilStalled(board: FolderBoard, membership: Membership, signal: AbortSignal): Promise<void> {
-  for (let before = -1; !board.isComplete && membership.downloaded() > before && !signal.aborted;) {
-    before = membership.downloaded();
-    let stop = (): void => {};
-    const complete = new Promise<void>((resolve) => {
-      stop = board.onChange(() => board.isComplete && resolve());
-      signal.addEventListener("abort", () => resolve(), { once: true });
+/** Resolves when the board is complete, or when it is not worth waiting. */
+async function untilStalled(
+  board: FolderBoard,
+  signal: AbortSignal,
+  isHopeless: (now: number) => boolean,
+): Promise<void> {
+  const ended = Promise.withResolvers<void>();
+  const end = (): void => ended.resolve();
+  const stop = board.onChange(() => board.isComplete && end());
+  signal.addEventListener("abort", end);
+  while (!board.isComplete && !signal.aborted && !isHopeless(performance.now())) {
+    await within(DELTA_PEERS_LOOK_MS, ended.promise);
+  }
+  signal.removeEventListener("abort", end);
+  stop();
+}
+
+/** How fast a board becomes complete. Times in milliseconds, of the clock that `performance` reads. */
+class Pace {
+  readonly #began = performance.now();
+  readonly #board: FolderBoard;
+  readonly #meter = new RateMeter(DELTA_PEERS_STALL_MS);
+  /** Ends the listening. */
+  readonly stop: () => void;
+  /** When the first piece was proven: connecting is over, and what comes from then on is the rate. */
+  #firstAt: number | undefined;
+  #useful = 0;
+  #usefulAt: number;
+
+  constructor(board: FolderBoard) {
+    this.#usefulAt = this.#began;
+    this.#board = board;
+    this.stop = board.onChange(({ piece, now: state }) => {
+      if (state !== "verified") return;
+      const now = performance.now();
+      if (this.#firstAt !== undefined) this.#meter.add(pieceOf(board.layout, piece).bytes, now);
+      this.#firstAt ??= now;
     });
-    await within(DELTA_PEERS_STALL_MS, complete);
-    stop();
+  }
+
+  /** @param useful  bytes that were of use so far */
+  isStalled(useful: number, now: number): boolean {
+    if (useful > this.#useful) this.#usefulAt = now;
+    this.#useful = useful;
+    return now - this.#usefulAt >= DELTA_PEERS_STALL_MS;
+  }
+
+  /** Whether the rest would take long. Proven bytes count: what a peer gives may be of no use. */
+  isSlow(now: number): boolean {
+    if (this.#firstAt === undefined) return now - this.#began >= DELTA_PEERS_STALL_MS;
+    const since = now - this.#firstAt;
+    if (since < DELTA_PEERS_GRACE_MS) return false;
+    const bytesPerSecond = this.#meter.rate(now, since);
+    if (bytesPerSecond >= PEERS_FAST_ENOUGH_BPS) return false;
+    return this.#board.bytesLeft * 1000 > bytesPerSecond * DELTA_PEERS_REST_MS;
   }
 }
 

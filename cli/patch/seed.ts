@@ -6,6 +6,7 @@ import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
 import { FolderBoard } from "../peers/folder-board.ts";
+import { limitsOf } from "../peers/rates.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
@@ -222,11 +223,13 @@ function swarmTerms(
   { announce, upload, iceServers }: JoinTerms,
   uploadLimit: number | null,
 ): SwarmTerms {
+  const rates = { uploadLimit: leastOf(uploadLimit, upload.limit), downloadLimit: null };
   return {
     announce,
     iceServers,
-    uploadLimit: leastOf(uploadLimit, upload.limit),
-    downloadLimit: null,
+    ...rates,
+    // one for the release and the deltas beside it
+    limits: limitsOf(rates, performance.now()),
     allowUpload: upload.allowed && uploadLimit !== 0,
     ...(infohashV1 === undefined ? {} : { v1: infohashV1 }),
   };

@@ -12,3 +12,4 @@ export {
   type Torrent,
   type Wire,
 } from "webtorrent";
+export { default as PeerClass } from "webtorrent/lib/peer.js";

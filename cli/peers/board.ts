@@ -9,6 +9,7 @@
  */
 import type { TorrentLayout } from "../../manifests/torrent.ts";
 import type { IceServers } from "../../manifests/wire/ice-servers.ts";
+import type { TransferLimits } from "./rates.ts";
 
 /** A piece changed hands. `missing`: it may be claimed (again). `verified`: on disk and proven, it may be served. */
 export interface BoardChange {
@@ -69,6 +70,8 @@ export interface SwarmTerms {
   readonly announce: readonly string[];
   readonly uploadLimit: number | null;
   readonly downloadLimit: number | null;
+  /** What keeps these two; shared by torrents that are to keep them together. Absent: the torrent keeps them alone. */
+  readonly limits?: TransferLimits;
   /** False: take, never give. Everyone stays choked. */
   readonly allowUpload: boolean;
   /** STUN and TURN servers of the edge. None by default: nobody is asked what our address is. */
@@ -101,6 +104,8 @@ export interface Membership {
   rate(): number;
   /** Content bytes that arrived from peers, good or bad. */
   downloaded(): number;
+  /** Content bytes from peers that were wanted; not those of pieces that come to nothing again and again. */
+  useful(): number;
   /** Content bytes sent to peers. */
   uploaded(): number;
   /** Peers that were dropped for sending bytes that fail verification, as "address (peer id)". */

@@ -2,7 +2,7 @@
  * Fetching one torrent's missing pieces: carries what the picker decides to the wires, the blocks to the board, and
  * the blame back. Memory is bounded by the picker: only pieces in flight are held.
  */
-import { BLOCK_BYTES, PEERS_TICK_MS, SHOWN_RATE_WINDOW_MS } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, PEER_PIECE_LOST_MAX, PEERS_TICK_MS, SHOWN_RATE_WINDOW_MS } from "../../manifests/limits.ts";
 import type { Wire } from "./bittorrent.ts";
 import type { PieceBoard, PieceClaim } from "./board.ts";
 import { type Ask, Picker, type WireId } from "./picker.ts";
@@ -13,6 +13,8 @@ import type { Batch } from "./wire.ts";
 interface Incoming {
   readonly claim: PieceClaim;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Some blocks have come. */
+  begun: boolean;
 }
 
 /** How a download tells the world: which peers lied. */
@@ -34,6 +36,9 @@ export class Download {
   readonly #timer: NodeJS.Timeout;
   #refill: NodeJS.Immediate | undefined;
   #received = 0;
+  #useful = 0;
+  /** How often a piece came to nothing with blocks in it. */
+  readonly #lost = new Map<number, number>();
   #stopped = false;
 
   constructor(board: PieceBoard, limit: RateLimit, now: () => number, random: () => number, events: DownloadEvents) {
@@ -59,6 +64,11 @@ export class Download {
   /** Content bytes that arrived, good or bad. */
   get received(): number {
     return this.#received;
+  }
+
+  /** Content bytes that were wanted; not those of pieces that come to nothing again and again. */
+  get useful(): number {
+    return this.#useful;
   }
 
   /** Content bytes a second. */
@@ -118,14 +128,19 @@ export class Download {
   #claim(piece: number): { readonly blocks: readonly number[]; readonly bytes: number } | undefined {
     const claim = this.#board.claim(piece);
     if (claim === undefined) return undefined;
-    this.#incoming.set(piece, { claim, bytes: new Uint8Array(claim.bytes) });
+    this.#incoming.set(piece, { claim, bytes: new Uint8Array(claim.bytes), begun: false });
     return claim;
   }
 
   #release(piece: number): void {
     const incoming = this.#incoming.get(piece);
     this.#incoming.delete(piece);
+    if (incoming?.begun === true) this.#lose(piece);
     incoming?.claim.release();
+  }
+
+  #lose(piece: number): void {
+    this.#lost.set(piece, (this.#lost.get(piece) ?? 0) + 1);
   }
 
   /** What the wire already said before we listened, or says anew with a bitfield. */
@@ -182,7 +197,12 @@ export class Download {
     this.#received += bytes.length;
     this.#rate.add(bytes.length, now);
     const { wanted, cancel, complete } = this.#picker.received(ask, now);
-    if (wanted) this.#incoming.get(ask.piece)?.bytes.set(bytes, ask.offset);
+    const incoming = wanted ? this.#incoming.get(ask.piece) : undefined;
+    if (incoming !== undefined) {
+      incoming.bytes.set(bytes, ask.offset);
+      incoming.begun = true;
+      if ((this.#lost.get(ask.piece) ?? 0) < PEER_PIECE_LOST_MAX) this.#useful += bytes.length;
+    }
     this.#cancel(cancel);
     if (complete) void this.#complete(ask.piece);
     this.#fill(ask.wire);
@@ -200,6 +220,7 @@ export class Download {
       this.stop();
       return;
     }
+    if (!good) this.#lose(piece);
     for (const peer of this.#picker.completed(piece, good)) this.#events.lied(peer);
     if (!this.#stopped) this.#fillSoon();
   }

@@ -4,13 +4,15 @@
  * ours. Peers come from the title's edge alone: no DHT, no local discovery, no peer exchange, no port mapping.
  */
 import { Failure } from "../../manifests/failures.ts";
-import { PEER_CONNECTIONS_MAX } from "../../manifests/limits.ts";
+import { PEER_CONNECTIONS_MAX, PEERS_HOUSEKEEPING_MS } from "../../manifests/limits.ts";
 import type { IceServers } from "../../manifests/wire/ice-servers.ts";
+import type { Fetch } from "../trust/fetch-capped.ts";
 import { type IceServer, WebTorrent } from "./bittorrent.ts";
 import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "./board.ts";
 import { type MembershipWorld, TorrentMembership } from "./membership.ts";
-import { RateLimit } from "./rates.ts";
-import { gatherWithoutWaiting } from "./webrtc.ts";
+import { limitsOf, type TransferLimits } from "./rates.ts";
+import { mendWebRtc } from "./webrtc.ts";
+import { guardParsing } from "./wire.ts";
 
 export interface SwarmOptions {
   /** TCP port to listen on; 0 or absent: any free one. */
@@ -21,11 +23,15 @@ export interface SwarmOptions {
   readonly now?: () => number;
   /** Uniform in [0, 1). */
   readonly random?: () => number;
+  readonly fetch?: Fetch;
+  /** How often seeds that are of no use to each other part, milliseconds. */
+  readonly housekeepingMs?: number;
 }
 
 /** Opens the listening socket. Throws: swarm.no-port when the port is taken. */
 export async function createSwarm(options: SwarmOptions = {}): Promise<Swarm> {
-  gatherWithoutWaiting();
+  mendWebRtc();
+  guardParsing();
   const client = new WebTorrent({
     torrentPort: options.port ?? 0,
     maxConns: PEER_CONNECTIONS_MAX,
@@ -59,12 +65,11 @@ class TorrentSwarm implements Swarm {
   readonly #world: MembershipWorld;
   readonly #memberships = new Set<TorrentMembership>();
 
-  constructor(
-    client: WebTorrent,
-    { onWarning = () => {}, now = () => performance.now(), random = Math.random }: SwarmOptions,
-  ) {
+  constructor(client: WebTorrent, options: SwarmOptions) {
+    const { onWarning = () => {}, now = () => performance.now(), random = Math.random } = options;
+    const { housekeepingMs = PEERS_HOUSEKEEPING_MS, fetch = globalThis.fetch } = options;
     this.#client = client;
-    this.#world = { onWarning, now, random };
+    this.#world = { onWarning, now, random, housekeepingMs, fetch };
     // after listening, errors concern single peers and torrents, which are told themselves
     client.on("error", (error) => onWarning(error.message));
   }
@@ -77,13 +82,13 @@ class TorrentSwarm implements Swarm {
     if (board.layout.pieceCount === 0) return NO_SWARM;
     // read when the torrent's trackers are opened, before `ready`
     this.#client.tracker.rtcConfig = { iceServers: escaped(terms.iceServers ?? []) };
-    const uploadLimit = new RateLimit(terms.uploadLimit, this.#world.now());
-    const main = await this.#enter(board.layout.infohash, board, terms, uploadLimit);
+    const limits = terms.limits ?? limitsOf(terms, this.#world.now());
+    const main = await this.#enter(board.layout.infohash, board, terms, limits);
     if (terms.v1 === undefined) return main;
     // clients that read no hybrid torrent have no WebRTC either
     const announce = terms.announce.filter((url) => url.startsWith("http"));
     try {
-      return together(main, await this.#enter(terms.v1, onlyServed(board), { ...terms, announce }, uploadLimit));
+      return together(main, await this.#enter(terms.v1, onlyServed(board), { ...terms, announce }, limits));
     } catch (error) {
       await main.leave();
       throw error;
@@ -100,14 +105,14 @@ class TorrentSwarm implements Swarm {
     infohash: string,
     board: PieceBoard | VerifiedPieces,
     terms: SwarmTerms,
-    uploadLimit: RateLimit,
+    limits: TransferLimits,
   ): Promise<TorrentMembership> {
     if ([...this.#memberships].some((membership) => membership.infohash === infohash)) {
       throw new Failure("usage.bad-flag", { found: "the same release twice", infohash });
     }
     const onLeft = (): void => void this.#memberships.delete(membership);
     const membership: TorrentMembership = new TorrentMembership(
-      ...([this.#client, infohash, board, terms, uploadLimit, this.#world, onLeft] as const),
+      ...([this.#client, infohash, board, terms, limits, this.#world, onLeft] as const),
     );
     this.#memberships.add(membership);
     try {
@@ -152,6 +157,7 @@ function together(one: Membership, other: Membership): Membership {
     },
     rate: () => one.rate() + other.rate(),
     downloaded: () => one.downloaded() + other.downloaded(),
+    useful: () => one.useful() + other.useful(),
     uploaded: () => one.uploaded() + other.uploaded(),
     badPeers: () => [...one.badPeers(), ...other.badPeers()],
     leave: async () => void (await Promise.all([one.leave(), other.leave()])),
@@ -163,6 +169,7 @@ const NO_SWARM: Membership = {
   peers: () => ({ connected: 0, unchoked: 0 }),
   rate: () => 0,
   downloaded: () => 0,
+  useful: () => 0,
   uploaded: () => 0,
   badPeers: () => [],
   leave: async () => {},

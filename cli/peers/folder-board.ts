@@ -52,6 +52,15 @@ export class FolderBoard implements PieceBoard {
     return this.#left === 0;
   }
 
+  /** Of the wanted pieces that are not there yet. */
+  get bytesLeft(): number {
+    let bytes = 0;
+    for (const [piece, state] of this.#states.entries()) {
+      if (state === "missing" || state === "claimed") bytes += pieceOf(this.layout, piece).bytes;
+    }
+    return bytes;
+  }
+
   has(piece: number): boolean {
     return this.#states[piece] === "verified";
   }

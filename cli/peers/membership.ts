@@ -7,7 +7,6 @@ import {
   ANNOUNCE_INTERVAL_MIN_S,
   ANNOUNCE_RETRY_MS,
   ANNOUNCE_RETRY_MS_MAX,
-  PEERS_HOUSEKEEPING_MS,
   PEER_CONNECTIONS_MAX,
   PEER_LIARS_PER_ADDRESS_MAX,
   PEER_REQUESTS_ACCEPTED,
@@ -16,13 +15,16 @@ import {
   UPLOAD_SLOT_BPS,
 } from "../../manifests/limits.ts";
 import { pieceOf } from "../../manifests/torrent.ts";
+import { sensibleInterval } from "../../manifests/wire/announce-reply.ts";
+import type { Fetch } from "../trust/fetch-capped.ts";
 import { announcedTorrent, UnusedStore } from "./announced-torrent.ts";
 import type { Peer, Torrent, WebTorrent, Wire } from "./bittorrent.ts";
 import type { Membership, PieceBoard, SwarmTerms, VerifiedPieces } from "./board.ts";
 import { Download } from "./download.ts";
-import { RateLimit } from "./rates.ts";
+import { HttpTracker } from "./http-tracker.ts";
+import type { TransferLimits } from "./rates.ts";
 import { Upload } from "./upload.ts";
-import { Batch, capMessages, parseWithoutCopying } from "./wire.ts";
+import { Batch, capMessages, parseWithoutCopying, withoutMetadata } from "./wire.ts";
 
 /** What a membership may use of the world. */
 export interface MembershipWorld {
@@ -31,6 +33,9 @@ export interface MembershipWorld {
   readonly now: () => number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  readonly fetch: Fetch;
+  /** How often seeds that are of no use to each other part, milliseconds. */
+  readonly housekeepingMs: number;
 }
 
 interface Link {
@@ -50,6 +55,7 @@ export class TorrentMembership implements Membership {
   readonly #world: MembershipWorld;
   readonly #peerId: string;
   readonly #torrent: Torrent;
+  readonly #httpTrackers: readonly HttpTracker[];
   readonly #upload: Upload;
   readonly #download: Download | undefined;
   readonly #links = new Map<number, Link>();
@@ -72,7 +78,7 @@ export class TorrentMembership implements Membership {
     infohash: string,
     board: PieceBoard | VerifiedPieces,
     terms: SwarmTerms,
-    uploadLimit: RateLimit,
+    limits: TransferLimits,
     world: MembershipWorld,
     onLeft: () => void,
   ) {
@@ -83,13 +89,15 @@ export class TorrentMembership implements Membership {
     this.#world = world;
     this.#peerId = client.peerId;
     this.#onLeft = onLeft;
-    this.#upload = new Upload(board, uploadLimit, now);
+    this.#upload = new Upload(board, limits.upload, now);
     this.#download = isFetching(board)
-      ? new Download(board, new RateLimit(terms.downloadLimit, now()), now, random, {
+      ? new Download(board, limits.download, now, random, {
           lied: (peer) => this.#expel(peer),
         })
       : undefined;
-    this.#torrent = client.add(announcedTorrent(board.layout, infohash, terms.announce), {
+    const [overHttp, overWebSocket] = byProtocol(terms.announce);
+    this.#httpTrackers = overHttp.map((url) => this.#openTracker(url, client.torrentPort));
+    this.#torrent = client.add(announcedTorrent(board.layout, infohash, overWebSocket), {
       deselect: true,
       bitfield: this.#startBitfield(),
       store: UnusedStore,
@@ -101,12 +109,9 @@ export class TorrentMembership implements Membership {
     this.#torrent._verifyPieces = (done) => done(null);
     this.#torrent.on("wire", (wire, address) => this.#connected(wire, address));
     this.#torrent.on("warning", (warning) => this.#onWarning(warning));
-    this.#torrent.on("trackerAnnounce", () => {
-      this.#announcedAt = now();
-      this.#announceRetryMs = ANNOUNCE_RETRY_MS;
-    });
+    this.#torrent.on("trackerAnnounce", () => this.#heard());
     this.#upload.watch(this.#torrent);
-    this.#housekeeping = setInterval(() => this.#partFromSeeds(), PEERS_HOUSEKEEPING_MS);
+    this.#housekeeping = setInterval(() => this.#partFromSeeds(), world.housekeepingMs);
     this.#housekeeping.unref();
   }
 
@@ -115,6 +120,7 @@ export class TorrentMembership implements Membership {
     const torrent = this.#torrent;
     await new Promise<void>((resolve, reject) => {
       torrent.once("ready", () => {
+        guardTrackers(torrent);
         this.#stopListening = this.#board.onChange(({ piece, now }) => {
           if (now === "verified") this.#have(piece);
         });
@@ -122,6 +128,7 @@ export class TorrentMembership implements Membership {
         for (const piece of this.#board.verified()) this.#have(piece);
         // a seed from the start has not "completed" anything (BEP 3)
         if (this.#isComplete()) torrent.done = true;
+        for (const tracker of this.#httpTrackers) tracker.announce("started");
         resolve();
       });
       torrent.once("error", reject);
@@ -143,6 +150,10 @@ export class TorrentMembership implements Membership {
     return this.#download?.received ?? 0;
   }
 
+  useful(): number {
+    return this.#download?.useful ?? 0;
+  }
+
   uploaded(): number {
     return this.#upload.sent;
   }
@@ -161,9 +172,11 @@ export class TorrentMembership implements Membership {
     clearTimeout(this.#announceRetry);
     this.#stopListening();
     this.#download?.stop();
+    const parting = this.#httpTrackers.map((tracker) => tracker.leave());
     if (!this.#torrent.destroyed) {
       await new Promise<void>((resolve) => this.#torrent.destroy(undefined, () => resolve()));
     }
+    await Promise.all(parting);
     this.#onLeft();
   }
 
@@ -189,6 +202,7 @@ export class TorrentMembership implements Membership {
     }
     if (!this.#isComplete()) return;
     this.#torrent._checkDone();
+    for (const tracker of this.#httpTrackers) tracker.announce("completed");
     this.#partFromSeeds();
   }
 
@@ -227,8 +241,8 @@ export class TorrentMembership implements Membership {
     }
     capMessages(wire, this.#board.layout.pieceCount);
     parseWithoutCopying(wire);
-    // The metadata exchange (BEP 9) would decode and encode the whole info for every peer; the edge has the .torrent.
-    delete wire.extendedHandshake["metadata_size"];
+    withoutMetadata(wire);
+    unlearnSeed(wire);
     wire.extendedHandshake["reqq"] = PEER_REQUESTS_ACCEPTED;
     if (!this.#terms.allowUpload) wire.unchoke = () => {};
 
@@ -261,7 +275,15 @@ export class TorrentMembership implements Membership {
 
   #partFromSeeds(): void {
     if (!this.#isComplete()) return;
-    for (const { wire } of this.#links.values()) if (wire.isSeeder === true) this.#part(wire);
+    for (const { wire } of this.#links.values()) if (this.#isSeed(wire)) this.#part(wire);
+  }
+
+  /** webtorrent takes a peer for a seed until it has said what it has. */
+  #isSeed(wire: Wire): boolean {
+    if (wire.isSeeder !== true) return false;
+    const { pieceCount } = this.#board.layout;
+    for (let piece = 0; piece < pieceCount; piece++) if (!wire.peerPieces.get(piece)) return false;
+    return true;
   }
 
   /** Closes the connection, and keeps webtorrent from opening it again. */
@@ -278,6 +300,22 @@ export class TorrentMembership implements Membership {
 
   // --- Trackers ----------------------------------------------------------------------------------------------------
 
+  #openTracker(url: string, port: number): HttpTracker {
+    const { fetch } = this.#world;
+    const announcer = { infohash: this.infohash, peerId: this.#peerId, port, progress: () => this.#announceFields() };
+    return new HttpTracker(url, announcer, {
+      fetch,
+      onPeer: (address) => this.#torrent.addPeer(address),
+      onHeard: () => this.#heard(),
+      onWarning: (message) => this.#onWarning(message),
+    });
+  }
+
+  #heard(): void {
+    this.#announcedAt = this.#world.now();
+    this.#announceRetryMs = ANNOUNCE_RETRY_MS;
+  }
+
   /** Something came to nothing: a tracker that cannot be reached, a WebRTC peer. webtorrent would wait its interval. */
   #onWarning(warning: Error | string): void {
     const { now, onWarning, random } = this.#world;
@@ -290,6 +328,7 @@ export class TorrentMembership implements Membership {
     this.#announceRetry = setTimeout(() => {
       this.#announceRetry = undefined;
       this.#torrent.discovery?.tracker?.update();
+      for (const tracker of this.#httpTrackers) tracker.announce("update");
     }, pause);
     this.#announceRetry.unref();
   }
@@ -297,6 +336,37 @@ export class TorrentMembership implements Membership {
 
 function isFetching(board: PieceBoard | VerifiedPieces): board is PieceBoard {
   return "claim" in board;
+}
+
+/** webtorrent says when a peer is a seed, and not when it turns out to be none: it is no seed until that is said again. */
+function unlearnSeed(wire: Wire): void {
+  const unlearn = (): void => void (wire.isSeeder = false);
+  // these are heard before webtorrent hears of them
+  wire.on("bitfield", unlearn);
+  wire.on("have", unlearn);
+  wire.lt_donthave.on("donthave", unlearn);
+}
+
+/** Announce URLs over HTTP, and the others. */
+function byProtocol(urls: readonly string[]): readonly [readonly string[], readonly string[]] {
+  return [urls.filter((url) => url.startsWith("http")), urls.filter((url) => !url.startsWith("http"))];
+}
+
+/** Hostile input: a WebSocket tracker's message that is no message, or an interval longer than a timer takes. */
+function guardTrackers(torrent: Torrent): void {
+  const client = torrent.discovery?.tracker;
+  for (const tracker of client?._trackers ?? []) {
+    const onData = tracker._onSocketData.bind(tracker);
+    tracker._onSocketData = (bytes) => {
+      try {
+        onData(bytes);
+      } catch (error) {
+        torrent.emit("warning", error as Error);
+      }
+    };
+    const setInterval = tracker.setInterval.bind(tracker);
+    tracker.setInterval = (ms) => setInterval(ms === undefined ? ms : sensibleInterval(ms / 1000) * 1000);
+  }
 }
 
 function isTcp(wire: Wire): boolean {

@@ -3,7 +3,8 @@
  * and answers go through the caller.
  *
  * A peer gets whole pieces, the rarest it has first: one peer a piece is easy on its disk and easy to blame. Blocks of
- * one piece come from several peers only when nothing else is left to start (endgame), or when a peer stalled.
+ * one piece come from several peers only when nothing else is left to start (endgame), or when a peer stalled. A piece
+ * that has begun to come stays with a slow peer when nobody else has it.
  *
  *   piece:  open --claim--> active --all blocks--> completing --good--> gone
  *            ^                |  nobody to ask        |
@@ -18,6 +19,7 @@ import {
   PEERS_ACTIVE_BYTES_MAX,
   PEERS_ACTIVE_PIECES_MAX,
   PEER_DUPLICATE_AFTER_MS,
+  PEER_PIECE_KEPT_MS,
   PEER_QUEUE_S,
   PEER_RATE_WINDOW_MS,
   PEER_REQUESTS_MAX,
@@ -216,7 +218,7 @@ export class Picker {
     const wire = this.#wires.get(id);
     if (wire === undefined) return;
     wire.choking = true;
-    this.#abandon(wire);
+    this.#pass(wire);
   }
 
   left(id: WireId): void {
@@ -349,12 +351,14 @@ export class Picker {
     }
     const cancel: Ask[] = [];
     for (const wire of this.#wires.values()) {
+      const isIdle = wire.snubbed || wire.choking;
+      if (isIdle && now - wire.heardAt >= PEER_PIECE_KEPT_MS) this.#giveUp(wire, now + PEER_REST_MS);
       if (wire.snubbed || wire.asked.size === 0 || now - wire.heardAt < PEER_SNUB_MS) continue;
       wire.snubbed = true;
       // one ask stays out: its answer, however late, is the sign of life that brings the peer back
       const [kept, ...rest] = wire.asked;
       cancel.push(...rest);
-      this.#abandon(wire, now + PEER_REST_MS);
+      this.#pass(wire, now + PEER_REST_MS);
       if (kept !== undefined) wire.asked.add(kept);
     }
     return cancel;
@@ -407,16 +411,36 @@ export class Picker {
   }
 
   /** The wire gives nothing any more: its blocks are nobody's, its pieces go to another wire or back to the board. */
-  #abandon(wire: Wire, restUntil?: number): void {
-    for (const ask of wire.asked) this.#unask(ask);
-    wire.asked.clear();
+  #abandon(wire: Wire): void {
+    this.#unaskAll(wire);
+    this.#giveUp(wire);
+  }
+
+  #giveUp(wire: Wire, restUntil?: number): void {
     for (const active of this.#active.values()) {
       if (active.owner === wire) this.#disown(active, restUntil);
     }
   }
 
+  /**
+   * The wire stalled, or chokes for now: its pieces go to another one. A piece that no other has stays when some of it has
+   * come, and others may help. Given back each time, blocks that come slower than PEER_SNUB_MS would never be a piece.
+   */
+  #pass(wire: Wire, restUntil?: number): void {
+    this.#unaskAll(wire);
+    for (const active of this.#active.values()) {
+      if (active.owner !== wire) continue;
+      if (active.from.size === 0 || this.#heirOf(active) !== undefined) this.#disown(active, restUntil);
+    }
+  }
+
+  #unaskAll(wire: Wire): void {
+    for (const ask of wire.asked) this.#unask(ask);
+    wire.asked.clear();
+  }
+
   #disown(active: Active, restUntil?: number): void {
-    const heir = active.alone ? undefined : this.#heirOf(active);
+    const heir = this.#heirOf(active);
     if (heir !== undefined) {
       active.owner = heir;
       return;
@@ -430,6 +454,7 @@ export class Picker {
 
   /** The fastest other wire that could go on with the piece. */
   #heirOf(active: Active): Wire | undefined {
+    if (active.alone) return undefined;
     let heir: Wire | undefined;
     for (const wire of this.#wires.values()) {
       if (wire === active.owner || wire.choking || wire.snubbed || this.#suspects.has(wire.peer)) continue;

@@ -34,6 +34,20 @@ export class RateMeter {
   }
 }
 
+/** What passes in each direction, of all that share these. */
+export interface TransferLimits {
+  readonly upload: RateLimit;
+  readonly download: RateLimit;
+}
+
+/** Rates in bytes a second; null means no limit. */
+export function limitsOf(
+  { uploadLimit, downloadLimit }: { readonly uploadLimit: number | null; readonly downloadLimit: number | null },
+  now: number,
+): TransferLimits {
+  return { upload: new RateLimit(uploadLimit, now), download: new RateLimit(downloadLimit, now) };
+}
+
 /** A token bucket. No limit is `null`. May go into debt by one block, so that a low limit still lets blocks through. */
 export class RateLimit {
   readonly #rate: number | null;

@@ -67,7 +67,7 @@ declare module "webtorrent" {
     readonly wires: readonly Wire[];
     readonly destroyed: boolean;
     done: boolean;
-    readonly discovery: { readonly tracker: { update(): void } | null } | null;
+    readonly discovery: { readonly tracker: TrackerClient | null } | null;
     destroy(options: undefined, done: (error?: Error | null) => void): void;
     addPeer(address: string): boolean;
 
@@ -80,6 +80,18 @@ declare module "webtorrent" {
     _verifyPieces(done: (error: Error | null) => void): void;
     /** Known peers by address or id. */
     readonly _peers: ReadonlyMap<string, Peer> | null;
+  }
+
+  export interface TrackerClient {
+    update(): void;
+    /** Private. Over WebSocket alone: no others are given to it. */
+    readonly _trackers: readonly WebSocketTracker[];
+  }
+
+  export interface WebSocketTracker {
+    /** Without a number: its own. */
+    setInterval(ms?: number): void;
+    _onSocketData(bytes: Uint8Array): void;
   }
 
   export interface TorrentEvents {
@@ -123,12 +135,14 @@ declare module "webtorrent" {
     readonly destroyed: boolean;
     readonly peerChoking: boolean;
     readonly amChoking: boolean;
-    readonly isSeeder?: boolean;
+    isSeeder?: boolean;
     readonly hasFast: boolean;
     readonly peerPieces: { get(piece: number): boolean; readonly buffer: Uint8Array };
     readonly peerRequests: readonly WireRequest[];
     readonly peerExtendedHandshake: { readonly reqq?: unknown };
     readonly extendedHandshake: Record<string, unknown>;
+    /** Names of the extensions (BEP 10) by the ids they have here. */
+    readonly extendedMapping: Record<string, string>;
     readonly lt_donthave: EventEmitter<{ donthave: [piece: number] }>;
     uploaded: number;
     uploadSpeed(bytes?: number): number;
@@ -154,6 +168,8 @@ declare module "webtorrent" {
     /** Bytes that are held and not parsed yet. */
     readonly _bufferSize: number;
     _write(bytes: Uint8Array, done: (error: Error | null) => void): void;
+    /** What answers the messages of an extension, by its name. */
+    readonly _ext: Record<string, unknown>;
   }
 
   export interface WireEvents {
@@ -188,6 +204,17 @@ declare module "webtorrent" {
   }
 }
 
+/** Private, and the version is pinned. */
+declare module "webtorrent/lib/peer.js" {
+  import type { Wire } from "webtorrent";
+
+  export default class Peer {
+    readonly wire: Wire | null;
+    /** Makes the wire, when the connection is there. */
+    onConnect: (this: Peer) => void;
+  }
+}
+
 /** What we touch of the W3C API in webrtc-polyfill 1.2.2; its own types need a browser's. */
 declare module "webrtc-polyfill" {
   export class RTCPeerConnection extends EventTarget {
@@ -195,5 +222,9 @@ declare module "webrtc-polyfill" {
     onicecandidate: ((event: { readonly candidate: null }) => void) | undefined;
     createOffer(): Promise<unknown>;
     createAnswer(): Promise<unknown>;
+    setRemoteDescription: (
+      this: RTCPeerConnection,
+      description: { readonly type?: unknown; readonly sdp?: unknown },
+    ) => Promise<void>;
   }
 }

@@ -1,21 +1,62 @@
 /** What bittorrent-protocol 5.0.9 leaves open: how much a peer may make us hold, how often we copy it, how often we write. */
 import { PEER_MESSAGE_BYTES_MAX } from "../../manifests/limits.ts";
-import type { Connection, Wire } from "./bittorrent.ts";
+import { type Connection, PeerClass, type Wire } from "./bittorrent.ts";
+
+let guarded = false;
+
+/**
+ * Hostile input: messages that make the parser throw, which happens inside the socket's read, where nobody catches. Such
+ * a peer is dropped. Patches the prototype, once a process: before a wire is handed to us it has parsed what came with
+ * the handshake.
+ */
+export function guardParsing(): void {
+  if (guarded) return;
+  guarded = true;
+  const onConnect = PeerClass.prototype.onConnect;
+  PeerClass.prototype.onConnect = function connected(this: PeerClass) {
+    onConnect.call(this);
+    if (this.wire !== null) dropOnThrow(this.wire);
+  };
+}
+
+function dropOnThrow(wire: Wire): void {
+  const write = wire._write.bind(wire);
+  wire._write = (bytes, done) => {
+    try {
+      write(bytes, () => {});
+    } catch {
+      // nothing is lost: what cannot be read is not worth knowing
+      drop(wire);
+    }
+    done(null);
+  };
+}
+
+/** Parses nothing more and hangs up. */
+function drop(wire: Wire): void {
+  wire._parse(Number.MAX_VALUE, () => {});
+  wire.destroy();
+}
+
+/** The metadata exchange (BEP 9) would decode and encode the whole info for every peer; the edge has the .torrent. */
+export function withoutMetadata(wire: Wire): void {
+  delete wire.extendedHandshake["metadata_size"];
+  delete wire._ext["ut_metadata"];
+  for (const [id, name] of Object.entries(wire.extendedMapping)) {
+    if (name === "ut_metadata") delete wire.extendedMapping[id];
+  }
+}
 
 /** Hostile input: a length prefix up to 2 GiB, which the parser would wait for in memory. Such a peer is dropped. */
 export function capMessages(wire: Wire, pieceCount: number): void {
   const max = Math.max(PEER_MESSAGE_BYTES_MAX, 1 + Math.ceil(pieceCount / 8));
   const parse = wire._parse.bind(wire);
-  const drop = (): void => {
-    parse(Number.MAX_VALUE, () => {});
-    wire.destroy();
-  };
   wire._parse = (bytes, parser) => {
     if (bytes <= max || bytes === Number.MAX_VALUE) parse(bytes, parser);
-    else drop();
+    else drop(wire);
   };
   // what came together with the handshake is parsed already
-  if (wire._parserSize > max) drop();
+  if (wire._parserSize > max) drop(wire);
 }
 
 /**

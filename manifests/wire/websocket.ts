@@ -10,6 +10,7 @@ import { Failure } from "../failures.ts";
 import { ANNOUNCE_INTERVAL_S, OFFERS_MAX, SDP_CHARS_MAX, WEBSOCKET_MESSAGE_CHARS_MAX } from "../limits.ts";
 import { LEFT_UNKNOWN, parseEvent } from "./announce.ts";
 import type { Progress } from "./announce.ts";
+import { isForDataOnly } from "./description.ts";
 import { parseInfoHash, parseName, parsePeerId } from "./names.ts";
 import type { InfoHash, PeerId } from "./names.ts";
 import { parseScraped } from "./scrape.ts";
@@ -168,7 +169,10 @@ function parseOffers(offers: unknown): readonly Offer[] {
   });
 }
 
-/** Only the type and the text of a session description are relayed: nothing else can be smuggled to another peer. */
+/**
+ * Only the type and the text of a session description are relayed, and only one of data: nothing else can be smuggled to
+ * another peer.
+ */
 function parseDescription(type: "offer" | "answer", description: unknown): string {
   const { type: found, sdp } = record(type, description);
   if (found !== type || typeof sdp !== "string") {
@@ -177,6 +181,7 @@ function parseDescription(type: "offer" | "answer", description: unknown): strin
   if (sdp.length > SDP_CHARS_MAX) {
     throw new Failure("announce.malformed", { field: type, limit: SDP_CHARS_MAX, found: sdp.length });
   }
+  if (!isForDataOnly(sdp)) throw new Failure("announce.malformed", { field: type, expected: "one m=application" });
   return sdp;
 }
 

@@ -107,7 +107,8 @@ test("when the origin is gone, peers go on", async () => {
   const membership = {
     peers: () => ({ connected: 1, unchoked: 1 }),
     rate: () => 0,
-    downloaded: () => (downloaded += 1),
+    downloaded: () => downloaded,
+    useful: () => (downloaded += 1),
     uploaded: () => 0,
     badPeers: () => [],
     leave: () => Promise.resolve(),
@@ -124,6 +125,25 @@ test("when the origin is gone, peers go on", async () => {
   });
   await fetched;
   expect(ledger.done).toBe(true);
+});
+
+test("peers that give only what comes to nothing are not waited for for ever", async () => {
+  let downloaded = 0;
+  const membership = {
+    peers: () => ({ connected: 1, unchoked: 1 }),
+    rate: () => 0,
+    downloaded: () => (downloaded += BLOCK_BYTES),
+    useful: () => 0,
+    uploaded: () => 0,
+    badPeers: () => [],
+    leave: () => Promise.resolve(),
+  };
+  let ticks = 0;
+  const onTick = (): void => {
+    if (++ticks > 200) throw new Error("it goes on");
+  };
+  const { fetched } = await fetchFrom({ answers: () => false, swarm: () => membership, onTick });
+  await expect(fetched).rejects.toMatchObject({ code: "sources.exhausted" });
 });
 
 test("requests that one outage ends are one failure, and the next edge is asked", async () => {

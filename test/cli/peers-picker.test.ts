@@ -7,6 +7,7 @@ import { RateLimit, RateMeter } from "../../cli/peers/rates.ts";
 import {
   BLOCK_BYTES,
   PEER_DUPLICATE_AFTER_MS,
+  PEER_PIECE_KEPT_MS,
   PEER_REQUESTS_MIN,
   PEER_REST_MS,
   PEER_SNUB_MS,
@@ -189,6 +190,52 @@ test("a stalled peer's piece goes back to the board and rests when nobody else h
   expect(picker.fill(2, PEER_SNUB_MS, ENDLESS)).toEqual([]);
   picker.tick(PEER_SNUB_MS + PEER_REST_MS);
   expect(picker.fill(2, PEER_SNUB_MS + PEER_REST_MS, ENDLESS)).toHaveLength(BLOCKS);
+});
+
+test("a block every 6 s becomes a piece when nobody else has it", () => {
+  const { picker, table } = setUp(1);
+  seed(picker, 1);
+  /** What the peer has still to answer, in order: as it was asked, without what was cancelled. */
+  let out: Ask[] = [];
+  const complete: number[] = [];
+  for (let now = 0; now <= 60_000 && complete.length === 0; now += 100) {
+    const cancelled = new Set(picker.tick(now));
+    out = out.filter((ask) => !cancelled.has(ask));
+    if (table.state[0] === "missing") picker.open(0);
+    out.push(...picker.fill(1, now, ENDLESS));
+    if (now % 6000 === 5900) complete.push(...answer(picker, out.splice(0, 1), now));
+  }
+  expect(complete).toEqual([0]);
+});
+
+test("a piece that stays with a slow peer is helped with by whoever comes, and given back when no more comes", () => {
+  const { picker, table } = setUp(2);
+  seed(picker, 1);
+  picker.accepts(1, BLOCKS);
+  const [first] = picker.fill(1, 0, ENDLESS);
+  if (first !== undefined) picker.received(first, 1);
+  picker.tick(1 + PEER_SNUB_MS);
+  expect(table.released).toEqual([]);
+  picker.joined(2, "other", 0);
+  picker.unchoked(2, 0);
+  picker.has(2, first?.piece ?? 0);
+  expect(picker.fill(2, 2 + PEER_SNUB_MS, ENDLESS)).toHaveLength(BLOCKS - 1);
+  picker.left(2);
+  picker.tick(PEER_PIECE_KEPT_MS);
+  expect(table.released).toEqual([]);
+  picker.tick(1 + PEER_PIECE_KEPT_MS);
+  expect(table.released).toEqual([first?.piece]);
+});
+
+test("a peer that chokes for a while goes on where it stopped when nobody else has the piece", () => {
+  const { picker, table } = setUp(1);
+  seed(picker, 1);
+  const [first] = picker.fill(1, 0, ENDLESS);
+  if (first !== undefined) picker.received(first, 1);
+  picker.choked(1);
+  expect(table.released).toEqual([]);
+  picker.unchoked(1, 1000);
+  expect(answer(picker, picker.fill(1, 1000, ENDLESS), 1001)).toEqual([0]);
 });
 
 test("a stalled peer is asked again once it answers", () => {

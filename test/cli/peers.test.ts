@@ -8,18 +8,24 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "../../cli/peers/board.ts";
 import { createSwarm, type SwarmOptions } from "../../cli/peers/engine.ts";
+import { limitsOf } from "../../cli/peers/rates.ts";
 import { closePool } from "../../cli/threads/pool.ts";
-import { BLOCK_BYTES, OPEN_FILES_MAX } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, OPEN_FILES_MAX, PEER_PIECE_LOST_MAX } from "../../manifests/limits.ts";
 import type { TorrentLayout } from "../../manifests/torrent.ts";
+import { infoHashFromHex } from "../../manifests/wire/names.ts";
+import { writePeerMessage } from "../../manifests/wire/websocket.ts";
 import { FolderBoard } from "../support/folder-board.ts";
 import { differences } from "../support/folders.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 import { startIceServer } from "../support/ice-server.ts";
-import { RawPeer } from "../support/raw-peer.ts";
+import { peerIdOf } from "../support/peers.ts";
+import { extended, RawPeer } from "../support/raw-peer.ts";
 import { type Contents, writeRelease } from "../support/torrents.ts";
 import { startTracker, type TestTracker } from "../support/tracker.ts";
 
 const PIECE = 64 * 1024;
+/** So often that a seed looks many times for peers that it should part from. */
+const HOUSEKEEPING_MS = 20;
 /** A clock that runs this much faster than the wall: stalls are noticed without waiting for them. */
 const FAST = 40;
 
@@ -205,6 +211,72 @@ test("players connect over WebRTC alone", async () => {
   expect(leech.downloaded()).toBe(bytes);
 });
 
+test("an offer of pictures, or of sound alone, ends nobody who is offered it", async () => {
+  const { layout } = await release(ODD_NAMES);
+  const first = board(layout, "first");
+  const seedWarned = Promise.withResolvers<string>();
+  const leechWarned = Promise.withResolvers<string>();
+  const seeds = { announce: [tracker.ws("seed")] };
+  await enter(board(layout, "seed", "all"), seeds, { onWarning: seedWarned.resolve });
+  await enter(first, { announce: [tracker.ws("first")] }, { onWarning: leechWarned.resolve });
+  await first.complete();
+  const hostile = new WebSocket(tracker.ws("hostile"));
+  await once(hostile, "open");
+  const said = { action: "announce", event: "started", uploaded: 0, downloaded: 0, left: 1 } as const;
+  const offers = [`${DATA_OFFER}${VIDEO}`, DATA_OFFER.replace(/m=application[^]*/, VIDEO)].map((sdp, i) => ({
+    offerId: String(i).padStart(20, "o"),
+    sdp,
+  }));
+  const names = { infoHash: infoHashFromHex(layout.infohash), peerId: peerIdOf("hostile") };
+  hostile.send(writePeerMessage({ ...said, ...names, offers }));
+  expect(await Promise.all([seedWarned.promise, leechWarned.promise])).toEqual([
+    expect.stringContaining("other than data"),
+    expect.stringContaining("other than data"),
+  ]);
+  hostile.close();
+  const second = board(layout, "second");
+  await enter(second, { announce: [tracker.ws("second")] });
+  await second.complete();
+  expect(await differences(join(root, "seed"), join(root, "second"))).toEqual([]);
+});
+
+test("a seed parts from another seed, and not from a peer that has a part", async () => {
+  const { layout } = await release(ODD_NAMES);
+  const port = await freePort();
+  await enter(board(layout, "seed", "all"), {}, { port, housekeepingMs: HOUSEKEEPING_MS });
+  const partial = new RawPeer(port, layout.infohash, undefined, "partial");
+  await partial.received(HAVE_ALL, 1);
+  partial.write(bitfieldOf(layout, [0]));
+  partial.send(INTERESTED);
+  await partial.received(UNCHOKE, 1);
+  const silent = new RawPeer(port, layout.infohash, undefined, "silent");
+  await silent.received(HAVE_ALL, 1);
+  const seed = new RawPeer(port, layout.infohash, undefined, "seed");
+  await seed.received(HAVE_ALL, 1);
+  seed.send(HAVE_ALL);
+  await seed.closed();
+  partial.send(REQUEST, 1, 0, BLOCK_BYTES);
+  await partial.received(BLOCK, 1);
+  silent.send(INTERESTED);
+  await silent.received(UNCHOKE, 1);
+  for (const peer of [partial, silent]) peer.hangUp();
+});
+
+test.each(["TCP", "WebRTC"])("a leech with a part of the release stays connected to its seed over %s", async (kind) => {
+  const { layout } = await release({ "game.pak": pseudoRandomBytes(1, 32 * PIECE) });
+  await mkdir(join(root, "leech"));
+  const announce = (player: string): string[] => [kind === "TCP" ? tracker.http : tracker.ws(player)];
+  const seed = await enter(
+    ...([board(layout, "seed", "all"), { announce: announce("seed") }, { housekeepingMs: HOUSEKEEPING_MS }] as const),
+  );
+  const wanted = board(layout, "leech", [0, 1, 2]);
+  const connected = new Set<number>();
+  wanted.onChange(() => connected.add(seed.peers().connected));
+  await enter(wanted, { announce: announce("leech"), downloadLimit: 16 * PIECE });
+  await wanted.complete();
+  expect([...connected]).toEqual([1]);
+});
+
 test("the edge's STUN server is asked, under the name and password that the edge gave for TURN", async () => {
   await using ice = await startIceServer();
   const { layout } = await release({ "game.pak": pseudoRandomBytes(1, PIECE) });
@@ -280,6 +352,28 @@ test("a seed gives in the swarm of the release's v1 torrent too, and the upload 
   expect(seed.peers()).toEqual({ connected: 0, unchoked: 0 });
 });
 
+test.each(["upload", "download"] as const)("torrents that share a limit keep the %s limit together", async (which) => {
+  const limit = 4 * PIECE;
+  const rates = { uploadLimit: null, downloadLimit: null, [`${which}Limit`]: limit };
+  const names = ["release", "one delta", "another delta"];
+  const layouts = await Promise.all(
+    names.map((name, i) => writeRelease(join(root, name), { a: pseudoRandomBytes(i + 1, 3 * PIECE) }, PIECE)),
+  );
+  const seed = await createSwarm();
+  const leech = await createSwarm();
+  swarms.push(seed, leech);
+  const terms = { announce: [tracker.http], ...rates, allowUpload: true };
+  const wanted = layouts.map((layout, i) => board(layout, `wanted ${i}`));
+  const began = performance.now();
+  const [giving, taking] = [limitsOf(rates, began), limitsOf(rates, began)];
+  for (const [i, layout] of layouts.entries()) {
+    await seed.join(board(layout, names[i] ?? "", "all"), { ...terms, limits: giving });
+    await leech.join(wanted[i] as FolderBoard, { ...terms, limits: taking });
+  }
+  await Promise.all(wanted.map((one) => one.complete()));
+  expect((performance.now() - began) / 1000).toBeGreaterThan((9 * PIECE - 3 * BLOCK_BYTES) / limit - 0.25);
+});
+
 test("a release of nothing but empty files needs no swarm", async () => {
   const { layout } = await release({ "empty.txt": new Uint8Array(0) });
   const member = await enter(board(layout, "leech"));
@@ -341,6 +435,61 @@ test("a peer that announces a message of 1 GiB is dropped, at the handshake and 
   await later.closed();
 });
 
+test.each([
+  ["an empty message about metadata", extended(1, "")],
+  ["a request for metadata", extended(1, "d8:msg_typei0e5:piecei0ee")],
+  ["a list of extensions that is none", extended(0, "d1:md1:ad8:toStringi5eeee")],
+])("a peer that sends %s ends nothing but its own connection", async (_, message) => {
+  const { layout } = await release(ODD_NAMES);
+  const port = await freePort();
+  await enter(board(layout, "seed", "all"), {}, { port });
+  const early = new RawPeer(port, layout.infohash, message, "early");
+  const later = new RawPeer(port, layout.infohash, undefined, "later");
+  await later.received(HAVE_ALL, 1);
+  later.write(message);
+  const wanted = board(layout, "leech");
+  await enter(wanted);
+  await wanted.complete();
+  expect(await differences(join(root, "seed"), join(root, "leech"))).toEqual([]);
+  for (const peer of [early, later]) peer.hangUp();
+});
+
+test("a peer whose message cannot be read is hung up on", async () => {
+  const { layout } = await release(ODD_NAMES);
+  const port = await freePort();
+  await enter(board(layout, "seed", "all"), {}, { port });
+  const unreadable = extended(0, "d1:md1:ad8:toStringi5eeee");
+  await new RawPeer(port, layout.infohash, unreadable).closed();
+  const later = new RawPeer(port, layout.infohash);
+  await later.received(HAVE_ALL, 1);
+  later.write(unreadable);
+  await later.closed();
+});
+
+test("blocks of a piece that comes to nothing again and again are of no use", async () => {
+  const { layout } = await release({ "game.pak": pseudoRandomBytes(1, PIECE) });
+  const port = await freePort();
+  const wanted = board(layout, "leech");
+  const leech = await enter(wanted, {}, { port });
+  const rounds = 2 * PEER_PIECE_LOST_MAX;
+  for (let round = 0; round < rounds; round++) {
+    const peer = new RawPeer(port, layout.infohash, undefined, `round ${round}`);
+    await peer.received(HAVE_NONE, 1);
+    peer.send(HAVE_ALL);
+    peer.send(UNCHOKE);
+    const [request] = await peer.received(REQUEST, 1);
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(9 + BLOCK_BYTES);
+    head.writeUInt8(BLOCK, 4);
+    peer.write(Buffer.concat([head, request?.subarray(0, 8) ?? [], Buffer.alloc(BLOCK_BYTES)] as Uint8Array[]));
+    await expect.poll(() => leech.downloaded()).toBe((round + 1) * BLOCK_BYTES);
+    const givenBack = change(wanted, () => wanted.claimed().length === 0);
+    peer.hangUp();
+    await givenBack;
+  }
+  expect(leech.useful()).toBe(PEER_PIECE_LOST_MAX * BLOCK_BYTES);
+});
+
 test("a peer that asks for what cannot be is refused, and still gets what can", async () => {
   const { layout } = await release(ODD_NAMES);
   const port = await freePort();
@@ -365,13 +514,42 @@ test("a peer that asks for what cannot be is refused, and still gets what can", 
   peer.hangUp();
 });
 
+/** What libdatachannel offers, with invented names. */
+const DATA_OFFER = [
+  "v=0",
+  "o=rtc 1 0 IN IP4 127.0.0.1",
+  "s=-",
+  "t=0 0",
+  "a=group:BUNDLE 0",
+  "a=setup:actpass",
+  "a=ice-ufrag:abcd",
+  "a=ice-pwd:abcdefghijklmnopqrstuvwx",
+  `a=fingerprint:sha-256 ${"AA:".repeat(31)}AA`,
+  "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+  "c=IN IP4 0.0.0.0",
+  "a=mid:0",
+  "a=sendrecv",
+  "a=sctp-port:5000",
+  "",
+].join("\r\n");
+const VIDEO = ["m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:v", "a=rtpmap:96 VP8/90000", ""].join("\r\n");
+
 /** Message ids of BEP 3 and BEP 6. */
 const UNCHOKE = 1;
 const INTERESTED = 2;
+const BITFIELD = 5;
 const REQUEST = 6;
 const BLOCK = 7;
 const HAVE_ALL = 14;
+const HAVE_NONE = 15;
 const REJECT = 16;
+
+/** The message of a peer that has these pieces. */
+function bitfieldOf({ pieceCount }: TorrentLayout, pieces: readonly number[]): Uint8Array {
+  const bits = Buffer.alloc(Math.ceil(pieceCount / 8));
+  for (const piece of pieces) bits[piece >> 3] = (bits[piece >> 3] ?? 0) | (0x80 >> (piece & 7));
+  return Buffer.concat([Buffer.from([0, 0, 0, 1 + bits.length, BITFIELD]), bits]);
+}
 
 /** Serves every block with one bit turned. */
 function lying(honest: VerifiedPieces): VerifiedPieces {

@@ -31,6 +31,7 @@ function fakeSwarm() {
         peers: () => ({ connected: 0, unchoked: 0 }),
         rate: () => 0,
         downloaded: () => 0,
+        useful: () => 0,
         uploaded: () => 1,
         badPeers: () => [],
         leave: () => Promise.resolve(void members.delete(infohash)),

@@ -56,6 +56,7 @@ const ANSWER = {
   answer: { type: "answer", sdp: "v=0" },
 };
 const scrape = (info_hash: unknown): unknown => parsePeerMessage(JSON.stringify({ action: "scrape", info_hash }));
+const DATA = "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
 const offer = (sdp: unknown, type = "offer"): unknown => ({ offer: { type, sdp }, offer_id: "o".repeat(20) });
 
 describe("a WebTorrent message", () => {
@@ -70,6 +71,7 @@ describe("a WebTorrent message", () => {
   test.each([
     ["nothing but names", {}, { event: "update", left: LEFT_UNKNOWN, uploaded: 0, offers: [] }],
     ["left that JSON made null of Infinity", { left: null }, { left: LEFT_UNKNOWN }],
+    ["an offer of data", { offers: [offer(DATA)] }, { offers: [{ offerId: "o".repeat(20), sdp: DATA }] }],
     ["no offers, said with null", { offers: null, answer: null, event: null }, { offers: [], event: "update" }],
     [
       "fields nobody asked for",
@@ -115,6 +117,10 @@ describe("a WebTorrent message", () => {
       "an offer id of the wrong length",
       { ...ANNOUNCE, offers: [{ offer: { type: "offer", sdp: "" }, offer_id: "1" }] },
     ],
+    ["an offer of pictures", { ...ANNOUNCE, offers: [offer(`${DATA}m=video 9 UDP/TLS/RTP/SAVPF 96\r\n`)] }],
+    ["an offer of sound, after a lone line feed", { ...ANNOUNCE, offers: [offer("v=0\nm=audio 9 RTP/AVP 0\n")] }],
+    ["an offer of two kinds of data", { ...ANNOUNCE, offers: [offer(`${DATA}m=application 9 x y\r\n`)] }],
+    ["an answer with sound", { ...ANSWER, answer: { type: "answer", sdp: `${DATA}m=audio 9 RTP/AVP 0\r\n` } }],
     ["an answer to nobody", { ...ANSWER, to_peer_id: undefined }],
     ["an answer to no offer", { ...ANSWER, offer_id: undefined }],
     ["an answer that is an offer", { ...ANSWER, answer: { type: "offer", sdp: "v=0" } }],

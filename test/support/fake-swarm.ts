@@ -74,6 +74,7 @@ export function fakeSwarm({ files, lies = 0, silent = false, only }: FakePeer): 
           peers: () => ({ connected: 1, unchoked: 1 }),
           rate: () => 0,
           downloaded: () => downloaded,
+          useful: () => downloaded,
           uploaded: () => 0,
           badPeers: () => [],
           leave: async () => {

@@ -2,6 +2,15 @@
 import { connect, type Socket } from "node:net";
 
 const HANDSHAKE_BYTES = 68;
+const PEER_ID_BYTES = 20;
+const EXTENDED = 20;
+
+/** A message of the extension protocol (BEP 10): its id at the receiver's, and what it says. */
+export function extended(id: number, text: string): Uint8Array {
+  const head = Buffer.from([0, 0, 0, 0, EXTENDED, id]);
+  head.writeUInt32BE(2 + text.length, 0);
+  return Buffer.concat([head, Buffer.from(text, "latin1")]);
+}
 
 export class RawPeer {
   readonly #socket: Socket;
@@ -11,8 +20,12 @@ export class RawPeer {
   readonly #messages: Buffer[] = [];
   #onMessage = (): void => {};
 
-  /** Connects and says hello, with the fast extension (BEP 6); `after` follows in the same segment. */
-  constructor(port: number, infohash: string, after: Uint8Array = new Uint8Array(0)) {
+  /**
+   * Connects and says hello, with the fast extension (BEP 6) and the protocol for others (BEP 10).
+   * @param after  follows in the same segment
+   * @param name  two peers of one name are one peer that has connected twice
+   */
+  constructor(port: number, infohash: string, after: Uint8Array = new Uint8Array(0), name = "hostile") {
     this.#socket = connect(port, "127.0.0.1");
     this.#closed = new Promise((resolve) => this.#socket.once("close", () => resolve()));
     // a reset is one of the ways to be shown the door
@@ -21,9 +34,9 @@ export class RawPeer {
     this.#socket.write(
       Buffer.concat([
         Buffer.from("\u0013BitTorrent protocol", "latin1"),
-        Buffer.from([0, 0, 0, 0, 0, 0, 0, 4]),
+        Buffer.from([0, 0, 0, 0, 0, 0x10, 0, 4]),
         Buffer.from(infohash, "hex"),
-        Buffer.from("-XX0001-hostile-peer"),
+        Buffer.from(`-XX0001-${name}`.padEnd(PEER_ID_BYTES, "-")),
         after,
       ]),
     );

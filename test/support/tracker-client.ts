@@ -1,6 +1,6 @@
 /** bittorrent-tracker's client: what webtorrent and many others announce with. */
 import { EventEmitter, once } from "node:events";
-import { gatherWithoutWaiting } from "../../cli/peers/webrtc.ts";
+import { mendWebRtc } from "../../cli/peers/webrtc.ts";
 
 /** What a tracker's reply becomes; `infoHash` is hex. */
 export interface TrackerUpdate {
@@ -59,7 +59,7 @@ export class TrackerClient implements AsyncDisposable {
 
   /** `infoHash`: 40 hex digits. */
   constructor(url: string, infoHash: string, name: string, { port = 6881, left = 16_384 } = {}) {
-    gatherWithoutWaiting();
+    mendWebRtc();
     this.left = left;
     this.#client = new ClientClass({
       infoHash,
