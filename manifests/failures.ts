@@ -76,6 +76,12 @@ export const FAILURES = {
     title: "A chunk does not match its hash",
     remedy: "Run the command again; if it happens again, the publisher should publish the release again.",
   },
+  "edge.bad-secret": {
+    family: "usage",
+    status: 500,
+    title: "A secret of the edge is not in its file",
+    remedy: "Put the file back from a copy; if the edge never served a title, delete it and a new one is made.",
+  },
   "edge.busy": {
     family: "unavailable",
     status: 503,
@@ -99,6 +105,12 @@ export const FAILURES = {
     status: 409,
     title: "Another program listens on this port",
     remedy: "Stop it, or choose another port with --port (0 takes any free one).",
+  },
+  "edge.state-in-use": {
+    family: "busy",
+    status: 409,
+    title: "Another edge runs on this state folder",
+    remedy: "Stop it, or choose another folder with --state.",
   },
   "edge.unreachable": {
     family: "unavailable",

@@ -101,6 +101,8 @@ export const PEERS_WANTED_MAX = 100;
 /** Seconds between announces (BEP 3 `interval`, `min interval`). */
 export const ANNOUNCE_INTERVAL_S = 120;
 export const ANNOUNCE_INTERVAL_MIN_S = 30;
+/** A client waits no longer than this, whatever a tracker says: bittorrent-tracker's own interval. */
+export const ANNOUNCE_INTERVAL_S_MAX = 1800;
 /** A peer that has not announced for this long is gone: two intervals and half of one for a slow network. */
 export const PEER_LIFETIME_S = 300;
 /** Longest announce or scrape query: SCRAPE_HASHES_MAX escaped info hashes, 71 characters each, with room. */
@@ -255,6 +257,10 @@ export const PEER_QUEUE_S = 1;
 export const PEER_REQUESTS_ACCEPTED = 1024;
 /** A peer that was asked and gave no block for this long has stalled; its pieces go to others. Milliseconds. */
 export const PEER_SNUB_MS = 4000;
+/** So long after its last block an idle peer keeps a piece that nobody else has, milliseconds: 16 KiB a minute are little. */
+export const PEER_PIECE_KEPT_MS = 60_000;
+/** A piece that was given back so often with blocks in it is no longer hoped for: what comes of it counts for nothing. */
+export const PEER_PIECE_LOST_MAX = 3;
 /** A piece that a stalled peer gave back is left to the origin for this long, milliseconds. */
 export const PEER_REST_MS = 5000;
 /** With nothing left to start, a block asked this long ago is asked of a second peer. Milliseconds. */
@@ -290,6 +296,12 @@ export const PEERS_HOUSEKEEPING_MS = 5000;
 /** After a failed announce: first retry, and the longest pause between retries, milliseconds; half of it is random. */
 export const ANNOUNCE_RETRY_MS = 1000;
 export const ANNOUNCE_RETRY_MS_MAX = ANNOUNCE_INTERVAL_S * 1000;
+/** Largest reply to an announce: PEERS_WANTED_MAX addresses of 18 bytes, with room for trackers that give more. */
+export const ANNOUNCE_REPLY_BYTES_MAX = 16 * KIB;
+/** An announce over HTTP that is not answered in this time is given up, milliseconds: what bittorrent-tracker's client waits. */
+export const ANNOUNCE_TIMEOUT_MS = 15_000;
+/** Who leaves does not wait longer to be let go by a tracker, milliseconds. */
+export const STOPPED_TIMEOUT_MS = 1000;
 /** Peers served at once: webtorrent's own default; and with a low limit one, and one for the optimistic unchoke beside it. */
 export const UPLOAD_SLOTS_MAX = 10;
 export const UPLOAD_SLOTS_MIN = 2;
@@ -494,6 +506,11 @@ export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 export const DELTA_PIECE_BYTES = 128 * 1024;
 /** Peers that give nothing of a delta for this long are given up, milliseconds: it is small, and there is another way. */
 export const DELTA_PEERS_STALL_MS = 5000;
+/** How often it is looked at how fast they give it, milliseconds; and for how long before it is judged. */
+export const DELTA_PEERS_LOOK_MS = 250;
+export const DELTA_PEERS_GRACE_MS = 1000;
+/** With an origin, peers that need longer than this for the rest of a delta are not waited for, milliseconds. */
+export const DELTA_PEERS_REST_MS = 5000;
 /** Days that an install keeps a delta to give it to others: most players update in the first week. */
 export const DELTA_KEEP_DAYS = 7;
 /**

@@ -46,8 +46,11 @@ export interface Release {
   readonly notes: string;
 }
 
-/** Roles of TUF and of the edge: no channel may be called so. */
-const RESERVED_CHANNELS: ReadonlySet<string> = new Set(["root", "targets", "snapshot", "timestamp", "live"]);
+/**
+ * No channel may be called so. Players keep a channel's role in `<channel>.json`, beside the roles of TUF and of the edge
+ * and their own memory; and Windows takes `con.json` for the console.
+ */
+const RESERVED_CHANNELS = /^(?:root|targets|snapshot|timestamp|live|memory|con|prn|aux|nul|(?:com|lpt)\d)$/;
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const VERSION = /^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?$/;
@@ -62,11 +65,16 @@ export function parseTitleName(text: string): string {
   return parseName(text, NAME, "title");
 }
 
-/** As a title's name, and not one of the roles'. Throws: name.invalid. */
+/** As a title's name, and not a reserved one. Throws: name.invalid. */
 export function parseChannelName(text: string): string {
-  if (RESERVED_CHANNELS.has(text))
+  if (RESERVED_CHANNELS.test(text))
     throw new Failure("name.invalid", { kind: "channel", found: text, reason: "reserved" });
   return parseName(text, NAME, "channel");
+}
+
+/** Whether a channel may be called so. */
+export function isChannelName(text: string): boolean {
+  return NAME.test(text) && !RESERVED_CHANNELS.test(text);
 }
 
 /** 1 to 63 letters, digits and . + _ - with a letter or digit at both ends. Throws: name.invalid. */

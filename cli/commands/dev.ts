@@ -5,7 +5,9 @@ import type { Command } from "commander";
 import { Failure } from "../../manifests/failures.ts";
 import { parseTitleName } from "../../manifests/release.ts";
 import { act, verb } from "../command.ts";
-import { startEdge } from "../edge/dev.ts";
+import { type EdgeOptions, startEdge } from "../edge/dev.ts";
+import { whileStateIsOurs } from "../edge/state-folder.ts";
+import { type Output } from "../output.ts";
 import { parseRate } from "./flags.ts";
 
 export function devCommand(): Command {
@@ -27,25 +29,35 @@ export function devCommand(): Command {
   return act(command, async ({ output, signal }, options) => {
     const openTitle = options["openTitle"] as string | undefined;
     const peersEnough = parseRate("--peers-enough", options["peersEnough"]);
-    const edge = await startEdge({
+    const edge: EdgeOptions = {
       host: String(options["host"]),
       port: parsePort(String(options["port"])),
       state: path.resolve(String(options["state"])),
       ...(openTitle === undefined ? {} : { openTitle: parseTitleName(openTitle) }),
       ...(peersEnough === null ? {} : { peersEnough }),
       onLog: (message) => output.log(message),
-    });
-    try {
-      output.ready(
-        "dev",
-        { url: edge.url, adminTokenFile: edge.adminTokenFile },
-        `The edge listens on ${edge.url}\nAdmin token: ${edge.adminTokenFile}\nStop it with Ctrl-C.`,
-      );
-      if (!signal.aborted) await once(signal, "abort");
-    } finally {
-      await edge.close();
-    }
+    };
+    await whileStateIsOurs(edge.state, signal, (stop) => serve({ ...edge, signal: stop }, output, stop));
   });
+}
+
+/** Until it is stopped, be it while it starts. */
+async function serve(options: EdgeOptions, output: Output, stop: AbortSignal): Promise<void> {
+  const edge = await startEdge(options).catch((error: unknown) => {
+    if (error instanceof Failure && error.code === "source.interrupted") return undefined;
+    throw error;
+  });
+  if (edge === undefined) return;
+  try {
+    output.ready(
+      "dev",
+      { url: edge.url, adminTokenFile: edge.adminTokenFile },
+      `The edge listens on ${edge.url}\nAdmin token: ${edge.adminTokenFile}\nStop it with Ctrl-C.`,
+    );
+    if (!stop.aborted) await once(stop, "abort");
+  } finally {
+    await edge.close();
+  }
 }
 
 function parsePort(text: string): number {

@@ -31,7 +31,7 @@ const RATE = /^\d+(?:\.\d+)?(?:[kmg]?b)?(?:\/s)?$/i;
 export function parseRate(option: string, value: unknown): number | null {
   if (value === undefined) return null;
   const text = typeof value === "string" ? value : "";
-  const rate = RATE.test(text) ? bytes.parse(text.replace(/\/s$/, "")) : null;
+  const rate = RATE.test(text) ? bytes.parse(text.replace(/\/s$/i, "")) : null;
   if (rate === null) throw new Failure("usage.bad-flag", { option, found: text, expected: "a rate such as 500KB" });
   return rate;
 }

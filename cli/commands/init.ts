@@ -13,8 +13,8 @@ import { type PublisherKey, ensureKey } from "../publish/keys.ts";
 import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, registerTitle } from "../publish/register.ts";
 import { openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
-import { readIfThere, replaceFile } from "../trust/store.ts";
-import { readTitleFile } from "../trust/title.ts";
+import { isBadPath, replaceFile } from "../trust/store.ts";
+import { titleFileIfThere } from "../trust/title.ts";
 
 export interface InitOptions {
   readonly title: string;
@@ -53,14 +53,14 @@ export function initCommand(): Command {
 }
 
 /**
- * Throws: usage.bad-flag when `out` already belongs to another title; usage.bad-key-file; title.exists; and what the
- * edge says.
+ * Throws: usage.bad-flag when `out` already belongs to another title, or a path cannot be used; usage.bad-key-file;
+ * usage.bad-title-file; title.exists; and what the edge says.
  */
 export async function init(options: InitOptions, world: InitWorld): Promise<void> {
   const { title, edge, keysDir, out, channels } = options;
   const { output, ...web } = world;
   await refuseForeignTitleFile(out, title);
-  const keys = await makeKeys(keysDir, channels);
+  const keys = await makeKeys(keysDir, channels).catch(refusePath("--keys", keysDir));
   output.log(`Keys are in ${keysDir}: keep the root keys offline, and no copy of any of them with the game.`);
 
   const now = toUnixSeconds(world.now.getTime());
@@ -68,7 +68,8 @@ export async function init(options: InitOptions, world: InitWorld): Promise<void
   const channel = channels[0] ?? "stable";
   const file: TitleFile = { title, edges: [edge], channel, root, floor: { root: 1, targets: 1, seq: 0, time: now } };
   const time = await proveAsPlayer(file, world);
-  await replaceFile(out, writeTitleFile({ ...file, floor: { ...file.floor, time } }));
+  const written = replaceFile(out, writeTitleFile({ ...file, floor: { ...file.floor, time } }));
+  await written.catch(refusePath("--out", out));
 
   output.result(
     "init",
@@ -99,9 +100,17 @@ async function proveAsPlayer(titleFile: TitleFile, { output, fetch, now, signal,
 }
 
 async function refuseForeignTitleFile(out: string, title: string): Promise<void> {
-  if ((await readIfThere(out)) === undefined) return;
-  const found = (await readTitleFile(out)).title;
-  if (found !== title) throw new Failure("usage.bad-flag", { option: "--out", file: out, found, expected: title });
+  const found = (await titleFileIfThere(out))?.title;
+  if (found !== undefined && found !== title)
+    throw new Failure("usage.bad-flag", { option: "--out", file: out, found, expected: title });
+}
+
+/** What the disk says of a path that an option names, as a wrong option; anything else as it is. */
+function refusePath(option: string, file: string): (cause: unknown) => never {
+  return (cause) => {
+    if (!isBadPath(cause)) throw cause;
+    throw new Failure("usage.bad-flag", { option, file, reason: (cause as Error).message }, { cause });
+  };
 }
 
 // --- Flags -----------------------------------------------------------------------------------------------------------

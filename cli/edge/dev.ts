@@ -29,6 +29,8 @@ export interface EdgeOptions {
   readonly peersEnough?: number;
   /** The bundled worker, when it is not the one that was built with this program. */
   readonly worker?: string;
+  /** Aborted while the edge starts: it need not start any more. */
+  readonly signal?: AbortSignal;
   /** Each line the worker logs. */
   readonly onLog?: (message: string) => void;
 }
@@ -53,12 +55,26 @@ const AUTOGATES = [
   "workerd-autogate-stream-controller-sync-fast-paths",
 ];
 
-/** Starts an edge. Throws: edge.not-installed, edge.port-in-use. */
+/**
+ * Starts an edge. Throws: edge.not-installed, edge.port-in-use, edge.bad-secret, usage.bad-flag, source.interrupted.
+ * Nothing keeps a second edge from the same state: whileStateIsOurs does.
+ */
 export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
+  try {
+    return await start(options);
+  } catch (cause) {
+    // Ctrl-C ends workerd as well as us, and then it never gets ready
+    if (options.signal?.aborted === true) throw new Failure("source.interrupted", {}, { cause });
+    throw cause;
+  }
+}
+
+async function start(options: EdgeOptions): Promise<RunningEdge> {
   const worker = options.worker ?? builtWorker();
   await requireFile(worker);
   const secrets = await readOrMakeSecrets(options.state);
   await requireFreePort(options.host, options.port);
+  options.signal?.throwIfAborted();
   const [{ miniflare, url }, child] = await watchSpawn("workerd", () => run(worker, secrets, options));
   const unguard = guard(child);
   const edge = {

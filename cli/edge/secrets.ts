@@ -1,7 +1,10 @@
 /** The secrets of an edge: drawn once, kept in files only their owner can read. */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { Failure } from "../../manifests/failures.ts";
+import { isBadPath } from "../trust/store.ts";
+import { makeStateFolder } from "./state-folder.ts";
 
 /** 256 bits, beyond guessing. */
 const SECRET_BYTES = 32;
@@ -11,9 +14,12 @@ export interface EdgeSecrets {
   readonly keyWrapSecret: string;
 }
 
-/** Reads `<state>/admin-token` and `<state>/key-wrap-secret`, making those that are not there. */
+/**
+ * Reads `<state>/admin-token` and `<state>/key-wrap-secret`, making those that are not there.
+ * Throws: edge.bad-secret, usage.bad-flag.
+ */
 export async function readOrMakeSecrets(state: string): Promise<EdgeSecrets> {
-  await mkdir(state, { recursive: true, mode: 0o700 });
+  await makeStateFolder(state);
   return {
     adminToken: await readOrMake(path.join(state, "admin-token")),
     keyWrapSecret: await readOrMake(path.join(state, "key-wrap-secret")),
@@ -27,7 +33,13 @@ async function readOrMake(file: string): Promise<string> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-  return (await readFile(file, "utf8")).trim();
+  const secret = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (!isBadPath(cause)) throw cause;
+    throw new Failure("edge.bad-secret", { file, reason: cause.message }, { cause });
+  });
+  // a crash between making the file and writing to it leaves none; an edge must not run with a secret that all know
+  if (!/^[!-~]+$/.test(secret.trim())) throw new Failure("edge.bad-secret", { file, bytes: secret.length });
+  return secret.trim();
 }
 
 /** A fresh secret: 64 hex digits. */

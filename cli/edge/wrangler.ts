@@ -5,11 +5,14 @@ import { readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { text } from "node:stream/consumers";
+import { stripVTControlCharacters } from "node:util";
 import { Failure } from "../../manifests/failures.ts";
 
 export interface WranglerRun {
   readonly code: number;
-  /** What it printed, both streams. */
+  /** What it printed for programs. */
+  readonly stdout: string;
+  /** What it printed for people: both streams. */
   readonly printed: string;
   /** The events it wrote for programs, one a JSON line (WRANGLER_OUTPUT_FILE_PATH). */
   readonly events: readonly Readonly<Record<string, unknown>>[];
@@ -30,6 +33,8 @@ export function installedWrangler(scratch: string, signal: AbortSignal): Wrangle
       env: {
         ...process.env,
         WRANGLER_SEND_METRICS: "false",
+        // the banner asks the npm registry whether there is a newer wrangler
+        WRANGLER_HIDE_BANNER: "true",
         CLOUDFLARE_CF_FETCH_ENABLED: "false",
         WRANGLER_OUTPUT_FILE_PATH: eventFile,
         NO_COLOR: "1",
@@ -42,7 +47,13 @@ export function installedWrangler(scratch: string, signal: AbortSignal): Wrangle
         throw cause;
       },
     );
-    return { code: (code as number | null) ?? 1, printed: out + err, events: await readEvents(eventFile) };
+    return {
+      code: (code as number | null) ?? 1,
+      stdout: out,
+      // FORCE_COLOR, where it is set, counts for more than NO_COLOR
+      printed: stripVTControlCharacters(out + err),
+      events: await readEvents(eventFile),
+    };
   };
 }
 

@@ -24,7 +24,7 @@ import {
 } from "../../manifests/trust/verify.ts";
 import { sha256 } from "./crypto.ts";
 import { askFresh } from "./fresh.ts";
-import { type Fetch, PATIENCE, type Patience, fetchCapped } from "./fetch-capped.ts";
+import { type Fetch, PATIENCE, type Patience, fetchCapped, refuseEndless } from "./fetch-capped.ts";
 import { type Memory, recall, remember, rememberedTime, timestampKeys } from "./memory.ts";
 import { type MetadataStore, diskMetadata, memoryMetadata } from "./store.ts";
 import { type TrustedRoles, followWorkflow } from "./workflow.ts";
@@ -114,16 +114,17 @@ export class TrustedTitle {
    * object.not-found, source.interrupted, install.no-space.
    */
   async refresh(): Promise<Freshness> {
-    let last: unknown;
+    let last: Failure | undefined;
     for (const edge of this.#edges) {
       try {
         const freshness = await this.#refreshFrom(edge);
         this.#edge = edge;
         return freshness;
       } catch (error) {
-        // only silence sends us to the next edge; a lie is a refusal
-        if (!(error instanceof Failure && SILENCE.has(error.code))) throw error;
-        last = error;
+        // only an edge that gives nothing sends us to the next one; a lie is a refusal
+        if (!(error instanceof Failure && GIVES_NOTHING.has(error.code))) throw error;
+        // one that is silent may know the title: there is none only when all say so
+        if (last === undefined || error.code !== "title.not-found") last = error;
       }
     }
     throw last;
@@ -289,15 +290,7 @@ export class TrustedTitle {
   }
 
   async #fetchMetadata(edge: string, fileName: string, bytesMax: number): Promise<Buffer | undefined> {
-    try {
-      return await this.#fetch(edge, `metadata/${fileName}`, bytesMax);
-    } catch (error) {
-      // metadata that does not end is an attack (TUF 1.0.31 §5.3.3, "endless data"), not a damaged object
-      if (error instanceof Failure && error.code === "object.too-large") {
-        throw new Failure("metadata.invalid", { ...error.facts, reason: "larger than it may be" }, { cause: error });
-      }
-      throw error;
-    }
+    return await this.#fetch(edge, `metadata/${fileName}`, bytesMax).catch(refuseEndless);
   }
 
   async #fetch(edge: string, file: string, bytesMax: number): Promise<Buffer | undefined> {
@@ -363,7 +356,7 @@ export class TrustedTitle {
   }
 }
 
-const SILENCE: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy"]);
+const GIVES_NOTHING: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy", "title.not-found"]);
 
 function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
   if (live?.seq !== release.seq) return "superseded";

@@ -43,6 +43,14 @@ export async function fetchCapped(url: string, request: CappedRequest): Promise<
   return retrying({ tries, retryMs, signal: request.signal }, () => fetchOnce(url, request));
 }
 
+/** Metadata that does not end is an attack (TUF 1.0.31 §5.3.3, "endless data"), not a damaged object. Always throws. */
+export function refuseEndless(error: unknown): never {
+  if (error instanceof Failure && error.code === "object.too-large") {
+    throw new Failure("metadata.invalid", { ...error.facts, reason: "larger than it may be" }, { cause: error });
+  }
+  throw error;
+}
+
 /** Runs the attempt again while it throws `edge.unreachable` or `edge.busy`. Throws: source.interrupted when aborted. */
 export async function retrying<T>(
   { tries, retryMs, signal }: { tries: number; retryMs: number; signal?: AbortSignal | undefined },

@@ -8,7 +8,7 @@ import { FRESH_BYTES_MAX, type FreshStatement, openFresh } from "../../manifests
 import { type RootRole } from "../../manifests/trust/roles.ts";
 import { authorityOf } from "../../manifests/trust/verify.ts";
 import { machineCrypto } from "./crypto.ts";
-import { type Fetch, type Patience, fetchCapped } from "./fetch-capped.ts";
+import { type Fetch, type Patience, fetchCapped, refuseEndless } from "./fetch-capped.ts";
 
 const NONCE_BYTES = 32;
 
@@ -18,7 +18,7 @@ export type OpenAnswer = (root: RootRole) => Promise<FreshStatement | undefined>
 /**
  * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows. The answer
  * can be waited for beside other things; what opens it throws: metadata.invalid when it is not a true one.
- * Throws: object.too-large, source.interrupted.
+ * Throws: metadata.invalid when it is longer than it may be, source.interrupted.
  */
 export async function askFresh(
   edge: string,
@@ -32,7 +32,7 @@ export async function askFresh(
       ...world,
       bytesMax: FRESH_BYTES_MAX,
       init: { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ nonce }) },
-    });
+    }).catch(refuseEndless);
   } catch (error) {
     if (!(error instanceof Failure && error.family === "unavailable")) throw error;
   }

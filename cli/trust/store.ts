@@ -78,6 +78,23 @@ export async function syncFolder(dir: string): Promise<void> {
   }
 }
 
+/** A file where a folder should be, or the other way round, no leave, a disk that is only read, a name that cannot be. */
+const BAD_PATH: ReadonlySet<string | undefined> = new Set([
+  "EACCES",
+  "EEXIST",
+  "EISDIR",
+  "ELOOP",
+  "ENAMETOOLONG",
+  "ENOTDIR",
+  "EPERM",
+  "EROFS",
+]);
+
+/** Whether a path that somebody named cannot be what it was named for. */
+export function isBadPath(error: unknown): boolean {
+  return BAD_PATH.has(codeOf(error));
+}
+
 function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException | undefined)?.code;
 }

@@ -3,16 +3,25 @@ import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type TitleFile, parseTitleFile, writeTitleFile } from "../../manifests/trust/title-file.ts";
 import { sha256 } from "./crypto.ts";
-import { readIfThere, replaceFile } from "./store.ts";
+import { isBadPath, readIfThere, replaceFile } from "./store.ts";
 
 /** Where an install remembers its title, below the install's folder. */
 const REMEMBERED = path.join(".patchswarm", "title.json");
 
 /** Throws: usage.bad-title-file. */
 export async function readTitleFile(file: string): Promise<TitleFile> {
-  const bytes = await readIfThere(file);
-  if (bytes === undefined) throw new Failure("usage.bad-title-file", { file, reason: "no such file" });
-  return parseTitleFile(bytes, sha256);
+  const title = await titleFileIfThere(file);
+  if (title === undefined) throw new Failure("usage.bad-title-file", { file, reason: "no such file" });
+  return title;
+}
+
+/** Undefined when there is no such file. Throws: usage.bad-title-file. */
+export async function titleFileIfThere(file: string): Promise<TitleFile | undefined> {
+  const bytes = await readIfThere(file).catch((cause: NodeJS.ErrnoException) => {
+    if (!isBadPath(cause)) throw cause;
+    throw new Failure("usage.bad-title-file", { file, reason: cause.message }, { cause });
+  });
+  return bytes === undefined ? undefined : parseTitleFile(bytes, sha256);
 }
 
 /** The title an install belongs to; undefined before its first patch. Throws: usage.bad-title-file. */

@@ -7,8 +7,10 @@
  */
 import { BadVersionError, EqualVersionError, ExpiredMetadataError } from "tuf-js/dist/error.js";
 import { TrustedMetadataStore } from "tuf-js/dist/store.js";
+import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { ROLE_BYTES_MAX, ROOT_BYTES_MAX, ROOT_ROTATIONS_MAX, TIMESTAMP_BYTES_MAX } from "../../manifests/limits.ts";
+import { isChannelName } from "../../manifests/release.ts";
 import {
   LIVE_ROLE,
   type MetaFile,
@@ -213,23 +215,44 @@ function required(cached: Buffer | undefined): Buffer {
   return cached;
 }
 
-/** All files that the snapshot lists and that are not remembered in its version are asked for at once. */
+/**
+ * Files that will be needed and are not remembered in the version that the snapshot lists, asked for at once. A snapshot
+ * goes on listing a channel that targets dropped (TUF 1.0.31 §5.5.5); nobody needs that one.
+ */
 async function askForChanged(snapshot: SnapshotRole, store: MetadataStore, ahead: AskAhead): Promise<void> {
+  const targets = seemingRole(await store.read("targets"));
+  const isRemembered = targets?.version === snapshot.meta["targets.json"]?.version;
+  const delegated = isRemembered ? targets?.delegations?.roles.map(({ name }) => name) : undefined;
   for (const [fileName, { version, length }] of Object.entries(snapshot.meta)) {
     const role = fileName.slice(0, -".json".length);
-    if (seemingVersion(await store.read(role)) === version) continue;
+    // hostile: the edge lists what it likes, and what is looked up becomes a path
+    const isNeeded = isListable(role) && (role === "targets" || delegated?.includes(role) !== false);
+    if (!isNeeded || seemingRole(await store.read(role))?.version === version) continue;
     ahead.ask(metadataFileName(role, version), Math.min(length, ROLE_BYTES_MAX));
   }
 }
 
+/** Whether a snapshot of ours could list such a role. */
+function isListable(role: string): boolean {
+  return role === "targets" || role === LIVE_ROLE || isChannelName(role);
+}
+
 /** What remembered bytes say of themselves: a hint of what will have to be fetched, believed in nothing else. */
-function seemingVersion(remembered: Buffer | undefined): unknown {
+function seemingRole(remembered: Buffer | undefined): SeemingRole | undefined {
   try {
-    return (JSON.parse(String(remembered)) as { signed: { version: unknown } }).signed.version;
+    return v.parse(SeemingRoleShape, JSON.parse(String(remembered))).signed;
   } catch {
     return undefined; // none, or cut short: it will be fetched
   }
 }
+
+const SeemingRoleShape = v.object({
+  signed: v.object({
+    version: v.number(),
+    delegations: v.optional(v.object({ roles: v.array(v.object({ name: v.string() })) })),
+  }),
+});
+type SeemingRole = v.InferOutput<typeof SeemingRoleShape>["signed"];
 
 // --- Round trips and flushes that need not wait for each other -------------------------------------------------------
 
@@ -312,8 +335,9 @@ function refusal(role: string, cause: unknown): Failure {
   return new Failure("metadata.invalid", { role, reason }, { cause });
 }
 
-/** A refused channel, or without a network one that is not remembered, concerns nobody but its own players. */
+/** A channel that is refused or has no file, or without a network none remembered, concerns nobody but its own players. */
 function setAside(error: unknown, source: MetadataSource | undefined): Failure {
-  if (error instanceof Failure && (error.family === "untrusted" || source === undefined)) return error;
+  if (!(error instanceof Failure)) throw error;
+  if (error.family === "untrusted" || error.code === "object.not-found" || source === undefined) return error;
   throw error;
 }

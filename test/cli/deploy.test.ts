@@ -1,11 +1,14 @@
 /** `patchswarm deploy`: rehearsed with the real wrangler, carried out against a recorded one. */
+import { once } from "node:events";
 import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import { type DeployOptions, OWN_CONFIG, deploy } from "../../cli/edge/deploy.ts";
-import { type WranglerRun } from "../../cli/edge/wrangler.ts";
-import { resultOf } from "../support/cli.ts";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type DeployOptions, OWN_CONFIG, deploy, rehearse } from "../../cli/edge/deploy.ts";
+import { type WranglerRun, installedWrangler } from "../../cli/edge/wrangler.ts";
+import { resultOf, runCli } from "../support/cli.ts";
 
 let folder = "";
 let options: DeployOptions;
@@ -18,8 +21,8 @@ beforeEach(async () => {
 
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-const FINE: WranglerRun = { code: 0, printed: "", events: [] };
-const NOT_THERE: WranglerRun = { code: 1, printed: "not found [code: 10007]", events: [] };
+const FINE: WranglerRun = { code: 0, stdout: "", printed: "", events: [] };
+const NOT_THERE: WranglerRun = { ...FINE, code: 1, printed: "not found [code: 10007]" };
 
 /** A wrangler that answers by its first arguments and remembers what it was asked, and the secrets it was given. */
 function recordedWrangler(answers: Readonly<Record<string, WranglerRun>>) {
@@ -57,23 +60,146 @@ test("a first deployment makes bucket and secrets, uploads the built file as it 
     `deploy ${options.worker}`,
   ]);
   expect(asked.at(-1)).toContain("--no-bundle");
-  const token = (await readFile(done.adminTokenFile, "utf8")).trim();
+  const token = (await readFile(done.adminTokenFile ?? "", "utf8")).trim();
   expect(secrets).toEqual([{ ADMIN_TOKEN: token, KEY_WRAP_SECRET: expect.stringMatching(/^[0-9a-f]{64}$/) as string }]);
   // the file that carried them is gone; the copy for their owner stays
   expect((await readdir(options.state)).toSorted()).toEqual(["admin-token", "key-wrap-secret"]);
 });
 
+const HAS_BOTH = JSON.stringify([{ name: "ADMIN_TOKEN" }, { name: "KEY_WRAP_SECRET" }]);
+
 test("a later deployment leaves bucket and secrets as they are", async () => {
-  const printed = JSON.stringify([{ name: "ADMIN_TOKEN" }, { name: "KEY_WRAP_SECRET" }]);
-  const { wrangler, asked, secrets } = recordedWrangler({ "secret list": { ...FINE, printed }, deploy: UPLOADED });
-  await deploy(options, wrangler, () => {});
+  const { wrangler, asked, secrets } = recordedWrangler({
+    "secret list": { ...FINE, stdout: HAS_BOTH, printed: `${HAS_BOTH}\n▲ [WARNING] A newer field is ignored` },
+    deploy: UPLOADED,
+  });
+  const done = await deploy(options, wrangler, () => {});
   expect(asked.some((line) => line.startsWith("r2 bucket create"))).toBe(false);
   expect(secrets).toEqual([]);
+  // whoever deploys from another machine has no copy of the token
+  expect(done.adminTokenFile).toBeUndefined();
+});
+
+test("a copy of the token that an earlier deployment left is pointed at", async () => {
+  await deploy(options, recordedWrangler({ "secret list": NOT_THERE, deploy: UPLOADED }).wrangler, () => {});
+  const { wrangler } = recordedWrangler({ "secret list": { ...FINE, stdout: HAS_BOTH }, deploy: UPLOADED });
+  const { adminTokenFile } = await deploy(options, wrangler, () => {});
+  expect(adminTokenFile).toBe(path.join(options.state, "admin-token"));
+});
+
+test.each<[string, Partial<WranglerRun>]>([
+  ["an error of the API", { code: 1, printed: "Internal error" }],
+  ["an error with another code", { code: 1, printed: "✘ [ERROR] A request failed. Internal error [code: 10013]" }],
+  ["a list that is not one", { stdout: "Nothing to see here", printed: "Nothing to see here" }],
+])("%s instead of the list of secrets ends the deployment, before any secret is made", async (_what, answer) => {
+  // a second KEY_WRAP_SECRET would lose the online keys of every title
+  const { wrangler, asked, secrets } = recordedWrangler({ "secret list": { ...FINE, ...answer }, deploy: UPLOADED });
+  await expect(deploy(options, wrangler, () => {})).rejects.toMatchObject({
+    code: "edge.deploy-failed",
+    facts: { step: "wrangler secret list --format", reason: answer.printed },
+  });
+  expect(asked.some((line) => line.includes("--secrets-file"))).toBe(false);
+  expect(secrets).toEqual([]);
+  expect(await readdir(folder)).toEqual(["worker.js"]);
+});
+
+/** Cloudflare's API as far as the real wrangler asks for secrets, and nothing else of it. */
+async function fakeApi(status: number, body: unknown) {
+  const server = createServer((request, response) => {
+    const isList = request.url?.endsWith("/scripts/patchswarm/secrets") === true;
+    response.writeHead(isList ? status : 500, { "content-type": "application/json" });
+    response.end(JSON.stringify(isList ? body : { success: false, errors: [{ code: 1, message: "not this one" }] }));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  vi.stubEnv("CLOUDFLARE_API_BASE_URL", `http://127.0.0.1:${(server.address() as AddressInfo).port}/client/v4`);
+  vi.stubEnv("CLOUDFLARE_API_TOKEN", "none");
+  vi.stubEnv("CLOUDFLARE_ACCOUNT_ID", "none");
+  return {
+    [Symbol.asyncDispose]: async () => {
+      vi.unstubAllEnvs();
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+const problem = (code: number, message: string) => ({ success: false, errors: [{ code, message }], messages: [] });
+const list = (...names: string[]) => ({
+  success: true,
+  errors: [],
+  messages: [],
+  result: names.map((name) => ({ name, type: "secret_text" })),
+});
+
+test.each<[string, number, unknown, string[] | undefined]>([
+  ["no worker", 404, problem(10007, "This Worker does not exist on your account."), ["ADMIN_TOKEN", "KEY_WRAP_SECRET"]],
+  ["a worker without secrets", 200, list(), ["ADMIN_TOKEN", "KEY_WRAP_SECRET"]],
+  ["a worker with one of them", 200, list("KEY_WRAP_SECRET"), ["ADMIN_TOKEN"]],
+  ["a worker with both", 200, list("ADMIN_TOKEN", "KEY_WRAP_SECRET"), []],
+  ["that it is broken", 500, problem(10013, "Internal error"), undefined],
+  ["that the token may not see it", 403, problem(10000, "Authentication error"), undefined],
+])("when Cloudflare says %s, the real wrangler's words are understood", async (_what, status, body, expected) => {
+  await using _api = await fakeApi(status, body);
+  const real = installedWrangler(folder, new AbortController().signal);
+  const { wrangler, secrets } = recordedWrangler({ deploy: UPLOADED });
+  const done = deploy(
+    options,
+    (args) => (args[0] === "secret" ? real(args) : wrangler(args)),
+    () => {},
+  );
+  if (expected === undefined) await expect(done).rejects.toMatchObject({ code: "edge.deploy-failed" });
+  else await done;
+  expect(secrets.flatMap((sent) => Object.keys(sent))).toEqual(expected ?? []);
+});
+
+const OWN_NAMES = `
+name = "updates-of-ours"
+compatibility_date = "2026-10-06"
+[[r2_buckets]]
+binding = "ORIGIN"
+bucket_name = "bucket-of-ours"
+jurisdiction = "eu"
+`;
+
+test("a configuration of one's own names the worker and its bucket", async () => {
+  const config = path.join(folder, "own.toml");
+  await writeFile(config, OWN_NAMES);
+  const { wrangler, asked } = recordedWrangler({
+    "r2 bucket info": NOT_THERE,
+    "secret list": NOT_THERE,
+    deploy: UPLOADED,
+  });
+  const done = await deploy({ ...options, config }, wrangler, () => {});
+  expect(done).toMatchObject({ name: "updates-of-ours", bucket: "bucket-of-ours" });
+  expect(asked.slice(0, 2)).toEqual([
+    `r2 bucket info bucket-of-ours --json --jurisdiction eu --config ${config}`,
+    `r2 bucket create bucket-of-ours --jurisdiction eu --config ${config}`,
+  ]);
+});
+
+test.each([
+  ["is not there", undefined],
+  ["cannot be read", "name = "],
+  ["gives the worker no name", OWN_NAMES.replace(/^name.*$/m, "")],
+  ["binds no bucket for objects", OWN_NAMES.replace('"ORIGIN"', '"OTHER"')],
+])("a configuration that %s is a usage error, before anything is asked", async (_what, content) => {
+  const config = path.join(folder, "own.toml");
+  if (content !== undefined) await writeFile(config, content);
+  const { wrangler, asked } = recordedWrangler({});
+  for (const verb of [deploy, rehearse]) {
+    await expect(verb({ ...options, config }, wrangler, () => {})).rejects.toMatchObject({
+      code: "usage.bad-flag",
+      facts: { option: "--config", file: config },
+    });
+  }
+  expect(asked).toEqual([]);
 });
 
 test("a step that wrangler cannot take ends the deployment with its words", async () => {
   const printed = "✘ [ERROR] Not logged in.";
-  const { wrangler } = recordedWrangler({ "secret list": NOT_THERE, deploy: { code: 1, printed, events: [] } });
+  const { wrangler } = recordedWrangler({ "secret list": NOT_THERE, deploy: { ...FINE, code: 1, printed } });
   await expect(deploy(options, wrangler, () => {})).rejects.toMatchObject({
     code: "edge.deploy-failed",
     facts: { reason: printed },
@@ -81,11 +207,31 @@ test("a step that wrangler cannot take ends the deployment with its words", asyn
   expect((await readdir(options.state)).toSorted()).toEqual(["admin-token", "key-wrap-secret"]);
 });
 
-test("--dry-run says what would be uploaded, and uploads nothing", async () => {
+test("--dry-run says what would be uploaded, uploads nothing, and asks nobody anything", async () => {
+  const asked: (string | undefined)[] = [];
+  // whatever is asked of other machines is asked of this one
+  const proxy = createServer((request, response) => {
+    asked.push(request.url);
+    response.writeHead(502).end();
+  }).on("connect", (request, socket) => {
+    asked.push(request.url);
+    socket.end("HTTP/1.1 502 Bad Gateway\r\n\r\n");
+  });
+  proxy.listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
   const result = await resultOf(["deploy", "--dry-run", "--state", path.join(folder, "unused")], {
     // an account that nobody has: any request with it would fail
-    env: { CLOUDFLARE_API_TOKEN: "none", CLOUDFLARE_ACCOUNT_ID: "none" },
+    env: {
+      CLOUDFLARE_API_TOKEN: "none",
+      CLOUDFLARE_ACCOUNT_ID: "none",
+      HTTPS_PROXY: url,
+      HTTP_PROXY: url,
+      TMPDIR: folder,
+    },
   });
+  proxy.close();
+  expect(asked).toEqual([]);
   expect(result).toMatchObject({
     dryRun: true,
     name: "patchswarm",
@@ -95,5 +241,10 @@ test("--dry-run says what would be uploaded, and uploads nothing", async () => {
   });
   const { plain, gzip } = result["bytes"] as { plain: number; gzip: number };
   expect(plain).toBeGreaterThan(gzip);
-  expect(await readdir(folder)).toEqual(["worker.js"]);
+  expect(await readdir(folder)).not.toContain("unused");
+});
+
+test("--config with a file that is not there ends with the code of a wrong command", async () => {
+  const { code, lines } = await runCli(["deploy", "--dry-run", "--config", path.join(folder, "nothing.toml")]);
+  expect([code, lines.at(-1)?.["code"]]).toEqual([2, "usage.bad-flag"]);
 });

@@ -1,6 +1,9 @@
 /** `patchswarm dev` as a process: what it prints, keeps, and leaves behind. */
+import type { ChildProcess } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -8,7 +11,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
+import { devCommand } from "../../cli/commands/dev.ts";
 import { startEdge } from "../../cli/edge/dev.ts";
+import { readOrMakeSecrets } from "../../cli/edge/secrets.ts";
+import { whileStateIsOurs } from "../../cli/edge/state-folder.ts";
 import { WORKER_SETTINGS } from "../../cli/edge/worker-settings.ts";
 import { readKeys } from "../../cli/publish/keys.ts";
 import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";
@@ -113,6 +119,77 @@ test("killed without a chance to clean up, it leaves no edge behind", async () =
   await process.finished();
   while (await listens(url)) await delay(20);
   expect(await listens(url)).toBe(false);
+});
+
+test("a second edge on the same state is refused while the first one runs, and not once it was killed", async () => {
+  const first = await dev();
+  const second = await runCli(["dev", "--port", "0", "--state", state()]);
+  expect(second.code).toBe(6);
+  expect(second.lines.at(-1)).toMatchObject({
+    code: "edge.state-in-use",
+    facts: { folder: state(), process: first.process.pid },
+  });
+  first.process.kill("SIGKILL");
+  await first.process.finished();
+  await dev();
+});
+
+test("an edge whose state another one took over stops, and says so", async () => {
+  const serving = whileStateIsOurs(state(), new AbortController().signal, async (signal) => {
+    await rm(path.join(state(), ".patchswarm", "lock"), { recursive: true });
+    if (!signal.aborted) await once(signal, "abort");
+  });
+  await expect(serving).rejects.toMatchObject({ code: "edge.state-in-use" });
+});
+
+/** Whenever workerd is started, this is done with it, as Ctrl-C does: the terminal ends the whole group. */
+function onWorkerd(act: (child: ChildProcess) => void): Disposable {
+  const onSpawn = (message: unknown): void => {
+    const { process: child } = message as { process: ChildProcess };
+    // told of before it is started
+    child.once("spawn", () => child.spawnfile.includes("workerd") && act(child));
+  };
+  subscribe("child_process", onSpawn);
+  return { [Symbol.dispose]: () => void unsubscribe("child_process", onSpawn) };
+}
+
+test("stopped while workerd starts, an edge says that it was interrupted, and dev just ends", async () => {
+  const worker = fileURLToPath(new URL("../../dist/worker/index.js", import.meta.url));
+  const stop = new AbortController();
+  {
+    using _ = onWorkerd((child) => (stop.abort(), child.kill("SIGKILL")));
+    const options = { host: "127.0.0.1", port: 0, state: state(), worker, signal: stop.signal };
+    await expect(startEdge(options)).rejects.toMatchObject({ code: "source.interrupted" });
+  }
+  let spawned = 0;
+  using _ = onWorkerd((child) => {
+    spawned++;
+    process.emit("SIGTERM");
+    child.kill("SIGKILL");
+  });
+  await devCommand().parseAsync(["--port", "0", "--state", state()], { from: "user" });
+  expect(spawned).toBe(1);
+  // a stop that came before leaves nothing to end
+  const options = { host: "127.0.0.1", port: 0, state: state(), worker, signal: AbortSignal.abort() };
+  await expect(startEdge(options)).rejects.toMatchObject({ code: "source.interrupted" });
+  expect(spawned).toBe(1);
+});
+
+test.each(["admin-token", "key-wrap-secret"])("an empty %s, which a crash can leave, is refused", async (name) => {
+  await mkdir(state());
+  const file = path.join(state(), name);
+  await writeFile(file, "");
+  await expect(readOrMakeSecrets(state())).rejects.toMatchObject({ code: "edge.bad-secret", facts: { file } });
+  expect(await readFile(file, "utf8")).toBe("");
+});
+
+test("--state with a file, or with a folder where a secret should be, is a usage error", async () => {
+  await writeFile(state(), "not a folder");
+  const { code, lines } = await runCli(["dev", "--port", "0", "--state", state()]);
+  expect([code, lines.at(-1)]).toMatchObject([2, { code: "usage.bad-flag", facts: { option: "--state" } }]);
+  await mkdir(path.join(folder, "other", "admin-token"), { recursive: true });
+  await expect(readOrMakeSecrets(path.join(folder, "other"))).rejects.toMatchObject({ code: "edge.bad-secret" });
+  expect((await readdir(folder)).toSorted()).toEqual(["other", "state"]);
 });
 
 test("an open title's tracker answers for any info hash, at once", async () => {

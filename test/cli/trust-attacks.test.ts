@@ -402,6 +402,13 @@ const ATTACKS: readonly Attack[] = [
   },
   // --- The freshness statement ---
   {
+    name: "a freshness statement longer than it may be",
+    code: "metadata.invalid",
+    attack: ({ edge }) => {
+      edge.fresh = () => Promise.resolve(new Uint8Array(20_000));
+    },
+  },
+  {
     name: "a freshness statement for another nonce",
     code: "metadata.invalid",
     attack: ({ edge, repository }) => {

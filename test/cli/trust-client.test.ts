@@ -6,9 +6,9 @@ import { type ObjectId } from "../../manifests/digest.ts";
 import { rolloutBucket } from "../../manifests/trust/live.ts";
 import { type UnixSeconds } from "../../manifests/trust/roles.ts";
 import { sha256 } from "../support/hashes.ts";
-import { onStage } from "../support/player.ts";
+import { Player, onStage } from "../support/player.ts";
 import { testKey } from "../support/role-keys.ts";
-import { START, TestEdge } from "../support/tuf-repo.ts";
+import { type Handler, START, TestEdge } from "../support/tuf-repo.ts";
 
 const DAY = 86_400;
 
@@ -187,6 +187,58 @@ test("a beta that nobody signs any more does not stop stable", async () => {
   });
 });
 
+test("a channel that targets dropped is not needed, though the snapshot goes on listing it", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    await player.refreshed();
+    const newcomer = new Player(`${player.metadataDir}-2`, player.titleFile);
+    const { beta: _dropped, ...rest } = repository.keys.channels;
+    Object.assign(repository.keys, { channels: rest });
+    await repository.signTargets();
+    await repository.signOnline();
+    repository.files.delete("1.beta.json");
+    for (const known of [player, newcomer]) {
+      const title = await known.refreshed();
+      expect(title.channels()).toEqual(["stable"]);
+      expect(title.current("stable", undefined).release?.seq).toBe(1);
+    }
+    edge.asked.length = 0;
+    await newcomer.refreshed();
+    expect(edge.asked.filter((file) => file.endsWith("beta.json"))).toEqual([]);
+  });
+});
+
+test("a channel whose file is gone does not stop the others", async () => {
+  await onStage(async ({ repository, player }) => {
+    repository.files.delete("1.beta.json");
+    const title = await player.refreshed();
+    expect(title.current("stable", undefined).release?.seq).toBe(1);
+    expect([...title.problems()]).toMatchObject([["beta", { code: "object.not-found" }]]);
+    expect(() => title.current("beta", undefined)).toThrow(expect.objectContaining({ code: "object.not-found" }));
+  });
+});
+
+test.each([
+  ["too long for a file", "x".repeat(300)],
+  ["a way out of the folder", "../../../../etc/hostname"],
+  ["no text for a path", "a\u0000b"],
+  ["the player's own memory", "memory"],
+])("a snapshot that lists %s has it neither looked up nor asked for", async (_what, name) => {
+  await onStage(async ({ repository, edge, player }) => {
+    await player.refreshed();
+    await repository.signSnapshot({ ...repository.listedRoles(), [name]: repository.metaOf("beta") });
+    await repository.signTimestamp();
+    edge.asked.length = 0;
+    await player.refreshed();
+    const { version } = repository.metaOf("snapshot");
+    expect(edge.asked.toSorted()).toEqual([
+      "fresh",
+      "metadata/2.root.json",
+      `metadata/${version}.snapshot.json`,
+      "metadata/timestamp.json",
+    ]);
+  });
+});
+
 test("a channel to which nothing was published yet has nothing current", async () => {
   await onStage(async ({ player }) => {
     const title = await player.refreshed();
@@ -259,6 +311,29 @@ test("a silent edge sends the player to the next one; a lying edge does not", as
 
       edge.overrides.set("metadata/2.root.json", (response) => response.end("{}"));
       await expect(player.refreshed()).rejects.toMatchObject({ code: "metadata.invalid" });
+    } finally {
+      await second.close();
+    }
+  });
+});
+
+test.each([403, 404])("an edge that answers %i for the title sends the player to the next one", async (status) => {
+  await onStage(async ({ repository, edge, player }) => {
+    const second = await TestEdge.start(repository);
+    try {
+      Object.assign(player.titleFile, { edges: [edge.url, second.url] });
+      const refuse: Handler = (response) => response.writeHead(status).end();
+      edge.overrides.set("metadata/timestamp.json", refuse);
+      expect((await player.refreshed()).edge).toBe(second.url);
+
+      // one that is silent may know it
+      second.overrides.set("metadata/timestamp.json", (response) => response.writeHead(500).end());
+      await expect(player.refreshed()).rejects.toMatchObject({ code: "edge.unreachable" });
+      Object.assign(player.titleFile, { edges: [second.url, edge.url] });
+      await expect(player.refreshed()).rejects.toMatchObject({ code: "edge.unreachable" });
+
+      second.overrides.set("metadata/timestamp.json", refuse);
+      await expect(player.refreshed()).rejects.toMatchObject({ code: "title.not-found" });
     } finally {
       await second.close();
     }

@@ -172,6 +172,30 @@ test.each([
   await expect(command.parseAsync(args, { from: "user" })).rejects.toMatchObject({ code });
 });
 
+test("a path that cannot be what it was named for is a usage error, and nothing is registered", async () => {
+  const file = path.join(scratch, "a-file");
+  await writeFile(file, "not a folder");
+  const asked: unknown[] = [];
+  const fetch: Fetch = (url) => {
+    asked.push(url);
+    return Promise.reject(new TypeError("fetch failed"));
+  };
+  await expect(run(optionsFor("paths", { keysDir: file }), fetch)).rejects.toMatchObject({
+    code: "usage.bad-flag",
+    facts: { option: "--keys", file },
+  });
+  await expect(run(optionsFor("paths", { out: scratch }), fetch)).rejects.toMatchObject({
+    code: "usage.bad-title-file",
+    facts: { file: scratch },
+  });
+  await expect(readTitleFile(scratch)).rejects.toMatchObject({ code: "usage.bad-title-file" });
+  expect(asked).toEqual([]);
+  await expect(run(optionsFor("paths", { out: path.join(file, "title.json") }))).rejects.toMatchObject({
+    code: "usage.bad-flag",
+    facts: { option: "--out" },
+  });
+});
+
 test("the token file may end in a newline", async () => {
   const file = path.join(scratch, "token");
   await writeFile(file, `${edge.adminToken}\n`);

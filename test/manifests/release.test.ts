@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseObjectId } from "../../manifests/digest.ts";
 import { RELEASE_BYTES_MAX } from "../../manifests/limits.ts";
 import {
+  isChannelName,
   parseChannelName,
   parseRelease,
   parseReleasePath,
@@ -164,6 +165,19 @@ describe("names", () => {
   test.each(["root", "targets", "snapshot", "timestamp", "live"])("%j is a role, so no channel", (name) => {
     expect(() => parseChannelName(name)).toThrow(invalid);
     expect(parseTitleName(name)).toBe(name);
+  });
+
+  test.each(["memory", "con", "prn", "aux", "nul", "com1", "lpt9"])(
+    "%j is a file of the player's or a device of Windows, so no channel",
+    (name) => {
+      expect(() => parseChannelName(name)).toThrow(invalid);
+      expect(isChannelName(name)).toBe(false);
+    },
+  );
+
+  test.each(["memory-2", "console", "com", "com10", "auxiliary"])("%j is a channel all the same", (name) => {
+    expect(parseChannelName(name)).toBe(name);
+    expect(isChannelName(name)).toBe(true);
   });
 
   test.each(["1.0.0", "1.4.0-rc.1+build_7", "2026", "A", "x".repeat(63)])("%j is a version", (version) => {
