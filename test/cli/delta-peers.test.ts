@@ -1,8 +1,7 @@
 /** A delta from real peers on 127.0.0.1: whom it waits for, and when the origin is asked. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test } from "vitest";
 import { DeltaDownload, type DeltaToFetch } from "../../cli/patch/delta-download.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { readDeltaTorrent } from "../../cli/patch/kept-deltas.ts";
@@ -11,7 +10,6 @@ import type { Membership, Swarm, SwarmTerms } from "../../cli/peers/board.ts";
 import { createSwarm } from "../../cli/peers/engine.ts";
 import { FolderBoard } from "../../cli/peers/folder-board.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
-import { closePool } from "../../cli/threads/pool.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { BLOCK_BYTES, DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
@@ -19,7 +17,7 @@ import { parseSafePath } from "../../manifests/paths.ts";
 import { makeTorrent } from "../../manifests/torrent.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
 import { noise } from "../support/studio.ts";
-import { startTracker, type TestTracker } from "../support/tracker.ts";
+import { swarmsForEachTest } from "../support/swarms.ts";
 
 /** A delta of one group, of one object. */
 const BYTES = noise(6.5 * DELTA_PIECE_BYTES, "delta");
@@ -40,36 +38,22 @@ const STEP = {
   chosen: [0],
 } as unknown as DeltaToFetch; // nothing else of it is asked for
 
-let tracker: TestTracker;
-let root: string;
-const swarms: Swarm[] = [];
-const boards: FolderBoard[] = [];
+const swarms = swarmsForEachTest();
 
-beforeAll(async () => {
-  tracker = await startTracker();
-});
-afterAll(async () => {
-  await tracker.close();
-  await closePool();
-});
-beforeEach(async () => {
+beforeEach(() => {
   asked = 0;
-  root = await mkdtemp(join(tmpdir(), "patchswarm-delta-peers-"));
 });
-afterEach(async () => {
-  await Promise.all(swarms.splice(0).map((swarm) => swarm.close()));
-  await Promise.all(boards.splice(0).map((board) => board.close()));
-  await rm(root, { recursive: true, force: true });
-});
+
+/** A folder that holds the whole delta. */
+async function seedBoard(): Promise<FolderBoard> {
+  const folder = join(swarms.root, "seed");
+  await mkdir(folder);
+  await writeFile(join(folder, OBJECT), BYTES);
+  return swarms.keepOpen(await FolderBoard.open(readDeltaTorrent(metainfo), folder));
+}
 
 async function startSeed(uploadLimit: number | null): Promise<Membership> {
-  await mkdir(join(root, "seed"));
-  await writeFile(join(root, "seed", OBJECT), BYTES);
-  const board = await FolderBoard.open(readDeltaTorrent(metainfo), join(root, "seed"));
-  boards.push(board);
-  const swarm = await createSwarm();
-  swarms.push(swarm);
-  return await swarm.join(board, { announce: [tracker.http], uploadLimit, downloadLimit: null, allowUpload: true });
+  return await swarms.enter(await seedBoard(), { uploadLimit });
 }
 
 /** Of a player that the tracker has one other for. */
@@ -105,10 +89,10 @@ async function fetchDelta(hasOrigin: boolean): Promise<number> {
   const signal = new AbortController().signal;
   const peers = newPeers(!hasOrigin, createSwarm);
   const download = new DeltaDownload(STEP, {
-    ...{ install: new Install(join(root, "install")), originFirst: false, signal, onProgress: () => {} },
+    ...{ install: new Install(join(swarms.root, "install")), originFirst: false, signal, onProgress: () => {} },
     origin: hasOrigin ? (origin as unknown as Origin) : undefined,
     fromPeers: (board, halt) => peers.fetchBeside(board, halt),
-    keepOpen: (board) => boards.push(board),
+    keepOpen: swarms.keepOpen,
     readObject: () => Promise.resolve(metainfo),
   });
   await download.run();
@@ -128,7 +112,11 @@ let asked = 0;
 
 function leaveToJoin(): Response {
   asked += 1;
-  const terms = { announce: [tracker.http], upload: { allowed: true, limit: null }, origin: { fastEnough: 25e6 } };
+  const terms = {
+    announce: [swarms.tracker.http],
+    upload: { allowed: true, limit: null },
+    origin: { fastEnough: 25e6 },
+  };
   return Response.json(terms);
 }
 
@@ -157,10 +145,7 @@ test("without an origin a slow peer is waited for", async () => {
 });
 
 test("what is joined beside the release asks for leave once, and keeps one limit together", async () => {
-  await mkdir(join(root, "seed"));
-  await writeFile(join(root, "seed", OBJECT), BYTES);
-  const board = await FolderBoard.open(readDeltaTorrent(metainfo), join(root, "seed"));
-  boards.push(board);
+  const board = await seedBoard();
   const joined: SwarmTerms[] = [];
   const membership = { useful: () => 0 } as Membership; // nothing else of it is asked for
   const peers = newPeers(true, () =>

@@ -1,47 +1,29 @@
 /** Trackers that misbehave, on real sockets: a line in the log, and the swarm goes on. */
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import type { Membership, Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
-import { createSwarm, type SwarmOptions } from "../../cli/peers/engine.ts";
-import { closePool } from "../../cli/threads/pool.ts";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Membership, VerifiedPieces } from "../../cli/peers/board.ts";
+import type { SwarmOptions } from "../../cli/peers/engine.ts";
 import { ANNOUNCE_REPLY_BYTES_MAX } from "../../manifests/limits.ts";
 import type { TorrentLayout } from "../../manifests/torrent.ts";
-import { FolderBoard } from "../support/folder-board.ts";
+import type { FolderBoard } from "../support/folder-board.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
-import { writeRelease } from "../support/torrents.ts";
-import { startTracker, type TestTracker } from "../support/tracker.ts";
+import { PIECE, swarmsForEachTest } from "../support/swarms.ts";
 
-const PIECE = 64 * 1024;
-
-let tracker: TestTracker;
-let root: string;
 let layout: TorrentLayout;
-const swarms: Swarm[] = [];
 const servers: Server[] = [];
 
-beforeAll(async () => {
-  tracker = await startTracker();
-});
-afterAll(async () => {
-  await tracker.close();
-  await closePool();
-});
+const swarms = swarmsForEachTest();
+
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), "patchswarm-trackers-"));
-  layout = await writeRelease(join(root, "seed"), { "game.pak": pseudoRandomBytes(1, 2 * PIECE) }, PIECE);
+  ({ layout } = await swarms.release({ "game.pak": pseudoRandomBytes(1, 2 * PIECE) }));
 });
-afterEach(async () => {
-  await Promise.all(swarms.splice(0).map((swarm) => swarm.close()));
+afterEach(() => {
   for (const server of servers.splice(0)) {
     server.closeAllConnections();
     server.close();
   }
-  await rm(root, { recursive: true, force: true });
 });
 
 /** An announce URL that is answered so. */
@@ -53,21 +35,18 @@ async function trackerThat(answers: (response: ServerResponse, url: string) => v
 }
 
 async function enter(pieces: VerifiedPieces, announce: readonly string[], options?: SwarmOptions): Promise<Membership> {
-  const swarm = await createSwarm(options);
-  swarms.push(swarm);
-  return await swarm.join(pieces, { announce, uploadLimit: null, downloadLimit: null, allowUpload: true });
+  return await swarms.enter(pieces, { announce }, options);
 }
 
 /** A player that meets the others at a tracker that works has everything. */
 async function othersAreServed(): Promise<void> {
-  const wanted = new FolderBoard(layout, join(root, "leech"));
-  const leech = await enter(wanted, [tracker.http]);
+  const wanted = swarms.board(layout, "leech");
+  const leech = await enter(wanted, [swarms.tracker.http]);
   await wanted.complete();
   expect(leech.downloaded()).toBe(2 * PIECE);
-  await wanted.close();
 }
 
-const seedBoard = (): FolderBoard => new FolderBoard(layout, join(root, "seed"), "all");
+const seedBoard = (): FolderBoard => swarms.board(layout, "seed", "all");
 
 test.each<readonly [string, (response: ServerResponse) => void]>([
   ["hangs up before it answers", (response) => response.destroy()],
@@ -86,7 +65,7 @@ test.each<readonly [string, (response: ServerResponse) => void]>([
 ])("a tracker that %s is worth a warning, and ends nothing", async (_, answers) => {
   const url = await trackerThat(answers);
   const warned = Promise.withResolvers<string>();
-  await enter(seedBoard(), [url, tracker.http], { onWarning: warned.resolve });
+  await enter(seedBoard(), [url, swarms.tracker.http], { onWarning: warned.resolve });
   expect(await warned.promise).not.toBe("");
   await othersAreServed();
 });
@@ -100,7 +79,7 @@ test("a tracker that is silent in the middle of its reply keeps nobody from leav
     expect(query).toMatch(/event=(started|stopped)/);
   });
   const warnings: string[] = [];
-  const seed = await enter(seedBoard(), [url, tracker.http], { onWarning: (text) => warnings.push(text) });
+  const seed = await enter(seedBoard(), [url, swarms.tracker.http], { onWarning: (text) => warnings.push(text) });
   await asked.promise;
   await seed.leave();
   expect(warnings).toEqual([]);
@@ -113,7 +92,7 @@ test("a tracker that says to come back in 300 years is not asked again at once",
     asked += 1;
     response.end("d8:intervali9999999999e5:peers0:e", () => heard.resolve());
   });
-  await enter(seedBoard(), [url, tracker.http]);
+  await enter(seedBoard(), [url, swarms.tracker.http]);
   await heard.promise;
   await othersAreServed();
   expect(asked).toBe(1);
@@ -126,13 +105,12 @@ test("a tracker hears of the beginning, of the end of a download, and of leaving
     events.push(`${fields.get("event")} ${fields.get("left")}`);
     response.end("d8:intervali120e5:peers0:e");
   });
-  await enter(seedBoard(), [tracker.http]);
-  const wanted = new FolderBoard(layout, join(root, "leech"));
-  const leech = await enter(wanted, [`${url}?token=abc`, tracker.http]);
+  await enter(seedBoard(), [swarms.tracker.http]);
+  const wanted = swarms.board(layout, "leech");
+  const leech = await enter(wanted, [`${url}?token=abc`, swarms.tracker.http]);
   await wanted.complete();
   await leech.leave();
   expect(events).toEqual([`started ${2 * PIECE}`, "completed 0", "stopped 0"]);
-  await wanted.close();
 });
 
 test("a message over WebSocket that is none is worth a warning, and ends nothing", async () => {
@@ -142,10 +120,10 @@ test("a message over WebSocket that is none is worth a warning, and ends nothing
   await once(server, "listening");
   server.on("connection", (socket) => socket.send("null"));
   const url = `ws://127.0.0.1:${server.address().port}`;
-  await enter(seedBoard(), [url, tracker.http], { onWarning: warned.resolve });
+  await enter(seedBoard(), [url, swarms.tracker.http], { onWarning: warned.resolve });
   expect(await warned.promise).not.toBe("");
   await othersAreServed();
-  await Promise.all(swarms.splice(0).map((swarm) => swarm.close()));
+  await swarms.closeSwarms();
   server.close();
 });
 

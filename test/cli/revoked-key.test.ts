@@ -2,11 +2,8 @@
  * A key that was taken away, on a real edge: what isolates remember of a title must grow old in workerd, whose timers die
  * with their request. The edge remembers for milliseconds here, so that nobody has to wait.
  */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { readFile } from "node:fs/promises";
+import type { Plugin } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type PublisherKey } from "../../cli/publish/keys.ts";
 import { registerTitle } from "../../cli/publish/register.ts";
@@ -21,46 +18,28 @@ import { testKey } from "../support/role-keys.ts";
 /** Enough for the memory to grow old many times over. */
 const UPLOADS_MAX = 300;
 
-let scratch = "";
+/** Bundles the worker with a memory of its titles that lasts 20 ms. */
+const forgetful: Plugin = {
+  name: "short memory",
+  setup(bundle) {
+    bundle.onLoad({ filter: /manifests.limits\.ts$/ }, async ({ path: file }) => {
+      const text = await readFile(file, "utf8");
+      const contents = text.replace(/TITLE_CACHE_S = \d+;/, "TITLE_CACHE_S = 0.02;");
+      if (contents === text) throw new Error("no TITLE_CACHE_S to shorten");
+      return { contents, loader: "ts" };
+    });
+  },
+};
+
 let edge: TestEdge;
 
 beforeAll(async () => {
-  scratch = await mkdtemp(path.join(tmpdir(), "patchswarm-revoked-"));
-  const worker = path.join(scratch, "worker", "index.js");
-  await bundleForgetfulWorker(worker);
-  edge = await startTestEdge({ worker });
+  edge = await startTestEdge({}, [forgetful]);
 });
 
 afterAll(async () => {
   await edge?.[Symbol.asyncDispose]();
-  await rm(scratch, { recursive: true, force: true });
 });
-
-async function bundleForgetfulWorker(outfile: string): Promise<void> {
-  await build({
-    entryPoints: [fileURLToPath(new URL("../../worker/index.ts", import.meta.url))],
-    outfile,
-    bundle: true,
-    format: "esm",
-    target: "es2024",
-    conditions: ["workerd", "worker", "browser"],
-    external: ["cloudflare:*", "node:*"],
-    logLevel: "silent",
-    plugins: [
-      {
-        name: "short memory",
-        setup(bundle) {
-          bundle.onLoad({ filter: /manifests.limits\.ts$/ }, async ({ path: file }) => {
-            const text = await readFile(file, "utf8");
-            const contents = text.replace(/TITLE_CACHE_S = \d+;/, "TITLE_CACHE_S = 0.02;");
-            if (contents === text) throw new Error("no TITLE_CACHE_S to shorten");
-            return { contents, loader: "ts" };
-          });
-        },
-      },
-    ],
-  });
-}
 
 async function publisherKey(name: string): Promise<PublisherKey> {
   return { name, ...(await testKey(name)) };

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 import { type EdgeOptions, type RunningEdge, startEdge } from "../../cli/edge/dev.ts";
 
 export interface TestEdge extends AsyncDisposable {
@@ -22,11 +22,17 @@ export interface TestEdge extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-/** Starts an edge; `await using edge = await startTestEdge()` stops it and removes its state. */
-export async function startTestEdge(options: Partial<EdgeOptions> = {}): Promise<TestEdge> {
+/**
+ * Starts an edge; `await using edge = await startTestEdge()` stops it and removes its state.
+ * @param plugins  change the worker while it is bundled
+ */
+export async function startTestEdge(
+  options: Partial<EdgeOptions> = {},
+  plugins: readonly Plugin[] = [],
+): Promise<TestEdge> {
   const folder = await mkdtemp(path.join(tmpdir(), "patchswarm-edge-"));
   const worker = path.join(folder, "worker", "index.js");
-  await bundleWorker(worker);
+  await bundleWorker(worker, plugins);
   const logs: string[] = [];
   const settings = {
     host: "127.0.0.1",
@@ -62,7 +68,7 @@ export async function startTestEdge(options: Partial<EdgeOptions> = {}): Promise
 }
 
 /** As build.ts bundles it, but from the sources as they are now: a stale dist/ would test yesterday's worker. */
-async function bundleWorker(outfile: string): Promise<void> {
+async function bundleWorker(outfile: string, plugins: readonly Plugin[]): Promise<void> {
   await build({
     entryPoints: [fileURLToPath(new URL("../../worker/index.ts", import.meta.url))],
     outfile,
@@ -72,5 +78,6 @@ async function bundleWorker(outfile: string): Promise<void> {
     conditions: ["workerd", "worker", "browser"],
     external: ["cloudflare:*", "node:*"],
     logLevel: "silent",
+    plugins: [...plugins],
   });
 }

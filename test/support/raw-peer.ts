@@ -3,6 +3,16 @@ import { connect, type Socket } from "node:net";
 
 const HANDSHAKE_BYTES = 68;
 const PEER_ID_BYTES = 20;
+
+/** Message ids of BEP 3, BEP 6 and BEP 10. */
+export const UNCHOKE = 1;
+export const INTERESTED = 2;
+export const BITFIELD = 5;
+export const REQUEST = 6;
+export const BLOCK = 7;
+export const HAVE_ALL = 14;
+export const HAVE_NONE = 15;
+export const REJECT = 16;
 const EXTENDED = 20;
 
 /** A message of the extension protocol (BEP 10): its id at the receiver's, and what it says. */
