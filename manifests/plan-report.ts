@@ -27,7 +27,7 @@ export function formatPlan(
     section("not ours and in the way, kept beside as .local-1", plan.aside),
   ];
   return [
-    `${files.kept} files stay, ${files.added} are added, ${files.changed} change, ${files.removed} go.`,
+    `Files: ${files.kept} kept, ${files.added} added, ${files.changed} changed, ${files.removed} removed.`,
     ...sections.flat(),
     ...formatWays(ways, formatBytes),
     `To fetch: ${formatBytes(cost.fetch.stored)} (${formatBytes(cost.fetch.plain)} unpacked); ` +

@@ -230,7 +230,7 @@ describe("a plan", () => {
     const made = planFor(haveOf(files), files, treeOf(want), texts, true);
     const ways = weighWays(made, [], { isInstalled: () => false, staged: () => 0, free: Number.MAX_SAFE_INTEGER });
     const text = formatPlan(made, ways, (bytes) => `${bytes} B`);
-    expect(text).toContain("0 files stay, 1 are added, 1 change, 1 go.");
+    expect(text).toContain("Files: 0 kept, 1 added, 1 changed, 1 removed.");
     expect(text).toContain("c from a (4 B)");
     expect(text).toContain("in the way");
   });
