@@ -67,7 +67,10 @@ export async function seed(
     const terms = swarmTerms(one.install, joining, uploadLimit);
     one.memberships.push(await swarm.join(board, terms));
     const { v1: _, ...plain } = terms;
-    for (const delta of deltas) one.memberships.push(await swarm.join(delta, plain));
+    for (const delta of deltas) {
+      const isJoined = shared.some((other) => other !== one && givesDelta(other, delta));
+      if (!isJoined) one.memberships.push(await swarm.join(delta, plain));
+    }
   };
   /** What is installed now, under new terms. The old membership stays until both are there. */
   const renew = async (one: Shared): Promise<void> => {
@@ -127,6 +130,11 @@ interface Shared {
 /** Two folders that were of two releases may come to the same one; a swarm is joined once. */
 function gives({ install, memberships }: Shared, { infohash }: Share): boolean {
   return memberships.length > 0 && install.share.infohash === infohash;
+}
+
+/** Whether the other folder may have joined for the same delta: it is one step of several ways. */
+function givesDelta({ install, memberships }: Shared, { layout }: FolderBoard): boolean {
+  return memberships.length > 0 && install.deltas.some((delta) => delta.layout.infohash === layout.infohash);
 }
 
 async function closeBoards({ board, deltas }: OpenInstall): Promise<void> {

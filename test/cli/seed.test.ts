@@ -1,9 +1,19 @@
 /** A seed that lasts: through an edge that is away, and through a patch of what it shares. */
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import type { Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
+import { Install } from "../../cli/patch/install.ts";
+import { deltaFolder, keepDelta } from "../../cli/patch/kept-deltas.ts";
 import { seed } from "../../cli/patch/seed.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
+import { FileHasher } from "../../manifests/merkle.ts";
+import { parseSafePath } from "../../manifests/paths.ts";
+import { makeTorrent } from "../../manifests/torrent.ts";
+import { sha1, sha256 } from "../support/hashes.ts";
 import { newPlayer } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
@@ -112,3 +122,47 @@ test("of two folders that come to the same release one gives it, and the seed go
   enough.abort();
   expect((await seeding).uploaded).toBe(joined.length);
 });
+
+test("a delta that two folders keep is joined once, and neither ends the seed", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  publisher.publish("1.0.0", { files: { a: "one" } });
+  await using late = await newPlayer(publisher);
+  await late.patch();
+  publisher.publish("1.1.0", { files: { a: "two" } });
+  await using early = await newPlayer(publisher);
+  await early.patch();
+  for (const { folder } of [late, early]) await keepOneDelta(new Install(folder));
+
+  const { swarm, joined } = fakeSwarm();
+  const enough = new AbortController();
+  edges.splice(0, edges.length, publisher.url);
+  const seeding = seed(
+    { folders: [late.folder, early.folder], uploadLimit: null },
+    {
+      output: { log: () => {} },
+      ...{ signal: enough.signal, fetch, rejoinAfterMs: 50, retryMs: 50 },
+      createSwarm: () => Promise.resolve(swarm),
+    },
+    () => {},
+  );
+  // all of them, and again after the first round
+  await Promise.race([seeding, vi.waitFor(() => expect(joined.length).toBeGreaterThanOrEqual(6), 3000)]);
+  enough.abort();
+  await seeding;
+  expect(new Set(joined.map(({ layout }) => layout.infohash)).size).toBe(3);
+});
+
+/** As an update leaves it. */
+async function keepOneDelta(install: Install): Promise<void> {
+  const object = new TextEncoder().encode("an object of a delta");
+  const id = objectIdOf(object, sha256);
+  const hasher = new FileHasher(sha256, DELTA_PIECE_BYTES, sha1);
+  hasher.update(object);
+  const files = [{ path: parseSafePath(id), exec: false, ...hasher.finish() }];
+  const made = { name: "delta", pieceLength: DELTA_PIECE_BYTES, announce: [], webSeeds: [], files };
+  const { metainfo } = makeTorrent(made, sha256, sha1);
+  const torrent = objectIdOf(metainfo, sha256);
+  await mkdir(deltaFolder(install, torrent), { recursive: true });
+  await writeFile(path.join(deltaFolder(install, torrent), id), object);
+  await keepDelta(install, torrent, metainfo);
+}
