@@ -72,7 +72,8 @@ export function worldOf({ output, signal }: Context): PatchWorld {
     },
     openTitle,
     // a BitTorrent client is loaded only when there is somebody to meet
-    createSwarm: async (onWarning) => (await import("../peers/engine.ts")).createSwarm({ onWarning }),
+    createSwarm: async (onWarning) =>
+      (await import("../peers/engine.ts")).createSwarm({ onWarning, fetch: lightFetch }),
   };
 }
 

@@ -9,6 +9,7 @@ import type { IceServers } from "../../manifests/wire/ice-servers.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { type IceServer, WebTorrent } from "./bittorrent.ts";
 import type { Membership, PieceBoard, Swarm, SwarmTerms, VerifiedPieces } from "./board.ts";
+import { isHttp } from "./http-tracker.ts";
 import { type MembershipWorld, TorrentMembership } from "./membership.ts";
 import { limitsOf, type TransferLimits } from "./rates.ts";
 import { mendWebRtc } from "./webrtc.ts";
@@ -86,7 +87,7 @@ class TorrentSwarm implements Swarm {
     const main = await this.#enter(board.layout.infohash, board, terms, limits);
     if (terms.v1 === undefined) return main;
     // clients that read no hybrid torrent have no WebRTC either
-    const announce = terms.announce.filter((url) => url.startsWith("http"));
+    const announce = terms.announce.filter(isHttp);
     try {
       return together(main, await this.#enter(terms.v1, onlyServed(board), { ...terms, announce }, limits));
     } catch (error) {

@@ -40,6 +40,11 @@ export interface HttpTrackerWorld {
   readonly onWarning: (message: string) => void;
 }
 
+/** Whether an announce URL is for this client; the others speak WebSocket. */
+export function isHttp(url: string): boolean {
+  return url.startsWith("http");
+}
+
 export class HttpTracker {
   readonly #url: string;
   readonly #infoHash: InfoHash;
@@ -49,6 +54,8 @@ export class HttpTracker {
   /** Ends what is under way: we have left, and waited long enough. */
   readonly #hurry = new AbortController();
   #left = false;
+  /** An announce was answered, if only by a refusal. */
+  #isKnown = false;
   #timer: NodeJS.Timeout | undefined;
   #intervalS = ANNOUNCE_INTERVAL_S;
   /** One after another: a tracker that hears of the end before the beginning keeps us. */
@@ -75,7 +82,7 @@ export class HttpTracker {
     const timer = setTimeout(() => this.#hurry.abort(), STOPPED_TIMEOUT_MS);
     await this.#announcing;
     // nothing is lost: a tracker forgets who is silent
-    await this.#ask("stopped", this.#hurry.signal).catch(() => {});
+    if (this.#isKnown) await this.#ask("stopped", this.#hurry.signal).catch(() => {});
     clearTimeout(timer);
   }
 
@@ -84,6 +91,7 @@ export class HttpTracker {
     const timeout = AbortSignal.timeout(ANNOUNCE_TIMEOUT_MS);
     try {
       const reply = await this.#ask(event, AbortSignal.any([this.#hurry.signal, timeout]));
+      this.#isKnown = true;
       if (!this.#left) this.#hear(readAnnounceReply(reply));
     } catch (error) {
       // whatever it was: a tracker that cannot be used is worth a line in a log

@@ -21,7 +21,7 @@ import { announcedTorrent, UnusedStore } from "./announced-torrent.ts";
 import type { Peer, Torrent, WebTorrent, Wire } from "./bittorrent.ts";
 import type { Membership, PieceBoard, SwarmTerms, VerifiedPieces } from "./board.ts";
 import { Download } from "./download.ts";
-import { HttpTracker } from "./http-tracker.ts";
+import { HttpTracker, isHttp } from "./http-tracker.ts";
 import type { TransferLimits } from "./rates.ts";
 import { Upload } from "./upload.ts";
 import { Batch, capMessages, parseWithoutCopying, withoutMetadata } from "./wire.ts";
@@ -349,7 +349,7 @@ function unlearnSeed(wire: Wire): void {
 
 /** Announce URLs over HTTP, and the others. */
 function byProtocol(urls: readonly string[]): readonly [readonly string[], readonly string[]] {
-  return [urls.filter((url) => url.startsWith("http")), urls.filter((url) => !url.startsWith("http"))];
+  return [urls.filter(isHttp), urls.filter((url) => !isHttp(url))];
 }
 
 /** Hostile input: a WebSocket tracker's message that is no message, or an interval longer than a timer takes. */

@@ -423,8 +423,8 @@ export class Picker {
   }
 
   /**
-   * The wire stalled, or chokes for now: its pieces go to another one. A piece that no other has stays when some of it has
-   * come, and others may help. Given back each time, blocks that come slower than PEER_SNUB_MS would never be a piece.
+   * The wire stalled, or chokes for now: its pieces go to another one that has them. A piece that no other has stays when
+   * some of it has come. Given back each time, blocks that come slower than PEER_SNUB_MS would never be a piece.
    */
   #pass(wire: Wire, restUntil?: number): void {
     this.#unaskAll(wire);
@@ -440,7 +440,8 @@ export class Picker {
   }
 
   #disown(active: Active, restUntil?: number): void {
-    const heir = this.#heirOf(active);
+    // what is to come from one peer alone begins anew with another
+    const heir = active.alone ? undefined : this.#heirOf(active);
     if (heir !== undefined) {
       active.owner = heir;
       return;
@@ -454,7 +455,6 @@ export class Picker {
 
   /** The fastest other wire that could go on with the piece. */
   #heirOf(active: Active): Wire | undefined {
-    if (active.alone) return undefined;
     let heir: Wire | undefined;
     for (const wire of this.#wires.values()) {
       if (wire === active.owner || wire.choking || wire.snubbed || this.#suspects.has(wire.peer)) continue;

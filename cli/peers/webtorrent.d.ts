@@ -206,10 +206,12 @@ declare module "webtorrent" {
 
 /** Private, and the version is pinned. */
 declare module "webtorrent/lib/peer.js" {
-  import type { Wire } from "webtorrent";
+  import type { Torrent, Wire } from "webtorrent";
 
   export default class Peer {
     readonly wire: Wire | null;
+    /** The torrent; null once the peer is gone. */
+    readonly swarm: Torrent | null;
     /** Makes the wire, when the connection is there. */
     onConnect: (this: Peer) => void;
   }

@@ -15,18 +15,19 @@ export function guardParsing(): void {
   const onConnect = PeerClass.prototype.onConnect;
   PeerClass.prototype.onConnect = function connected(this: PeerClass) {
     onConnect.call(this);
-    if (this.wire !== null) dropOnThrow(this.wire);
+    if (this.wire !== null) dropOnThrow(this.wire, (error) => this.swarm?.emit("warning", error));
   };
 }
 
-function dropOnThrow(wire: Wire): void {
+/** @param onThrow  is told: what listens to messages, ours too, is called by the parser, and may throw as well */
+function dropOnThrow(wire: Wire, onThrow: (error: Error) => void): void {
   const write = wire._write.bind(wire);
   wire._write = (bytes, done) => {
     try {
       write(bytes, () => {});
-    } catch {
-      // nothing is lost: what cannot be read is not worth knowing
+    } catch (error) {
       drop(wire);
+      onThrow(error as Error);
     }
     done(null);
   };

@@ -338,6 +338,23 @@ test("a suspect that brings a good piece alone may share again", () => {
   expect(picker.fill(3, 4, ENDLESS)).toHaveLength(2);
 });
 
+test("a piece that was to come from a suspect alone is given back when it chokes and another peer has it", () => {
+  const { picker, table } = setUp(1);
+  seed(picker, 1, "a");
+  seed(picker, 2, "b");
+  picker.accepts(1, 2);
+  answer(picker, [...picker.fill(1, 0, ENDLESS), ...picker.fill(2, 0, ENDLESS)], 1);
+  picker.completed(0, false);
+  table.release(0);
+  picker.open(0);
+  const [first] = picker.fill(2, 2, ENDLESS);
+  if (first !== undefined) picker.received(first, 3);
+  seed(picker, 3, "c");
+  table.released.length = 0;
+  picker.choked(2);
+  expect(table.released).toEqual([0]);
+});
+
 /** What may happen to a peer at any time. */
 const EVENTS = ["answer", "answer", "answer", "refuse", "choke", "unchoke", "leave", "join", "stall"] as const;
 

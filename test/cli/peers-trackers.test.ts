@@ -73,10 +73,10 @@ test.each<readonly [string, (response: ServerResponse) => void]>([
 test("a tracker that is silent in the middle of its reply keeps nobody from leaving", async () => {
   const asked = Promise.withResolvers<void>();
   const url = await trackerThat((response, query) => {
-    // who leaves does not wait to be told that it may
     response.writeHead(200, { "content-length": "1000" });
     response.write("d8:interval", () => asked.resolve());
-    expect(query).toMatch(/event=(started|stopped)/);
+    // a tracker that never answered is not told that we go
+    expect(query).toContain("event=started");
   });
   const warnings: string[] = [];
   const seed = await enter(seedBoard(), [url, swarms.tracker.http], { onWarning: (text) => warnings.push(text) });
