@@ -38,7 +38,8 @@ async function readOrMake(file: string): Promise<string> {
     throw new Failure("edge.bad-secret", { file, reason: cause.message }, { cause });
   });
   // a crash between making the file and writing to it leaves none; an edge must not run with a secret that all know
-  if (!/^[!-~]+$/.test(secret.trim())) throw new Failure("edge.bad-secret", { file, bytes: secret.length });
+  if (secret.trim() === "" || /\p{Cc}/u.test(secret.trim()))
+    throw new Failure("edge.bad-secret", { file, bytes: secret.length });
   return secret.trim();
 }
 

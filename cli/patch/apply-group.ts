@@ -4,7 +4,7 @@ import { SHA256_BYTES } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { HASH_JOB_FILES, UNPACK_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
-import { batchesOf, runAll } from "../threads/batches.ts";
+import { batchesOf, runAllOrStop } from "../threads/batches.ts";
 import type { OnDisk } from "../threads/disk-error.ts";
 import type { AppliedDelta, DeltaWork } from "../threads/jobs/apply-delta.ts";
 import type { StreamToPack } from "../threads/jobs/unpack-streams.ts";
@@ -34,7 +34,7 @@ export async function applyGroup(
 ): Promise<Applied> {
   let written: Map<string, Written>;
   try {
-    await runAll(
+    await runAllOrStop(
       batches(unpack.streams, ({ bytes }) => bytes),
       signal,
       async (streams) => {
@@ -51,7 +51,7 @@ export async function applyGroup(
   const jobs = pack.flatMap(({ from, streams, to }) =>
     batches(streams, ({ plainBytes }) => plainBytes).map((batch) => ({ from, streams: batch, to })),
   );
-  await runAll(jobs, signal, async (job) => {
+  await runAllOrStop(jobs, signal, async (job) => {
     const { value, error } = await runJob("packStreams", job);
     if (error !== undefined) throw diskFailure(error);
     if (value?.refused !== undefined) misfits.add(job.to.path);

@@ -52,7 +52,7 @@ export interface Staged {
 
 /**
  * Puts every content of the plan in place in staging. Throws: sources.exhausted, chunk.corrupt, object.malformed,
- * install.no-space, source.interrupted. What was fetched is kept for the next run.
+ * install.no-space, install.unwritable, install.in-use, source.interrupted. What was fetched is kept for the next run.
  */
 export async function stage(options: StageOptions): Promise<Staged> {
   const { plan, layout, staging } = options;

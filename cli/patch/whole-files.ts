@@ -1,11 +1,11 @@
 /**
  * Whole files -> copies of them in staging: old files that the new release has elsewhere too, and contents that go to
- * several places. Every copy is hashed; it is the copy that counts.
+ * several places. What goes into the copies is hashed: of small files as it is read, of large ones in each copy.
  */
 import type { PiecesRoot } from "../../manifests/digest.ts";
-import { COPY_JOB_FILES, SPREAD_BYTES_MAX } from "../../manifests/limits.ts";
+import { COPY_JOB_BYTES, COPY_JOB_FILES, SPREAD_BYTES_MAX } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
-import { batchesOf, runAll } from "../threads/batches.ts";
+import { batchesOf, runAllOrStop } from "../threads/batches.ts";
 import type { FileCopy } from "../threads/jobs/copy-files.ts";
 import { modeOf } from "../threads/jobs/place.ts";
 import { runJob } from "../threads/pool.ts";
@@ -52,17 +52,18 @@ function isSmall({ size }: WholeFile): boolean {
   return size <= SPREAD_BYTES_MAX;
 }
 
-/** Read once, and hashed as they are written: opening files is most of what a small one costs. */
+/** Read once, and hashed before they are written: opening files is most of what a small one costs. */
 async function spreadSmall(
   { install, signal }: CopyingWorld,
   files: readonly WholeFile[],
   { wrong, looks }: { readonly wrong: Set<WholeFile>; readonly looks: Map<string, Seen> },
 ): Promise<void> {
   const parts = files.flatMap((file) =>
-    batchesOf(file.to, () => 1, { bytes: COPY_JOB_FILES }).map((to) => ({ file, to })),
+    batchesOf(file.to, () => file.size, { bytes: COPY_JOB_BYTES, count: COPY_JOB_FILES }).map((to) => ({ file, to })),
   );
+  // weighed by files that are opened, not by bytes
   const batches = batchesOf(parts, ({ to }) => to.length, { bytes: COPY_JOB_FILES });
-  await runAll(batches, signal, async (batch) => {
+  await runAllOrStop(batches, signal, async (batch) => {
     const work = batch.map(({ file: { from, size }, to }) => {
       return { from, size, to: to.map(({ name, exec }) => ({ path: install.staged(name), exec })) };
     });
@@ -86,8 +87,8 @@ async function copyLarge(world: CopyingWorld, files: readonly WholeFile[]): Prom
     file.to.map(({ name, exec }) => ({ file, path: name, at: install.staged(name), exec })),
   );
   const gone = new Set<WholeFile>();
-  await runAll(
-    batchesOf(copies, () => 1, { bytes: COPY_JOB_FILES }),
+  await runAllOrStop(
+    batchesOf(copies, ({ file }) => file.size, { bytes: COPY_JOB_BYTES, count: COPY_JOB_FILES }),
     signal,
     async (batch) => {
       const work = batch.map(({ file, at, exec }): FileCopy => {

@@ -46,7 +46,7 @@ export async function inThreads<Batch, Result>(
  * Runs jobs, all threads busy. When one fails no other is begun, and those that run are waited for: nobody writes to a file
  * that is deleted. Throws: what the first threw that failed; source.interrupted.
  */
-export async function runAll<Job>(
+export async function runAllOrStop<Job>(
   jobs: readonly Job[],
   signal: AbortSignal,
   run: (job: Job) => Promise<void>,

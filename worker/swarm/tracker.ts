@@ -63,7 +63,7 @@ export class Tracker {
     const claimed = new Map<InfoHash, Swarm>();
     const releases = new Map<Swarm, OfRelease>();
     for (const claim of claimsOf(infohashes)) {
-      const swarm = this.#swarmFor(claim, claimed);
+      const swarm = this.#swarmOfClaim(claim, claimed);
       if (swarm === undefined) continue;
       for (const infoHash of swarm.infoHashes) claimed.set(infoHash, swarm);
       // the same torrent in another release of the same kind: the newer one names it
@@ -184,7 +184,7 @@ export class Tracker {
   }
 
   /** The swarm of a torrent, with the doors that nobody claimed before; undefined when none is left. */
-  #swarmFor({ doors }: Claim, claimed: ReadonlyMap<InfoHash, Swarm>): Swarm | undefined {
+  #swarmOfClaim({ doors }: Claim, claimed: ReadonlyMap<InfoHash, Swarm>): Swarm | undefined {
     const [first] = doors;
     const same = first === undefined ? undefined : claimed.get(first);
     if (same?.infoHashes.join() === doors.join()) return same;

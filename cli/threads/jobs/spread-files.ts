@@ -16,7 +16,7 @@ export interface FileToSpread {
 }
 
 export interface SpreadFiles {
-  /** What was written to the copies of each file; undefined, and no copy made, when it is gone or shorter. */
+  /** What was read of each file and written to its copies; undefined, and no copy made, when it is gone or shorter. */
   readonly roots: readonly (PiecesRoot | undefined)[];
   /** When each copy was written, nanoseconds since 1970, 0 when it was not. Empty where closing a file may change it (Windows). */
   readonly mtimesNs: BigInt64Array<ArrayBuffer>;
@@ -40,14 +40,17 @@ function readWhole(file: string, size: number): Buffer | undefined {
   let fd: number;
   try {
     fd = openSync(file, "r");
-  } catch {
-    return undefined; // whatever the reason, there is no copy of it
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
   try {
     const bytes = scratch(size);
     return readSync(fd, bytes, 0, size, 0) === size ? bytes : undefined;
-  } catch {
-    return undefined; // EIO and its like
+  } catch (error) {
+    // the disk has lost it
+    if ((error as NodeJS.ErrnoException).code === "EIO") return undefined;
+    throw error;
   } finally {
     closeSync(fd);
   }
