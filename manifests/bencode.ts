@@ -4,6 +4,7 @@
  * Not the `bencode` package: it turns dictionary keys into UTF-8 text, which destroys the binary keys of `piece layers`
  * (BEP 52) and of scrape replies (BEP 48), accepts keys in any order, and has no caps.
  */
+import { concatBytes } from "./digest.ts";
 import { Failure } from "./failures.ts";
 import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX } from "./limits.ts";
 
@@ -13,12 +14,13 @@ import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX } from "./limits.ts";
  */
 export type Bencode = number | Uint8Array | readonly Bencode[] | BencodeDict;
 export type BencodeDict = ReadonlyMap<string, Bencode>;
-/** What the writer takes: strings too, written as UTF-8; lists as they come; and what was encoded before. */
+/** What the writer takes: strings too, written as UTF-8; lists and entries as they come; and what was encoded before. */
 export type BencodeInput =
   | number
   | string
   | Uint8Array
   | Encoded
+  | Entries
   | Iterable<BencodeInput>
   | ReadonlyMap<string, BencodeInput>;
 
@@ -31,10 +33,27 @@ export class Encoded {
   }
 }
 
+/** A dictionary that is written as its entries come, in the order of their keys, so that a large one is never there as a whole. */
+export class Entries {
+  readonly entries: Iterable<readonly [key: string, value: BencodeInput]>;
+
+  constructor(entries: Iterable<readonly [key: string, value: BencodeInput]>) {
+    this.entries = entries;
+  }
+}
+
 /** A value of a dictionary and the very bytes it was read from: an info hash is the hash of those. */
 export interface BencodeEntry {
+  /** Made when it is asked for: of a torrent most are not. */
   readonly value: Bencode;
   readonly bytes: Uint8Array;
+}
+
+/** What nested dictionaries have under an empty key. */
+export interface BencodeLeaf {
+  /** The keys that lead there, one at least, without the empty one. */
+  readonly keys: readonly string[];
+  readonly value: Bencode;
 }
 
 const INTEGER = 0x69; // i
@@ -45,6 +64,9 @@ const COLON = 0x3a;
 const MINUS = 0x2d;
 const ZERO = 0x30;
 const NINE = 0x39;
+/** The writer's blocks: the first, and the longest. Larger values are not copied into one. */
+const BLOCK_BYTES_MIN = 4096;
+const BLOCK_BYTES_MAX = 1024 * 1024;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -112,8 +134,19 @@ export function decodeBencodeEntries(bytes: Uint8Array): ReadonlyMap<string, Ben
   return entries;
 }
 
+/**
+ * Nested dictionaries that end where the only key is empty, as the "file tree" of BEP 52 -> their ends, one at a time: as
+ * maps the tree of a large title is ten times its bytes. Throws: object.malformed, perhaps after some.
+ */
+export function* bencodeLeaves(bytes: Uint8Array): Generator<BencodeLeaf> {
+  const reader = new Reader(bytes);
+  yield* reader.leaves([]);
+  reader.end();
+}
+
 class Writer {
-  #bytes = new Uint8Array(4096);
+  readonly #full: Uint8Array[] = [];
+  #block = new Uint8Array(BLOCK_BYTES_MIN);
   #length = 0;
 
   value(value: BencodeInput): void {
@@ -121,12 +154,13 @@ class Writer {
     else if (typeof value === "string") this.#key(keyOfText(value));
     else if (value instanceof Uint8Array) this.#string(value);
     else if (value instanceof Encoded) this.#append(value.bytes);
-    else if (value instanceof Map) this.#dict(value as ReadonlyMap<string, BencodeInput>);
+    else if (value instanceof Entries) this.#entries(value.entries);
+    else if (value instanceof Map) this.#entries(inOrder(value as ReadonlyMap<string, BencodeInput>));
     else this.#list(value as Iterable<BencodeInput>);
   }
 
   finish(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
+    return concatBytes([...this.#full, this.#block.subarray(0, this.#length)]);
   }
 
   #integer(value: number): void {
@@ -140,8 +174,13 @@ class Writer {
   }
 
   #append(bytes: Uint8Array): void {
+    if (bytes.length >= BLOCK_BYTES_MAX) {
+      this.#close();
+      this.#full.push(bytes);
+      return;
+    }
     this.#reserve(bytes.length);
-    this.#bytes.set(bytes, this.#length);
+    this.#block.set(bytes, this.#length);
     this.#length += bytes.length;
   }
 
@@ -157,27 +196,38 @@ class Writer {
     this.#units("e");
   }
 
-  #dict(values: ReadonlyMap<string, BencodeInput>): void {
+  #entries(entries: Entries["entries"]): void {
     this.#units("d");
-    // toSorted without a comparison orders by UTF-16 unit, which for these keys is byte
-    for (const key of [...values.keys()].toSorted()) {
+    let last: string | undefined;
+    for (const [key, value] of entries) {
+      if (last !== undefined && key <= last) throw new RangeError("entries of a dictionary out of order");
+      last = key;
       this.#key(key);
-      this.value(values.get(key) ?? "");
+      this.value(value);
     }
     this.#units("e");
   }
 
   #units(text: string): void {
     this.#reserve(text.length);
-    for (let i = 0; i < text.length; i++) this.#bytes[this.#length++] = text.charCodeAt(i);
+    for (let i = 0; i < text.length; i++) this.#block[this.#length++] = text.charCodeAt(i);
   }
 
   #reserve(more: number): void {
-    if (this.#length + more <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + more));
-    larger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = larger;
+    if (this.#length + more > this.#block.length) this.#close(more);
   }
+
+  /** Begins another block, with room for so many bytes. */
+  #close(room = 0): void {
+    this.#full.push(this.#block.subarray(0, this.#length));
+    this.#block = new Uint8Array(Math.max(room, Math.min(2 * this.#block.length, BLOCK_BYTES_MAX)));
+    this.#length = 0;
+  }
+}
+
+function inOrder(map: ReadonlyMap<string, BencodeInput>): Entries["entries"] {
+  // toSorted without a comparison orders by UTF-16 unit, which for these keys is byte
+  return [...map.keys()].toSorted().map((key) => [key, map.get(key) ?? ""] as const);
 }
 
 class Reader {
@@ -190,8 +240,7 @@ class Reader {
   }
 
   value(depth: number): Bencode {
-    if (depth > BENCODE_DEPTH_MAX) throw this.#malformed(`nested deeper than ${BENCODE_DEPTH_MAX}`);
-    if (++this.#items > BENCODE_ITEMS_MAX) throw this.#malformed(`more than ${BENCODE_ITEMS_MAX} items`);
+    this.#count(depth);
     const first = this.#bytes[this.#at];
     if (first === INTEGER) return this.#integer();
     if (first === LIST) return this.#list(depth);
@@ -200,14 +249,24 @@ class Reader {
   }
 
   entries(): Map<string, BencodeEntry> {
-    if (this.#bytes[this.#at] !== DICT) throw this.#malformed("not a dictionary");
     const entries = new Map<string, BencodeEntry>();
-    this.#pairs((key) => {
+    for (const key of this.#keys()) {
       const start = this.#at;
-      const value = this.value(1);
-      entries.set(key, { value, bytes: this.#bytes.subarray(start, this.#at) });
-    });
+      this.#skip(1);
+      entries.set(key, new LazyEntry(this.#bytes.subarray(start, this.#at)));
+    }
     return entries;
+  }
+
+  *leaves(keys: readonly string[]): Generator<BencodeLeaf> {
+    if (keys.length > BENCODE_DEPTH_MAX) throw this.#malformed(`nested deeper than ${BENCODE_DEPTH_MAX}`);
+    let isLeaf = false;
+    for (const key of this.#keys()) {
+      if (isLeaf || (key === "" && keys.length === 0)) throw this.#malformed("an empty key among others");
+      isLeaf = key === "";
+      if (isLeaf) yield { keys, value: this.value(keys.length) };
+      else yield* this.leaves([...keys, key]);
+    }
   }
 
   end(): void {
@@ -224,36 +283,64 @@ class Reader {
   }
 
   #string(): Uint8Array {
+    const length = this.#passString();
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+
+  /** @returns its bytes */
+  #passString(): number {
     const length = this.#digits(COLON);
     if (length > this.#bytes.length - this.#at) throw this.#malformed("a string ends after the data");
     this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
+    return length;
   }
 
   #list(depth: number): Bencode[] {
     this.#at += 1;
     const values: Bencode[] = [];
-    while (this.#bytes[this.#at] !== END) values.push(this.value(depth + 1));
-    this.#at += 1;
+    while (!this.#isEnd()) values.push(this.value(depth + 1));
     return values;
   }
 
   #dict(depth: number): Map<string, Bencode> {
     const values = new Map<string, Bencode>();
-    this.#pairs((key) => values.set(key, this.value(depth + 1)));
+    for (const key of this.#keys()) values.set(key, this.value(depth + 1));
     return values;
   }
 
-  #pairs(take: (key: string) => void): void {
+  /** Like `value`, with nothing to show for it. */
+  #skip(depth: number): void {
+    this.#count(depth);
+    const first = this.#bytes[this.#at];
+    if (first === INTEGER) this.#integer();
+    else if (first === LIST) for (this.#at += 1; !this.#isEnd();) this.#skip(depth + 1);
+    else if (first === DICT) for (const _ of this.#keys()) this.#skip(depth + 1);
+    else this.#passString();
+  }
+
+  /** The keys of a dictionary; whoever takes one reads its value before the next. */
+  *#keys(): Generator<string> {
+    if (this.#bytes[this.#at] !== DICT) throw this.#malformed("not a dictionary");
     this.#at += 1;
     let last: string | undefined;
-    while (this.#bytes[this.#at] !== END) {
+    while (!this.#isEnd()) {
       const key = keyOfBytes(this.#string());
       if (last !== undefined && key <= last) throw this.#malformed("keys out of order");
       last = key;
-      take(key);
+      yield key;
     }
+  }
+
+  /** Whether a list or dictionary ends here; its end is consumed. */
+  #isEnd(): boolean {
+    if (this.#bytes[this.#at] !== END) return false;
     this.#at += 1;
+    return true;
+  }
+
+  #count(depth: number): void {
+    if (depth > BENCODE_DEPTH_MAX) throw this.#malformed(`nested deeper than ${BENCODE_DEPTH_MAX}`);
+    if (++this.#items > BENCODE_ITEMS_MAX) throw this.#malformed(`more than ${BENCODE_ITEMS_MAX} items`);
   }
 
   /** Decimal digits up to `end`, which is consumed: no sign, no leading zero, at most 2^53 - 1. */
@@ -273,6 +360,18 @@ class Reader {
 
   #malformed(reason: string): Failure {
     return new Failure("object.malformed", { kind: "bencode", reason, offset: this.#at });
+  }
+}
+
+class LazyEntry implements BencodeEntry {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  get value(): Bencode {
+    return decodeBencode(this.bytes);
   }
 }
 

@@ -180,6 +180,8 @@ export const WEB_SEED_READ_BYTES = 2 * MIB;
 export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
 /** HTTP: seconds without a byte before a request is given up. */
 export const HTTP_IDLE_TIMEOUT_S = 20;
+/** The same where nobody counts more closely, as while an edge looks through what it was sent. */
+export const HTTP_SILENCE_S = 300;
 /** Tries of a player's small request (metadata, a release document) before another edge is asked. */
 export const HTTP_TRIES = 4;
 /** Wait before the second try, milliseconds; it doubles each time: under two seconds in all. */

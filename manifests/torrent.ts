@@ -7,11 +7,13 @@
  * are golden vectors. Always the multi-file layout: a release of one file is a folder with one file.
  */
 import {
+  bencodeLeaves,
   decodeBencodeEntries,
   decodeUtf8,
   dict,
   encodeBencode,
   Encoded,
+  Entries,
   keyOfBytes,
   keyOfText,
   textOfKey,
@@ -155,24 +157,24 @@ export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1)
  */
 export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): TorrentLayout {
   const top = decodeBencodeEntries(metainfo);
-  const infoEntry = top.get("info");
-  const info = dictOf(infoEntry?.value, "info");
-  const infoBytes = infoEntry?.bytes ?? metainfo;
-  const name = textOf(info.get("name"), "name");
+  const infoBytes = top.get("info")?.bytes ?? new Uint8Array(0);
+  const info = decodeBencodeEntries(infoBytes);
+  const name = textOf(info.get("name")?.value, "name");
   if (parseSafePath(name).includes("/")) throw malformed("name is more than one segment");
-  const pieceLength = pieceLengthOf(info.get("piece length"));
+  const pieceLength = pieceLengthOf(info.get("piece length")?.value);
   const layers = dictOf(top.get("piece layers")?.value, "piece layers");
 
   const files: LayoutFile[] = [];
   let pieceCount = 0;
-  for (const { path, entry } of filesOf(dictOf(info.get("file tree"), "file tree"), [])) {
-    const file = layoutFile(path, entry, pieceCount, pieceLength, layers, sha256);
+  for (const { keys, value } of bencodeLeaves(info.get("file tree")?.bytes ?? new Uint8Array(0))) {
+    const path = parseSafePath(keys.map(textOfKey).join("/"));
+    const file = layoutFile(path, dictOf(value, "file tree"), pieceCount, pieceLength, layers, sha256);
     files.push(file);
     pieceCount += file.pieceCount;
   }
   checkPathSet(files.map((file) => file.path));
 
-  const pieces = bytesOf(info.get("pieces"), "pieces");
+  const pieces = bytesOf(info.get("pieces")?.value, "pieces");
   if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
   // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
   const sorted = inTorrentOrder(files);
@@ -260,22 +262,41 @@ function* v1EntriesOf(files: readonly InfoFile[], alignment: number): Generator<
   }
 }
 
-type TreeNode = Map<string, BencodeInput>;
+/**
+ * The "file tree" of files in the torrent's order, one entry at a time.
+ * @param start  the first file of the folder
+ * @param end  the file behind its last
+ * @param depth  characters of its path, with the slash behind it
+ */
+function fileTreeOf(files: readonly InfoFile[], start = 0, end = files.length, depth = 0): Entries {
+  return new Entries(folderEntriesOf(files, start, end, depth));
+}
 
-function fileTreeOf(files: readonly InfoFile[]): TreeNode {
-  const root: TreeNode = new Map();
-  for (const file of files) {
-    let node = root;
-    for (const segment of file.path.split("/")) {
-      const key = keyOfText(segment);
-      const child = (node.get(key) as TreeNode | undefined) ?? new Map<string, BencodeInput>();
-      node.set(key, child);
-      node = child;
+function* folderEntriesOf(
+  files: readonly InfoFile[],
+  start: number,
+  end: number,
+  depth: number,
+): Generator<readonly [string, BencodeInput]> {
+  for (let at = start; at < end;) {
+    const file = files[at] as InfoFile;
+    const slash = file.path.indexOf("/", depth);
+    if (slash < 0) {
+      yield [keyOfText(file.path.slice(depth)), new Map([["", fileEntryOf(file)]])];
+      at++;
+      continue;
     }
-    const hash = file.size === 0 ? undefined : fromHex(file.root);
-    node.set("", dict({ attr: file.exec ? "x" : undefined, length: file.size, "pieces root": hash }));
+    const folder = file.path.slice(depth, slash + 1);
+    let behind = at + 1;
+    while (behind < end && files[behind]?.path.startsWith(folder, depth) === true) behind++;
+    yield [keyOfText(folder.slice(0, -1)), fileTreeOf(files, at, behind, slash + 1)];
+    at = behind;
   }
-  return root;
+}
+
+function fileEntryOf({ size, exec, root }: InfoFile): BencodeInput {
+  const hash = size === 0 ? undefined : fromHex(root);
+  return dict({ attr: exec ? "x" : undefined, length: size, "pieces root": hash });
 }
 
 /**
@@ -307,15 +328,6 @@ function paddingOf(sizes: readonly number[], pieceLength: number): number {
 }
 
 // --- reading -------------------------------------------------------------------------------------------------------
-
-function* filesOf(node: BencodeDict, folders: readonly string[]): Generator<{ path: SafePath; entry: BencodeDict }> {
-  for (const [key, value] of node) {
-    const child = dictOf(value, "file tree");
-    const segments = [...folders, textOfKey(key)];
-    if (child.has("")) yield { path: parseSafePath(segments.join("/")), entry: dictOf(child.get(""), "file tree") };
-    else yield* filesOf(child, segments);
-  }
-}
 
 function layoutFile(
   path: SafePath,

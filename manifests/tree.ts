@@ -43,8 +43,8 @@ export interface RecipeRef {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const NEWLINE = 0x0a;
-/** Text that is decoded at once; a line may be longer. */
-const DECODED_BYTES = 64 * 1024;
+/** Text that is decoded or encoded at once; a line may be longer. */
+const TEXT_BYTES = 64 * 1024;
 /** Numbers of up to 15 digits are whole ones below 2^53. */
 const PLAIN_LINE =
   /\{"path":"([ !#-[\]-\uffff]+)","size":([1-9]\d{0,14}),"root":"([0-9a-f]{64})"(,"exec":true)?,"recipe":"([0-9a-f]{64})","at":\[(0|[1-9]\d{0,14}),([1-9]\d{0,14})\]\}\n/y;
@@ -54,7 +54,19 @@ const PART_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 export function writeTree(tree: Tree): Uint8Array<ArrayBuffer> {
   const files = [...tree.files].toSorted((a, b) => comparePaths(a.path, b.path));
   checkPathSet(files.map((file) => file.path));
-  return concatBytes(files.map((file) => encoder.encode(writeLine(file))));
+  return concatBytes([...textsOf(files)]);
+}
+
+/** Lines, many at once: an array of each would take more memory than the files themselves. */
+function* textsOf(files: readonly TreeFile[]): Generator<Uint8Array> {
+  let lines = "";
+  for (const file of files) {
+    lines += writeLine(file);
+    if (lines.length < TEXT_BYTES) continue;
+    yield encoder.encode(lines);
+    lines = "";
+  }
+  yield encoder.encode(lines);
 }
 
 /** Plain bytes, at most TREE_PLAIN_BYTES_MAX -> tree. Throws: object.malformed, object.too-large, path.unsafe. */
@@ -102,9 +114,9 @@ function writeLine(file: TreeFile): string {
   return `${JSON.stringify(line)}\n`;
 }
 
-/** Where about DECODED_BYTES of whole lines end; -1 when the last one does not. */
+/** Where about TEXT_BYTES of whole lines end; -1 when the last one does not. */
 function endOfLines(plain: Uint8Array, start: number): number {
-  const end = plain.indexOf(NEWLINE, Math.min(start + DECODED_BYTES, plain.length - 1));
+  const end = plain.indexOf(NEWLINE, Math.min(start + TEXT_BYTES, plain.length - 1));
   return end < 0 ? -1 : end + 1;
 }
 

@@ -11,6 +11,7 @@ import { act, verb } from "../command.ts";
 import { type Output } from "../output.ts";
 import { type PublisherKey, ensureKey } from "../publish/keys.ts";
 import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, registerTitle } from "../publish/register.ts";
+import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isBadPath, replaceFile } from "../trust/store.ts";
@@ -48,7 +49,7 @@ export function initCommand(): Command {
     .option("--admin-token-file <file>", "file with the edge's admin token (or set PATCHSWARM_ADMIN_TOKEN)");
   return act(command, async ({ output, signal, env }, flags, [title = ""]) => {
     const options = await parseOptions(title, flags, env);
-    await init(options, { output, signal, fetch: globalThis.fetch, now: new Date() });
+    await init(options, { output, signal, fetch: lightFetch, now: new Date() });
   });
 }
 

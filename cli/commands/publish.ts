@@ -7,6 +7,7 @@ import { cacheFolder } from "../cache-folder.ts";
 import { act, verb } from "../command.ts";
 import { formatBytes, formatSeconds } from "../output.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
+import { lightFetch } from "../sources/light-fetch.ts";
 import { readTitleFile } from "../trust/title.ts";
 import { costFields, tellCosts } from "./costs.ts";
 import { collect, parseCount } from "./flags.ts";
@@ -31,7 +32,7 @@ export function publishCommand(): Command {
     const began = performance.now();
     const options = await parseOptions(folder, flags);
     const result = await publish(options, {
-      fetch: globalThis.fetch,
+      fetch: lightFetch,
       now: new Date(),
       clock: () => performance.now(),
       cacheDir: cacheFolder(),

@@ -2,6 +2,7 @@
 import { type Command } from "commander";
 import { act, verb } from "../command.ts";
 import { formatBytes } from "../output.ts";
+import { lightFetch } from "../sources/light-fetch.ts";
 import { type ListedRelease, openTitle } from "../trust/client.ts";
 import { readTitleFile } from "../trust/title.ts";
 import { table } from "./table.ts";
@@ -13,7 +14,7 @@ export function releasesCommand(): Command {
   ]).option("--title <file>", "the title's title.json", "title.json");
   return act(command, async ({ output, signal }, flags) => {
     const titleFile = await readTitleFile(String(flags["title"]));
-    const title = await openTitle({ titleFile, fetch: globalThis.fetch, now: new Date(), signal });
+    const title = await openTitle({ titleFile, fetch: lightFetch, now: new Date(), signal });
     await title.refresh();
     for (const [channel, problem] of title.problems()) {
       output.log(`The releases of ${channel} are not shown: ${problem.message}`);

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { act, verb, type Context } from "../command.ts";
 import { formatBytes } from "../output.ts";
 import { seed } from "../patch/seed.ts";
+import { lightFetch } from "../sources/light-fetch.ts";
 import { parseRate } from "./flags.ts";
 
 export function seedCommand(): Command {
@@ -25,7 +26,7 @@ export async function seedFolders(
   const world = {
     output,
     signal,
-    fetch: globalThis.fetch,
+    fetch: lightFetch,
     createSwarm: async (onWarning: (message: string) => void) =>
       (await import("../peers/engine.ts")).createSwarm({ onWarning }),
   };

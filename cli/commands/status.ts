@@ -6,6 +6,7 @@ import { STATS_BYTES_MAX } from "../../manifests/limits.ts";
 import { type UnixSeconds, parseTime, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { act, verb } from "../command.ts";
 import { formatBytes, formatSeconds } from "../output.ts";
+import { lightFetch } from "../sources/light-fetch.ts";
 import { type TrustedTitle, openTitle } from "../trust/client.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
 import { readTitleFile } from "../trust/title.ts";
@@ -53,7 +54,7 @@ export function statusCommand(): Command {
     ["status --title game/title.json --json", "for a monitor"],
   ]).option("--title <file>", "the title's title.json", "title.json");
   return act(command, async ({ output, signal }, flags) => {
-    const { fetch } = globalThis;
+    const fetch = lightFetch;
     const now = new Date();
     const titleFile = await readTitleFile(String(flags["title"]));
     const title = await openTitle({ titleFile, fetch, now, signal });

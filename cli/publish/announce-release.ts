@@ -15,6 +15,7 @@ import {
   formatTime,
   signRole,
 } from "../../manifests/trust/roles.ts";
+import { collectDropped } from "../threads/collect-garbage.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Announcer } from "./announcer.ts";
 import { type ChannelRole } from "./channel-roles.ts";
@@ -73,6 +74,7 @@ export function sendDocuments(release: NewRelease, seq: number, upload: Pick<Upl
   const created = formatTime(release.created);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const { metainfo, infohash, infohashV2, v1 } = torrentOf(release, seq);
+  collectDropped(metainfo.length); // the info dictionaries
   const torrent = upload.send(metainfo);
   const torrentV1 = upload.send(v1.metainfo);
   const document = writeRelease({

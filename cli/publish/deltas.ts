@@ -89,11 +89,12 @@ export async function publishDeltas(
   const target = releases.find((release) => release.seq === seq);
   if (target === undefined) return [];
   const listed = new Set(title.live(channel)?.deltas.map(({ from }) => from));
-  const starts = newestStarts(releases, seq, count);
+  const starts = newestStarts(releases, seq, count).filter((start) => !listed.has(start.seq));
+  // the tree of a large title is some 40 MB
+  if (starts.length === 0) return [];
   const to = await readReleaseTree(title, cache, target);
   const made: MadeDelta[] = [];
   for (const start of starts) {
-    if (listed.has(start.seq)) continue;
     try {
       const delta = await publishDelta(options, start, to, { title, cache, announcer }, world);
       if (delta !== undefined) made.push(delta);

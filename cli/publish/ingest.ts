@@ -3,7 +3,7 @@
  * whatever order threads finish in, so the same input and the same known chunks always give the same packs.
  */
 import { type ChunkSizes } from "../../manifests/chunker.ts";
-import { SHA256_BYTES, concatBytes, toHex, type PiecesRoot } from "../../manifests/digest.ts";
+import { SHA1_BYTES, SHA256_BYTES, concatBytes, toHex, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { INGEST_JOBS_AHEAD, INGEST_JOBS_MAX, INGEST_JOB_BYTES, INGEST_JOB_FILES } from "../../manifests/limits.ts";
 import { type FileHashes, rootOfLayer } from "../../manifests/merkle.ts";
@@ -63,6 +63,9 @@ export interface IngestedFile {
   /** Entries of the chunk table in the file's order; empty when a recipe for this content is there already. */
   readonly chunks: Uint32Array;
 }
+
+const NO_BYTES = new Uint8Array(0);
+const NO_CHUNKS = new Uint32Array(0);
 
 interface RunningJob {
   readonly part: Part;
@@ -162,7 +165,12 @@ class Merge {
   /** The batch of the next job. */
   take(batch: IngestedBatch, part: Part): void {
     const chunks = new BatchChunks(batch, part);
-    for (const span of batch.spans) this.#takeSpan(span, chunks);
+    let at = 0;
+    for (const span of batch.spans) {
+      const hashes = hashesOf(span, batch.hashes, at);
+      at += span.layerBytes + span.sha1Bytes + hashes.sha1Tail.length;
+      this.#takeSpan(hashes, span.chunks, chunks);
+    }
   }
 
   finish(): readonly IngestedFile[] {
@@ -170,7 +178,7 @@ class Merge {
     return this.#done;
   }
 
-  #takeSpan({ hashes, chunks: count }: IngestedSpan, chunks: BatchChunks): void {
+  #takeSpan(hashes: FileHashes, count: number, chunks: BatchChunks): void {
     const file = this.#file;
     if (file === undefined) throw new Error("more spans than files");
     // a whole file whose recipe is there already: its chunks need no place
@@ -199,7 +207,7 @@ class Merge {
   #closeFile(file: SourceFile): void {
     const hashes = joinSpans(this.#spans, this.#options.pieceLength);
     const isKnown = this.#options.isKnownFile(hashes.root);
-    this.#done.push({ file, hashes, chunks: Uint32Array.from(isKnown ? [] : this.#chunks) });
+    this.#done.push({ file, hashes, chunks: isKnown ? NO_CHUNKS : Uint32Array.from(this.#chunks) });
     this.#file = this.#files.next().value;
     this.#spans = [];
     this.#chunks = [];
@@ -251,6 +259,18 @@ class BatchChunks {
     const added = stored === 0 ? undefined : { size, raw: stored === size, part: this.#part, offset, stored };
     return { id, size, added };
   }
+}
+
+/**
+ * The hashes of a span as views of its batch's, which begin at `at`. Most files have no layer: an array each, however
+ * short, would take more memory than all else that is known of them.
+ */
+function hashesOf({ size, root, layerBytes, sha1Bytes }: IngestedSpan, hashes: Uint8Array, at: number): FileHashes {
+  const view = (start: number, bytes: number): Uint8Array =>
+    bytes === 0 ? NO_BYTES : hashes.subarray(start, start + bytes);
+  const tailAt = at + layerBytes + sha1Bytes;
+  const sha1Tail = view(tailAt, sha1Bytes === 0 ? 0 : SHA1_BYTES);
+  return { size, root, layer: view(at, layerBytes), sha1: view(at + layerBytes, sha1Bytes), sha1Tail };
 }
 
 /** Hashes of a file's spans -> the file's. */

@@ -2,6 +2,7 @@
 import { objectIdOf } from "../../manifests/digest.ts";
 import { type ReleaseTreeRef } from "../../manifests/release.ts";
 import { type RecipeRef, type Tree, writeTree } from "../../manifests/tree.ts";
+import { collectDropped } from "../threads/collect-garbage.ts";
 import { sha256 } from "../threads/digests.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
@@ -33,11 +34,13 @@ export function sendTree(
   });
   const plain = writeTree({ files });
   const object = compressMetadata(plain);
-  return {
+  const ref = {
     sha256: upload.send(object),
     bytes: object.length,
     plain: { sha256: objectIdOf(plain, sha256), bytes: plain.length },
   };
+  collectDropped(plain.length);
+  return ref;
 }
 
 function recipeOf(recipe: RecipeRef | undefined, path: string): RecipeRef {

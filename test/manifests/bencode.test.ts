@@ -1,17 +1,21 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  bencodeLeaves,
   bytesOfKey,
   decodeBencode,
   decodeBencodeEntries,
   decodeUtf8,
   dict,
   encodeBencode,
+  Encoded,
+  Entries,
   keyOfBytes,
   keyOfText,
   textOfKey,
   type Bencode,
 } from "../../manifests/bencode.ts";
+import { equalBytes } from "../../manifests/digest.ts";
 import { BENCODE_DEPTH_MAX } from "../../manifests/limits.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -75,6 +79,47 @@ test.each([
   [dict({ left: undefined }), "de"],
 ])("writes %j as BEP 3 says", (value, written) => {
   expect(text(encodeBencode(value))).toBe(written);
+});
+
+test("entries and values of any length give the bytes that the whole value gives", () => {
+  // longer than a block of the writer, and as long as many
+  const long = new Uint8Array(3_000_000).map((_, i) => i);
+  const entries = Array.from({ length: 2000 }, (_, i) => [`${10_000 + i}`, dict({ length: i })] as const);
+  const whole = encodeBencode(dict({ a: long, tree: new Map(entries), z: 1 }));
+  const inPieces = encodeBencode(dict({ a: new Encoded(long), tree: new Entries(entries.values()), z: 1 }));
+  expect(equalBytes(inPieces, whole)).toBe(true);
+  const read = decodeBencodeEntries(whole);
+  expect(read.get("tree")?.value).toEqual(new Map(entries));
+  expect(equalBytes(read.get("a")?.value as Uint8Array, long)).toBe(true);
+});
+
+test("entries that come out of order, or twice, are a bug of the writer", () => {
+  for (const keys of ["ba", "aa"]) {
+    expect(() => encodeBencode(new Entries(Array.from(keys, (key) => [key, 1] as const)))).toThrow(RangeError);
+  }
+});
+
+describe("ends of nested dictionaries", () => {
+  const ends = (text: string) =>
+    [...bencodeLeaves(bytes(text))].map(({ keys, value }) => `${keys.join("/")} ${String(value)}`);
+
+  test("come in their order, each with the keys that lead there", () => {
+    expect(ends("d1:ad1:bd0:i1ee1:cd0:i2eee1:dd0:i3eee")).toEqual(["a/b 1", "a/c 2", "d 3"]);
+    expect(ends("de")).toEqual([]);
+  });
+
+  test.each([
+    "i1e",
+    "d0:i1ee", // nothing leads there
+    "d1:ai1ee", // no dictionary
+    "d1:ad0:i1e1:bd0:i2eeee", // an end, and more
+    "d1:bd0:i1ee1:ad0:i2eee", // out of order
+    "d1:ad0:i1ee", // cut short
+    "d1:ad0:i1eeee", // and too long
+    `${"d1:a".repeat(BENCODE_DEPTH_MAX + 2)}d0:i1ee${"e".repeat(BENCODE_DEPTH_MAX + 2)}`,
+  ])("%s is refused", (text) => {
+    expect(() => ends(text)).toThrow(malformed);
+  });
 });
 
 test("keys may be any bytes and are written in byte order", () => {

@@ -13,7 +13,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "
 import { join } from "node:path";
 import { constants as zlib, zstdCompressSync } from "node:zlib";
 import { type ChunkSizes, Chunker } from "../../../manifests/chunker.ts";
-import { concatBytes } from "../../../manifests/digest.ts";
+import { concatBytes, type PiecesRoot } from "../../../manifests/digest.ts";
 import {
   CHUNK_ZSTD_LEVEL,
   INGEST_DROPPED_BYTES_MAX,
@@ -50,15 +50,21 @@ export interface IngestJob {
 }
 
 export interface IngestedSpan {
-  /** Of the span's bytes, as though they were a file. */
-  readonly hashes: FileHashes;
+  /** Bytes of the span, and their root, as though they were a file. */
+  readonly size: number;
+  readonly root: PiecesRoot;
+  /** How many bytes of the batch's hashes are its piece layer, and how many its v1 hashes. */
+  readonly layerBytes: number;
+  readonly sha1Bytes: number;
   /** How many of the batch's chunks are this span's, from its start to its last cut, which may lie past its end. */
   readonly chunks: number;
 }
 
-/** What a job found. Numbers of chunks are in flat arrays: a job makes thousands. */
+/** What a job found. Hashes, and numbers of chunks, are in flat arrays: a job makes thousands. */
 export interface IngestedBatch {
   readonly spans: readonly IngestedSpan[];
+  /** Of each span its piece layer, its v1 piece hashes and the v1 hash of its tail (FileHashes), one after another. */
+  readonly hashes: Uint8Array;
   /** 32 B a chunk. */
   readonly ids: Uint8Array;
   /** Plain bytes of each chunk. */
@@ -82,14 +88,9 @@ export function ingest(job: IngestJob): IngestedBatch | IngestProblem {
   const part = new PartFile(job.part);
   const batch = new Batch(job.known, part);
   const { hasher, window } = toolsFor(job);
-  const spans: IngestedSpan[] = [];
   try {
-    for (const span of job.spans) {
-      const before = batch.count;
-      const hashes = readSpan(job, span, hasher, window, batch);
-      spans.push({ hashes, chunks: batch.count - before });
-    }
-    return batch.finish(spans);
+    for (const span of job.spans) batch.endSpan(readSpan(job, span, hasher, window, batch));
+    return batch.finish();
   } catch (error) {
     tools = undefined; // the hasher stopped in the middle of a file
     if (error instanceof Unable) return { problem: error.problem, path: error.path, reason: error.message };
@@ -225,22 +226,22 @@ class ReadWindow {
   }
 }
 
-/** Collects the chunks of a job. */
+/** Collects the chunks and hashes of a job. */
 class Batch {
   readonly #known: KnownChunks;
   readonly #part: PartFile;
   readonly #seen = new Set<string>();
+  readonly #spans: IngestedSpan[] = [];
+  readonly #hashes: Uint8Array[] = [];
   readonly #ids: Uint8Array[] = [];
   readonly #sizes: number[] = [];
   readonly #stored: number[] = [];
+  /** Chunks of the spans that have ended. */
+  #spanChunks = 0;
 
   constructor(known: KnownChunks, part: PartFile) {
     this.#known = known;
     this.#part = part;
-  }
-
-  get count(): number {
-    return this.#ids.length;
   }
 
   /** Adds a chunk; keeps nothing of `plain`. */
@@ -251,9 +252,18 @@ class Batch {
     this.#stored.push(this.#isNew(id) ? this.#store(plain) : 0);
   }
 
-  finish(spans: readonly IngestedSpan[]): IngestedBatch {
+  /** The chunks since the last span are this one's. */
+  endSpan({ size, root, layer, sha1, sha1Tail }: FileHashes): void {
+    const chunks = this.#ids.length - this.#spanChunks;
+    this.#spanChunks = this.#ids.length;
+    this.#spans.push({ size, root, layerBytes: layer.length, sha1Bytes: sha1.length, chunks });
+    this.#hashes.push(layer, sha1, sha1Tail);
+  }
+
+  finish(): IngestedBatch {
     return {
-      spans,
+      spans: this.#spans,
+      hashes: concatBytes(this.#hashes),
       ids: concatBytes(this.#ids),
       sizes: Uint32Array.from(this.#sizes),
       stored: Uint32Array.from(this.#stored),
