@@ -22,13 +22,12 @@ async function serve(
   answer: (response: ServerResponse) => void = (response) => void response.end(),
 ): Promise<{ readonly url: string; readonly seen: readonly Seen[] }> {
   const seen: Seen[] = [];
-  const server = createServer((request, response) => {
-    void buffer(request).then((body) => {
-      const { method, headers, socket } = request;
-      seen.push({ method, headers, body, port: socket.remotePort });
-      answer(response);
-    });
-  });
+  const take = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { method, headers, socket } = request;
+    seen.push({ method, headers, body: await buffer(request), port: socket.remotePort });
+    answer(response);
+  };
+  const server = createServer((request, response) => void take(request, response));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
     server.closeAllConnections();

@@ -101,7 +101,7 @@ test("entries that come out of order, or twice, are a bug of the writer", () => 
 
 describe("ends of nested dictionaries", () => {
   const ends = (text: string) =>
-    [...bencodeLeaves(bytes(text))].map(({ keys, value }) => `${keys.join("/")} ${String(value)}`);
+    [...bencodeLeaves(bytes(text))].map(({ keys, value }) => `${keys.join("/")} ${value as number}`);
 
   test("come in their order, each with the keys that lead there", () => {
     expect(ends("d1:ad1:bd0:i1ee1:cd0:i2eee1:dd0:i3eee")).toEqual(["a/b 1", "a/c 2", "d 3"]);
