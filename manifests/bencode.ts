@@ -6,7 +6,7 @@
  */
 import { concatBytes } from "./digest.ts";
 import { Failure } from "./failures.ts";
-import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX } from "./limits.ts";
+import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX, BENCODE_KEY_BYTES_MAX } from "./limits.ts";
 
 /**
  * What bencode can say. Keys of a dictionary are byte strings: one UTF-16 unit a byte, so that binary keys survive and
@@ -324,7 +324,9 @@ class Reader {
     this.#at += 1;
     let last: string | undefined;
     while (!this.#isEnd()) {
-      const key = keyOfBytes(this.#string());
+      const bytes = this.#string();
+      if (bytes.length > BENCODE_KEY_BYTES_MAX) throw this.#malformed(`a key of ${bytes.length} bytes`);
+      const key = keyOfBytes(bytes);
       if (last !== undefined && key <= last) throw this.#malformed("keys out of order");
       last = key;
       yield key;

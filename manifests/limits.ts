@@ -62,6 +62,8 @@ export const PIECE_BYTES_MAX = 4 * MIB;
 export const PIECE_ROOT_FACTOR = 32;
 /** Bencode nests a level for each segment of a path (64 at most) and a few around them. */
 export const BENCODE_DEPTH_MAX = 80;
+/** A key is a word, an info hash, a root, or a segment of a path. */
+export const BENCODE_KEY_BYTES_MAX = KIB;
 /** Values in one bencoded document: about 25 a file of a hybrid torrent, so this is 640,000 files. */
 export const BENCODE_ITEMS_MAX = 16_000_000;
 /** Zeros between files, as a part of the content: above it a smaller piece is chosen. Players never fetch them. */
@@ -506,6 +508,13 @@ export const DELTAS_EARLIER_MAX = 24;
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */
 export const DELTA_PIECE_BYTES = 128 * 1024;
+/**
+ * Longest torrent of a delta, which is not signed: this, and so much for each object (its name twice, and padding) and for
+ * each of its pieces (SHA-256 and SHA-1). What is left without them is for the index, the table and the trackers.
+ */
+export const DELTA_TORRENT_BYTES = 256 * KIB;
+export const DELTA_TORRENT_OBJECT_BYTES = 400;
+export const DELTA_TORRENT_PIECE_BYTES = 52;
 /** Peers that give nothing of a delta for this long are given up, milliseconds: it is small, and there is another way. */
 export const DELTA_PEERS_STALL_MS = 5000;
 /** How often it is looked at how fast they give it, milliseconds; and for how long before it is judged. */

@@ -129,21 +129,24 @@ export function comparePaths(a: string, b: string): number {
 }
 
 /**
- * What is left of a name where case and Unicode form do not count: NFKC, then full case folding. JavaScript has no
+ * What is left of a name where case and Unicode form do not count: NFKD, then full case folding. JavaScript has no
  * casefold(), so: up, down, up again. Up turns ß into SS; down and up reach ẞ and the rest; ending up settles σ and ς.
  * The dot that down leaves of İ is dropped, and ı goes up to I, so that i, I, ı and İ are one letter.
  */
 function foldPath(text: string): string {
   if (/^[\0-\x7f]*$/.test(text)) return text.toUpperCase();
-  return text
-    .replace(/\p{Default_Ignorable_Code_Point}/gu, "")
-    .normalize("NFKC")
-    .toUpperCase()
-    .toLowerCase()
-    .toUpperCase()
-    .normalize("NFD")
-    .replaceAll("I\u0307", "I")
-    .normalize("NFKC");
+  return (
+    text
+      .replace(/\p{Default_Ignorable_Code_Point}/gu, "")
+      // apart first: of a letter with two marks, up turns the lower one into a letter behind the other
+      .normalize("NFKD")
+      .toUpperCase()
+      .toLowerCase()
+      .toUpperCase()
+      .normalize("NFD")
+      .replaceAll("I\u0307", "I")
+      .normalize("NFKC")
+  );
 }
 
 const STATE_FOLDER_FOLDED = foldPath(STATE_FOLDER);

@@ -50,7 +50,8 @@ export interface Release {
  * No channel may be called so. Players keep a channel's role in `<channel>.json`, beside the roles of TUF and of the edge
  * and their own memory; and Windows takes `con.json` for the console.
  */
-const RESERVED_CHANNELS = /^(?:root|targets|snapshot|timestamp|live|memory|con|prn|aux|nul|(?:com|lpt)\d)$/;
+const RESERVED_CHANNELS =
+  /^(?:root|targets|snapshot|timestamp|live|memory|constructor|prototype|con|prn|aux|nul|(?:com|lpt)\d)$/;
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const VERSION = /^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?$/;

@@ -5,7 +5,14 @@
  */
 import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { ORIGIN_RETRY_MS, ORIGIN_TRIES, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  DELTA_PIECE_BYTES,
+  DELTA_TORRENT_BYTES,
+  DELTA_TORRENT_OBJECT_BYTES,
+  DELTA_TORRENT_PIECE_BYTES,
+  ORIGIN_RETRY_MS,
+  ORIGIN_TRIES,
+} from "../../manifests/limits.ts";
 import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { WayStep } from "../../manifests/ways.ts";
 import { FolderBoard } from "../peers/folder-board.ts";
@@ -48,6 +55,14 @@ interface GroupArrival {
 
 /** Which delta, and which of its groups. */
 export type DeltaToFetch = Pick<WayStep, "delta" | "groups" | "chosen">;
+
+/** Who lists a delta names its torrent, too: no more is read than its objects account for. */
+function torrentBytesMax({ groups }: DeltaToFetch): number {
+  const objects = groups.flatMap((group) => group.objects);
+  return objects.reduce((sum, { bytes }) => {
+    return sum + DELTA_TORRENT_OBJECT_BYTES + DELTA_TORRENT_PIECE_BYTES * Math.ceil(bytes / DELTA_PIECE_BYTES);
+  }, DELTA_TORRENT_BYTES);
+}
 
 export class DeltaDownload {
   readonly #step: DeltaToFetch;
@@ -106,7 +121,7 @@ export class DeltaDownload {
     const { install, readObject, keepOpen, signal, onProgress } = this.#world;
     const { object } = this.#step.delta.torrent;
     if (signal.aborted) throw new Failure("source.interrupted");
-    const metainfo = await unlessAborted(signal, readObject(object, TORRENT_BYTES_MAX));
+    const metainfo = await unlessAborted(signal, readObject(object, torrentBytesMax(this.#step)));
     const layout = readDeltaTorrent(metainfo);
     this.#place(layout);
     const wanted = new Set([...this.#groups.values()].flatMap(({ pieces }) => pieces.map(({ piece }) => piece)));

@@ -207,7 +207,13 @@ export class TrustedTitle {
     return chooseRelease(
       live,
       releases,
-      { installed, installId: this.#memory.install, floor: this.#leastSeq(channel) },
+      {
+        installed,
+        installId: this.#memory.install,
+        floor: this.#leastSeq(channel),
+        titleFloor: this.#titleFloor(channel),
+        previous: this.#memory.previous[channel] ?? 0,
+      },
       sha256,
     );
   }
@@ -312,24 +318,32 @@ export class TrustedTitle {
       ...this.#memory,
       root: roles.root.version,
       checked: time,
-      live: Object.fromEntries(this.channels().map((channel) => [channel, this.#highestLive(channel)])),
+      live: this.#highest(this.#memory.live, ({ seq }) => seq),
+      previous: this.#highest(this.#memory.previous, ({ previous }) => previous ?? 0),
     };
     await remember(this.#store, this.#memory);
   }
 
-  /** The highest release ever called current on the channel, unless the call was bogus: then `current` refuses it. */
-  #highestLive(channel: string): number {
-    const before = this.#memory.live[channel] ?? 0;
-    const role = this.#verified().channels.get(channel);
-    const seq = this.live(channel)?.seq ?? 0;
-    const signed =
-      role !== undefined && !(role instanceof Failure) && Object.hasOwn(role.targets, `${channel}/${seq}.json`);
-    return signed ? Math.max(before, seq) : before;
+  /** Of each channel the highest release that was ever named, unless it is bogus: then `current` refuses it. */
+  #highest(before: Memory["live"], named: (live: LiveChannel) => number): Memory["live"] {
+    const highestOf = (channel: string): number => {
+      const role = this.#verified().channels.get(channel);
+      const live = this.live(channel);
+      const seq = live === undefined ? 0 : named(live);
+      const signed =
+        role !== undefined && !(role instanceof Failure) && Object.hasOwn(role.targets, `${channel}/${seq}.json`);
+      return Math.max(before[channel] ?? 0, signed ? seq : 0);
+    };
+    return Object.fromEntries(this.channels().map((channel) => [channel, highestOf(channel)]));
+  }
+
+  #leastSeq(channel: string): number {
+    return Math.max(this.#titleFloor(channel), this.#memory.live[channel] ?? 0);
   }
 
   /** The floor speaks of the title file's own channel; other channels may lag behind it. */
-  #leastSeq(channel: string): number {
-    return Math.max(channel === this.file.channel ? this.file.floor.seq : 0, this.#memory.live[channel] ?? 0);
+  #titleFloor(channel: string): number {
+    return channel === this.file.channel ? this.file.floor.seq : 0;
   }
 
   #listed(channel: string): ListedRelease[] {

@@ -20,6 +20,8 @@ const Shape = v.object({
   checked: Count,
   /** Channel -> highest release the edge has named current. */
   live: v.record(v.string(), Count),
+  /** Channel -> highest release the edge has named as the one for who does not get the current one. */
+  previous: v.optional(v.record(v.string(), Count), {}),
 });
 
 export type Memory = v.InferOutput<typeof Shape>;
@@ -34,7 +36,7 @@ export async function recall(store: MetadataStore): Promise<Memory> {
   } catch {
     // first run, or cut short: begin again; the floor of title.json still holds
     const install = randomBytes(16).toString("hex");
-    return { v: 1, install, root: 0, signed: { time: 0, keys: [] }, checked: 0, live: {} };
+    return { v: 1, install, root: 0, signed: { time: 0, keys: [] }, checked: 0, live: {}, previous: {} };
   }
 }
 

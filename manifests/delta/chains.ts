@@ -15,23 +15,31 @@ export function deltaChains<Delta extends EarlierDelta>(
   from: number,
   to: number,
 ): Chain<Delta>[] {
-  const found: Chain<Delta>[] = [];
-  const follow = (at: number, behind: readonly Delta[]): void => {
+  const found: (readonly Delta[])[] = [];
+  // of each number of steps the best ways to each release: no better way begins with another
+  let ways = new Map<number, readonly (readonly Delta[])[]>([[from, [[]]]]);
+  for (let steps = 0; steps < DELTA_CHAIN_STEPS_MAX; steps++) {
+    const longer = new Map<number, readonly (readonly Delta[])[]>();
     for (const delta of deltas) {
+      const behind = ways.get(delta.from);
       // whoever lists them may be wrong, and must not send us in circles
-      if (delta.from !== at || delta.to <= at || delta.to > to) continue;
-      const chain: Chain<Delta> = [...behind, delta] as unknown as Chain<Delta>;
-      if (delta.to === to) found.push(chain);
-      else if (chain.length < DELTA_CHAIN_STEPS_MAX) follow(delta.to, chain);
+      if (behind === undefined || delta.to <= delta.from || delta.to > to) continue;
+      const here = behind.map((chain) => [...chain, delta]);
+      longer.set(delta.to, best([...(longer.get(delta.to) ?? []), ...here]));
     }
-  };
-  follow(from, []);
-  return found
+    found.push(...(longer.get(to) ?? []));
+    ways = longer;
+  }
+  return best(found) as unknown as Chain<Delta>[];
+}
+
+function best<Delta extends EarlierDelta>(chains: readonly (readonly Delta[])[]): (readonly Delta[])[] {
+  return chains
     .toSorted((a, b) => Number(b.length === 1) - Number(a.length === 1) || bytesOf(a) - bytesOf(b))
     .slice(0, DELTA_PATHS_MAX);
 }
 
 /** What the deltas of a chain say they take together. */
-export function bytesOf(chain: Chain): number {
+export function bytesOf(chain: readonly EarlierDelta[]): number {
   return chain.reduce((sum, { bytes }) => sum + bytes, 0);
 }

@@ -48,6 +48,14 @@ export function parseLiveDelta(value: unknown): LiveDelta {
   return v.parse(DeltaShape, value);
 }
 
+/** More than an edge lists is left aside: what comes of them is weighed one by one. */
+function atMost<Input, Item>(count: number, list: v.GenericSchema<Input, Item[]>) {
+  return v.pipe(
+    list,
+    v.transform((items) => items.slice(0, count)),
+  );
+}
+
 const LiveShape = v.object({
   /** The release that is rolled out. */
   seq: Seq,
@@ -58,9 +66,9 @@ const LiveShape = v.object({
   /** What an install outside the rollout, or under a hold, gets: the last release that everyone got. */
   previous: v.nullable(Seq),
   /** Deltas that lead to `seq`. */
-  deltas: v.array(DeltaShape),
+  deltas: atMost(DELTAS_MAX, v.array(DeltaShape)),
   /** Deltas that lead to releases before it, the newest first: steps of chains. Missing when there are none. */
-  earlier: v.exactOptional(v.array(EarlierShape)),
+  earlier: v.exactOptional(atMost(DELTAS_EARLIER_MAX, v.array(EarlierShape))),
 });
 
 export type LiveChannel = v.InferOutput<typeof LiveShape>;
@@ -119,23 +127,42 @@ export type Choice =
   | { readonly release: SignedRelease; readonly because: "current" | "held" | "not-yet-rolled-out" }
   | { readonly release: undefined; readonly because: "held" | "not-yet-rolled-out" };
 
+/** What the choice of a release depends on, apart from what the edge says. */
+export interface InstallState {
+  /** seq of the installed release; undefined on a first install. */
+  readonly installed: number | undefined;
+  /** 32 hex digits. */
+  readonly installId: string;
+  /** Least seq that may be called current: the title's floor, and what was called so before. */
+  readonly floor: number;
+  /** Least seq that may be installed at all: the title's floor. */
+  readonly titleFloor: number;
+  /** The highest `previous` seen so far; it never goes back. */
+  readonly previous: number;
+}
+
 /**
  * The release of a channel that this install should have.
  * @param releases  what the publisher signed for the channel
- * @param installed  seq of the installed release; undefined on a first install
  * Throws: metadata.invalid when `live` names a release that the publisher never signed; metadata.rollback when it names
- * one below `floor`, or below what is installed.
+ * one below `floor`, or below what is installed, or goes back behind the `previous` that was seen.
  */
 export function chooseRelease(
   live: LiveChannel,
   releases: readonly SignedRelease[],
-  install: { readonly installed: number | undefined; readonly installId: string; readonly floor: number },
+  install: InstallState,
   sha256: Sha256,
 ): Choice {
   const current = signedRelease(releases, live.seq);
   const least = Math.max(install.floor, install.installed ?? 0);
   if (current.seq < least)
     throw new Failure("metadata.rollback", { found: current.seq, expected: `at least ${least}` });
+  if ((live.previous ?? 0) < install.previous) {
+    throw new Failure("metadata.rollback", {
+      found: live.previous ?? undefined,
+      expected: `at least ${install.previous}`,
+    });
+  }
   if (current.seq === install.installed) return { release: current, because: "current" };
 
   const admitted = rolloutBucket(current.infohash, install.installId, sha256) < live.rollout;
@@ -144,7 +171,8 @@ export function chooseRelease(
   const because = live.hold ? "held" : "not-yet-rolled-out";
   // the older release may lie below what is installed: then the install stays as it is
   const older = Math.max(live.previous ?? 0, install.installed ?? 0);
-  return older < 1 ? { release: undefined, because } : { release: signedRelease(releases, older), because };
+  const isNone = older < 1 || older < install.titleFloor;
+  return isNone ? { release: undefined, because } : { release: signedRelease(releases, older), because };
 }
 
 function signedRelease(releases: readonly SignedRelease[], seq: number): SignedRelease {

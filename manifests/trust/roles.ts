@@ -87,13 +87,22 @@ export const TimestampShape = v.object({
   ...common,
   meta: v.object({ "snapshot.json": MetaFileShape }),
 });
+/**
+ * Takes no envelope that a player's tuf-js refuses: of roots there is no second try, and players walk them one by one.
+ * `signed` is left as it came, because v.record drops "constructor" and "prototype", and their signatures with them.
+ */
 export const EnvelopeShape = v.object({
-  signed: v.record(v.string(), v.unknown()),
+  signed: v.custom<Record<string, unknown>>((value) => isRecord(value), "not an object"),
   signatures: v.pipe(
     v.array(v.object({ keyid: Hex256, sig: v.pipe(v.string(), v.regex(/^[0-9a-f]{128}$/)) })),
     v.maxLength(KEYS_MAX),
+    v.check((all) => new Set(all.map(({ keyid }) => keyid)).size === all.length, "a key that signed twice"),
   ),
 });
+
+function isRecord(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
 
 /** A public key as TUF writes it. */
 export type Key = v.InferOutput<typeof KeyShape>;

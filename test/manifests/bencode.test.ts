@@ -16,7 +16,7 @@ import {
   type Bencode,
 } from "../../manifests/bencode.ts";
 import { equalBytes } from "../../manifests/digest.ts";
-import { BENCODE_DEPTH_MAX } from "../../manifests/limits.ts";
+import { BENCODE_DEPTH_MAX, BENCODE_KEY_BYTES_MAX } from "../../manifests/limits.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (value: Uint8Array): string => new TextDecoder().decode(value);
@@ -181,6 +181,12 @@ describe("hostile input is refused", () => {
     expect(() => decodeBencode(bytes("l".repeat(1_000_000)))).toThrow(malformed);
     const deepest = "l".repeat(BENCODE_DEPTH_MAX + 1) + "e".repeat(BENCODE_DEPTH_MAX + 1);
     expect(encodeBencode(decodeBencode(bytes(deepest)))).toHaveLength(deepest.length);
+  });
+
+  test("a key that is longer than any we know", () => {
+    const key = "k".repeat(BENCODE_KEY_BYTES_MAX);
+    expect(decodeBencode(bytes(`d${key.length}:${key}i1ee`))).toEqual(new Map([[key, 1]]));
+    expect(() => decodeBencode(bytes(`d${key.length + 1}:k${key}i1ee`))).toThrow(malformed);
   });
 
   test("entries of anything but a dictionary", () => {

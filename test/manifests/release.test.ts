@@ -167,7 +167,7 @@ describe("names", () => {
     expect(parseTitleName(name)).toBe(name);
   });
 
-  test.each(["memory", "con", "prn", "aux", "nul", "com1", "lpt9"])(
+  test.each(["memory", "constructor", "prototype", "con", "prn", "aux", "nul", "com1", "lpt9"])(
     "%j is a file of the player's or a device of Windows, so no channel",
     (name) => {
       expect(() => parseChannelName(name)).toThrow(invalid);

@@ -3,7 +3,7 @@ import { assert, asyncProperty, dictionary, integer, jsonValue, nat, property, s
 import { expect, test } from "vitest";
 import { objectIdOf, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTAS_EARLIER_MAX } from "../../manifests/limits.ts";
+import { DELTAS_EARLIER_MAX, DELTAS_MAX } from "../../manifests/limits.ts";
 import { writeRelease } from "../../manifests/release.ts";
 import { canonicalJson } from "../../manifests/trust/canonical.ts";
 import { openFresh, parseFreshRequest, signFresh } from "../../manifests/trust/fresh.ts";
@@ -161,6 +161,20 @@ test.each<[string, () => Promise<{ bytes: Uint8Array; authority?: Authority }>]>
       return { bytes: encodeRole({ signed, signatures: [...signatures, ...moved] }) };
     },
   ],
+  [
+    "a signature twice, which tuf-js refuses",
+    async () => {
+      const { signed, signatures } = await signRole(ROOT, [ROOT_1, ROOT_2]);
+      return { bytes: encodeRole({ signed, signatures: [...signatures, ...signatures.slice(0, 1)] }) };
+    },
+  ],
+  ...["constructor", "prototype", "__proto__"].map((name): [string, () => Promise<{ bytes: Uint8Array }>] => [
+    `a field ${name} that nobody signed`,
+    async () => {
+      const bytes = encodeRole(await signRole(ROOT, [ROOT_1, ROOT_2]));
+      return { bytes: utf8(text(bytes).replace('"signed":{', `"signed":{"${name}":1,`)) };
+    },
+  ]),
   ["no signature", () => Promise.resolve({ bytes: encodeRole({ signed: ROOT, signatures: [] }) })],
   ["no envelope", () => Promise.resolve({ bytes: utf8("{}") })],
   ["no JSON", () => Promise.resolve({ bytes: utf8("<html>") })],
@@ -431,6 +445,8 @@ test("a role lasts up to the second it names, and not that second", () => {
 
 const RELEASES = [1, 2, 5].map((seq) => release(seq));
 const INSTALL = "00112233445566778899aabbccddeeff";
+const TORRENT = { object: objectIdOf(utf8("torrent"), sha256), infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
+const STATE = { installed: undefined, installId: INSTALL, floor: 0, titleFloor: 0, previous: 0 };
 const BUCKET = rolloutBucket(release(5).infohash, INSTALL, sha256);
 
 test.each<[string, object, number | undefined, [number | undefined, string]]>([
@@ -451,14 +467,35 @@ test.each<[string, object, number | undefined, [number | undefined, string]]>([
   ["under a hold of the only release there is none", { hold: true, previous: null }, undefined, [undefined, "held"]],
 ])("%s", (_what, change, installed, [seq, because]) => {
   const live = { seq: 5, rollout: 100, hold: false, previous: 2, deltas: [], ...change };
-  const choice = chooseRelease(live, RELEASES, { installed, installId: INSTALL, floor: 0 }, sha256);
+  const choice = chooseRelease(live, RELEASES, { ...STATE, installed }, sha256);
   expect([choice.release?.seq, choice.because]).toEqual([seq, because]);
 });
 
 test("the release before must be one the publisher signed, too", () => {
   const live = { seq: 5, rollout: 0, hold: false, previous: 4, deltas: [] };
-  const install = { installed: undefined, installId: INSTALL, floor: 0 };
-  expect(() => chooseRelease(live, RELEASES, install, sha256)).toThrow(invalid);
+  expect(() => chooseRelease(live, RELEASES, STATE, sha256)).toThrow(invalid);
+});
+
+test.each([
+  { seq: 5, rollout: 0, hold: false, previous: 1, deltas: [] },
+  { seq: 5, rollout: 100, hold: true, previous: 1, deltas: [] },
+])("an edge leads nobody below the title's floor by the release before: $rollout, $hold", (live) => {
+  const choice = chooseRelease(live, RELEASES, { ...STATE, floor: 2, titleFloor: 2 }, sha256);
+  expect(choice.release).toBe(undefined);
+  // nor back to one that was the release before earlier
+  expect(() => chooseRelease(live, RELEASES, { ...STATE, floor: 5, previous: 2 }, sha256)).toThrow(
+    expect.objectContaining({ code: "metadata.rollback" }),
+  );
+});
+
+test("of deltas no more are read than an edge lists", () => {
+  const delta = { from: 1, index: "a".repeat(64), bytes: 1, torrent: TORRENT };
+  const live = { seq: 2, rollout: 100, hold: false, previous: null, deltas: Array.from({ length: 500 }, () => delta) };
+  const earlier = Array.from({ length: 500 }, () => ({ ...delta, to: 2 }));
+  const target = { length: 0, hashes: { sha256: "0".repeat(64) }, custom: { ...live, earlier } };
+  const role = { ...buildChannel({ ...dates, releases: [] }), targets: { "live/stable.json": target } };
+  const read = liveOf(role, "stable");
+  expect([read?.deltas.length, read?.earlier?.length]).toEqual([DELTAS_MAX, DELTAS_EARLIER_MAX]);
 });
 
 test("publishing remembers the last release that everyone got", () => {
@@ -471,12 +508,11 @@ test("publishing remembers the last release that everyone got", () => {
 });
 
 test("deltas to what is live lead to an earlier release after the next one, and the oldest are forgotten", () => {
-  const torrent = { object: objectIdOf(utf8("torrent"), sha256), infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
   let live = afterPublish(undefined, 1, 100);
   for (let seq = 2; seq <= 20; seq++) {
     live = afterPublish(live, seq, 100);
     for (const from of [seq - 1, Math.max(1, seq - 2)]) {
-      live = afterDelta(live, { from, index: objectIdOf(utf8(`${from} ${seq}`), sha256), bytes: 1, torrent });
+      live = afterDelta(live, { from, index: objectIdOf(utf8(`${from} ${seq}`), sha256), bytes: 1, torrent: TORRENT });
     }
   }
   expect(live.deltas.map(({ from }) => from)).toEqual([19, 18]);

@@ -341,6 +341,35 @@ const listed = fc.array(
   { maxLength: 44 },
 );
 
+/** Every chain there is. */
+function allChains(deltas: readonly EarlierDelta[], from: number, to: number, steps: number): EarlierDelta[][] {
+  if (from === to || steps === 0) return from === to ? [[]] : [];
+  return deltas
+    .filter((delta) => delta.from === from && delta.to > from && delta.to <= to)
+    .flatMap((delta) => allChains(deltas, delta.to, to, steps - 1).map((rest) => [delta, ...rest]));
+}
+
+test("no chain takes fewer bytes than those that are chosen", () => {
+  fc.assert(
+    fc.property(listed, fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 8 }), (rows, from, to) => {
+      fc.pre(from < to);
+      const deltas = rows as unknown as EarlierDelta[];
+      const all = allChains(deltas, from, to, DELTA_CHAIN_STEPS_MAX).toSorted((a, b) => bytesOf(a) - bytesOf(b));
+      const straight = all.filter((chain) => chain.length === 1);
+      const expected = [...straight, ...all.filter((chain) => chain.length > 1)].slice(0, DELTA_PATHS_MAX);
+      expect(deltaChains(deltas, from, to).map(bytesOf)).toEqual(expected.map(bytesOf));
+    }),
+  );
+});
+
+test("a list that has as many chains as a hostile edge can make is gone through all the same", () => {
+  const rows = [1, 2, 3, 4].flatMap((from) =>
+    Array.from({ length: 1000 }, (_, bytes) => ({ from, to: from + 1, bytes })),
+  );
+  const chains = deltaChains(rows as unknown as EarlierDelta[], 1, 5);
+  expect(chains.map(bytesOf)).toEqual([0, 1, 1]);
+});
+
 test("a chain begins at what is installed and ends at what is wanted, each delta where the one before ended", () => {
   fc.assert(
     fc.property(listed, fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 8 }), (rows, from, to) => {
