@@ -61,7 +61,7 @@ async function folderOf(
   const titleFile = await readTitleFile(String(flags["title"]));
   const channel = flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"]));
   const world = { cacheDir, output, signal, now: new Date(), clock: () => performance.now() };
-  return (await oldBuild(titleFile, channel, parseVersion(name), world)).folder;
+  return (await oldBuild(titleFile, channel, { what: "version", version: parseVersion(name) }, world)).folder;
 }
 
 function isFolder(name: string): boolean {

@@ -89,7 +89,7 @@ export async function publishDeltas(
   const target = releases.find((release) => release.seq === seq);
   if (target === undefined) return [];
   const listed = new Set(title.live(channel)?.deltas.map(({ from }) => from));
-  const starts = newestStarts(releases, seq, count);
+  const starts = startsBelow(releases, seq, count);
   const to = await readReleaseTree(title, cache, target);
   const made: MadeDelta[] = [];
   for (const start of starts) {
@@ -106,18 +106,10 @@ export async function publishDeltas(
   return made;
 }
 
-/**
- * The channel's last releases below a number, the newest first. Old builds are asked for by version, which means the
- * newest of that name: one whose version came again is passed over.
- */
-export function newestStarts<Release extends Pick<SignedRelease, "seq" | "version">>(
-  releases: readonly Release[],
-  seq: number,
-  count: number,
-): Release[] {
-  const newest = new Map(releases.map((release) => [release.version, release.seq]));
+/** The channel's last releases below a number, the newest first. */
+function startsBelow(releases: readonly SignedRelease[], seq: number, count: number): SignedRelease[] {
   return releases
-    .filter((release) => release.seq < seq && newest.get(release.version) === release.seq)
+    .filter((release) => release.seq < seq)
     .slice(-count)
     .toReversed();
 }
@@ -211,7 +203,7 @@ export async function measureDeltas(
   const measured: MadeDelta[] = [];
   const { channel, count } = options;
   if (count === 0) return measured;
-  for (const start of newestStarts(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
+  for (const start of startsBelow(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
     const from = await readReleaseTree(title, cache, start);
     const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
     const delta = await makeDelta({ from, to }, options, name, world);
@@ -233,10 +225,10 @@ async function makeDelta(
   keep: DeltaWork["keep"],
   world: OldBuildWorld,
 ): Promise<CostedDelta> {
-  const { version } = from.release;
+  const { version, seq } = from.release;
   return await deltaBetween(from.tree, to, {
     openOld: async () => {
-      const install = await oldBuild(titleFile, channel, version, world);
+      const install = await oldBuild(titleFile, channel, { what: "release", seq }, world);
       return (path) => install.file(path);
     },
     newFile: (path) => join(folder, path),

@@ -273,6 +273,18 @@ test("content is taken only from the sources that are allowed", async () => {
   expect((await player.contents())["copy.bin"]).toBe(Buffer.from(V1["game.bin"]).toString("latin1"));
 });
 
+test("a version that came twice is its newest release, and a release is asked for by its number", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "first" } });
+  publisher.publish("1.0.0", { files: { "a.txt": "second" } });
+  publisher.publish("2.0.0", { files: { "a.txt": "third" } });
+  await using player = await newPlayer(publisher);
+  await player.patch({ wish: { what: "version", version: "1.0.0" } });
+  expect(await player.contents()).toEqual({ "a.txt": "second" });
+  expect(await player.patch({ wish: { what: "release", seq: 1 } })).toMatchObject({ because: "asked-for" });
+  expect(await player.contents()).toEqual({ "a.txt": "first" });
+});
+
 test("an older release can be asked for, and content that is there many times is fetched once", async () => {
   await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
   const twice = { a: noisy(200 * KIB, "x"), b: noisy(200 * KIB, "x"), c: new Uint8Array(600 * KIB), d: "", e: "" };
