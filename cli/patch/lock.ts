@@ -146,7 +146,11 @@ function mayLive(owner: Owner | undefined, install: Install): boolean {
 }
 
 function isRunning(pid: number, install: Install): boolean {
-  if (pid === process.pid) return ours.has(install.own("lock"));
+  return pid === process.pid ? ours.has(install.own("lock")) : isAlive(pid);
+}
+
+/** Whether a process of this host has this id, whoever may run it. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
