@@ -28,6 +28,7 @@ import {
 } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import type { Release } from "../../manifests/release.ts";
 import { makeTorrent, type TorrentFile } from "../../manifests/torrent.ts";
 import type { LiveDelta } from "../../manifests/trust/live.ts";
 import { type Tree, writeTree } from "../../manifests/tree.ts";
@@ -65,6 +66,12 @@ export interface MadeDelta {
   readonly bytes: number;
   /** What it is spent on. */
   readonly costs: DeltaCosts;
+}
+
+/** A tree, and what its release says of it. */
+export interface ListedTree {
+  readonly tree: Tree;
+  readonly release: Pick<Release, "tree">;
 }
 
 /** What a publish has at hand. */
@@ -138,12 +145,8 @@ async function publishDelta(
   };
   const { streams, groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
-  const delta = { from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups };
-  const index = indexOf(delta, await treeDelta(from, to, world.signal));
-  if (index === undefined) {
-    world.output.log(`The delta from ${start.version} has more parts than players read: it is left out.`);
-    return undefined;
-  }
+  const index = await writeIndex(from, to, { streams, groups }, world);
+  if (index === undefined) return undefined;
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -163,6 +166,21 @@ async function publishDelta(
   return { from: start.version, bytes, costs };
 }
 
+/** The index of a delta; undefined, and said so, when it is too long for players. */
+async function writeIndex(
+  from: ReleaseTree,
+  to: ListedTree,
+  { streams, groups }: Pick<CostedDelta, "streams" | "groups">,
+  { output, signal }: OldBuildWorld,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const delta = { from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups };
+  const index = indexOf(delta, await treeDelta(from, to, signal));
+  if (index === undefined) {
+    output.log(`The delta from ${from.release.version} has more parts than players read: it is left out.`);
+  }
+  return index;
+}
+
 /**
  * Without the delta of the trees when it would become too long for a player. Undefined when it is too long without it
  * too: every player would refuse it.
@@ -177,7 +195,7 @@ export function indexOf(delta: ReleaseDelta, tree: Uint8Array | undefined): Uint
 /** A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree. */
 async function treeDelta(
   from: ReleaseTree,
-  { tree, release }: ReleaseTree,
+  { tree, release }: ListedTree,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   const { plain, bytes } = release.tree;
@@ -196,18 +214,20 @@ async function treeDelta(
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */
 export async function measureDeltas(
   options: Omit<DeltaOptions, "seq">,
-  to: Tree,
+  to: ListedTree,
   { title, cache }: DeltaDesk,
   world: OldBuildWorld,
 ): Promise<MadeDelta[]> {
   const measured: MadeDelta[] = [];
   const { channel, count } = options;
-  if (count === 0) return measured;
   for (const start of startsBelow(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
     const from = await readReleaseTree(title, cache, start);
     const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
-    const delta = await makeDelta({ from, to }, options, name, world);
-    if (delta.groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(delta), costs: delta.costs });
+    const delta = await makeDelta({ from, to: to.tree }, options, name, world);
+    if (delta.groups.length === 0) continue;
+    const index = await writeIndex(from, to, delta, world);
+    if (index === undefined) continue;
+    measured.push({ from: start.version, bytes: index.length + storedBytes(delta), costs: delta.costs });
   }
   return measured;
 }
