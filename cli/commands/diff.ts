@@ -1,7 +1,6 @@
 /** `diff`: what an update from one build to another would cost players, file by file, and why. */
 import { statSync } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import path from "node:path";
+import { rm } from "node:fs/promises";
 import { type Command, type OptionValues } from "commander";
 import { Failure } from "../../manifests/failures.ts";
 import { COST_ROWS_DEFAULT, TREE_FILES_MAX } from "../../manifests/limits.ts";
@@ -11,6 +10,7 @@ import { act, type Context, verb } from "../command.ts";
 import { formatBytes } from "../output.ts";
 import { type BuildDiff, diffBuilds } from "../publish/build-diff.ts";
 import { oldBuild } from "../publish/old-build.ts";
+import { dropAbandonedCaches, openSpareCache } from "../publish/spare-cache.ts";
 import { readTitleFile } from "../trust/title.ts";
 import { costFields, describeCosts } from "./costs.ts";
 import { collect, parseCount } from "./flags.ts";
@@ -34,8 +34,9 @@ export function diffCommand(): Command {
     .option("--all", "name every file");
   return act(command, async (context, flags, [before = "", after = ""]) => {
     const most = flags["all"] === true ? TREE_FILES_MAX : parseCount("--top", String(flags["top"]), TREE_FILES_MAX);
+    await dropAbandonedCaches(cacheFolder());
     // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not stay
-    const spare = isFolder(before) || isFolder(after) ? undefined : await spareFolder();
+    const spare = isFolder(before) || isFolder(after) ? undefined : await openSpareCache(cacheFolder());
     try {
       const from = await folderOf(before, flags, cacheFolder(), context);
       const to = await folderOf(after, flags, spare ?? cacheFolder(), context);
@@ -61,16 +62,11 @@ async function folderOf(
   const titleFile = await readTitleFile(String(flags["title"]));
   const channel = flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"]));
   const world = { cacheDir, output, signal, now: new Date(), clock: () => performance.now() };
-  return (await oldBuild(titleFile, channel, parseVersion(name), world)).folder;
+  return (await oldBuild(titleFile, channel, { what: "version", version: parseVersion(name) }, world)).folder;
 }
 
 function isFolder(name: string): boolean {
   return statSync(name, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-async function spareFolder(): Promise<string> {
-  await mkdir(cacheFolder(), { recursive: true });
-  return await mkdtemp(path.join(cacheFolder(), "diff-"));
 }
 
 function fieldsOf(before: string, after: string, { files, bytes, costs }: BuildDiff): Record<string, unknown> {

@@ -98,6 +98,7 @@ function workerOf(options: DeployOptions): string {
   return options.worker ?? builtWorker();
 }
 
+/** Makes the bucket when Cloudflare says that there is none; whatever else it says ends the deployment. */
 async function ensureBucket(
   { config }: DeployOptions,
   { bucket: { name, jurisdiction } }: DeployConfig,
@@ -105,8 +106,10 @@ async function ensureBucket(
   log: (text: string) => void,
 ): Promise<void> {
   const where = [...(jurisdiction === undefined ? [] : ["--jurisdiction", jurisdiction]), "--config", config];
-  const { code } = await wrangler(["r2", "bucket", "info", name, "--json", ...where]);
-  if (code === 0) return;
+  const args = ["r2", "bucket", "info", name, "--json", ...where];
+  const run = await wrangler(args);
+  if (run.code === 0) return;
+  if (!saysNoSuchBucket(run)) throw failed(args, run);
   log(`creating the bucket ${name}`);
   await step(wrangler, ["r2", "bucket", "create", name, ...where]);
 }
@@ -122,6 +125,11 @@ async function missingSecrets({ config }: DeployOptions, wrangler: Wrangler): Pr
   const known = run.code === 0 ? namesIn(run.stdout) : undefined;
   if (known === undefined) throw failed(args, run);
   return WORKER_SECRETS.filter((name) => !known.has(name));
+}
+
+/** The API's code, which wrangler (4.149.0) goes by too where it makes buckets itself. */
+function saysNoSuchBucket({ printed }: WranglerRun): boolean {
+  return printed.includes("[code: 10006]");
 }
 
 /** In wrangler's own words (4.149.0), or in the API's, which end in the code. */

@@ -101,6 +101,17 @@ export async function recover(disk: Disk, install: Install): Promise<boolean> {
   return true;
 }
 
+/**
+ * Paths of old files that a commit which was cut short takes away, or has taken away already; undefined when there is none.
+ * Throws: install.damaged for a journal not ours.
+ */
+export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly SafePath[] | undefined {
+  const bytes = disk.read(install.own(JOURNAL));
+  if (bytes === undefined) return undefined;
+  const { moves, removes, asides } = parseJournal(bytes).plan;
+  return [...moves.map(([from]) => from), ...removes, ...asides.map(([from]) => from)];
+}
+
 async function clear(disk: Disk, install: Install, { moves, removes, asides }: Journaled): Promise<void> {
   for (const [from, name] of moves) {
     const staged = install.staged(name);

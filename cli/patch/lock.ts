@@ -12,6 +12,7 @@ import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 
 const Owner = v.object({ pid: v.pipe(v.number(), v.safeInteger()), host: v.string() });
+type Owner = v.InferOutput<typeof Owner>;
 
 /** Locks that this process holds. An owner with our pid and none of these is an earlier process: a restarted container. */
 const ours = new Set<string>();
@@ -37,6 +38,24 @@ export async function whileLocked<T>(
   } catch (error) {
     throw lost.signal.aborted ? lost.signal.reason : failureOfDisk(error, install.folder);
   }
+}
+
+/** Does work that only looks, and leaves no lock: not a byte is written. Throws: install.busy; what the work throws. */
+export async function whileFree<T>(install: Install, work: () => Promise<T>): Promise<T> {
+  try {
+    await checkFree(install);
+    return await work();
+  } catch (error) {
+    throw failureOfDisk(error, install.folder);
+  }
+}
+
+/** Throws: install.busy while a process that lives, or may live, holds the install. */
+async function checkFree(install: Install): Promise<void> {
+  const options = { lockfilePath: install.own("lock"), stale: LOCK_STALE_MS, realpath: false };
+  if (!(await lockfile.check(install.folder, options))) return;
+  const owner = await readOwner(install);
+  if (mayLive(owner, install)) throw busy(install, owner?.pid, undefined);
 }
 
 /** Locks the install; gives the way to unlock it. `onLost` is called when another took it over. Throws: install.busy. */
@@ -71,8 +90,7 @@ async function take(install: Install, onLost: OnLost): Promise<() => Promise<voi
   } catch (error) {
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
-    if (owner === undefined || owner.host !== hostname() || isRunning(owner.pid, install))
-      throw busy(install, owner?.pid, error);
+    if (mayLive(owner, install)) throw busy(install, owner?.pid, error);
     // others may have found the same dead owner: who moves the file away is the heir, unless the lock is another's by now
     const will = install.own("owner-gone.json");
     await rename(install.own("owner.json"), will).catch((cause: unknown) => {
@@ -114,7 +132,7 @@ function isHeld(error: unknown): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === "ELOCKED";
 }
 
-async function readOwner(install: Install): Promise<{ pid: number; host: string } | undefined> {
+async function readOwner(install: Install): Promise<Owner | undefined> {
   try {
     return v.parse(Owner, JSON.parse(await readFile(install.own("owner.json"), "utf8")));
   } catch {
@@ -122,8 +140,17 @@ async function readOwner(install: Install): Promise<{ pid: number; host: string 
   }
 }
 
+/** Of processes on other hosts nobody here can tell. */
+function mayLive(owner: Owner | undefined, install: Install): boolean {
+  return owner === undefined || owner.host !== hostname() || isRunning(owner.pid, install);
+}
+
 function isRunning(pid: number, install: Install): boolean {
-  if (pid === process.pid) return ours.has(install.own("lock"));
+  return pid === process.pid ? ours.has(install.own("lock")) : isAlive(pid);
+}
+
+/** Whether a process of this host has this id, whoever may run it. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -32,6 +32,8 @@ export interface ScanOptions {
   readonly pieceLength: number;
   /** Hash everything, whatever the state says. */
   readonly force: boolean;
+  /** Not even for a moment is a file made: whether a disk keeps exec bits is told by the files that are there. */
+  readonly readOnly?: boolean;
   readonly signal: AbortSignal;
   readonly onProgress: (done: number, total: number) => void;
   /** Whether a disk tells files that can be run from others (disk.ts). */
@@ -118,7 +120,11 @@ export async function scan(options: ScanOptions): Promise<Scan> {
   }
   const differing = [...wanted.values()].filter(({ path, exec }) => seen.has(path) && files.get(path)?.exec !== exec);
   // asked only where it matters: where no bit is kept, none is wrong
-  if (differing.length > 0 && !(options.keepsExecBits ?? keepsExecBits)(install.own())) {
+  const keepsBits = (): boolean =>
+    options.readOnly === true
+      ? new Set([...seen.keys()].map((path) => files.get(path)?.exec)).size > 1
+      : (options.keepsExecBits ?? keepsExecBits)(install.own());
+  if (differing.length > 0 && !keepsBits()) {
     for (const { path, exec } of differing) {
       const found = files.get(path);
       if (found !== undefined) files.set(path, { ...found, exec });

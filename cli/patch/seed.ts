@@ -6,7 +6,7 @@ import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
 import { FolderBoard } from "../peers/folder-board.ts";
-import { limitsOf } from "../peers/rates.ts";
+import { RateLimit } from "../peers/rates.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
@@ -20,7 +20,7 @@ import { requireState, type InstallState } from "./state.ts";
 
 export interface SeedOptions {
   readonly folders: readonly string[];
-  /** Bytes a second; null without a limit. */
+  /** Bytes a second, of all folders together; null without a limit. */
   readonly uploadLimit: number | null;
 }
 
@@ -55,6 +55,7 @@ export async function seed(
   const installs = await Promise.all(folders.map((folder) => openInstall(folder, world)));
   const shared: Shared[] = installs.map((install) => ({ install, memberships: [] }));
   const swarm = await world.createSwarm((text) => output.log(text));
+  const upload = { limit: uploadLimit, ofAll: new RateLimit(uploadLimit, performance.now()) };
   let uploaded = 0;
   const leave = async (one: Shared): Promise<void> => {
     const memberships = one.memberships.splice(0);
@@ -64,7 +65,7 @@ export async function seed(
   /** The release, and the deltas that were kept from the last update. */
   const enter = async (one: Shared, joining: JoinTerms): Promise<void> => {
     const { board, deltas } = one.install;
-    const terms = swarmTerms(one.install, joining, uploadLimit);
+    const terms = swarmTerms(one.install, joining, upload);
     one.memberships.push(await swarm.join(board, terms));
     const { v1: _, ...plain } = terms;
     for (const delta of deltas) {
@@ -228,17 +229,18 @@ async function askTerms({ share, edges }: OpenInstall, { peerId }: Swarm, world:
 
 function swarmTerms(
   { infohashV1 }: OpenInstall,
-  { announce, upload, iceServers }: JoinTerms,
-  uploadLimit: number | null,
+  { announce, upload: granted, iceServers }: JoinTerms,
+  own: { readonly limit: number | null; readonly ofAll: RateLimit },
 ): SwarmTerms {
-  const rates = { uploadLimit: leastOf(uploadLimit, upload.limit), downloadLimit: null };
+  const now = performance.now();
   return {
     announce,
     iceServers,
-    ...rates,
-    // one for the release and the deltas beside it
-    limits: limitsOf(rates, performance.now()),
-    allowUpload: upload.allowed && uploadLimit !== 0,
+    uploadLimit: leastOf(own.limit, granted.limit),
+    downloadLimit: null,
+    // the edge's is for the release and the deltas beside it
+    limits: { upload: new RateLimit(granted.limit, now, own.ofAll), download: new RateLimit(null, now) },
+    allowUpload: granted.allowed && own.limit !== 0,
     ...(infohashV1 === undefined ? {} : { v1: infohashV1 }),
   };
 }

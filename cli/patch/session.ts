@@ -36,13 +36,13 @@ import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
-import { commit, NEXT_STATE, recover } from "./commit.ts";
+import { commit, cutShort, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
 import { Layout } from "./layout.ts";
 import { findLocalChunks } from "./local-chunks.ts";
-import { whileLocked } from "./lock.ts";
+import { whileFree, whileLocked } from "./lock.ts";
 import { Objects } from "./objects.ts";
 import { Peers } from "./peers.ts";
 import { PatchProgress } from "./progress.ts";
@@ -62,7 +62,7 @@ export interface PatchRequest {
   readonly wish: Wish;
   /** Undefined: the install's, or the title's default. */
   readonly channel: string | undefined;
-  /** Plan, and leave it at that. */
+  /** Plan, and leave it at that: nothing on the disk is changed. */
   readonly dryRun: boolean;
   /** In the order in which they were named. */
   readonly sources: ReadonlySet<Source>;
@@ -110,15 +110,20 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
+  if (request.dryRun) return await whileFree(install, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
     if (await recover(world.disk, install)) world.output.log("Finished an update that had been cut short.");
-    const session = await Session.open(install, request, { ...world, signal });
-    try {
-      return await session.run();
-    } finally {
-      await session.close();
-    }
+    return await runSession(install, request, { ...world, signal });
   });
+}
+
+async function runSession(install: Install, request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
+  const session = await Session.open(install, request, world);
+  try {
+    return await session.run();
+  } finally {
+    await session.close();
+  }
 }
 
 class Session {
@@ -127,6 +132,8 @@ class Session {
   readonly #world: PatchWorld;
   readonly #objects: Objects;
   readonly #installed: InstallState | undefined;
+  /** Old files that a commit takes away which is still to be finished. Only a dry run finds one. */
+  readonly #takenAway: readonly SafePath[] | undefined;
   readonly #title: Title;
   readonly #target: Target;
   readonly #recipes: Recipes;
@@ -145,20 +152,25 @@ class Session {
     const title = await world.openTitle({
       titleFile: request.titleFile,
       metadataDir: install.own("metadata"),
+      readOnly: request.dryRun,
       readObject: (id) => objects.read(id),
       now: world.now,
       fetch: world.fetch,
       signal: world.signal,
     });
+    const takenAway = cutShort(world.disk, install);
+    if (takenAway !== undefined)
+      world.output.log("An update was cut short: the next patch finishes it first, and this is the plan from there.");
     const readInstalled = async (): Promise<InstallState | undefined> => {
-      const state = await readState(install);
+      const next = takenAway && (await readState(install, NEXT_STATE));
+      const state = next ?? (await readState(install));
       // a first install has work for threads whatever is current: they start while the edge is asked
       if (state === undefined && !request.dryRun) warmThreads();
       return state;
     };
     // the edge first: its answers take their time
     const [, installed] = await Promise.all([title.refresh(), readInstalled()]);
-    await rememberTitle(install.folder, request.titleFile);
+    if (!request.dryRun) await rememberTitle(install.folder, request.titleFile);
     const target = await chooseTarget(title, request.wish, request.channel, installed);
     return new Session({
       install,
@@ -166,6 +178,7 @@ class Session {
       world,
       objects,
       installed,
+      takenAway,
       title,
       target,
       recipes: await Recipes.open(install),
@@ -178,6 +191,7 @@ class Session {
     world: PatchWorld;
     objects: Objects;
     installed: InstallState | undefined;
+    takenAway: readonly SafePath[] | undefined;
     title: Title;
     target: Target;
     recipes: Recipes;
@@ -188,6 +202,7 @@ class Session {
     this.#world = world;
     this.#objects = parts.objects;
     this.#installed = parts.installed;
+    this.#takenAway = parts.takenAway;
     this.#title = title;
     this.#target = target;
     this.#recipes = parts.recipes;
@@ -241,7 +256,7 @@ class Session {
     if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
 
     const want = await this.#wantedTree.get();
-    const staging = await Staging.open(this.#install);
+    const staging = this.#request.dryRun ? await Staging.look(this.#install) : await Staging.open(this.#install);
     let { have } = scanned;
     let planned = await this.#plan(have, want, staging);
     let ways = await this.#deltas.weigh(planned, have, staging, want);
@@ -288,15 +303,18 @@ class Session {
 
   async #scan(want: Tree | Promise<Tree>): Promise<Scan> {
     const { pieceLength } = this.#target.release.torrent;
-    return await scan({
+    const owned: InstallState["files"] = this.#installed?.files ?? new Map();
+    const scanned = await scan({
       install: this.#install,
       want,
       pieceLength,
       signal: this.#world.signal,
-      owned: this.#installed?.files ?? new Map(),
+      owned,
       force: this.#request.force,
+      readOnly: this.#request.dryRun,
       onProgress: (done, total) => this.#progress.checking(done, total),
     });
+    return this.#takenAway === undefined ? scanned : asFinished(scanned, owned, this.#takenAway);
   }
 
   // --- Planning ----------------------------------------------------------------------------------------------------
@@ -499,6 +517,14 @@ function isZeros({ id, size }: RecipeChunk): boolean {
 }
 
 const ZERO_CHUNKS = new Map<number, ChunkId>();
+
+/** The same, once a commit is finished: files of its release are in their places, and old ones are gone. */
+function asFinished(scanned: Scan, owned: InstallState["files"], gone: readonly SafePath[]): Scan {
+  const files = new Map(scanned.have.files);
+  for (const path of gone) files.delete(path);
+  for (const { path, size, root, exec } of owned.values()) files.set(path, { path, size, root, exec, owned: true });
+  return { ...scanned, have: { files } };
+}
 
 /** The same, but nobody knows what these files hold. */
 function withoutRoots(have: Have, paths: readonly SafePath[]): Have {

@@ -68,6 +68,11 @@ export class Staging {
     for (const name of await readdir(install.own("staging"))) {
       if (name.endsWith(SCRATCH)) await rm(install.own("staging", name), { force: true });
     }
+    return await Staging.look(install);
+  }
+
+  /** What an earlier run left, for a plan: nothing is changed. */
+  static async look(install: Install): Promise<Staging> {
     const earlier = await readProgress(install.own("staging", PROGRESS));
     // lines outlive the files that were pruned
     for (const [root, { names }] of earlier) {

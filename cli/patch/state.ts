@@ -63,9 +63,9 @@ const Shape = v.object({
 });
 
 /** Undefined before the first install, and when the file cannot be read: then everything is looked at again. */
-export async function readState(install: Install): Promise<InstallState | undefined> {
+export async function readState(install: Install, name = STATE): Promise<InstallState | undefined> {
   try {
-    const { title, release, files } = v.parse(Shape, JSON.parse(await readFile(install.own(STATE), "utf8")));
+    const { title, release, files } = v.parse(Shape, JSON.parse(await readFile(install.own(name), "utf8")));
     const parsed = files.map(([path, size, mtimeNs, root, exec]): StateFile => {
       const safe = parseSafePath(path);
       return { path: safe, size, mtimeNs: BigInt(mtimeNs), root: parsePiecesRoot(root), exec: exec === 1 };

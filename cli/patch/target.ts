@@ -7,7 +7,10 @@ import type { InstallState } from "./state.ts";
 export type Wish =
   /** What is current on the channel, for this install. */
   | { readonly what: "current" }
+  /** The newest one of that name. */
   | { readonly what: "version"; readonly version: string }
+  /** A certain one, whatever it is called. */
+  | { readonly what: "release"; readonly seq: number }
   /** To heal it. */
   | { readonly what: "installed" };
 
@@ -36,6 +39,9 @@ export async function chooseTarget(
     if (installed === undefined) throw new Failure("install.not-found", {});
     const { seq, channel: own } = installed.release;
     return { release: await title.release(own, seq), channel: own, because: "asked-for" };
+  }
+  if (wish.what === "release") {
+    return { release: await title.release(chosen, wish.seq), channel: chosen, because: "asked-for" };
   }
   if (wish.what === "version") {
     const found = title.releases(chosen).findLast(({ version }) => version === wish.version);

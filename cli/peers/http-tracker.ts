@@ -58,6 +58,8 @@ export class HttpTracker {
   #isKnown = false;
   #timer: NodeJS.Timeout | undefined;
   #intervalS = ANNOUNCE_INTERVAL_S;
+  /** How long a refusal told us not to ask again (BEP 31), seconds: until that is over, no announce goes out. */
+  #retryInS: number | undefined;
   /** One after another: a tracker that hears of the end before the beginning keeps us. */
   #announcing = Promise.resolve();
 
@@ -82,11 +84,17 @@ export class HttpTracker {
     const timer = setTimeout(() => this.#hurry.abort(), STOPPED_TIMEOUT_MS);
     await this.#announcing;
     // nothing is lost: a tracker forgets who is silent
-    if (this.#isKnown) await this.#ask("stopped", this.#hurry.signal).catch(() => {});
+    if (this.#isKnown && !this.#isUnwanted) await this.#ask("stopped", this.#hurry.signal).catch(() => {});
     clearTimeout(timer);
   }
 
+  /** Told never to ask again. */
+  get #isUnwanted(): boolean {
+    return this.#retryInS === Number.POSITIVE_INFINITY;
+  }
+
   async #announce(event: AnnounceEvent): Promise<void> {
+    if (this.#retryInS !== undefined) return;
     clearTimeout(this.#timer);
     const timeout = AbortSignal.timeout(ANNOUNCE_TIMEOUT_MS);
     try {
@@ -98,14 +106,19 @@ export class HttpTracker {
       const warning = timeout.aborted ? this.#unreachable("no answer") : (error as Error);
       if (!this.#left) this.#world.onWarning(warning.message);
     }
-    if (this.#left) return;
-    this.#timer = setTimeout(() => this.announce("update"), this.#intervalS * 1000);
+    if (this.#left || this.#isUnwanted) return;
+    const askAgain = (): void => {
+      this.#retryInS = undefined;
+      this.announce("update");
+    };
+    this.#timer = setTimeout(askAgain, (this.#retryInS ?? this.#intervalS) * 1000);
     this.#timer.unref();
   }
 
   #hear(heard: AnnounceHeard): void {
     const { onPeer, onHeard, onWarning } = this.#world;
     if ("refused" in heard) {
+      this.#retryInS = heard.retryInS;
       onWarning(heard.refused);
       return;
     }

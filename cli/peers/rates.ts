@@ -48,41 +48,51 @@ export function limitsOf(
   return { upload: new RateLimit(uploadLimit, now), download: new RateLimit(downloadLimit, now) };
 }
 
-/** A token bucket. No limit is `null`. May go into debt by one block, so that a low limit still lets blocks through. */
+/** A token bucket, perhaps within a larger one that others share. No limit is `null`. May go into debt by one block, so that a low limit still lets blocks through. */
 export class RateLimit {
   readonly #rate: number | null;
+  readonly #within: RateLimit | undefined;
   #allowance: number;
   #at: number;
 
-  constructor(rate: number | null, now: number) {
+  /** @param within  what passes here has to pass there too */
+  constructor(rate: number | null, now: number, within?: RateLimit) {
     this.#rate = rate;
+    this.#within = within;
     this.#at = now;
     this.#allowance = this.#burst();
   }
 
   /** Milliseconds until something may pass; 0 means now. */
   wait(now: number): number {
-    if (this.#rate === null) return 0;
-    this.#refill(now);
-    if (this.#allowance > 0) return 0;
-    return this.#rate === 0 ? Number.POSITIVE_INFINITY : Math.ceil((1000 * (1 - this.#allowance)) / this.#rate);
+    return Math.max(this.#ownWait(now), this.#within?.wait(now) ?? 0);
   }
 
   /** How many units of so many bytes may pass now. */
   room(unit: number, now: number): number {
-    if (this.#rate === null) return Number.POSITIVE_INFINITY;
+    const most = this.#within?.room(unit, now) ?? Number.POSITIVE_INFINITY;
+    if (this.#rate === null) return most;
     this.#refill(now);
-    return Math.max(0, Math.ceil(this.#allowance / unit));
+    return Math.min(most, Math.max(0, Math.ceil(this.#allowance / unit)));
   }
 
   /** Counts what passes. */
   spend(bytes: number): void {
     if (this.#rate !== null) this.#allowance -= bytes;
+    this.#within?.spend(bytes);
   }
 
   /** Gives back what was counted but did not pass: a request that was refused. */
   refund(bytes: number): void {
     if (this.#rate !== null) this.#allowance = Math.min(this.#allowance + bytes, this.#burst());
+    this.#within?.refund(bytes);
+  }
+
+  #ownWait(now: number): number {
+    if (this.#rate === null) return 0;
+    this.#refill(now);
+    if (this.#allowance > 0) return 0;
+    return this.#rate === 0 ? Number.POSITIVE_INFINITY : Math.ceil((1000 * (1 - this.#allowance)) / this.#rate);
   }
 
   #refill(now: number): void {

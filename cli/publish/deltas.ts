@@ -28,6 +28,7 @@ import {
 } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import type { Release } from "../../manifests/release.ts";
 import { makeTorrent, type TorrentFile } from "../../manifests/torrent.ts";
 import type { LiveDelta } from "../../manifests/trust/live.ts";
 import { type Tree, writeTree } from "../../manifests/tree.ts";
@@ -67,6 +68,12 @@ export interface MadeDelta {
   readonly costs: DeltaCosts;
 }
 
+/** A tree, and what its release says of it. */
+export interface ListedTree {
+  readonly tree: Tree;
+  readonly release: Pick<Release, "tree">;
+}
+
 /** What a publish has at hand. */
 export interface DeltaDesk {
   readonly title: TrustedTitle;
@@ -89,7 +96,7 @@ export async function publishDeltas(
   const target = releases.find((release) => release.seq === seq);
   if (target === undefined) return [];
   const listed = new Set(title.live(channel)?.deltas.map(({ from }) => from));
-  const starts = newestStarts(releases, seq, count).filter((start) => !listed.has(start.seq));
+  const starts = startsBelow(releases, seq, count).filter((start) => !listed.has(start.seq));
   // the tree of a large title is some 40 MB
   if (starts.length === 0) return [];
   const to = await readReleaseTree(title, cache, target);
@@ -107,18 +114,10 @@ export async function publishDeltas(
   return made;
 }
 
-/**
- * The channel's last releases below a number, the newest first. Old builds are asked for by version, which means the
- * newest of that name: one whose version came again is passed over.
- */
-export function newestStarts<Release extends Pick<SignedRelease, "seq" | "version">>(
-  releases: readonly Release[],
-  seq: number,
-  count: number,
-): Release[] {
-  const newest = new Map(releases.map((release) => [release.version, release.seq]));
+/** The channel's last releases below a number, the newest first. */
+function startsBelow(releases: readonly SignedRelease[], seq: number, count: number): SignedRelease[] {
   return releases
-    .filter((release) => release.seq < seq && newest.get(release.version) === release.seq)
+    .filter((release) => release.seq < seq)
     .slice(-count)
     .toReversed();
 }
@@ -147,12 +146,8 @@ async function publishDelta(
   };
   const { streams, groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
   if (groups.length === 0) return undefined;
-  const delta = { from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups };
-  const index = indexOf(delta, await treeDelta(from, to, world.signal));
-  if (index === undefined) {
-    world.output.log(`The delta from ${start.version} has more parts than players read: it is left out.`);
-    return undefined;
-  }
+  const index = await writeIndex(from, to, { streams, groups }, world);
+  if (index === undefined) return undefined;
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -172,6 +167,21 @@ async function publishDelta(
   return { from: start.version, bytes, costs };
 }
 
+/** The index of a delta; undefined, and said so, when it is too long for players. */
+async function writeIndex(
+  from: ReleaseTree,
+  to: ListedTree,
+  { streams, groups }: Pick<CostedDelta, "streams" | "groups">,
+  { output, signal }: OldBuildWorld,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const delta = { from: from.release.tree.sha256, to: to.release.tree.sha256, streams, groups };
+  const index = indexOf(delta, await treeDelta(from, to, signal));
+  if (index === undefined) {
+    output.log(`The delta from ${from.release.version} has more parts than players read: it is left out.`);
+  }
+  return index;
+}
+
 /**
  * Without the delta of the trees when it would become too long for a player. Undefined when it is too long without it
  * too: every player would refuse it.
@@ -186,7 +196,7 @@ export function indexOf(delta: ReleaseDelta, tree: Uint8Array | undefined): Uint
 /** A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree. */
 async function treeDelta(
   from: ReleaseTree,
-  { tree, release }: ReleaseTree,
+  { tree, release }: ListedTree,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   const { plain, bytes } = release.tree;
@@ -205,18 +215,20 @@ async function treeDelta(
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */
 export async function measureDeltas(
   options: Omit<DeltaOptions, "seq">,
-  to: Tree,
+  to: ListedTree,
   { title, cache }: DeltaDesk,
   world: OldBuildWorld,
 ): Promise<MadeDelta[]> {
   const measured: MadeDelta[] = [];
   const { channel, count } = options;
-  if (count === 0) return measured;
-  for (const start of newestStarts(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
+  for (const start of startsBelow(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
     const from = await readReleaseTree(title, cache, start);
     const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
-    const delta = await makeDelta({ from, to }, options, name, world);
-    if (delta.groups.length > 0) measured.push({ from: start.version, bytes: storedBytes(delta), costs: delta.costs });
+    const delta = await makeDelta({ from, to: to.tree }, options, name, world);
+    if (delta.groups.length === 0) continue;
+    const index = await writeIndex(from, to, delta, world);
+    if (index === undefined) continue;
+    measured.push({ from: start.version, bytes: index.length + storedBytes(delta), costs: delta.costs });
   }
   return measured;
 }
@@ -234,10 +246,10 @@ async function makeDelta(
   keep: DeltaWork["keep"],
   world: OldBuildWorld,
 ): Promise<CostedDelta> {
-  const { version } = from.release;
+  const { version, seq } = from.release;
   return await deltaBetween(from.tree, to, {
     openOld: async () => {
-      const install = await oldBuild(titleFile, channel, version, world);
+      const install = await oldBuild(titleFile, channel, { what: "release", seq }, world);
       return (path) => install.file(path);
     },
     newFile: (path) => join(folder, path),

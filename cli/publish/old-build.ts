@@ -9,6 +9,7 @@ import type { Output } from "../output.ts";
 import { realDisk } from "../patch/disk.ts";
 import { Install } from "../patch/install.ts";
 import { patch } from "../patch/session.ts";
+import type { Wish } from "../patch/target.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 
@@ -24,7 +25,7 @@ export interface OldBuildWorld {
 export async function oldBuild(
   titleFile: TitleFile,
   channel: string,
-  version: string,
+  wish: Wish,
   { cacheDir, output, signal, now, clock }: OldBuildWorld,
 ): Promise<Install> {
   const folder = path.join(cacheDir, "builds", titleFile.title);
@@ -32,7 +33,7 @@ export async function oldBuild(
     {
       folder,
       titleFile,
-      wish: { what: "version", version },
+      wish,
       channel,
       dryRun: false,
       sources: new Set(["local", "delta", "origin"]),

@@ -3,25 +3,30 @@
  * send what is new; then name it, sign it and make it current. Interrupted anywhere, the next run continues: what was
  * sent is found by its hash, and a release that was signed but not made current yet is made so.
  */
+import { objectIdOf } from "../../manifests/digest.ts";
 import { OLD_MEMORY_TITLE_FILES, SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { sha256 } from "../threads/digests.ts";
 import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
-import { type MadeDelta, measureDeltas, publishDeltas } from "./deltas.ts";
+import { type ListedTree, type MadeDelta, measureDeltas, publishDeltas } from "./deltas.ts";
 import { type OldBuildWorld } from "./old-build.ts";
 import { type Desk, type EarlierRelease, openDesk } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
+import { type KnownContent } from "./known-content.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
 import { refuseOwnKeys } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
+import { writeRecipes } from "./recipe-writer.ts";
 import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
 import { sendContent } from "./send-content.ts";
+import { sendTree, treeOf } from "./tree-writer.ts";
 import { walk } from "./walk.ts";
 
 export interface PublishOptions {
@@ -230,16 +235,27 @@ async function rehearse(
   const { read, sink } = await readAndCount(reading, desk, options, world);
   if (desk.earlier === undefined) {
     const { folder, titleFile, channel, deltas: count } = options;
-    const tree = {
-      files: read.map(({ file: { path, exec }, hashes: { size, root } }) => ({ path, exec, size, root, recipe: null })),
+    const measure = async (): Promise<MadeDelta[]> => {
+      const to = await rehearseTree(read, desk.known);
+      return await measureDeltas({ folder, titleFile, channel, count }, to, desk, deltaWorld(world));
     };
-    const measuring = measureDeltas({ folder, titleFile, channel, count }, tree, desk, deltaWorld(world));
-    const deltas = await unlessLost(measuring, world);
+    const deltas = count === 0 ? [] : await unlessLost(measure(), world);
     return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, { deltas });
   }
   const { signed, isWhole } = desk.earlier;
   if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
   return resultOf("unchanged", signed.seq, read, 0, sink.counts, isWhole ? {} : { lost: "some" });
+}
+
+/** What a publish would send of recipes and tree, but for the names of packs, which make no difference to their sizes. */
+async function rehearseTree(read: readonly IngestedFile[], known: KnownContent): Promise<ListedTree> {
+  const nowhere = {
+    ready: () => Promise.resolve(),
+    send: (bytes: Uint8Array) => objectIdOf(bytes, sha256),
+  };
+  await writeRecipes(read, known, nowhere);
+  const tree = treeOf(read, known);
+  return { tree, release: { tree: sendTree(tree, nowhere) } };
 }
 
 async function readAndCount(
@@ -249,7 +265,7 @@ async function readAndCount(
   world: PublishWorld,
 ): Promise<{ read: readonly IngestedFile[]; sink: CountingSink }> {
   const { known, earlier } = desk;
-  const sink = new CountingSink(() => {
+  const sink = new CountingSink(known.packs, () => {
     // all chunks of a release that is whole are known: one that is not settles it, without reading on
     if (earlier?.isWhole === true) throw versionTaken(options, desk);
   });

@@ -13,7 +13,11 @@ import { type Upload } from "./upload.ts";
  * Writes a recipe for each content that has none yet, once however many files have it, and adds it to `known.recipes`.
  * Every pack must have its name by now.
  */
-export async function writeRecipes(files: readonly IngestedFile[], known: KnownContent, upload: Upload): Promise<void> {
+export async function writeRecipes(
+  files: readonly IngestedFile[],
+  known: KnownContent,
+  upload: Pick<Upload, "ready" | "send">,
+): Promise<void> {
   const { table, packs, recipes } = known;
   const object = new RecipeObject();
   const written = new Set<PiecesRoot>();

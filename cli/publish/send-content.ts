@@ -8,7 +8,7 @@ import { type OnProgress, PublishMeter } from "./meter.ts";
 import { PackWriter } from "./pack-writer.ts";
 import { type ReadingPlan, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
-import { sendTree } from "./tree-writer.ts";
+import { sendTree, treeOf } from "./tree-writer.ts";
 import { Upload, originOf } from "./upload.ts";
 
 export interface SentContent {
@@ -46,7 +46,7 @@ export async function sendContent(
   const read = await readBuild(reading, { folder, known, sink: packs, meter, signal });
   await packs.finish();
   await writeRecipes(read, known, upload);
-  const tree = sendTree(read, known, upload);
+  const tree = sendTree(treeOf(read, known), upload);
   await upload.done();
   return { read, tree, counts: packs.counts, upload };
 }

@@ -20,19 +20,17 @@ export function hasSameContent(read: readonly IngestedFile[], { files }: Tree): 
   );
 }
 
-/**
- * The tree object of these files. Every recipe must be known; so the same content, with nothing lost in between, gives the
- * same object.
- */
-export function sendTree(
-  read: readonly IngestedFile[],
-  known: Pick<KnownContent, "recipes">,
-  upload: Upload,
-): Required<ReleaseTreeRef> {
+/** These files as a tree. Every recipe must be known. */
+export function treeOf(read: readonly IngestedFile[], known: Pick<KnownContent, "recipes">): Tree {
   const files = read.map(({ file: { path, exec }, hashes: { size, root } }) => {
     return { path, size, root, exec, recipe: size === 0 ? null : recipeOf(known.recipes.get(root), path) };
   });
-  const plain = writeTree({ files });
+  return { files };
+}
+
+/** The tree as an object: the same content, with nothing lost in between, gives the same one. */
+export function sendTree(tree: Tree, upload: Pick<Upload, "send">): Required<ReleaseTreeRef> {
+  const plain = writeTree(tree);
   const object = compressMetadata(plain);
   const ref = {
     sha256: upload.send(object),

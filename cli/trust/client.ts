@@ -26,13 +26,15 @@ import { sha256 } from "./crypto.ts";
 import { askFresh } from "./fresh.ts";
 import { type Fetch, PATIENCE, type Patience, fetchCapped, refuseEndless } from "./fetch-capped.ts";
 import { type Memory, recall, remember, rememberedTime, timestampKeys } from "./memory.ts";
-import { type MetadataStore, diskMetadata, memoryMetadata } from "./store.ts";
+import { type MetadataStore, diskMetadata, memoryMetadata, unwritten } from "./store.ts";
 import { type TrustedRoles, followWorkflow } from "./workflow.ts";
 
 export interface TitleOptions {
   readonly titleFile: TitleFile;
   /** Where verified metadata is remembered: `<install>/.patchswarm/metadata`. Without it, only this process remembers. */
   readonly metadataDir?: string | undefined;
+  /** Nothing is written to it: what this process learns, a new install id too, is forgotten with it. */
+  readonly readOnly?: boolean | undefined;
   /** Asked instead of the title file's edges. */
   readonly edge?: string | undefined;
   /** Objects already on this disk, such as a release document; their bytes are checked like any other's. */
@@ -68,7 +70,9 @@ export interface Freshness {
 
 /** Opens what is remembered of a title. Call `refresh` or `loadCached` before anything else. */
 export async function openTitle(options: TitleOptions): Promise<TrustedTitle> {
-  const store = options.metadataDir === undefined ? memoryMetadata() : diskMetadata(options.metadataDir);
+  const { metadataDir, readOnly = false } = options;
+  const kept = metadataDir === undefined ? memoryMetadata() : diskMetadata(metadataDir);
+  const store = readOnly ? unwritten(kept) : kept;
   return new TrustedTitle(options, store, await recall(store));
 }
 

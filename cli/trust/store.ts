@@ -32,6 +32,15 @@ export function memoryMetadata(): MetadataStore {
   };
 }
 
+/** Reads what the store holds and keeps what is written for this process alone. */
+export function unwritten(store: MetadataStore): MetadataStore {
+  const written = memoryMetadata();
+  return {
+    read: async (name) => (await written.read(name)) ?? (await store.read(name)),
+    write: (name, bytes) => written.write(name, bytes),
+  };
+}
+
 /** A file's bytes; undefined when it is not there. */
 export async function readIfThere(file: string): Promise<Buffer | undefined> {
   try {

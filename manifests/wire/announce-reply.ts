@@ -1,4 +1,4 @@
-/** The reply to an announce over HTTP as a client reads it: BEP 3, 7 (peers6) and 23 (compact lists). */
+/** The reply to an announce over HTTP as a client reads it: BEP 3, 7 (peers6), 23 (compact lists) and 31 (retry in). */
 import { type Bencode, decodeBencode, decodeUtf8 } from "../bencode.ts";
 import { Failure } from "../failures.ts";
 import { ANNOUNCE_INTERVAL_MIN_S, ANNOUNCE_INTERVAL_S, ANNOUNCE_INTERVAL_S_MAX } from "../limits.ts";
@@ -6,7 +6,11 @@ import { formatIp, type Ip, IPV4_BYTES, IPV6_BYTES, uint16At } from "./address.t
 import { binaryOf } from "./names.ts";
 
 export type AnnounceHeard =
-  | { readonly refused: string }
+  | {
+      readonly refused: string;
+      /** Seconds until asking again makes sense, within reason; Infinity: never. Undefined when the tracker does not say. */
+      readonly retryInS: number | undefined;
+    }
   | {
       /** Seconds until the next announce, within reason. */
       readonly intervalS: number;
@@ -22,7 +26,7 @@ export function readAnnounceReply(body: Uint8Array): AnnounceHeard {
   const reason = fields.get("failure reason");
   if (reason !== undefined) {
     if (!(reason instanceof Uint8Array)) throw malformed("a reason that is no text");
-    return { refused: decodeUtf8(reason) };
+    return { refused: decodeUtf8(reason), retryInS: retryInSeconds(fields.get("retry in")) };
   }
   return {
     intervalS: sensibleInterval(fields.get("interval")),
@@ -34,6 +38,12 @@ export function readAnnounceReply(body: Uint8Array): AnnounceHeard {
 export function sensibleInterval(interval: unknown): number {
   if (typeof interval !== "number" || Number.isNaN(interval)) return ANNOUNCE_INTERVAL_S;
   return Math.min(Math.max(interval, ANNOUNCE_INTERVAL_MIN_S), ANNOUNCE_INTERVAL_S_MAX);
+}
+
+/** `retry in`: hostile. Minutes, or the word "never" (BEP 31); anything else says nothing. */
+function retryInSeconds(wait: Bencode | undefined): number | undefined {
+  if (typeof wait === "number") return sensibleInterval(60 * wait);
+  return wait instanceof Uint8Array && binaryOf(wait) === "never" ? Number.POSITIVE_INFINITY : undefined;
 }
 
 /** Compact lists alone: they are what we ask for. What is left over at the end is no address. */

@@ -23,6 +23,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const FINE: WranglerRun = { code: 0, stdout: "", printed: "", events: [] };
 const NOT_THERE: WranglerRun = { ...FINE, code: 1, printed: "not found [code: 10007]" };
+const NO_BUCKET: WranglerRun = { ...FINE, code: 1, printed: "The specified bucket does not exist. [code: 10006]" };
 
 /** A wrangler that answers by its first arguments and remembers what it was asked, and the secrets it was given. */
 function recordedWrangler(answers: Readonly<Record<string, WranglerRun>>) {
@@ -47,7 +48,7 @@ const UPLOADED: WranglerRun = {
 
 test("a first deployment makes bucket and secrets, uploads the built file as it is, and gives the URL", async () => {
   const { wrangler, asked, secrets } = recordedWrangler({
-    "r2 bucket info": NOT_THERE,
+    "r2 bucket info": NO_BUCKET,
     "secret list": NOT_THERE,
     deploy: UPLOADED,
   });
@@ -103,12 +104,29 @@ test.each<[string, Partial<WranglerRun>]>([
   expect(await readdir(folder)).toEqual(["worker.js"]);
 });
 
-/** Cloudflare's API as far as the real wrangler asks for secrets, and nothing else of it. */
-async function fakeApi(status: number, body: unknown) {
+test.each([
+  "Authentication error [code: 10000]",
+  "✘ [ERROR] A request failed. Internal error [code: 10001]",
+  "fetch failed",
+])("%s instead of the bucket ends the deployment with these words, and nothing is made", async (printed) => {
+  const { wrangler, asked } = recordedWrangler({ "r2 bucket info": { ...FINE, code: 1, printed } });
+  await expect(deploy(options, wrangler, () => {})).rejects.toMatchObject({
+    code: "edge.deploy-failed",
+    facts: { step: "wrangler r2 bucket info", reason: printed },
+  });
+  expect(asked).toHaveLength(1);
+  expect(await readdir(folder)).toEqual(["worker.js"]);
+});
+
+const SECRETS = "/scripts/patchswarm/secrets";
+const BUCKET = "/r2/buckets/patchswarm-origin";
+
+/** Cloudflare's API as far as the real wrangler asks for what has this path, and nothing else of it. */
+async function fakeApi(path: string, status: number, body: unknown) {
   const server = createServer((request, response) => {
-    const isList = request.url?.endsWith("/scripts/patchswarm/secrets") === true;
-    response.writeHead(isList ? status : 500, { "content-type": "application/json" });
-    response.end(JSON.stringify(isList ? body : { success: false, errors: [{ code: 1, message: "not this one" }] }));
+    const isAsked = request.url?.endsWith(path) === true;
+    response.writeHead(isAsked ? status : 500, { "content-type": "application/json" });
+    response.end(JSON.stringify(isAsked ? body : { success: false, errors: [{ code: 1, message: "not this one" }] }));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -141,7 +159,7 @@ test.each<[string, number, unknown, string[] | undefined]>([
   ["that it is broken", 500, problem(10013, "Internal error"), undefined],
   ["that the token may not see it", 403, problem(10000, "Authentication error"), undefined],
 ])("when Cloudflare says %s, the real wrangler's words are understood", async (_what, status, body, expected) => {
-  await using _api = await fakeApi(status, body);
+  await using _api = await fakeApi(SECRETS, status, body);
   const real = installedWrangler(folder, new AbortController().signal);
   const { wrangler, secrets } = recordedWrangler({ deploy: UPLOADED });
   const done = deploy(
@@ -152,6 +170,28 @@ test.each<[string, number, unknown, string[] | undefined]>([
   if (expected === undefined) await expect(done).rejects.toMatchObject({ code: "edge.deploy-failed" });
   else await done;
   expect(secrets.flatMap((sent) => Object.keys(sent))).toEqual(expected ?? []);
+});
+
+test.each<[string, number, unknown, boolean]>([
+  ["that there is no bucket", 404, problem(10006, "The specified bucket does not exist."), true],
+  ["that R2 is broken", 500, problem(10001, "Internal error"), false],
+  ["that the token may not see the bucket", 403, problem(10000, "Authentication error"), false],
+])("when Cloudflare says %s, a bucket is made only where there is none", async (_what, status, body, isMade) => {
+  await using _api = await fakeApi(BUCKET, status, body);
+  const real = installedWrangler(folder, new AbortController().signal);
+  const { wrangler, asked } = recordedWrangler({ "secret list": NOT_THERE, deploy: UPLOADED });
+  const done = deploy(
+    options,
+    (args) => (args[2] === "info" ? real(args) : wrangler(args)),
+    () => {},
+  );
+  if (isMade) await done;
+  else
+    await expect(done).rejects.toMatchObject({
+      code: "edge.deploy-failed",
+      facts: { step: "wrangler r2 bucket info" },
+    });
+  expect(asked.some((line) => line.startsWith("r2 bucket create"))).toBe(isMade);
 });
 
 const OWN_NAMES = `
@@ -167,7 +207,7 @@ test("a configuration of one's own names the worker and its bucket", async () =>
   const config = path.join(folder, "own.toml");
   await writeFile(config, OWN_NAMES);
   const { wrangler, asked } = recordedWrangler({
-    "r2 bucket info": NOT_THERE,
+    "r2 bucket info": NO_BUCKET,
     "secret list": NOT_THERE,
     deploy: UPLOADED,
   });

@@ -14,7 +14,7 @@ import { PublishMeter } from "../../cli/publish/meter.ts";
 import { planReading, readBuild } from "../../cli/publish/read-build.ts";
 import { writeRecipes } from "../../cli/publish/recipe-writer.ts";
 import { STORED_FRAME_BYTES_MAX, storedFrame } from "../../cli/publish/stored-frame.ts";
-import { sendTree } from "../../cli/publish/tree-writer.ts";
+import { sendTree, treeOf } from "../../cli/publish/tree-writer.ts";
 import { Upload } from "../../cli/publish/upload.ts";
 import { type SourceFile, walk } from "../../cli/publish/walk.ts";
 import { closePool } from "../../cli/threads/pool.ts";
@@ -64,7 +64,7 @@ async function pack(
   const read = await readBuild(plan, { folder, known, sink: packs, meter });
   await packs.finish();
   await writeRecipes(read, known, upload);
-  const { sha256: tree } = sendTree(read, known, upload);
+  const { sha256: tree } = sendTree(treeOf(read, known), upload);
   await upload.done();
   return { tree, read, known };
 }

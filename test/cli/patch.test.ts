@@ -1,10 +1,13 @@
 /** Sessions from end to end in this process, over HTTP, without peers. */
-import { lstat, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
+import { lockInstall } from "../../cli/patch/lock.ts";
 import { readState } from "../../cli/patch/state.ts";
 import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { looksOf } from "../support/folders.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
@@ -211,7 +214,50 @@ test("a dry run says what it would do and does not do it", async () => {
   const { plan } = await player.patch({ dryRun: true });
   expect(plan.files.added).toBe(4);
   expect(plan.cost.fetch.plain).toBe(790 * KIB + 3);
-  expect(await player.contents()).toEqual({});
+  expect(await readdir(player.folder)).toEqual([]);
+  await rm(player.folder, { recursive: true });
+  expect((await player.patch({ dryRun: true })).plan).toEqual(plan);
+  await expect(stat(player.folder)).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("a dry run leaves an install as it looks, also when something must be tried to be known", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
+  publisher.publish("1.0.0", { files: V1, exec: ["game.bin"] });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("1.1.0", { files: { ...V1, "new.bin": noisy(1024 * KIB, "new") }, exec: ["data/a.txt"] });
+  const stop = new AbortController();
+  let packs = 0;
+  publisher.mishap = (_, isPack) => {
+    if (!isPack || ++packs === 1) return undefined;
+    stop.abort();
+    return "hang";
+  };
+  await expect(player.patch({}, { signal: stop.signal })).rejects.toMatchObject({ code: "source.interrupted" });
+  publisher.mishap = () => undefined;
+  await put(player.folder, { ".patchswarm/staging/0.unpacked": "left by who was killed", "data/b.pak": "damaged" });
+
+  const before = await looksOf(player.folder);
+  const { plan } = await player.patch({ dryRun: true });
+  expect(plan.files).toEqual({ added: 1, changed: 3, removed: 0, kept: 1 });
+  expect(await looksOf(player.folder)).toEqual(before);
+  const done = await player.patch();
+  expect(done.plan).toEqual(plan);
+});
+
+test("a dry run on an install that another is at work on is told so", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  const unlock = await lockInstall(new Install(player.folder));
+  await expect(player.patch({ dryRun: true })).rejects.toMatchObject({ code: "install.busy", family: "busy" });
+  await unlock();
+  // who was killed left its lock
+  await mkdir(player.at(".patchswarm", "lock"));
+  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
+  const before = await looksOf(player.folder);
+  await player.patch({ dryRun: true });
+  expect(await looksOf(player.folder)).toEqual(before);
 });
 
 test("content is taken only from the sources that are allowed", async () => {
@@ -225,6 +271,18 @@ test("content is taken only from the sources that are allowed", async () => {
   const { fetched } = await player.patch({ sources: new Set(["local"] as const) });
   expect(fetched.origin).toBe(0);
   expect((await player.contents())["copy.bin"]).toBe(Buffer.from(V1["game.bin"]).toString("latin1"));
+});
+
+test("a version that came twice is its newest release, and a release is asked for by its number", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "first" } });
+  publisher.publish("1.0.0", { files: { "a.txt": "second" } });
+  publisher.publish("2.0.0", { files: { "a.txt": "third" } });
+  await using player = await newPlayer(publisher);
+  await player.patch({ wish: { what: "version", version: "1.0.0" } });
+  expect(await player.contents()).toEqual({ "a.txt": "second" });
+  expect(await player.patch({ wish: { what: "release", seq: 1 } })).toMatchObject({ because: "asked-for" });
+  expect(await player.contents()).toEqual({ "a.txt": "first" });
 });
 
 test("an older release can be asked for, and content that is there many times is fetched once", async () => {

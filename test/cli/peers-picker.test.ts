@@ -466,6 +466,40 @@ test("a rate limit lets through what it says, a burst and one block more", () =>
   );
 });
 
+test("limits within another let through no more than their own each, and than that one together", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat({ max: 500 }), fc.nat({ max: 2 }), fc.integer({ min: 1, max: BLOCK_BYTES })), {
+        maxLength: 200,
+      }),
+      (sends) => {
+        const ofAll = new RateLimit(50_000, 0);
+        const rates = [20_000, 40_000, null];
+        const limits = rates.map((rate) => new RateLimit(rate, 0, ofAll));
+        const sent = [0, 0, 0];
+        let now = 0;
+        for (const [pause, index, bytes] of sends) {
+          now += pause;
+          const limit = limits[index];
+          expect(limit?.wait(now) === 0).toBe((limit?.room(BLOCK_BYTES, now) ?? 0) > 0);
+          if (limit?.wait(now) !== 0) continue;
+          limit.spend(bytes);
+          sent[index] = (sent[index] ?? 0) + bytes;
+        }
+        const most = (rate: number): number => (rate * now) / 1000 + rate / 4 + BLOCK_BYTES;
+        for (const [index, rate] of rates.entries()) expect(sent[index]).toBeLessThanOrEqual(most(rate ?? 50_000));
+        expect(sent.reduce((sum, bytes) => sum + bytes)).toBeLessThanOrEqual(most(50_000));
+      },
+    ),
+  );
+  const ofAll = new RateLimit(1000, 0);
+  const [one, other] = [new RateLimit(null, 0, ofAll), new RateLimit(null, 0, ofAll)];
+  one.spend(5000);
+  expect(other.wait(0)).toBeGreaterThan(0);
+  one.refund(5000);
+  expect(other.wait(0)).toBe(0);
+});
+
 test("waiting as long as the limit says is enough, and no limit never waits", () => {
   const limit = new RateLimit(1000, 0);
   limit.spend(5000);

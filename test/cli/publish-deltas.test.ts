@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
-import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
-import { deltaBetween, indexOf, newestStarts } from "../../cli/publish/deltas.ts";
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { deltaBetween, indexOf } from "../../cli/publish/deltas.ts";
 import { publish, type PublishWorld } from "../../cli/publish/publish.ts";
 import { contentsRead } from "../../cli/publish/space-reader.ts";
 import { closePool } from "../../cli/threads/pool.ts";
@@ -20,7 +20,28 @@ import { parseSafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
 import { type Press, pressForEachTest } from "../support/press.ts";
-import { noise, writeFiles } from "../support/studio.ts";
+import { type Files, noise, writeFiles } from "../support/studio.ts";
+
+/** Less than it is, where an index that long would take too long to make. */
+const limits = vi.hoisted(() => ({ indexBytes: undefined as number | undefined }));
+vi.mock("../../manifests/limits.ts", async (importOriginal) => {
+  const real = await importOriginal<typeof import("../../manifests/limits.ts")>();
+  return {
+    ...real,
+    get DELTA_INDEX_BYTES_MAX() {
+      return limits.indexBytes ?? real.DELTA_INDEX_BYTES_MAX;
+    },
+  };
+});
+
+/** What the next releases are called, whatever `publish` calls them: it gives no version twice. */
+const called = vi.hoisted(() => ({ version: undefined as string | undefined }));
+vi.mock("../../cli/publish/announce-release.ts", async (importOriginal) => {
+  const real = await importOriginal<typeof import("../../cli/publish/announce-release.ts")>();
+  const signRelease: typeof real.signRelease = (release, ...args) =>
+    real.signRelease({ ...release, version: called.version ?? release.version }, ...args);
+  return { ...real, signRelease };
+});
 
 afterAll(closePool);
 
@@ -98,14 +119,6 @@ test("of the old contents, those in the spans and those with unpacked streams co
   expect(read([])).toEqual(["d"]);
 });
 
-test("deltas start from the newest releases of their names", () => {
-  const releases = ["1.0", "1.1", "1.2", "1.1", "1.3"].map((version, i) => ({ version, seq: i + 1 }));
-  const starts = (seq: number, count: number): number[] => newestStarts(releases, seq, count).map((start) => start.seq);
-  expect(starts(5, 9)).toEqual([4, 3, 1]);
-  expect(starts(5, 2)).toEqual([4, 3]);
-  expect(starts(4, 2)).toEqual([3, 1]);
-});
-
 test("an index that is too long for players is none, with the delta of the trees and without", () => {
   const id = objectIdOf(Uint8Array.of(1), sha256);
   const deltaOf = (objects: number) => ({
@@ -153,6 +166,55 @@ describe("a publish", () => {
     };
     return await publish(options, world);
   };
+
+  /** What a dry run says that a publish would make, and what it then makes. */
+  const dryAndDone = async (folder: string, version: string) => {
+    const dry = await press.publish(folder, version, { deltas: 1, dryRun: true });
+    const done = await press.publish(folder, version, { deltas: 1 });
+    return [dry.deltas, done.deltas].map((rows) => rows.map(({ from, bytes }) => ({ from, bytes })));
+  };
+
+  test("predicts deltas with their indexes, and those with the list of files in them", async () => {
+    const files = (changed: number): Files =>
+      Object.fromEntries(
+        Array.from({ length: 900 }, (_, i) => [`folder/${i}.bin`, noise(100, `${i}${i < changed ? "changed" : ""}`)]),
+      );
+    await press.publish(await press.build("v1", { ...files(0), "a.bin": 200_000 }), "1.0.0");
+    const folder = await press.build("v2", { ...files(50), "a.bin": 200_000 });
+    const [[dry] = [], [done] = []] = await dryAndDone(folder, "2.0.0");
+    expect(dry?.from).toBe("1.0.0");
+    // pack and recipe names differ, and so do a few bytes of what they compress to
+    expect(Math.abs((dry?.bytes ?? 0) - (done?.bytes ?? 0))).toBeLessThan(20);
+    const [listed] = (await press.title()).live("stable")?.deltas ?? [];
+    const index = await (await press.title()).object(listed?.index ?? ("" as never), DELTA_INDEX_BYTES_MAX);
+    expect(parseReleaseDelta(index).tree?.length).toBeGreaterThan(1000);
+  });
+
+  test("predicts none whose index is longer than players read, as it lists none", async () => {
+    await press.publish(await press.build("v1", { "a.bin": noise(50_000, "a") }), "1.0.0");
+    const folder = await press.build("v2", { "a.bin": flipped(noise(50_000, "a")) });
+    limits.indexBytes = 100;
+    expect(await dryAndDone(folder, "2.0.0")).toEqual([[], []]);
+    limits.indexBytes = undefined;
+    const next = await press.build("v3", { "a.bin": noise(50_000, "a"), b: "b" });
+    const [dry, done] = await dryAndDone(next, "3.0.0");
+    expect(done).toEqual([{ from: "2.0.0", bytes: expect.any(Number) }]);
+    expect(dry).toEqual(done);
+  });
+
+  test("lists deltas from the newest releases, those too whose version came again", async () => {
+    const game = noise(200_000, "game");
+    await press.publish(await press.build("v0", { "game.bin": game }), "0.9.0");
+    await press.publish(await press.build("v1", { "game.bin": flipped(game), a: 50_000 }), "1.0.0");
+    called.version = "1.0.0";
+    await press.publish(await press.build("v1b", { "game.bin": flipped(game), b: 70_000 }), "1.0.1");
+    called.version = undefined;
+    const folder = await press.build("v2", { "game.bin": game, c: 90_000 });
+    const rows = [{ from: "1.0.0" }, { from: "1.0.0" }];
+    expect(await press.publish(folder, "2.0.0", { deltas: 2, dryRun: true })).toMatchObject({ deltas: rows });
+    expect(await press.publish(folder, "2.0.0", { deltas: 2 })).toMatchObject({ deltas: rows });
+    expect((await press.title()).live("stable")?.deltas).toMatchObject([{ from: 3 }, { from: 2 }]);
+  });
 
   test("lists no delta from a cached build that somebody wrote to, and the next one heals it", async () => {
     const game = noise(200_000, "game");

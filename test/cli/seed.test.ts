@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import type { Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
+import type { TransferLimits } from "../../cli/peers/rates.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { deltaFolder, keepDelta } from "../../cli/patch/kept-deltas.ts";
 import { seed } from "../../cli/patch/seed.ts";
@@ -29,13 +30,15 @@ vi.mock("../../cli/trust/title.ts", () => ({
 /** Like the real one, it takes each swarm once. */
 function fakeSwarm() {
   const joined: VerifiedPieces[] = [];
+  const limits: (TransferLimits | undefined)[] = [];
   const members = new Set<string>();
   const swarm: Swarm = {
     peerId: "1".repeat(40),
-    join(board) {
+    join(board, terms) {
       const { infohash } = board.layout;
       if (members.has(infohash)) return Promise.reject(new Failure("usage.bad-flag", { infohash }));
       joined.push(board);
+      limits.push(terms.limits);
       members.add(infohash);
       return Promise.resolve({
         peers: () => ({ connected: 0, unchoked: 0 }),
@@ -49,7 +52,7 @@ function fakeSwarm() {
     },
     close: () => Promise.resolve(),
   };
-  return { swarm, joined, members: () => members.size };
+  return { swarm, joined, limits, members: () => members.size };
 }
 
 test("a seed outlasts an edge that is away, and follows the install when it is patched", async () => {
@@ -121,6 +124,34 @@ test("of two folders that come to the same release one gives it, and the seed go
   await vi.waitFor(() => expect(members()).toBe(1), 3000);
   enough.abort();
   expect((await seeding).uploaded).toBe(joined.length);
+});
+
+test("a limit on what is given holds for all folders together, and goes on when they are joined again", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  publisher.publish("1.0.0", { files: { a: "one" } });
+  await using late = await newPlayer(publisher);
+  await late.patch();
+  publisher.publish("1.1.0", { files: { a: "two" } });
+  await using early = await newPlayer(publisher);
+  await early.patch();
+
+  const { swarm, limits } = fakeSwarm();
+  const enough = new AbortController();
+  edges.splice(0, edges.length, publisher.url);
+  const seeding = seed(
+    { folders: [late.folder, early.folder], uploadLimit: 1000 },
+    {
+      output: { log: () => {} },
+      ...{ signal: enough.signal, fetch, rejoinAfterMs: 50, retryMs: 50 },
+      createSwarm: () => Promise.resolve(swarm),
+    },
+    // a year's worth, by one of them
+    () => limits[0]?.upload.spend(1000 * 365 * 86_400),
+  );
+  await vi.waitFor(() => expect(limits.length).toBeGreaterThanOrEqual(4), 3000);
+  enough.abort();
+  await seeding;
+  for (const each of limits) expect(each?.upload.wait(performance.now())).toBeGreaterThan(86_400_000);
 });
 
 test("a delta that two folders keep is joined once, and neither ends the seed", async () => {

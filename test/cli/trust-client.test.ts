@@ -1,10 +1,11 @@
 /** What a player gets from an honest title, and what it survives. What it refuses is trust-attacks.test.ts. */
-import { readFile, truncate, writeFile } from "node:fs/promises";
+import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { rolloutBucket } from "../../manifests/trust/live.ts";
 import { type UnixSeconds } from "../../manifests/trust/roles.ts";
+import { looksOf } from "../support/folders.ts";
 import { sha256 } from "../support/hashes.ts";
 import { Player, onStage } from "../support/player.ts";
 import { testKey } from "../support/role-keys.ts";
@@ -40,6 +41,22 @@ test("a second run with nothing new fetches a timestamp and asks for no role aga
     await player.refreshed();
     // at the same time, in whatever order they arrive
     expect(edge.asked.toSorted()).toEqual(["fresh", "metadata/2.root.json", "metadata/timestamp.json"]);
+  });
+});
+
+test("who only reads goes by what is remembered, and remembers nothing", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    await player.refreshed({ readOnly: true });
+    await expect(readdir(player.metadataDir)).rejects.toMatchObject({ code: "ENOENT" });
+
+    await player.refreshed();
+    const before = await looksOf(player.metadataDir);
+    edge.asked.length = 0;
+    await repository.publish("stable", 2, "1.1.0");
+    const title = await player.refreshed({ readOnly: true });
+    expect(title.current("stable", undefined)).toMatchObject({ release: { seq: 2 } });
+    expect(edge.asked).not.toContain("metadata/1.targets.json");
+    expect(await looksOf(player.metadataDir)).toEqual(before);
   });
 });
 

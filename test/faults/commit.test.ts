@@ -7,6 +7,7 @@ import { recover } from "../../cli/patch/commit.ts";
 import { type Disk, realDisk } from "../../cli/patch/disk.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { looksOf } from "../support/folders.ts";
 import { contentsOf, contentsOfBuild, newPlayer, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
@@ -126,6 +127,45 @@ test("finishing a commit may itself be interrupted at every step", async () => {
   expect(interruptions).toBeGreaterThan(10);
   expect(await contentsOf(player.folder)).toEqual(contentsOfBuild(NEW, ["tool.sh"]));
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});
+
+test("a dry run finishes no commit, says that it is unfinished, and plans from where it will lead", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: OLD });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  await put(player.folder, OWN);
+  publisher.publish("2.0.0", { files: { ...NEW, "in-the-way": "theirs" }, exec: ["tool.sh"] });
+  publisher.publish("3.0.0", {
+    files: { ...NEW, "swap/a": "content c", "gone/a.txt": "going", "new.txt": "of 3.0.0" },
+  });
+
+  const toSecond = { wish: { what: "version", version: "2.0.0" } } as const;
+  const untouched = await mkdtemp(join(tmpdir(), "patchswarm-untouched-"));
+  await cp(player.folder, untouched, { recursive: true, preserveTimestamps: true });
+  let unfinished = 0;
+  for (let step = 1; ; step++) {
+    await rm(player.folder, { recursive: true });
+    await cp(untouched, player.folder, { recursive: true, preserveTimestamps: true });
+    const { disk, calls } = interruptedDisk(step);
+    await player.patch(toSecond, { disk }).catch(() => {});
+    if (calls() < step) break;
+
+    player.logs.length = 0;
+    const before = await looksOf(player.folder);
+    const [back, forth] = [await player.patch({ ...toSecond, dryRun: true }), await player.patch({ dryRun: true })];
+    expect([step, await looksOf(player.folder)]).toEqual([step, before]);
+    const isUnfinished = await recover(realDisk, new Install(player.folder));
+    expect([step, player.logs.filter((text) => text.includes("cut short")).length]).toEqual([
+      step,
+      isUnfinished ? 2 : 0,
+    ]);
+    expect([step, back]).toEqual([step, await player.patch({ ...toSecond, dryRun: true })]);
+    expect([step, forth]).toEqual([step, await player.patch({ dryRun: true })]);
+    unfinished += isUnfinished ? 1 : 0;
+  }
+  expect(unfinished).toBeGreaterThan(20);
+  await rm(untouched, { recursive: true });
 });
 
 const FIRST = { "a.txt": "a", "data/one": "1", "data/deep/two": "2", "data/deep/again": "2", "tools/run": "#!" };

@@ -2,7 +2,12 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { encodeBencode } from "../../manifests/bencode.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { ANNOUNCE_INTERVAL_MIN_S, ANNOUNCE_INTERVAL_S, ANNOUNCE_INTERVAL_S_MAX } from "../../manifests/limits.ts";
+import {
+  ANNOUNCE_INTERVAL_MIN_S,
+  ANNOUNCE_INTERVAL_S,
+  ANNOUNCE_INTERVAL_S_MAX,
+  RETRY_UNREGISTERED_MIN,
+} from "../../manifests/limits.ts";
 import { parseIp } from "../../manifests/wire/address.ts";
 import { writeAnnounceReply, writeFailureReply } from "../../manifests/wire/announce.ts";
 import { readAnnounceReply } from "../../manifests/wire/announce-reply.ts";
@@ -23,7 +28,26 @@ test("what our tracker writes is read: addresses of both families, and when to c
     peers: ["192.0.2.1:6881", "[2001:db8:0:0:0:0:0:1]:80"],
   });
   const refusal = new Failure("announce.unregistered");
-  expect(readAnnounceReply(writeFailureReply(refusal))).toEqual({ refused: refusal.message });
+  expect(readAnnounceReply(writeFailureReply(refusal))).toEqual({
+    refused: refusal.message,
+    retryInS: 60 * RETRY_UNREGISTERED_MIN,
+  });
+  expect(readAnnounceReply(writeFailureReply(new Failure("announce.bad-token")))).toMatchObject({
+    retryInS: Number.POSITIVE_INFINITY,
+  });
+});
+
+test.each([
+  ["says nothing of it", "", undefined],
+  ["names minutes", "8:retry ini7e", 7 * 60],
+  ["has enough for good", "8:retry in5:never", Number.POSITIVE_INFINITY],
+  ["names no minute at all", "8:retry ini0e", ANNOUNCE_INTERVAL_MIN_S],
+  ["names minutes gone by", "8:retry ini-7e", ANNOUNCE_INTERVAL_MIN_S],
+  ["names more than a timer takes", "8:retry ini9007199254740991e", ANNOUNCE_INTERVAL_S_MAX],
+  ["names another word", "8:retry in4:soon", undefined],
+  ["names a list", "8:retry inle", undefined],
+])("a refusal that %s is followed by a sensible pause", (_, field, retryInS) => {
+  expect(read(`d14:failure reason2:no${field}e`)).toEqual({ refused: "no", retryInS });
 });
 
 test.each([
@@ -57,7 +81,7 @@ test("any bencode at all is read or refused, and nothing else", () => {
   const { value } = fc.letrec((tie) => ({
     value: fc.oneof(fc.maxSafeInteger(), fc.uint8Array({ maxLength: 40 }), fc.array(tie("value"), { maxLength: 3 })),
   }));
-  const fields = fc.constantFrom("failure reason", "interval", "peers", "peers6", "x");
+  const fields = fc.constantFrom("failure reason", "retry in", "interval", "peers", "peers6", "x");
   fc.assert(
     fc.property(fc.array(fc.tuple(fields, value)), (entries) => {
       try {

@@ -1,7 +1,7 @@
 /** What a folder holds, for comparing an install with the build it came from. */
 import { createHash, hash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { readFile, readdir, stat } from "node:fs/promises";
+import { lstat, readFile, readdir, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { pipeline } from "node:stream/promises";
 import pLimit from "p-limit";
@@ -30,6 +30,16 @@ export async function differences(a: string, b: string): Promise<string[]> {
   const [left, right] = await Promise.all([folderContents(a), folderContents(b)]);
   const paths = new Set([...left.keys(), ...right.keys()]);
   return [...paths].filter((path) => left.get(path) !== right.get(path)).toSorted();
+}
+
+/** How everything below `root` looks, the patcher's own folder too: whatever is written shows. */
+export async function looksOf(root: string): Promise<Record<string, string>> {
+  const looks: Record<string, string> = {};
+  for (const name of ["", ...(await readdir(root, { recursive: true }))]) {
+    const { mode, size, mtimeNs, ctimeNs } = await lstat(join(root, name), { bigint: true });
+    looks[name] = [mode, size, mtimeNs, ctimeNs].join(" ");
+  }
+  return looks;
 }
 
 async function describe(path: string): Promise<string> {

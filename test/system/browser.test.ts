@@ -4,18 +4,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
 import { expect, test } from "vitest";
+import { launchBrowser } from "../support/chromium.ts";
 import { resultOf } from "../support/cli.ts";
 import { openStudio, writeFiles } from "../support/studio.ts";
 
 const WEBTORRENT = createRequire(import.meta.url).resolve("webtorrent/dist/webtorrent.min.js");
-const CHROMIUM = "/usr/bin/chromium";
-/** As root in a container there is no sandbox; nothing may be looked up outside. */
-const CHROMIUM_FLAGS = [
-  ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-  ...["--disable-background-networking", "--disable-component-update"],
-];
 
 test("a page in Chromium fetches a file from a seeding player, byte for byte", async () => {
   await using studio = await openStudio();
@@ -34,7 +28,7 @@ test("a page in Chromium fetches a file from a seeding player, byte for byte", a
     response.end(isScript ? script : "<!doctype html><title>player</title>");
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+  const browser = await launchBrowser();
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { MAIN, runCli } from "../support/cli.ts";
-import { openStudio } from "../support/studio.ts";
+import { openStudio, writeFiles } from "../support/studio.ts";
 
 const VERBS = ["dev", "deploy", "init", "publish", "diff", "patch", "verify", "seed", "releases", "status"];
 
@@ -65,6 +65,16 @@ test("a file in the place of an install is no bug, whatever is to be done with i
     ["verify", 2, "install.not-found"],
     ["seed", 2, "install.not-found"],
   ]);
+});
+
+test("a dry run into a folder that is not there does not make it", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("build"), { "a.txt": "a" });
+  await studio.publish("build", "1.0.0");
+  const before = await readdir(studio.at());
+  const { files } = await studio.patch("nowhere/game", ["--dry-run"]);
+  expect(files).toMatchObject({ added: 1 });
+  expect(await readdir(studio.at())).toEqual(before);
 });
 
 test("what was compiled is kept in the user's cache folder, and done without where that cannot be written", async () => {

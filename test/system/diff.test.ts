@@ -1,7 +1,7 @@
 /** `diff` by whole processes: each cause found in real folders, versions of a title compared, and what it refuses. */
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -162,7 +162,22 @@ test("versions of a title are compared like folders; publish tells the same, and
       { costs: { bytes: folders.totals.bytes.delta, files: folders.files, others: { files: 0, bytes: 0 } } },
     ]);
   }
-  expect((await readdir(studio.at("cache", "patchswarm"))).filter((name) => name.startsWith("diff"))).toEqual([]);
+  const cache = studio.at("cache", "patchswarm");
+  const leftOver = async (): Promise<string[]> => (await readdir(cache)).filter((name) => name.startsWith("diff"));
+  expect(await leftOver()).toEqual([]);
+
+  // one that is killed leaves its second build to the next one; those of others are none of its business
+  const killed = await runCli(["diff", "1.0.0", "2.0.0", "--title", studio.titleFile], {
+    cwd: studio.at(),
+    env: { XDG_CACHE_HOME: studio.at("cache") },
+    onLine: ({ phase }, process) => phase === "reading" && process.kill("SIGKILL"),
+  });
+  expect(killed.code).toBeNull();
+  expect(await leftOver()).toHaveLength(1);
+  const others = [`diff-${hostname()}-${process.pid}`, "diff-another-host-1"];
+  for (const name of others) await mkdir(join(cache, name));
+  await run("v1", "v2");
+  expect((await leftOver()).toSorted()).toEqual(others.toSorted());
 
   const unknown = await runCli(["diff", "3.0.0", "v2", "--title", studio.titleFile], {
     cwd: studio.at(),

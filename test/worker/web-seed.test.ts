@@ -1,9 +1,12 @@
+import { zstdCompressSync } from "node:zlib";
 import { beforeAll, describe, expect, test } from "vitest";
 import { assert, nat, property } from "fast-check";
+import { type ChunkId, concatBytes, equalBytes, type ObjectId } from "../../manifests/digest.ts";
+import { CHUNK_BYTES, CHUNK_BYTES_MAX } from "../../manifests/limits.ts";
 import { type SafePath } from "../../manifests/paths.ts";
 import { writeTree } from "../../manifests/tree.ts";
 import { findInTree } from "../../worker/origin/release-files.ts";
-import { readsFor } from "../../worker/origin/stitch.ts";
+import { plainParts, readsFor } from "../../worker/origin/stitch.ts";
 import { recipeChunks, treeFiles } from "../support/release-files.ts";
 import { type BuiltRelease, Publisher, ask, bodyIs, noise, problemCode } from "./publisher.ts";
 
@@ -139,6 +142,22 @@ describe("finding a file in a tree", () => {
   test("a tree without files has no file", () => {
     expect(findInTree(new Uint8Array(), "a" as SafePath)).toBeUndefined();
   });
+});
+
+test("chunks of any size are unpacked", async () => {
+  const sizes: number[] = [];
+  for (let size: number = CHUNK_BYTES.min; size < CHUNK_BYTES_MAX; size = Math.ceil(size * 1.1)) sizes.push(size);
+  const unpacked = async (size: number): Promise<number> => {
+    const plain = new TextEncoder().encode("play ".repeat(size)).subarray(0, size);
+    const pack = zstdCompressSync(plain);
+    const bucket = { get: () => Promise.resolve({ arrayBuffer: () => Promise.resolve(pack) }) };
+    const place = { id: "" as ChunkId, pack: "" as ObjectId, offset: 0, stored: pack.length, raw: false };
+    const reads = readsFor({ packs: [], chunks: [{ ...place, size }] }, { offset: 0, length: size });
+    const parts: Uint8Array[] = [];
+    for await (const part of plainParts(bucket as unknown as R2Bucket, TITLE, reads)) parts.push(part);
+    return equalBytes(concatBytes(parts), plain) ? size : -1;
+  };
+  expect(await Promise.all([...sizes, CHUNK_BYTES_MAX].map(unpacked))).toEqual([...sizes, CHUNK_BYTES_MAX]);
 });
 
 describe("what is read for a range", () => {

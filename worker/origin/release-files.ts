@@ -125,7 +125,8 @@ function decompress(kind: string, compressed: Uint8Array, bytesMax: number): Uin
   try {
     return zstdDecompressSync(compressed, { maxOutputLength: bytesMax });
   } catch (cause) {
-    if ((cause as { code?: unknown }).code === "ERR_BUFFER_TOO_LARGE") {
+    // workerd's says no more ("Memory limit exceeded"); what is no zstd is another error
+    if (cause instanceof RangeError) {
       throw new Failure("object.too-large", { kind, expected: bytesMax }, { cause });
     }
     throw new Failure("object.malformed", { kind, reason: "not zstd" }, { cause });
