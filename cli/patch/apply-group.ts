@@ -35,7 +35,7 @@ export async function applyGroup(
   let written: Map<string, Written>;
   try {
     await runAllOrStop(
-      batches(unpack.streams, ({ bytes }) => bytes),
+      batches(unpack.streams, ({ runs }) => runs.reduce((sum, { bytes }) => sum + bytes, 0)),
       signal,
       async (streams) => {
         unlessRefused(await runJob("unpackStreams", { streams, to: unpack.to }));

@@ -11,7 +11,7 @@ import {
 } from "../../manifests/delta/release-delta.ts";
 import { plainStreamAt, type UnpackedSides, type UnpackedStream } from "../../manifests/delta/unpack.ts";
 import type { DeltaWork, FileRun, OldRun, StagedRun } from "../threads/jobs/apply-delta.ts";
-import type { PlacedStream, StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
+import type { PlacedStream, PlainRun, StreamToPack, StreamToUnpack } from "../threads/jobs/unpack-streams.ts";
 
 export interface GroupFiles extends UnpackedSides {
   /** Null when nobody has it: it reads as zeros. */
@@ -80,16 +80,20 @@ export function groupWork(
   return { unpack, apply, pack: complete.map((content) => contentToPack(content, files)) };
 }
 
-/** What is read of streams is unpacked, and lies without gaps in the scratch file. */
+/** What is read of streams is unpacked, each stream once, and lies without gaps in the scratch file. */
 function oldRuns(parts: readonly PlacedPart[], { streams: { old: packed }, oldFile, oldScratch }: GroupFiles) {
-  const streams: StreamToUnpack[] = [];
+  const streams: (StreamToUnpack & { readonly runs: PlainRun[] })[] = [];
   let fileBytes = 0;
+  let last: number | undefined;
   const old = parts.map(({ of, content, from, bytes }): OldRun => {
     const path = oldFile(content);
     if (of === "file" || path === null) return { path, offset: from, bytes };
     const { coding, pieces, plainBytes, plainAt } = plainStreamAt(packed, from);
     const at = fileBytes;
-    streams.push({ coding, path, pieces, plainBytes, skipped: from - plainAt, bytes, at });
+    // parts are in order, and so those of one stream follow each other
+    if (plainAt !== last) streams.push({ coding, path, pieces, plainBytes, runs: [] });
+    streams.at(-1)?.runs.push({ skipped: from - plainAt, bytes, at });
+    last = plainAt;
     fileBytes += bytes;
     return { path: oldScratch, offset: at, bytes };
   });

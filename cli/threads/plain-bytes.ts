@@ -21,24 +21,26 @@ export interface StreamInFile {
 }
 
 /**
- * Gives the plain bytes on, in order. False when the stream is not one of exactly `plainBytes`; perhaps after some were
- * given. Holds at most twice UNPACK_AT_ONCE_BYTES_MAX. Throws: what reading throws.
+ * Gives the plain bytes on, in order, until `take` says that it wants no more. False when the stream is not one of exactly
+ * `plainBytes`, as far as it was looked at; perhaps after some were given. Holds at most twice UNPACK_AT_ONCE_BYTES_MAX.
+ * Throws: what reading throws.
  */
 export async function unpackStream(
   { coding, path, pieces, plainBytes }: StreamInFile,
   reader: FileReader,
-  take: (plain: Uint8Array) => void,
+  take: (plain: Uint8Array) => boolean,
 ): Promise<boolean> {
   if (coding === "base64") return decodeBase64({ path, pieces, plainBytes }, reader, take);
   const packed = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
   if (packed + plainBytes > UNPACK_AT_ONCE_BYTES_MAX) {
     let given = 0;
+    let isEnough = false;
     const made = await inflateSlices(slicesOf(path, pieces, DEFLATE_SLICE_BYTES, reader), (plain) => {
       given += plain.length;
-      if (given <= plainBytes) take(plain);
-      return given <= plainBytes;
+      isEnough = given <= plainBytes && !take(plain);
+      return given <= plainBytes && !isEnough;
     });
-    return made?.plainBytes === plainBytes;
+    return isEnough || made?.plainBytes === plainBytes;
   }
   const stored = readFront({ path, pieces }, scratch(packed), reader);
   const plain = inflateAtOnce(stored, plainBytes);
@@ -52,7 +54,7 @@ export async function unpackStream(
 function decodeBase64(
   { path, pieces, plainBytes }: Omit<StreamInFile, "coding">,
   reader: FileReader,
-  take: (plain: Uint8Array) => void,
+  take: (plain: Uint8Array) => boolean,
 ): boolean {
   let given = 0;
   for (const slice of slicesOf(path, pieces, BASE64_SLICE_BYTES, reader)) {
@@ -61,7 +63,7 @@ function decodeBase64(
     const plain = Buffer.from(text, "base64");
     given += plain.length;
     if (given > plainBytes) return false;
-    take(plain);
+    if (!take(plain)) return true;
   }
   return given === plainBytes;
 }

@@ -206,18 +206,33 @@ class Decoder {
   /** As many of the bytes from `position` on as lie together and fit; how many that were. */
   #copy(position: number, bytes: number, differences: Differences): number {
     const { oldBytes } = this.#world;
-    // old bytes; new ones that were given on; new ones that are still here, which may be made as they are copied
-    const end =
-      position < oldBytes ? oldBytes : oldBytes + (position < oldBytes + this.#given ? this.#given : this.#made);
+    const givenEnd = oldBytes + this.#given;
+    if (position >= givenEnd) return this.#copyWithin(position - givenEnd, bytes, differences);
+    const end = position < oldBytes ? oldBytes : givenEnd;
     const length = Math.min(bytes, end - position, this.#output.length - this.#filled);
     const target = this.#output.subarray(this.#filled, this.#filled + length);
     if (position < oldBytes) this.#world.readOld(position, target);
-    else if (position < oldBytes + this.#given) this.#world.readMade(position - oldBytes, target);
-    else {
-      const start = position - oldBytes - this.#given;
-      this.#output.copyWithin(this.#filled, start, start + length);
-    }
+    else this.#world.readMade(position - oldBytes, target);
     differences.applyTo(target);
+    this.#filled += length;
+    return length;
+  }
+
+  /**
+   * The same of new bytes that are still here, from `start` in the output on. A copy may go on into what it makes, as runs of
+   * one byte do: as long as nothing differs, what is there already is copied as a whole, twice as much each time.
+   */
+  #copyWithin(start: number, bytes: number, differences: Differences): number {
+    const output = this.#output;
+    const period = this.#filled - start;
+    const most = Math.min(bytes, output.length - this.#filled);
+    const length = Math.min(most, Math.max(period, differences.rightAhead));
+    for (let done = 0; done < length;) {
+      const some = Math.min(length - done, Math.max(period, done));
+      output.copyWithin(this.#filled + done, start, start + some);
+      done += some;
+    }
+    differences.applyTo(output.subarray(this.#filled, this.#filled + length));
     this.#filled += length;
     return length;
   }
@@ -262,6 +277,11 @@ class Differences {
 
   get isAtEnd(): boolean {
     return this.#isOver && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
+  }
+
+  /** Copied bytes before the next one that differs. */
+  get rightAhead(): number {
+    return this.#isOver ? Infinity : this.#right;
   }
 
   applyTo(copied: Uint8Array): void {

@@ -73,8 +73,9 @@ test("a section is decoded as soon as it is there, before the next one is", asyn
   await appendFile(delta, REST);
   arrival.reach(BEGINNING.length + REST.length);
   const hashes = piecesOf(concatBytes([FIRST, SECOND]));
+  const outcome = await applied;
   const { mtimeNs } = await stat(made, { bigint: true });
-  expect(await applied).toEqual({ value: { refused: undefined, hashes, mtimesNs: BigInt64Array.of(mtimeNs) } });
+  expect(outcome).toEqual({ value: { refused: undefined, hashes, mtimesNs: BigInt64Array.of(mtimeNs) } });
   expect((await readFile(made)).equals(concatBytes([FIRST, SECOND]))).toBe(true);
 });
 

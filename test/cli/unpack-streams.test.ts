@@ -1,5 +1,5 @@
 /** Jobs that unpack streams of files, and the one that applies a delta to many files. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
@@ -89,8 +89,8 @@ test("a stream that cannot be unpacked leaves zeros, and the others are there", 
   await rm(gone.stream.path);
   const to = { path: join(folder, "scratch"), fileBytes: 2500 };
   const streams = [
-    { ...gone.stream, skipped: 0, bytes: 1000, at: 0 },
-    { ...here.stream, skipped: 500, bytes: 1500, at: 1000 },
+    { ...gone.stream, runs: [{ skipped: 0, bytes: 1000, at: 0 }] },
+    { ...here.stream, runs: [{ skipped: 500, bytes: 1500, at: 1000 }] },
   ];
   expect(await unpackStreams({ streams, to })).toEqual({ value: { refused: undefined } });
   const scratch = await readFile(to.path);
@@ -98,9 +98,28 @@ test("a stream that cannot be unpacked leaves zeros, and the others are there", 
   expect(Buffer.compare(scratch.subarray(1000), here.plain.subarray(500))).toBe(0);
 });
 
+test.each([
+  ["short", 100_000, packed],
+  ["long", 3 * UNPACK_AT_ONCE_BYTES_MAX, packed],
+  ["long base64", 3 * BASE64_SLICE_BYTES + 1, written],
+])("of a %s stream, many runs are unpacked in one go, and nothing behind them", async (name, plainBytes, make) => {
+  const { plain, stream } = await make(`runs-${name}`, plainBytes);
+  const step = Math.floor(plainBytes / 60);
+  const runs = Array.from({ length: 50 }, (_, i) => ({ skipped: i * step + (i % 7), bytes: 1 + i * 3, at: i * 200 }));
+  const expected = Buffer.alloc(50 * 200);
+  for (const { skipped, bytes, at } of runs) expected.set(plain.subarray(skipped, skipped + bytes), at);
+  const file = await open(stream.path, "r+");
+  const to = { path: join(folder, `scratch-${name}`), fileBytes: expected.length };
+  // what lies behind the last run is not looked at, where a stream is gone through slice by slice
+  if (!name.startsWith("short")) await file.write(Buffer.alloc(100), 0, 100, (await file.stat()).size - 100);
+  await file.close();
+  expect(await unpackStreams({ streams: [{ ...stream, runs }], to })).toEqual({ value: { refused: undefined } });
+  expect(Buffer.compare(await readFile(to.path), expected)).toBe(0);
+});
+
 test("a full disk is said as such", async () => {
   const { stream } = await packed("full", 1000);
   const to = { path: "/dev/full", fileBytes: 0 };
-  const outcome = await unpackStreams({ streams: [{ ...stream, skipped: 0, bytes: 1000, at: 0 }], to });
+  const outcome = await unpackStreams({ streams: [{ ...stream, runs: [{ skipped: 0, bytes: 1000, at: 0 }] }], to });
   expect(outcome.error).toMatchObject({ code: "ENOSPC" });
 });

@@ -109,6 +109,25 @@ describe("laws", () => {
     );
   });
 
+  test("a pattern that repeats itself comes back, with whatever differs in between", () => {
+    const patterned = fc
+      .record({
+        pattern: fc.uint8Array({ minLength: 1, maxLength: 40 }),
+        bytes: fc.integer({ min: 500, max: 20_000 }),
+        changes: fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), { maxLength: 12 }),
+      })
+      .map(({ pattern, bytes, changes }) => {
+        const fresh = Uint8Array.from({ length: bytes }, (_, i) => pattern[i % pattern.length] ?? 0);
+        for (const [where, byte] of changes) fresh[where % bytes] = byte;
+        return fresh;
+      });
+    fc.assert(
+      fc.property(patterned, fc.uint8Array({ maxLength: 50 }), (fresh, old) => {
+        expect(toHex(decode(old, encode(old, fresh), fresh.length))).toBe(toHex(fresh));
+      }),
+    );
+  });
+
   test("any bytes at all are decoded or refused, never anything else", () => {
     const old = noise(500, 7);
     // magic, 500 old bytes, 10 new ones

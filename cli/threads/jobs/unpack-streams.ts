@@ -22,16 +22,15 @@ export interface FilePart extends FileRange {
   readonly at: number;
 }
 
-/** A part of a stream's plain bytes. */
-export interface PlainPart extends StreamInFile {
-  readonly of: "plain";
+/** Some of a stream's plain bytes, and where they go. */
+export interface PlainRun {
   readonly at: number;
-  /** Plain bytes in front of the part, and in it. */
+  /** Plain bytes in front of them, and how many they are. */
   readonly skipped: number;
   readonly bytes: number;
 }
 
-export type PartToRead = FilePart | PlainPart;
+export type PartToRead = FilePart | (StreamInFile & PlainRun & { readonly of: "plain" });
 
 /** Fills the places of the parts. Returns a file that is gone or not what it was; undefined when all are. */
 export async function readParts({
@@ -60,7 +59,7 @@ async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader
       reader.read(part.path, part.offset, target);
       return true;
     }
-    return await inflatePart(part, reader, (plain, at) => target.set(plain, at));
+    return await unpackRuns(part, [{ ...part, at: 0 }], reader, (plain, at) => target.set(plain, at));
   } catch (error) {
     if (isUnreadable(error)) return false; // gone, cut short or not to be read: in any case not what was hashed
     throw error;
@@ -68,38 +67,54 @@ async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader
 }
 
 /**
- * Gives those plain bytes of the stream that the part has, and where in it they begin. False when it is no such stream;
- * of base64, as far as the part goes.
+ * Gives those plain bytes of the stream that the runs have, and where they go. However many runs there are, the stream is
+ * gone through once, and no farther than the last one goes. False when it is no such stream.
+ * @param runs  one at least, in order; none begins before the one in front of it ends
  */
-async function inflatePart(
-  part: Omit<PlainPart, "of" | "at">,
+async function unpackRuns(
+  stream: StreamInFile,
+  runs: readonly PlainRun[],
   reader: FileReader,
   take: (plain: Uint8Array, at: number) => void,
 ): Promise<boolean> {
-  const narrow = part.coding === "base64" ? narrowed(part) : part;
-  let at = -narrow.skipped;
+  const { narrow, front } = stream.coding === "base64" ? narrowed(stream, runs) : { narrow: stream, front: 0 };
+  let from = front;
+  let next = 0;
   return await unpackStream(narrow, reader, (plain) => {
-    const [from, to] = [Math.max(0, -at), Math.min(plain.length, part.bytes - at)];
-    if (from < to) take(plain.subarray(from, to), Math.max(0, at));
-    at += plain.length;
+    const to = from + plain.length;
+    for (let run = runs[next]; run !== undefined && run.skipped < to; run = runs[next]) {
+      const [start, end] = [Math.max(from, run.skipped), Math.min(to, run.skipped + run.bytes)];
+      take(plain.subarray(start - from, end - from), run.at + start - run.skipped);
+      if (run.skipped + run.bytes > to) break;
+      next++;
+    }
+    from = to;
+    return next < runs.length;
   });
 }
 
-/** The groups of the text, which is one piece, that say the part. */
-function narrowed<Part extends Omit<PlainPart, "of" | "at">>(part: Part): Part {
-  const { offset, bytes } = part.pieces[0] ?? { offset: 0, bytes: 0 };
-  const first = Math.floor(part.skipped / 3);
-  const end = Math.min(Math.ceil((part.skipped + part.bytes) / 3), bytes / 4);
-  return {
-    ...part,
+/** The groups of the text, which is one piece, that say the runs, and how many plain bytes are in front of them. */
+function narrowed(
+  stream: StreamInFile,
+  runs: readonly PlainRun[],
+): { readonly narrow: StreamInFile; readonly front: number } {
+  const { offset, bytes } = stream.pieces[0] ?? { offset: 0, bytes: 0 };
+  const [start, last] = [runs[0], runs.at(-1)];
+  if (start === undefined || last === undefined) throw new RangeError("nothing of a stream");
+  const first = Math.floor(start.skipped / 3);
+  const end = Math.min(Math.ceil((last.skipped + last.bytes) / 3), bytes / 4);
+  const narrow = {
+    ...stream,
     pieces: [{ offset: offset + 4 * first, bytes: 4 * (end - first) }],
-    plainBytes: Math.min(part.plainBytes, 3 * end) - 3 * first,
-    skipped: part.skipped - 3 * first,
+    plainBytes: Math.min(stream.plainBytes, 3 * end) - 3 * first,
   };
+  return { narrow, front: 3 * first };
 }
 
-/** A part of a stream, and where in a scratch file its plain bytes go. */
-export type StreamToUnpack = Omit<PlainPart, "of">;
+/** A stream, and where in a scratch file which of its plain bytes go. */
+export interface StreamToUnpack extends StreamInFile {
+  readonly runs: readonly PlainRun[];
+}
 
 /**
  * A stream that is not what it was stays zeros, as everything that nobody has: what a delta makes of it will not hash to what
@@ -129,9 +144,9 @@ export async function unpackStreams({
 async function unpackTo(out: number, stream: StreamToUnpack, reader: FileReader): Promise<void> {
   let isWriting = false;
   try {
-    await inflatePart(stream, reader, (plain, at) => {
+    await unpackRuns(stream, stream.runs, reader, (plain, at) => {
       isWriting = true;
-      writeFully(out, plain, stream.at + at);
+      writeFully(out, plain, at);
       isWriting = false;
     });
   } catch (error) {
