@@ -74,7 +74,7 @@ export async function commit(
   const likeness = install.staged(NEW_FOLDER);
   const files = [
     ...plan.places.map(([name]) => install.staged(name)),
-    ...plan.inFolders.map((file) => path.join(likeness, file)),
+    ...plan.inFolders.map((file) => install.staged(`${NEW_FOLDER}/${file}`)),
   ];
   const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(likeness, folder));
   if (folders.length > 0) folders.push(likeness);
