@@ -11,7 +11,7 @@ import { createSwarm } from "../../cli/peers/engine.ts";
 import { FolderBoard } from "../../cli/peers/folder-board.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
-import { BLOCK_BYTES, DELTA_PIECE_BYTES } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, DELTA_PIECE_BYTES, DELTA_TORRENT_BYTES } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
 import { makeTorrent } from "../../manifests/torrent.ts";
@@ -93,7 +93,10 @@ async function fetchDelta(hasOrigin: boolean): Promise<number> {
     origin: hasOrigin ? (origin as unknown as Origin) : undefined,
     fromPeers: (board, halt) => peers.fetchBeside(board, halt),
     keepOpen: swarms.keepOpen,
-    readObject: () => Promise.resolve(metainfo),
+    readObject: (_, bytesMax) => {
+      torrentBytesMax = bytesMax;
+      return Promise.resolve(metainfo);
+    },
   });
   await download.run();
   await peers.close();
@@ -106,6 +109,9 @@ function countOfOne(): Response {
   const infohash = Buffer.from(readDeltaTorrent(metainfo).infohash, "hex").toString("latin1");
   return new Response(Buffer.from(`d5:filesd20:${infohash}d8:completei1e10:incompletei0eeee`, "latin1"));
 }
+
+/** How much of the torrent was to be read at most. */
+let torrentBytesMax = 0;
 
 /** How often leave was asked for in a test. */
 let asked = 0;
@@ -123,6 +129,12 @@ function leaveToJoin(): Response {
 test("peers that give a delta fast are all that it needs", async () => {
   await startSeed(null);
   expect(await fetchDelta(true)).toBe(0);
+});
+
+test("of a delta's torrent, which nobody signed, no more is read than its objects account for", async () => {
+  await fetchDelta(true);
+  expect(torrentBytesMax).toBeGreaterThan(metainfo.length);
+  expect(torrentBytesMax).toBeLessThan(DELTA_TORRENT_BYTES * 2);
 });
 
 test("a peer that gives a block every few seconds does not keep a delta from the origin", async () => {
