@@ -279,7 +279,7 @@ class Session {
       layout = new Layout(planned.contents, isThere);
       staged = await this.#stage(planned, layout, staging, scanned);
     }
-    await this.#commit(planned, layout, want, scanned, staged);
+    await this.#commit(planned, layout, want, { ...scanned, have }, staged);
     await staging.clear();
     return this.#outcome(planned, ways);
   }
@@ -403,7 +403,7 @@ class Session {
     }
   }
 
-  async #commit(planned: Plan, layout: Layout, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
+  async #commit(planned: Plan, layout: Layout, want: Tree, { seen, have }: Scan, { looks }: Staged): Promise<void> {
     const { disk, signal } = this.#world;
     const { release } = this.#target;
     // a lost lock: another is at work on the install
@@ -424,7 +424,7 @@ class Session {
         await keeping;
       }
     };
-    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout), writeNext);
+    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
     await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
     await this.#recipes.prune();
   }
