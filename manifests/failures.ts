@@ -160,6 +160,12 @@ export const FAILURES = {
     title: "A folder of the install lies on another file system",
     remedy: "Keep the whole install on one, then run the command again.",
   },
+  "install.unreadable": {
+    family: "usage",
+    status: 403,
+    title: "What is installed here cannot be read",
+    remedy: "Give yourself leave to read it, or check the disk, then run the command again.",
+  },
   "install.unwritable": {
     family: "usage",
     status: 403,
