@@ -148,6 +148,24 @@ export const FAILURES = {
     title: "No install here",
     remedy: "Name the folder of an install, or install first: `patchswarm patch <dir> --title title.json`.",
   },
+  "install.obstructed": {
+    family: "usage",
+    status: 409,
+    title: "Something else stands where a file or folder of the install goes",
+    remedy: "Move it somewhere else, then run the command again.",
+  },
+  "install.split": {
+    family: "usage",
+    status: 422,
+    title: "A folder of the install lies on another file system",
+    remedy: "Keep the whole install on one, then run the command again.",
+  },
+  "install.unreadable": {
+    family: "usage",
+    status: 403,
+    title: "What is installed here cannot be read",
+    remedy: "Give yourself leave to read it, or check the disk, then run the command again.",
+  },
   "install.unwritable": {
     family: "usage",
     status: 403,

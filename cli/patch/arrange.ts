@@ -1,7 +1,8 @@
 /** What a commit has to do for a plan whose contents are all staged, and the state it leads to. */
-import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
-import type { Plan } from "../../manifests/plan.ts";
+import type { SafePath } from "../../manifests/paths.ts";
+import type { Have, Plan } from "../../manifests/plan.ts";
 import type { Tree } from "../../manifests/tree.ts";
+import { freeName } from "./aside.ts";
 import type { CommitPlan } from "./commit.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
@@ -14,6 +15,7 @@ export function arrange(
   install: Install,
   { contents, remove, aside, chmod }: Plan,
   layout: Layout,
+  { files }: Have,
 ): CommitPlan {
   const moves: [SafePath, string][] = [];
   const execs: [SafePath, boolean][] = chmod.map(({ path, exec }) => [path, exec]);
@@ -38,6 +40,7 @@ export function arrange(
     folders: layout.folders,
     inFolders,
     places,
+    replaces: places.map(([, path]) => path).filter((path) => files.get(path)?.owned === true),
   };
 }
 
@@ -68,14 +71,4 @@ export function nextFiles(
     if (look !== undefined) files.set(path, { path, root, exec, ...look });
   }
   return files;
-}
-
-/** "mods/a.txt" -> "mods/a.txt.local-1", or the first number that is free. */
-function freeName(disk: Disk, install: Install, path: SafePath, taken: Set<string>): SafePath {
-  for (let number = 1; ; number++) {
-    const name = parseSafePath(`${path}.local-${number}`);
-    if (taken.has(name) || disk.look(install.file(name)) !== undefined) continue;
-    taken.add(name);
-    return name;
-  }
 }

@@ -127,13 +127,17 @@ export class Assembly {
       const written = this.#staging.writtenOf(root);
       // of what was hashed as it was written, only what was there then counts: whoever writes to it later is found out
       if (written?.mtimeNs !== undefined) this.#written.set(build, [written.mtimeNs]);
-      for (const run of await this.#staging.earlier(root, size)) {
+      const earlier = await this.#staging.earlier(root, size);
+      const file = this.#stagedFile(build);
+      // nothing may be left to write to it, and the earlier run may have been on its way to another release
+      if (earlier !== undefined && earlier.exec !== file.exec) closeSync(openStaged(file));
+      for (const run of earlier?.runs ?? []) {
         const end = run.offset + run.bytes;
         for (let offset = Math.ceil(run.offset / pieceLength) * pieceLength; offset < end; offset += pieceLength) {
           const bytes = Math.min(pieceLength, size - offset);
           if (offset + bytes > end) break;
           const index = offset / pieceLength;
-          const span = { path: this.#stagedAt(root), offset, bytes, whole: size <= pieceLength };
+          const span = { path: file.path, offset, bytes, whole: size <= pieceLength };
           if (written === undefined) found.push({ piece: firstPiece + index, span });
           else this.#restore(firstPiece + index, hashAt(written.hashes, index), bytes);
         }

@@ -2,13 +2,14 @@
  * The second phase: everything new lies in staging, proven; now it takes its place. A journal says what to do, and each
  * step can be done again, so that a run that was cut short at any point is finished by the next one:
  *
- *   1  flush staging and the next state      until here the install is the old release, untouched
+ *   1  flush staging and the next state; ask every folder whether things can be moved into it
+ *                                            until here the install is the old release, untouched
  *   2  journal "clear", flush                from here on it will be the new one
  *   3  old files that move: into staging
  *   4  old files that go: removed; folders they leave empty too
  *   5  what is not ours and is in the way: moved aside
  *   6  journal "place", flush
- *   7  new folders, then staged files: into place
+ *   7  new folders, then staged files: into place; what the player put there since 5 is moved aside
  *   8  exec bits of files that stay or moved
  *   9  flush; the new state: into place
  *  10  journal removed, flush
@@ -20,6 +21,7 @@ import path from "node:path";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import { moveAside } from "./aside.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { isStagedName, NEW_FOLDER } from "./layout.ts";
@@ -38,6 +40,8 @@ export interface CommitPlan {
   readonly inFolders: readonly SafePath[];
   /** Name in staging -> file of the release. */
   readonly places: readonly (readonly [string, SafePath])[];
+  /** Paths of `places` where a file of the old release stands. Whatever stands at the others is not ours. */
+  readonly replaces: readonly SafePath[];
 }
 
 /** The next state, written before the commit; taking its place is the commit's last step. */
@@ -56,13 +60,15 @@ const Journal = v.object({
   execs: v.array(v.tuple([Text, v.boolean()])),
   folders: v.optional(v.array(Text), []),
   places: v.array(v.tuple([Text, Text])),
+  // an older program replaced whatever stood there
+  replaces: v.optional(v.array(Text)),
 });
 
 /** What of a plan a journal holds: files that come with their folder need no mention. */
 type Journaled = Omit<CommitPlan, "inFolders">;
 
 /**
- * Makes the staged release the installed one.
+ * Makes the staged release the installed one. Throws, with nothing changed: path.unsafe, what the disk says.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
  */
 export async function commit(
@@ -80,6 +86,7 @@ export async function commit(
   if (folders.length > 0) folders.push(likeness);
   await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
   await disk.flush(install.folder, [install.own(NEXT_STATE)], [install.own()]);
+  checkFolders(disk, install, plan);
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
     await writeJournal(disk, install, "clear", plan);
     await clear(disk, install, plan);
@@ -88,11 +95,15 @@ export async function commit(
   await place(disk, install, plan);
 }
 
-/** Finishes a commit that was cut short. False when there is none. Throws: install.damaged for a journal not ours. */
+/**
+ * Finishes a commit that was cut short. False when there is none. Throws: install.damaged for a journal not ours, and what
+ * `commit` does.
+ */
 export async function recover(disk: Disk, install: Install): Promise<boolean> {
   const bytes = disk.read(install.own(JOURNAL));
   if (bytes === undefined) return false;
   const { phase, plan } = parseJournal(bytes);
+  checkFolders(disk, install, plan);
   if (phase === "clear") {
     await clear(disk, install, plan);
     await writeJournal(disk, install, "place", plan);
@@ -112,6 +123,44 @@ export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly S
   return [...moves.map(([from]) => from), ...removes, ...asides.map(([from]) => from)];
 }
 
+/**
+ * Asks every folder whose names will change, or the one in which it will be made. Throws: path.unsafe when it is a
+ * symbolic link, what moving something there would throw.
+ */
+function checkFolders(disk: Disk, install: Install, { moves, removes, asides, folders, places }: Journaled): void {
+  const going = [...moves.map(([from]) => from), ...removes, ...asides.map(([from]) => from)];
+  const leaves = new Set<string>(going);
+  const nearest = new Map([[".", "."]]);
+  /** The folder itself; when it is not there, the one above it that is. */
+  const nearestOf = (folder: string): string => {
+    const known = nearest.get(folder);
+    if (known !== undefined) return known;
+    const above = path.posix.dirname(folder);
+    const there = nearestOf(above);
+    const found = there === above && isFolder(disk, install, folder, leaves) ? folder : there;
+    nearest.set(folder, found);
+    return found;
+  };
+  const changed = [...going, ...folders, ...places.map(([, to]) => to)].map((file) => path.posix.dirname(file));
+  const staging = install.own("staging");
+  const from = disk.look(staging) === "folder" ? staging : install.own();
+  for (const folder of new Set([...new Set(changed)].map(nearestOf))) {
+    disk.checkMove(from, path.join(install.folder, folder));
+  }
+}
+
+/** @param leaves  what will be gone, whatever it is now. Throws: path.unsafe: through a link, files elsewhere would change. */
+function isFolder(disk: Disk, install: Install, folder: string, leaves: ReadonlySet<string>): boolean {
+  const standing = disk.look(path.join(install.folder, folder));
+  if (standing === "link" && !leaves.has(folder)) {
+    throw new Failure("path.unsafe", {
+      path: folder,
+      reason: "a folder of the release is a symbolic link on this disk",
+    });
+  }
+  return standing === "folder";
+}
+
 async function clear(disk: Disk, install: Install, { moves, removes, asides }: Journaled): Promise<void> {
   for (const [from, name] of moves) {
     const staged = install.staged(name);
@@ -120,7 +169,7 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: J
   }
   for (const removed of removes) disk.remove(install.file(removed));
   removeEmptyFolders(disk, install, [...removes, ...moves.map(([from]) => from)]);
-  for (const [from, to] of asides) disk.rename(install.file(from), install.file(to));
+  for (const [from, to] of asides) moveAside(disk, install, from, to);
   const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
   await disk.flush(
     install.folder,
@@ -129,26 +178,46 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: J
   );
 }
 
-async function place(disk: Disk, install: Install, { folders: whole, execs, places }: Journaled): Promise<void> {
+async function place(disk: Disk, install: Install, { folders, execs, places, replaces }: Journaled): Promise<void> {
   const changed = new Set<string>();
-  for (const folder of whole) {
+  for (const folder of folders) {
     disk.makeFolder(path.dirname(install.file(folder)));
-    for (const touched of placeFolder(disk, install.staged(`${NEW_FOLDER}/${folder}`), install.file(folder)))
-      changed.add(touched);
+    for (const touched of placeFolder(disk, install, folder)) changed.add(touched);
   }
-  const folders = foldersOf(places.map(([, to]) => to)).map((folder) => path.join(install.folder, folder));
-  for (const folder of folders) disk.makeFolder(folder);
-  for (const [name, to] of places) {
-    // nothing happens when it was placed before the last run was cut short
-    disk.rename(install.staged(name), install.file(to));
-  }
+  for (const folder of makeFolders(disk, install, places)) changed.add(folder);
+  placeFiles(disk, install, places, new Set(replaces));
   for (const [file, exec] of execs)
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
-  await disk.flush(install.folder, [], [...new Set([...changed, ...folders, install.folder, install.own("staging")])]);
+  await disk.flush(install.folder, [], [...new Set([...changed, install.folder, install.own("staging")])]);
   disk.rename(install.own(NEXT_STATE), install.own(STATE));
   await disk.flush(install.folder, [], [install.own()]);
   disk.remove(install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
+}
+
+/** The folders of files that are placed one by one. Gives those in which a name may be new. */
+function makeFolders(disk: Disk, install: Install, places: CommitPlan["places"]): string[] {
+  const files = places.map(([, to]) => to);
+  // the outermost first
+  for (const folder of foldersOf(files, true).toSorted((a, b) => a.length - b.length)) {
+    const standing = disk.look(path.join(install.folder, folder));
+    // the beginning of a safe path, up to a slash, is a safe path
+    if (standing !== undefined && standing !== "folder") moveAside(disk, install, folder as SafePath);
+    if (standing !== "folder") disk.makeFolder(path.join(install.folder, folder));
+  }
+  return foldersOf(files, true).map((folder) => path.join(install.folder, folder));
+}
+
+/** Looks at each place just before: the game may have made a file there while the release was on its way. */
+function placeFiles(disk: Disk, install: Install, places: CommitPlan["places"], replaces: ReadonlySet<SafePath>): void {
+  for (const [name, to] of places) {
+    const standing = disk.look(install.file(to));
+    const isOurs = replaces.has(to) && standing !== "folder";
+    // what is no longer in staging was placed before the last run was cut short
+    if (standing !== undefined && !isOurs && disk.look(install.staged(name)) !== undefined)
+      moveAside(disk, install, to);
+    disk.rename(install.staged(name), install.file(to));
+  }
 }
 
 /** Waits for both, also when one fails: neither runs on afterwards. */
@@ -158,25 +227,35 @@ async function both(...acts: readonly Promise<void>[]): Promise<void> {
 }
 
 /**
- * A new folder into place; where there is one by now, what is in it, one by one. Gives the folders whose names changed.
- * Done again, it goes on with what is left.
+ * A new folder into place; where there is one by now, what is in it, one by one, and what has such a name there already is
+ * moved aside. Gives the folders whose names changed. Done again, it goes on with what is left.
  */
-function placeFolder(disk: Disk, from: string, to: string): string[] {
+function placeFolder(disk: Disk, install: Install, folder: SafePath): string[] {
+  const from = install.staged(`${NEW_FOLDER}/${folder}`);
+  const to = install.file(folder);
+  const standing = disk.look(to);
+  if (standing !== undefined && standing !== "folder" && disk.look(from) !== undefined) {
+    moveAside(disk, install, folder);
+  }
   if (disk.moveFolder(from, to)) return [path.dirname(from), path.dirname(to)];
   disk.makeFolder(to);
   const changed = [from, to, path.dirname(to)];
   for (const { name, isFolder } of disk.list(from)) {
-    if (isFolder) changed.push(...placeFolder(disk, path.join(from, name), path.join(to, name)));
-    else disk.rename(path.join(from, name), path.join(to, name));
+    const entry = parseSafePath(`${folder}/${name}`);
+    if (isFolder) changed.push(...placeFolder(disk, install, entry));
+    else {
+      moveAside(disk, install, entry);
+      disk.rename(path.join(from, name), install.file(entry));
+    }
   }
   return changed;
 }
 
 async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: Journaled): Promise<void> {
   const staged = install.own(`${JOURNAL}.new`);
-  const { moves, removes, asides, execs, folders, places } = plan;
+  const { moves, removes, asides, execs, folders, places, replaces } = plan;
   const v = folders.length === 0 ? 1 : 2;
-  disk.write(staged, JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places }));
+  disk.write(staged, JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces }));
   await disk.flush(install.folder, [staged], []);
   disk.rename(staged, install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
@@ -185,7 +264,8 @@ async function writeJournal(disk: Disk, install: Install, phase: "clear" | "plac
 /** Our own file, but on a disk that others write to: names are checked again before anything is renamed by them. */
 function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: Journaled } {
   try {
-    const { phase, moves, removes, asides, execs, folders, places } = v.parse(Journal, JSON.parse(bytes.toString()));
+    const journal = v.parse(Journal, JSON.parse(bytes.toString()));
+    const { phase, moves, removes, asides, execs, folders, places, replaces } = journal;
     return {
       phase,
       plan: {
@@ -195,6 +275,7 @@ function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: Journale
         execs: execs.map(([file, exec]) => [parseSafePath(file), exec] as const),
         folders: folders.map(parseSafePath),
         places: places.map(([name, to]) => [stagedName(name), parseSafePath(to)] as const),
+        replaces: (replaces ?? places.map(([, to]) => to)).map(parseSafePath),
       },
     };
   } catch (cause) {

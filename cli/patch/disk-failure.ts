@@ -8,6 +8,9 @@ const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
 /** No leave, a disk that is only read, a file where a folder should be. */
 const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
 
+/** Something else where a file or a folder goes. */
+const OBSTRUCTED: ReadonlySet<string> = new Set(["EEXIST", "EISDIR", "ENOTEMPTY"]);
+
 /** A full disk is something a user can meet; whatever else a thread's disk said is told as an error of the system. */
 export function diskFailure({ code, message }: DiskError): Error {
   return isDiskFull(code)
@@ -18,10 +21,14 @@ export function diskFailure({ code, message }: DiskError): Error {
 /** The failure that the error of a system call means; anything else as it is. @param folder  of the install */
 export function failureOfDisk(error: unknown, folder: string, platform: NodeJS.Platform = process.platform): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error;
-  const { code = "", path, message: reason } = error as NodeJS.ErrnoException;
-  const facts = { folder, ...(path === undefined ? {} : { file: path }), reason };
+  const { code = "", path, dest, message: reason } = error as NodeJS.ErrnoException & { readonly dest?: string };
+  // of a rename, where it leads: what it comes from is ours
+  const file = dest ?? path;
+  const facts = { folder, ...(file === undefined ? {} : { file }), reason };
   if (isDiskFull(code)) return new Failure("install.no-space", facts, { cause: error });
   const isHeld = platform === "win32" ? HELD_OPEN.has(code) : code === "EBUSY";
   if (isHeld) return new Failure("install.in-use", facts, { cause: error });
+  if (OBSTRUCTED.has(code)) return new Failure("install.obstructed", facts, { cause: error });
+  if (code === "EXDEV") return new Failure("install.split", facts, { cause: error });
   return UNWRITABLE.has(code) ? new Failure("install.unwritable", facts, { cause: error }) : error;
 }

@@ -3,13 +3,16 @@
  * but for flushing: 20,000 renames take half a second this way and two through promises (measured).
  */
 import {
+  accessSync,
   chmodSync,
+  constants,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmdirSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -22,7 +25,7 @@ import { FLUSHES_AT_ONCE, LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_M
 
 export interface Disk {
   /** What is at a path, links not followed; undefined when nothing is. */
-  readonly look: (path: string) => "file" | "folder" | "other" | undefined;
+  readonly look: (path: string) => "file" | "folder" | "link" | "other" | undefined;
   /** A whole file; undefined when it is not there. */
   readonly read: (path: string) => Buffer | undefined;
   /** Writes a whole new file. Durable after `flush`. */
@@ -31,12 +34,14 @@ export interface Disk {
   readonly rename: (from: string, to: string) => void;
   /**
    * Moves a folder with all that is in it to where nothing is. False when something is there, or the system refuses, as
-   * Windows does while a file in it is open. Nothing happens when `from` is not there.
+   * Windows does while a file in it is open, and overlays do with folders of a lower layer. Nothing happens when `from` is not there.
    */
   readonly moveFolder: (from: string, to: string) => boolean;
   /** What is in a folder; nothing when it is not there. */
   readonly list: (folder: string) => readonly { readonly name: string; readonly isFolder: boolean }[];
-  /** Nothing happens when the file is not there. */
+  /** Throws what moving a file from one folder into the other would: no leave, another file system. Changes nothing. */
+  readonly checkMove: (from: string, to: string) => void;
+  /** Nothing happens when the file is not there, or is a folder. */
   readonly remove: (path: string) => void;
   /** Removes the folder when it is empty; false when it is not. */
   readonly removeEmptyFolder: (path: string) => boolean;
@@ -47,6 +52,8 @@ export interface Disk {
   readonly flush: (root: string, files: readonly string[], folders: readonly string[]) => Promise<void>;
 }
 
+/** Nothing in staging has this name. */
+const NO_FILE = "no-such-file";
 const EXEC_BITS = 0o111;
 const READ_BITS = 0o444;
 const MODE_BITS = 0o7777;
@@ -56,6 +63,7 @@ export const realDisk: Disk = {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats === undefined) return undefined;
     if (stats.isFile()) return "file";
+    if (stats.isSymbolicLink()) return "link";
     return stats.isDirectory() ? "folder" : "other";
   },
   read(path) {
@@ -81,7 +89,7 @@ export const realDisk: Disk = {
       return true;
     } catch (error) {
       if (lstatSync(from, { throwIfNoEntry: false }) === undefined) return true;
-      if (isCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR", "EPERM", "EACCES", "EBUSY")) return false;
+      if (isCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR", "EPERM", "EACCES", "EBUSY", "EXDEV")) return false;
       throw error;
     }
   },
@@ -94,11 +102,23 @@ export const realDisk: Disk = {
       throw error;
     }
   },
+  checkMove(from, to) {
+    if (statSync(from).dev !== statSync(to).dev) {
+      throw Object.assign(new Error("EXDEV: on another file system"), { code: "EXDEV", path: to });
+    }
+    accessSync(to, constants.W_OK | constants.X_OK);
+    try {
+      // where one file system is mounted twice, or for reading only, Linux says so before it looks for the file
+      renameSync(path.join(from, NO_FILE), path.join(to, NO_FILE));
+    } catch (error) {
+      if (!isCode(error, "ENOENT")) throw error;
+    }
+  },
   remove(path) {
     try {
       patiently(() => unlinkSync(path));
     } catch (error) {
-      if (!isCode(error, "ENOENT", "ENOTDIR")) throw error;
+      if (!isCode(error, "ENOENT", "ENOTDIR") && realDisk.look(path) !== "folder") throw error;
     }
   },
   removeEmptyFolder(path) {

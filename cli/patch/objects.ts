@@ -45,6 +45,23 @@ export class Objects {
     }
   }
 
+  /** Every tree that is kept, whoever it is of. */
+  async trees(): Promise<Tree[]> {
+    const trees: Tree[] = [];
+    for (const name of await readdir(this.#install.own("objects")).catch((): string[] => [])) {
+      if (!NAME.test(name)) continue;
+      try {
+        // nobody says under which of the two names it is
+        const plain = await this.readTree({ tree: name as ObjectId, treePlain: name as ObjectId });
+        if (plain !== undefined) trees.push(openPlainTree(plain));
+      } catch (error) {
+        // a torrent
+        if (!(error instanceof Failure)) throw error;
+      }
+    }
+    return trees;
+  }
+
   /** Deletes every object but these. */
   async prune(kept: readonly (ObjectId | undefined)[]): Promise<void> {
     const names = await readdir(this.#install.own("objects"));

@@ -52,7 +52,7 @@ import { chunkFiles, scan, type Scan } from "./scan.ts";
 import { originGoesFirst, type Source } from "./source-list.ts";
 import { stage, type Staged } from "./stage.ts";
 import { Staging } from "./staging.ts";
-import { readState, saveState, treeOf, writeState, type InstallState } from "./state.ts";
+import { ownedFiles, readState, requireState, saveState, treeOf, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
 import { WantedTree } from "./wanted-tree.ts";
 
@@ -163,7 +163,8 @@ class Session {
       world.output.log("An update was cut short: the next patch finishes it first, and this is the plan from there.");
     const readInstalled = async (): Promise<InstallState | undefined> => {
       const next = takenAway && (await readState(install, NEXT_STATE));
-      const state = next ?? (await readState(install));
+      const read = request.wish.what === "installed" ? requireState : readState;
+      const state = next ?? (await read(install));
       // a first install has work for threads whatever is current: they start while the edge is asked
       if (state === undefined && !request.dryRun) warmThreads();
       return state;
@@ -279,7 +280,7 @@ class Session {
       layout = new Layout(planned.contents, isThere);
       staged = await this.#stage(planned, layout, staging, scanned);
     }
-    await this.#commit(planned, layout, want, scanned, staged);
+    await this.#commit(planned, layout, want, { ...scanned, have }, staged);
     await staging.clear();
     return this.#outcome(planned, ways);
   }
@@ -303,7 +304,7 @@ class Session {
 
   async #scan(want: Tree | Promise<Tree>): Promise<Scan> {
     const { pieceLength } = this.#target.release.torrent;
-    const owned: InstallState["files"] = this.#installed?.files ?? new Map();
+    const owned = await ownedFiles(this.#install, this.#installed);
     const scanned = await scan({
       install: this.#install,
       want,
@@ -403,7 +404,7 @@ class Session {
     }
   }
 
-  async #commit(planned: Plan, layout: Layout, want: Tree, { seen }: Scan, { looks }: Staged): Promise<void> {
+  async #commit(planned: Plan, layout: Layout, want: Tree, { seen, have }: Scan, { looks }: Staged): Promise<void> {
     const { disk, signal } = this.#world;
     const { release } = this.#target;
     // a lost lock: another is at work on the install
@@ -424,7 +425,7 @@ class Session {
         await keeping;
       }
     };
-    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout), writeNext);
+    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
     await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
     await this.#recipes.prune();
   }

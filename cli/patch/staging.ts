@@ -25,6 +25,7 @@ export interface Run {
 
 const PROGRESS = "progress";
 const SCRATCH = ".unpacked";
+const OWNER_EXEC = 0o100;
 const LINE = /^([0-9a-f]{64}) (\d{1,16}) (\d{1,16})(?: (.+))?$/;
 
 /** What an earlier run left of a content. */
@@ -114,15 +115,16 @@ export class Staging {
   }
 
   /**
-   * What an earlier run finished of a content, ascending and joined; nothing when the file is not as long as it should
-   * be.
+   * What an earlier run finished of a content, ascending and joined, and whether its file can be run; undefined when there
+   * is nothing, or the file is not as long as it should be.
    */
-  async earlier(root: PiecesRoot, size: number): Promise<readonly Run[]> {
+  async earlier(root: PiecesRoot, size: number): Promise<{ runs: readonly Run[]; exec: boolean } | undefined> {
     const found = this.#earlier.get(root);
     const [name] = found?.names ?? [];
-    if (found === undefined || name === undefined) return [];
+    if (found === undefined || name === undefined) return undefined;
     const stats = await lstat(this.#install.staged(name)).catch(() => undefined);
-    return stats?.size === size ? joined(found.runs) : [];
+    if (stats?.size !== size) return undefined;
+    return { runs: joined(found.runs), exec: (stats.mode & OWNER_EXEC) !== 0 };
   }
 
   /** What this run wrote of a content that it holds, when it hashed that. */

@@ -2,21 +2,21 @@
  * What an install is, as the last commit left it: which release, and of each file its content's root and what it looked
  * like then. A file that still looks so is taken to hold what it held; anything else is hashed.
  */
-import { readFile } from "node:fs/promises";
 import * as v from "valibot";
 import { parseObjectId, parsePiecesRoot, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
-import { replaceFile } from "../trust/store.ts";
+import { readIfThere, replaceFile } from "../trust/store.ts";
 import { STATE } from "./commit.ts";
 import type { Install } from "./install.ts";
+import { Objects } from "./objects.ts";
 
 /** A file the release owns, as it was when it was proven. */
 export interface StateFile {
   readonly path: SafePath;
   readonly size: number;
-  /** Nanoseconds since 1970, as the file system gave them. */
+  /** Nanoseconds since 1970, as the file system gave them; before that they are negative. */
   readonly mtimeNs: bigint;
   readonly root: PiecesRoot;
   readonly exec: boolean;
@@ -59,13 +59,30 @@ const Shape = v.object({
     infohashV1: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{40}$/))),
     pieceLength: Count,
   }),
-  files: v.array(v.tuple([v.string(), Count, v.pipe(v.string(), v.digits()), v.string(), v.picklist([0, 1])])),
+  files: v.array(v.tuple([v.string(), Count, v.pipe(v.string(), v.regex(/^-?\d+$/)), v.string(), v.picklist([0, 1])])),
 });
 
-/** Undefined before the first install, and when the file cannot be read: then everything is looked at again. */
+/**
+ * Undefined before the first install, and when nobody understands what is there: then everything is looked at again.
+ * Throws: install.unreadable.
+ */
 export async function readState(install: Install, name = STATE): Promise<InstallState | undefined> {
+  const bytes = await readStateFile(install, name);
+  return bytes === undefined ? undefined : parseState(bytes);
+}
+
+async function readStateFile(install: Install, name = STATE): Promise<Buffer | undefined> {
   try {
-    const { title, release, files } = v.parse(Shape, JSON.parse(await readFile(install.own(name), "utf8")));
+    return await readIfThere(install.own(name));
+  } catch (cause) {
+    // it is there: to go on without it would be to take all that is installed for the player's own
+    throw new Failure("install.unreadable", { file: install.own(name), reason: (cause as Error).message }, { cause });
+  }
+}
+
+function parseState(bytes: Buffer): InstallState | undefined {
+  try {
+    const { title, release, files } = v.parse(Shape, JSON.parse(bytes.toString()));
     const parsed = files.map(([path, size, mtimeNs, root, exec]): StateFile => {
       const safe = parseSafePath(path);
       return { path: safe, size, mtimeNs: BigInt(mtimeNs), root: parsePiecesRoot(root), exec: exec === 1 };
@@ -82,7 +99,7 @@ export async function readState(install: Install, name = STATE): Promise<Install
       files: new Map(parsed.map((file) => [file.path, file])),
     };
   } catch {
-    return undefined; // none yet, or not ours: nothing is believed that was not looked at
+    return undefined; // not ours: nothing is believed that was not looked at
   }
 }
 
@@ -109,9 +126,30 @@ export async function saveState(install: Install, state: InstallState): Promise<
   await replaceFile(install.own(STATE), Buffer.from(writeState(state)));
 }
 
-/** The state of an install that must have one. Throws: install.not-found. */
+/** The state of an install that must have one. Throws: install.not-found, install.unreadable, install.damaged. */
 export async function requireState(install: Install): Promise<InstallState> {
-  const state = await readState(install);
-  if (state === undefined) throw new Failure("install.not-found", { folder: install.folder });
-  return state;
+  const bytes = await readStateFile(install);
+  if (bytes === undefined) throw new Failure("install.not-found", { folder: install.folder });
+  const state = parseState(bytes);
+  if (state !== undefined) return state;
+  const reason = "it does not say what is installed; `patchswarm patch` looks at every file and writes it anew";
+  throw new Failure("install.damaged", { file: install.own(STATE), reason });
+}
+
+/** A file that was written then is not to be found. */
+const NEVER_NS = -(2n ** 63n);
+
+/**
+ * What the installed release owns. When its state is not understood, what the kept tree lists, all of it to be hashed. When
+ * several are kept, an update was under way, and a file that only one of them has may be the player's: then nothing.
+ */
+export async function ownedFiles(install: Install, state: InstallState | undefined): Promise<InstallState["files"]> {
+  if (state !== undefined) return state.files;
+  if ((await readStateFile(install)) === undefined) return new Map();
+  const [tree, ...others] = await new Objects(install).trees();
+  if (tree === undefined || others.length > 0) return new Map();
+  const files = tree.files.map(({ path, size, root, exec }): StateFile => {
+    return { path, size, root, exec, mtimeNs: NEVER_NS };
+  });
+  return new Map(files.map((file) => [file.path, file]));
 }

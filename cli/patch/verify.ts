@@ -6,6 +6,8 @@ import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { Output } from "../output.ts";
+import { cutShort } from "./commit.ts";
+import { realDisk } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { whileLocked } from "./lock.ts";
 import { Objects, openPlainTree } from "./objects.ts";
@@ -23,13 +25,21 @@ export interface Verdict {
   readonly damaged: readonly SafePath[];
 }
 
-/** Reads everything. Throws: install.not-found, install.busy, install.damaged when the kept tree is, source.interrupted. */
+/**
+ * Reads everything. Throws: install.not-found, install.busy, source.interrupted; install.damaged when the kept tree is, or an
+ * update was cut short while it took its place: then some files are of one release and some of the other.
+ */
 export async function verifyInstall(
   install: Install,
   { output, signal }: { readonly output: Pick<Output, "progress">; readonly signal: AbortSignal },
 ): Promise<Verdict> {
-  const state = await requireState(install);
+  // where no install is, none should be made
+  await requireState(install);
   return await whileLocked(install, signal, async (whole) => {
+    if (cutShort(realDisk, install) !== undefined) {
+      throw new Failure("install.damaged", { folder: install.folder, reason: "an update was cut short" });
+    }
+    const state = await requireState(install);
     const want = await readKeptTree(install, state);
     const { have } = await scan({
       install,

@@ -16,6 +16,10 @@ test.each([
   ["EPERM", "darwin", "install.unwritable"],
   ["ENOTDIR", "linux", "install.unwritable"],
   ["EBUSY", "linux", "install.in-use"],
+  ["EXDEV", "linux", "install.split"],
+  ["EEXIST", "linux", "install.obstructed"],
+  ["EISDIR", "darwin", "install.obstructed"],
+  ["ENOTEMPTY", "linux", "install.obstructed"],
   // a game that runs holds its files open there
   ["EPERM", "win32", "install.in-use"],
   ["EACCES", "win32", "install.in-use"],
@@ -24,6 +28,11 @@ test.each([
     code: failure,
     facts: { folder: "/game", file: "/game/a.bin", reason: `${code}: refused` },
   });
+});
+
+test("of something that cannot be moved it is told where it was to go", () => {
+  const moving = Object.assign(error("EXDEV"), { path: "/game/.patchswarm/staging/1", dest: "/game/data/b.bin" });
+  expect(failureOfDisk(moving, "/game")).toMatchObject({ facts: { file: "/game/data/b.bin" } });
 });
 
 test("what is a failure already, or no word of the disk, stays what it is", () => {

@@ -1,7 +1,8 @@
 /** Sessions from end to end in this process, over HTTP, without peers. */
-import { lstat, mkdir, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { afterAll, expect, test } from "vitest";
+import { realDisk } from "../../cli/patch/disk.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { lockInstall } from "../../cli/patch/lock.ts";
 import { readState } from "../../cli/patch/state.ts";
@@ -283,6 +284,65 @@ test("a version that came twice is its newest release, and a release is asked fo
   expect(await player.contents()).toEqual({ "a.txt": "second" });
   expect(await player.patch({ wish: { what: "release", seq: 1 } })).toMatchObject({ because: "asked-for" });
   expect(await player.contents()).toEqual({ "a.txt": "first" });
+});
+
+test("files dated before 1970 do not make a patch forget what is installed", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one", "b.txt": "b" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const then = new Date(-1500);
+  await utimes(player.at("a.txt"), then, then);
+  // it is hashed, and its date remembered
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "b.txt": "two" } });
+  expect((await player.patch()).from).toBe("1.0.0");
+  expect(await player.contents()).toEqual({ "b.txt": "two" });
+});
+
+test("a state that cannot be read ends a patch: what is installed is not taken for the player's", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "a.txt": "two" } });
+  const state = player.at(".patchswarm", "state.json");
+  await rename(state, player.at("state.json"));
+  // EISDIR: not even root reads it
+  await mkdir(state);
+  await expect(player.patch()).rejects.toMatchObject({ code: "install.unreadable", facts: { file: state } });
+  await rm(state, { recursive: true });
+  await rename(player.at("state.json"), state);
+  await player.patch();
+  expect(await player.contents()).toEqual({ "a.txt": "two" });
+});
+
+test("of a state that nobody understands, the kept tree knows what is the release's", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one", "data/goes": "goes", moves: "moves" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  await put(player.folder, { ".patchswarm/state.json": '{"v":1,', "data/mine": "mine" });
+  const repair = player.patch({ wish: { what: "installed" }, force: true });
+  await expect(repair).rejects.toMatchObject({ code: "install.damaged" });
+  publisher.publish("2.0.0", { files: { "a.txt": "two", moved: "moves" } });
+  const { plan } = await player.patch();
+  expect(plan.files).toEqual({ added: 1, changed: 1, removed: 2, kept: 0 });
+  expect(await player.contents()).toEqual({ "a.txt": "two", moved: "moves", "data/mine": "mine" });
+});
+
+test("when two trees are kept, what only one of them has may be the player's", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "a.txt": "one", "b.txt": "theirs" } });
+  // an update that was about to be committed keeps its tree already
+  const killed = { ...realDisk, flush: () => Promise.reject(new Error("killed")) };
+  await expect(player.patch({}, { disk: killed })).rejects.toThrow("killed");
+  await put(player.folder, { ".patchswarm/state.json": "?", "b.txt": "mine" });
+  await player.patch();
+  expect(await player.contents()).toEqual({ "a.txt": "one", "b.txt": "theirs", "b.txt.local-1": "mine" });
 });
 
 test("an older release can be asked for, and content that is there many times is fetched once", async () => {

@@ -1,14 +1,16 @@
 /** Interrupted at every step of a commit, an install is the old release or the new one: at once, or after the next run. */
-import { cp, mkdtemp, rm } from "node:fs/promises";
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { recover } from "../../cli/patch/commit.ts";
 import { type Disk, realDisk } from "../../cli/patch/disk.ts";
 import { Install } from "../../cli/patch/install.ts";
+import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { looksOf } from "../support/folders.ts";
-import { contentsOf, contentsOfBuild, newPlayer, put } from "../support/patching.ts";
+import { contentsOf, contentsOfBuild, newPlayer, put, type Player } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
 afterAll(closePool);
@@ -30,6 +32,7 @@ function interruptedDisk(stopAt: number): { disk: Disk; calls: () => number } {
     look: realDisk.look,
     read: realDisk.read,
     list: realDisk.list,
+    checkMove: realDisk.checkMove,
     write: guarded(realDisk.write),
     rename: guarded(realDisk.rename),
     moveFolder: guarded(realDisk.moveFolder),
@@ -214,4 +217,153 @@ test("a folder that appears while its likeness takes its place keeps what is in 
   expect(interruptions).toBeGreaterThan(10);
   expect(await player.contents()).toEqual(after);
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});
+
+/** Does something to the install while the release is on its way to it, long after it was looked at. */
+function whileFetching(publisher: Publisher, act: () => void): void {
+  let done = false;
+  publisher.mishap = (_, isPack) => {
+    if (isPack && !done) act();
+    done ||= isPack;
+    return undefined;
+  };
+}
+
+function putNow(folder: string, files: Readonly<Record<string, string>>): void {
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), content);
+  }
+}
+
+const GROWS = { ...FIRST, "settings.ini": "theirs", "data/new": "theirs", "cfg/user.cfg": "theirs", "cfg/deep/x": "x" };
+
+test.each([
+  ["files", { "settings.ini": "mine", "data/new": "mine", "cfg/user.cfg": "mine", "cfg/mine": "mine" }],
+  ["files where folders go", { "cfg/deep": "mine" }],
+  ["a file where a folder goes as a whole", { cfg: "mine" }],
+  ["folders where files go", { "settings.ini/mine": "mine", "cfg/user.cfg/mine": "mine", "a.txt.local-1": "mine" }],
+])("what the player makes during a download is kept beside: %s", async (_, mine) => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: FIRST });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: GROWS });
+  whileFetching(publisher, () => putNow(player.folder, mine));
+  await player.patch();
+  const found = await player.contents();
+  expect(found).toMatchObject(contentsOfBuild(GROWS));
+  const others = Object.keys(found).filter((path) => !(path in GROWS));
+  expect(others).toHaveLength(Object.keys(mine).length);
+  for (const path of others) expect([path, found[path]]).toEqual([path, "mine"]);
+  expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});
+
+/** A patch from FIRST to GROWS that is killed while it commits. */
+async function killedWhilePlacing(publisher: Publisher): Promise<Player> {
+  publisher.publish("1.0.0", { files: { ...FIRST, "data/goes": "goes" } });
+  const player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { ...GROWS, "a.txt": "new" } });
+  const placing: Disk = {
+    ...realDisk,
+    moveFolder() {
+      throw new Interrupted();
+    },
+  };
+  await expect(player.patch({}, { disk: placing })).rejects.toThrow(Interrupted);
+  return player;
+}
+
+test("what the player makes between a commit that was killed and the next run is kept beside", async () => {
+  await using publisher = await Publisher.start();
+  await using player = await killedWhilePlacing(publisher);
+  // where a file of the old release still stood there is a folder now, and files and folders where new ones go
+  await rm(player.at("a.txt"));
+  const mine = { "a.txt/mine": "mine", "settings.ini/mine": "mine", "data/new": "mine", "cfg/user.cfg": "mine" };
+  await put(player.folder, mine);
+  await player.patch();
+  const kept = ["a.txt.local-1/mine", "settings.ini.local-1/mine", "data/new.local-1", "cfg/user.cfg.local-1"];
+  expect(await player.contents()).toEqual({
+    ...contentsOfBuild({ ...GROWS, "a.txt": "new" }),
+    ...Object.fromEntries(kept.map((path) => [path, "mine"])),
+  });
+});
+
+test("an update that was cut short is no intact install", async () => {
+  await using publisher = await Publisher.start();
+  await using player = await killedWhilePlacing(publisher);
+  const verify = () =>
+    verifyInstall(new Install(player.folder), { output: { progress() {} }, signal: new AbortController().signal });
+  await expect(verify()).rejects.toMatchObject({ code: "install.damaged", facts: { folder: player.folder } });
+  await player.patch({ wish: { what: "installed" }, force: true });
+  expect(await verify()).toMatchObject({ version: "2.0.0", missing: [], damaged: [] });
+});
+
+const REFUSALS = [
+  ["on another file system", "EXDEV", "install.split"],
+  ["that may not be written to", "EACCES", "install.unwritable"],
+] as const;
+
+test.each(REFUSALS)("a folder %s is found before anything changes", async (_, code, failure) => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: FIRST });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: GROWS });
+  const refuse = (folder: string): void => {
+    const inside = (path: string): boolean => path === player.at("data");
+    if (inside(folder)) throw Object.assign(new Error(`${code}: refused`), { code, path: folder });
+  };
+  const disk: Disk = {
+    ...realDisk,
+    checkMove: (from, to) => {
+      refuse(to);
+      realDisk.checkMove(from, to);
+    },
+    rename: (from, to) => {
+      refuse(dirname(to));
+      realDisk.rename(from, to);
+    },
+  };
+  for (let run = 0; run < 2; run++) {
+    await expect(player.patch({}, { disk })).rejects.toMatchObject({ code: failure });
+    expect(await player.contents()).toEqual(contentsOfBuild(FIRST));
+  }
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(GROWS));
+});
+
+test("a folder that becomes a symbolic link during a download is refused, and nothing is written through it", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: FIRST });
+  await using player = await newPlayer(publisher);
+  await using elsewhere = await newPlayer(publisher);
+  await player.patch();
+  await put(elsewhere.folder, { new: "mine", one: "mine" });
+  publisher.publish("2.0.0", { files: { "data/new": "theirs" } });
+  whileFetching(publisher, () => {
+    renameSync(player.at("data"), player.at("data.old"));
+    symlinkSync(elsewhere.folder, player.at("data"));
+  });
+  await expect(player.patch()).rejects.toMatchObject({ code: "path.unsafe" });
+  expect(await elsewhere.contents()).toEqual({ new: "mine", one: "mine" });
+});
+
+test.skipIf(process.platform === "win32" || process.getuid?.() === 0)(
+  "the disk says of a folder whether it may be written to",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "patchswarm-locked-"));
+    await mkdir(join(folder, "locked"), { mode: 0o500 });
+    expect(() => realDisk.checkMove(folder, join(folder, "locked"))).toThrow("EACCES");
+    await rm(folder, { recursive: true });
+  },
+);
+
+test("asking whether something can be moved into a folder leaves nothing there", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "patchswarm-asked-"));
+  await mkdir(join(folder, "in"));
+  realDisk.checkMove(folder, join(folder, "in"));
+  expect(await readdir(folder, { recursive: true })).toEqual(["in"]);
+  await rm(folder, { recursive: true });
 });
