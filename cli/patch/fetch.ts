@@ -63,7 +63,6 @@ class Fetching {
   readonly #started: number;
   /** Ends requests that nobody needs any more. */
   readonly #halt = new AbortController();
-  #peerBytes = 0;
   #peerUseful = 0;
   #connectedAt: number | undefined;
   #shareAt = 0;
@@ -80,7 +79,6 @@ class Fetching {
     this.#options = options;
     this.#started = options.now();
     this.#lastProgress = this.#started;
-    this.#peerBytes = options.swarm()?.downloaded() ?? 0;
     this.#peerUseful = options.swarm()?.useful() ?? 0;
     options.ledger.listen({ onBuilt: () => this.#bell.ring() });
   }
@@ -142,15 +140,11 @@ class Fetching {
 
   #observePeers(): void {
     const swarm = this.#options.swarm();
-    const bytes = swarm?.downloaded() ?? 0;
     const useful = swarm?.useful() ?? 0;
     const now = this.#options.now();
     if (useful > this.#peerUseful) this.#lastProgress = now;
     this.#peerRate.add(useful - this.#peerUseful, now);
     this.#peerUseful = useful;
-    // one limit for both: what peers took, the origin does not get
-    this.#options.origin?.limit.spend(bytes - this.#peerBytes);
-    this.#peerBytes = bytes;
   }
 
   /** Gives up when neither side can give anything any more. */

@@ -20,7 +20,7 @@ import type { Tree } from "../../manifests/tree.ts";
 import type { VerifiedRelease } from "../../manifests/trust/verify.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
 import type { FolderBoard } from "../peers/folder-board.ts";
-import { limitsOf, RateMeter, type TransferLimits } from "../peers/rates.ts";
+import { RateLimit, RateMeter, type TransferLimits } from "../peers/rates.ts";
 import { countPlayers } from "../sources/crowd.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
@@ -34,7 +34,8 @@ export interface PeersOptions {
   readonly release: VerifiedRelease;
   /** Bytes a second; null without a limit. */
   readonly uploadLimit: number | null;
-  readonly downloadLimit: number | null;
+  /** What comes from the origin passes it too. */
+  readonly download: RateLimit;
   readonly fetch: Fetch;
   readonly signal: AbortSignal;
   /** Join although the tracker knows of nobody: there is no other source, or others are to be served. */
@@ -170,7 +171,7 @@ export class Peers {
   }
 
   async #askTerms(swarm: Swarm): Promise<SwarmTerms> {
-    const { title, fetch, uploadLimit, downloadLimit } = this.#options;
+    const { title, fetch, uploadLimit, download } = this.#options;
     const world = { fetch, signal: this.#signal };
     // a delta and the release may ask at once; who comes later asks nothing, or nobody would hear of its failure
     this.#terms ??= await (this.#asking ??= joinTitle(title.edge, title.title, swarm.peerId, world).finally(
@@ -179,12 +180,13 @@ export class Peers {
     this.#signal.throwIfAborted();
     if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
     const { announce, upload, iceServers } = this.#terms;
-    const rates = { uploadLimit: leastOf(uploadLimit, upload.limit), downloadLimit };
-    this.#limits ??= limitsOf(rates, performance.now());
+    const least = leastOf(uploadLimit, upload.limit);
+    this.#limits ??= { upload: new RateLimit(least, performance.now()), download };
     return {
       announce,
       iceServers,
-      ...rates,
+      uploadLimit: least,
+      downloadLimit: null,
       limits: this.#limits,
       allowUpload: upload.allowed && uploadLimit !== 0,
     };

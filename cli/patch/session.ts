@@ -208,8 +208,10 @@ class Session {
     this.#target = target;
     this.#recipes = parts.recipes;
     this.#progress = new PatchProgress(world.output, world.clock);
-    this.#origin = request.sources.has("origin") ? this.#openOrigin(request.downloadLimit) : undefined;
-    this.#edge = this.#openOrigin(null);
+    // one for both: what peers bring, the origin does not
+    const download = new RateLimit(request.downloadLimit, world.clock());
+    this.#origin = request.sources.has("origin") ? this.#openOrigin(download) : undefined;
+    this.#edge = this.#openOrigin(new RateLimit(null, world.clock()));
     this.#peers = new Peers({
       title,
       release: target.release,
@@ -217,7 +219,7 @@ class Session {
       signal: world.signal,
       createSwarm: world.createSwarm,
       uploadLimit: request.uploadLimit,
-      downloadLimit: request.downloadLimit,
+      download,
       evenIfAlone: this.#origin === undefined,
       log: (text) => world.output.log(text),
     });
@@ -489,11 +491,11 @@ class Session {
     };
   }
 
-  #openOrigin(downloadLimit: number | null): Origin {
+  #openOrigin(limit: RateLimit): Origin {
     const { edge, file, title } = this.#title;
     const { clock, signal } = this.#world;
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
-    return new Origin({ edges, title, signal, limit: new RateLimit(downloadLimit, clock()), now: clock });
+    return new Origin({ edges, title, signal, limit, now: clock });
   }
 }
 

@@ -52,10 +52,6 @@ export class Origin {
     this.#agents = { http: new http.Agent(settings), https: new https.Agent(settings) };
   }
 
-  get limit(): RateLimit {
-    return this.#options.limit;
-  }
-
   /** Bytes of bodies that arrived so far, useful or not. */
   get received(): number {
     return this.#received;

@@ -1,7 +1,7 @@
 /** A delta from real peers on 127.0.0.1: whom it waits for, and when the origin is asked. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import { DeltaDownload, type DeltaToFetch } from "../../cli/patch/delta-download.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { readDeltaTorrent } from "../../cli/patch/kept-deltas.ts";
@@ -11,6 +11,7 @@ import { createSwarm } from "../../cli/peers/engine.ts";
 import { FolderBoard } from "../../cli/peers/folder-board.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
+import { RateLimit } from "../../cli/peers/rates.ts";
 import { BLOCK_BYTES, DELTA_PIECE_BYTES, DELTA_TORRENT_BYTES } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
@@ -21,6 +22,7 @@ import { swarmsForEachTest } from "../support/swarms.ts";
 
 /** A delta of one group, of one object. */
 const BYTES = noise(6.5 * DELTA_PIECE_BYTES, "delta");
+const DOWNLOADS = new RateLimit(null, 0);
 const OBJECT = objectIdOf(BYTES, sha256);
 const hasher = new FileHasher(sha256, DELTA_PIECE_BYTES, sha1);
 hasher.update(BYTES);
@@ -64,7 +66,7 @@ function newPeers(evenIfAlone: boolean, openSwarm: () => Promise<Swarm>): Peers 
       ConstructorParameters<typeof Peers>[0],
       "title" | "release"
     >),
-    ...{ uploadLimit: 1000, downloadLimit: null, signal: new AbortController().signal, evenIfAlone, log: () => {} },
+    ...{ uploadLimit: 1000, download: DOWNLOADS, signal: new AbortController().signal, evenIfAlone, log: () => {} },
     fetch: (url) => Promise.resolve((url as string).includes("/scrape?") ? countOfOne() : leaveToJoin()),
     createSwarm: openSwarm,
   });
@@ -128,7 +130,10 @@ function leaveToJoin(): Response {
 
 test("peers that give a delta fast are all that it needs", async () => {
   await startSeed(null);
+  const spend = vi.spyOn(DOWNLOADS, "spend");
   expect(await fetchDelta(true)).toBe(0);
+  // and pass the limit that the origin's bytes pass
+  expect(spend.mock.calls.reduce((sum, [bytes]) => sum + bytes, 0)).toBeGreaterThanOrEqual(BYTES.length);
 });
 
 test("of a delta's torrent, which nobody signed, no more is read than its objects account for", async () => {

@@ -10,6 +10,7 @@ import { requireState } from "../../cli/patch/state.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { openTree } from "../../cli/patch/objects.ts";
 import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
+import { RateLimit } from "../../cli/peers/rates.ts";
 import { fakeSwarm } from "../support/fake-swarm.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
 import { contentsOfBuild, newPlayer, noisy } from "../support/patching.ts";
@@ -183,7 +184,7 @@ test("nobody there, and much to fetch: it joins all the same, to be found", asyn
     title,
     release,
     uploadLimit: null,
-    downloadLimit: null,
+    download: new RateLimit(null, 0),
     fetch: globalThis.fetch,
     signal: new AbortController().signal,
     evenIfAlone: false,
