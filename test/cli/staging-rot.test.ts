@@ -1,4 +1,5 @@
 /** What an earlier run, or a delta, left in staging and is not what it should be is healed with what is at hand. */
+import { chmod } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { closePool } from "../../cli/threads/pool.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
@@ -13,8 +14,11 @@ const PIECE = 64 * KIB;
 /** Its zeros are holes of the plan: they start and end within a piece, and most of their pieces are nothing else. */
 const HOLED = Buffer.concat([noisy(300 * KIB, "a"), new Uint8Array(2048 * KIB), noisy(300 * KIB, "b")]);
 
-/** Leaves a content in staging as a run does that is killed. `finished`: bytes from its start that are on record. */
-async function leave(player: Player, content: Uint8Array, found: Uint8Array, finished: number): Promise<void> {
+/**
+ * Leaves a content in staging as a run does that is killed. `finished`: bytes from its start that are on record. Gives the
+ * file.
+ */
+async function leave(player: Player, content: Uint8Array, found: Uint8Array, finished: number): Promise<string> {
   const hasher = new FileHasher(sha256, PIECE);
   hasher.update(content);
   const { root } = hasher.finish();
@@ -23,6 +27,7 @@ async function leave(player: Player, content: Uint8Array, found: Uint8Array, fin
     [`.patchswarm/staging/${root}`]: found,
     ".patchswarm/staging/progress": progress,
   });
+  return player.at(".patchswarm", "staging", root);
 }
 
 /** The content with something else in places. */
@@ -73,5 +78,21 @@ test.for([
     const { fetched } = await player.patch();
     expect(fetched.origin).toBeLessThan(400 * KIB);
     expect(await player.contents()).toEqual(contentsOfBuild(next));
+  },
+);
+
+test.for([
+  ["can", 0o644, ["launch.sh"]],
+  ["cannot", 0o755, []],
+] as const)(
+  "a file that was finished on the way to another release %s be run when this one says so",
+  async ([, mode, exec]) => {
+    const content = noisy(100 * KIB, "launch");
+    await using publisher = await Publisher.start({ pieceLength: PIECE });
+    publisher.publish("1.0.1", { files: { "launch.sh": content }, exec });
+    await using player = await newPlayer(publisher);
+    await chmod(await leave(player, content, content, content.length), mode);
+    expect((await player.patch()).fetched.origin).toBe(0);
+    expect(await player.contents()).toEqual(contentsOfBuild({ "launch.sh": content }, exec));
   },
 );

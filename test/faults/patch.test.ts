@@ -119,25 +119,6 @@ test("what an interrupted first install has is used by a run for another release
   expect(await player.contents()).toEqual(contentsOfBuild(next));
 });
 
-test.each([
-  ["can", [], ["launch.sh"]],
-  ["cannot", ["launch.sh"], []],
-])("a file that an interrupted patch had finished %s be run when the next release says so", async (_, then, now) => {
-  await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
-  const files = { "launch.sh": "#!", "zz.bin": noisy(2048 * KIB, "a") };
-  publisher.publish("1.0.0", { files, exec: then });
-  await using player = await newPlayer(publisher);
-  let packs = 0;
-  publisher.mishap = (_, isPack) => (isPack && ++packs > 2 ? "busy" : undefined);
-  await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
-  const { hash } = await import("node:crypto");
-  await stat(player.at(".patchswarm", "staging", hash("sha256", "#!")));
-  publisher.mishap = () => undefined;
-  publisher.publish("1.0.1", { files, exec: now });
-  await player.patch();
-  expect(await player.contents()).toEqual(contentsOfBuild(files, now));
-});
-
 test("nothing that lies among new folders in staging gets into the install with them", async () => {
   await using publisher = await Publisher.start();
   publisher.publish("1.0.0", { files: { "data/a": "one", "data/deep/b": "two" } });
