@@ -1,5 +1,5 @@
 /** Whole files copied into staging, by threads, on a real disk. */
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
@@ -64,6 +64,23 @@ test.each(Object.entries(SIZES))(
     expect(looks.size).toBe(others.to.length + (size > SPREAD_BYTES_MAX ? 0 : file.to.length));
   },
 );
+
+test.each(Object.entries(SIZES))("%s that cannot be read is as good as gone", async (_, size) => {
+  const good = await oldFile("good", pseudoRandomBytes(3, size), names(1, "good"));
+  const loop = await oldFile("loop", pseudoRandomBytes(4, size), names(2, "loop"));
+  // not even root can open it
+  await rm(loop.from);
+  await symlink("loop", loop.from);
+  const { wrong } = await copy([loop, good]);
+  expect([...wrong]).toEqual([loop]);
+  await stat(install.staged("new/good/0"));
+});
+
+test.each(Object.entries(SIZES))("%s that cannot be written is the disk's word", async (_, size) => {
+  const file = await oldFile("a", pseudoRandomBytes(3, size), names(1, "a"));
+  await mkdir(install.staged("new/a/0"), { recursive: true });
+  await expect(copy([file])).rejects.toMatchObject({ code: "EISDIR" });
+});
 
 test.each(Object.entries(SIZES))(
   "%s that is not what it seemed, or is gone, is told, and the others are copied",

@@ -1,6 +1,8 @@
 /** Job: large files -> staged copies. The disk shares the blocks where it can (btrfs, XFS, APFS). */
-import { chmodSync, constants, copyFileSync } from "node:fs";
-import { type OnDisk, onDisk } from "../disk-error.ts";
+import { chmodSync, closeSync, constants, copyFileSync, openSync, readSync } from "node:fs";
+import { READ_BYTES } from "../../../manifests/limits.ts";
+import { isDiskFull, type OnDisk, onDisk } from "../disk-error.ts";
+import { scratch } from "../scratch.ts";
 import { makingFolder } from "./place.ts";
 
 export interface FileCopy {
@@ -10,7 +12,7 @@ export interface FileCopy {
   readonly mode: number;
 }
 
-/** Copies that could not be made because the file to read is gone. */
+/** Copies that could not be made because the file to read is gone, or cannot be read. */
 export function copyFiles(copies: readonly FileCopy[]): OnDisk<number[]> {
   return onDisk(() => {
     const gone: number[] = [];
@@ -18,7 +20,7 @@ export function copyFiles(copies: readonly FileCopy[]): OnDisk<number[]> {
       try {
         makingFolder(to, () => copyFileSync(from, to, constants.COPYFILE_FICLONE));
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+        if (isDiskFull((error as NodeJS.ErrnoException).code) || canBeRead(from)) throw error;
         gone.push(index);
         continue;
       }
@@ -26,4 +28,19 @@ export function copyFiles(copies: readonly FileCopy[]): OnDisk<number[]> {
     }
     return gone;
   });
+}
+
+/** Whether all of a file can be read: the error of a copy does not say which of the two files it is about. */
+function canBeRead(file: string): boolean {
+  try {
+    const fd = openSync(file, "r");
+    try {
+      while (readSync(fd, scratch(READ_BYTES)) > 0);
+    } finally {
+      closeSync(fd);
+    }
+    return true;
+  } catch {
+    return false;
+  }
 }

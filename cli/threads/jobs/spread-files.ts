@@ -16,7 +16,7 @@ export interface FileToSpread {
 }
 
 export interface SpreadFiles {
-  /** What was read of each file and written to its copies; undefined, and no copy made, when it is gone or shorter. */
+  /** What was read of each file and written to its copies; undefined, and no copy made, when it cannot be read or is shorter. */
   readonly roots: readonly (PiecesRoot | undefined)[];
   /** When each copy was written, nanoseconds since 1970, 0 when it was not. Empty where closing a file may change it (Windows). */
   readonly mtimesNs: BigInt64Array<ArrayBuffer>;
@@ -37,20 +37,17 @@ export function spreadFiles(work: Json<readonly FileToSpread[]>): OnDisk<SpreadF
 
 /** Good until the next call. */
 function readWhole(file: string, size: number): Buffer | undefined {
+  const bytes = scratch(size);
   let fd: number;
   try {
     fd = openSync(file, "r");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+  } catch {
+    return undefined; // whatever the reason, it has to be fetched
   }
   try {
-    const bytes = scratch(size);
     return readSync(fd, bytes, 0, size, 0) === size ? bytes : undefined;
-  } catch (error) {
-    // the disk has lost it
-    if ((error as NodeJS.ErrnoException).code === "EIO") return undefined;
-    throw error;
+  } catch {
+    return undefined; // the disk has lost it
   } finally {
     closeSync(fd);
   }
