@@ -76,7 +76,7 @@ export async function scan(options: ScanOptions): Promise<Scan> {
   const { install, owned, force } = options;
   const coming = Promise.resolve(options.want);
   coming.catch(() => {}); // heard of below
-  const folders = new Folders(install);
+  const folders = new Folders(install, owned);
   const looks: [SafePath, Look][] = [];
   await eachFile([...owned.keys()], folders, options, (path, look) => looks.push([path, look]));
   const wanted = new Map((await coming).files.map((file) => [file.path, file]));
@@ -248,10 +248,12 @@ class Folders {
   readonly there = new Set<string>(["."]);
   readonly blocking: SafePath[] = [];
   readonly #install: Install;
+  readonly #owned: ReadonlyMap<SafePath, unknown>;
   readonly #looked = new Set<string>(["."]);
 
-  constructor(install: Install) {
+  constructor(install: Install, owned: ReadonlyMap<SafePath, unknown>) {
     this.#install = install;
+    this.#owned = owned;
   }
 
   /** Throws: path.unsafe. */
@@ -265,7 +267,8 @@ class Folders {
         this.#looked.add(folder);
         if (!this.there.has(path.posix.dirname(folder))) continue;
         const stats = lstatSync(this.#install.file(folder), { throwIfNoEntry: false });
-        if (stats?.isSymbolicLink() === true) {
+        // in the place of a file that we own it goes like that file
+        if (stats?.isSymbolicLink() === true && !this.#owned.has(folder)) {
           throw new Failure("path.unsafe", {
             path: folder,
             reason: "a folder of the release is a symbolic link on this disk",

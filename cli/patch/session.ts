@@ -447,8 +447,15 @@ class Session {
         this.#stateWith(nextFiles(this.#install, want, planned, new Layout(planned.contents, () => true), seen)),
       );
     }
+    await this.#forgetAbandoned();
     const free = Number.POSITIVE_INFINITY;
     return this.#outcome(planned, weighWays(planned, [], { isInstalled: () => false, staged: () => 0, free }));
+  }
+
+  /** Gigabytes, perhaps, of an update that nobody wants any more. Who only heals an install goes on with it afterwards. */
+  async #forgetAbandoned(): Promise<void> {
+    if (this.#request.dryRun || this.#request.wish.what === "installed") return;
+    await (await Staging.look(this.#install)).clear();
   }
 
   #stateWith(files: InstallState["files"]): InstallState {

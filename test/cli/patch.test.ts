@@ -286,6 +286,38 @@ test("a version that came twice is its newest release, and a release is asked fo
   expect(await player.contents()).toEqual({ "a.txt": "first" });
 });
 
+test("what an abandoned update left goes when nobody wants it, but not because an install is healed", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  await put(player.folder, { ".patchswarm/staging/progress": "", [`.patchswarm/staging/${"1".repeat(64)}`]: "a part" });
+  const staged = (): Promise<string[]> => readdir(player.at(".patchswarm", "staging"));
+  await player.patch({ wish: { what: "installed" }, force: true });
+  expect(await staged()).toContain("progress");
+  const back = { what: "version", version: "1.0.0" } as const;
+  await player.patch({ wish: back, dryRun: true });
+  expect(await staged()).toContain("progress");
+  await player.patch({ wish: back });
+  await expect(staged()).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test("a link in the place of a file goes with that file, and is not followed", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { data: "a file", moves: "moves" } });
+  await using player = await newPlayer(publisher);
+  await using elsewhere = await newPlayer(publisher);
+  await player.patch();
+  await rm(player.at("data"));
+  await put(elsewhere.folder, { "a.txt": "mine" });
+  await symlink(elsewhere.folder, player.at("data"));
+  const files = { "data/a.txt": "theirs", "data/deep/moved": "moves" };
+  publisher.publish("2.0.0", { files });
+  await player.patch();
+  expect(await player.contents()).toEqual(files);
+  expect(await elsewhere.contents()).toEqual({ "a.txt": "mine" });
+});
+
 test("files dated before 1970 do not make a patch forget what is installed", async () => {
   await using publisher = await Publisher.start();
   publisher.publish("1.0.0", { files: { "a.txt": "one", "b.txt": "b" } });
