@@ -72,7 +72,13 @@ export async function lockInstall(
     onLost(cause);
   });
   ours.add(lock);
-  await writeFile(install.own("owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
+  try {
+    await writeFile(install.own("owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
+  } catch (error) {
+    ours.delete(lock);
+    await release();
+    throw error;
+  }
   return async () => {
     if (isLost) return; // lock and owner.json are another's now
     ours.delete(lock);

@@ -7,9 +7,9 @@ import type { SafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { Output } from "../output.ts";
 import { cutShort } from "./commit.ts";
-import { realDisk } from "./disk.ts";
+import { isCode, realDisk } from "./disk.ts";
 import type { Install } from "./install.ts";
-import { whileLocked } from "./lock.ts";
+import { whileFree, whileLocked } from "./lock.ts";
 import { Objects, openPlainTree } from "./objects.ts";
 import { scan } from "./scan.ts";
 import { requireState, type InstallState } from "./state.ts";
@@ -25,45 +25,57 @@ export interface Verdict {
   readonly damaged: readonly SafePath[];
 }
 
+export interface VerifyWorld {
+  readonly output: Pick<Output, "progress">;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Reads everything. Throws: install.not-found, install.busy, source.interrupted; install.damaged when the kept tree is, or an
+ * Reads everything, also where nothing may be written. Throws: install.not-found, install.busy, source.interrupted; install.damaged when the kept tree is, or an
  * update was cut short while it took its place: then some files are of one release and some of the other.
  */
-export async function verifyInstall(
-  install: Install,
-  { output, signal }: { readonly output: Pick<Output, "progress">; readonly signal: AbortSignal },
-): Promise<Verdict> {
+export async function verifyInstall(install: Install, world: VerifyWorld): Promise<Verdict> {
   // where no install is, none should be made
   await requireState(install);
-  return await whileLocked(install, signal, async (whole) => {
-    if (cutShort(realDisk, install) !== undefined) {
-      throw new Failure("install.damaged", { folder: install.folder, reason: "an update was cut short" });
-    }
-    const state = await requireState(install);
-    const want = await readKeptTree(install, state);
-    const { have } = await scan({
-      install,
-      want,
-      signal: whole,
-      force: true,
-      owned: state.files,
-      pieceLength: state.release.pieceLength,
-      onProgress: (done, total) => output.progress({ phase: "verifying", done, total }),
-    });
-    const missing = want.files.filter(({ path }) => !have.files.has(path));
-    const damaged = want.files.filter(({ path, root, exec }) => {
-      const found = have.files.get(path);
-      return found !== undefined && (found.root !== root || found.exec !== exec);
-    });
-    return {
-      title: state.title,
-      version: state.release.version,
-      files: want.files.length,
-      bytes: want.files.reduce((sum, { size }) => sum + size, 0),
-      missing: missing.map(({ path }) => path),
-      damaged: damaged.map(({ path }) => path),
-    };
+  try {
+    return await whileLocked(install, world.signal, (signal) => verifyFiles(install, { ...world, signal }, false));
+  } catch (error) {
+    // who may only look cannot lock
+    if (!isCode((error as Error).cause, "EACCES", "EPERM", "EROFS")) throw error;
+    return await whileFree(install, () => verifyFiles(install, world, true));
+  }
+}
+
+async function verifyFiles(install: Install, { output, signal }: VerifyWorld, readOnly: boolean): Promise<Verdict> {
+  if (cutShort(realDisk, install) !== undefined) {
+    throw new Failure("install.damaged", { folder: install.folder, reason: "an update was cut short" });
+  }
+  // asked again: until there was a lock, a patch may have been at work
+  const state = await requireState(install);
+  const want = await readKeptTree(install, state);
+  const { have } = await scan({
+    install,
+    want,
+    signal,
+    readOnly,
+    force: true,
+    owned: state.files,
+    pieceLength: state.release.pieceLength,
+    onProgress: (done, total) => output.progress({ phase: "verifying", done, total }),
   });
+  const missing = want.files.filter(({ path }) => !have.files.has(path));
+  const damaged = want.files.filter(({ path, root, exec }) => {
+    const found = have.files.get(path);
+    return found !== undefined && (found.root !== root || found.exec !== exec);
+  });
+  return {
+    title: state.title,
+    version: state.release.version,
+    files: want.files.length,
+    bytes: want.files.reduce((sum, { size }) => sum + size, 0),
+    missing: missing.map(({ path }) => path),
+    damaged: damaged.map(({ path }) => path),
+  };
 }
 
 async function readKeptTree(install: Install, state: InstallState): Promise<Tree> {
