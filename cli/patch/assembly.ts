@@ -8,7 +8,7 @@ import { SHA256_BYTES, hashAt, type PiecesRoot } from "../../manifests/digest.ts
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
-import { batchesOf } from "../threads/batches.ts";
+import { batchesOf, inOrder } from "../threads/batches.ts";
 import { type OnDisk } from "../threads/disk-error.ts";
 import type { Place } from "../../manifests/plan.ts";
 import type { Read } from "../threads/jobs/copy-runs.ts";
@@ -476,7 +476,7 @@ export class Assembly {
       const unread = new Set(failed);
       return { items: batch, hashes: batch.map((_, index) => (unread.has(index) ? undefined : hashAt(hashes, index))) };
     });
-    for (const job of jobs) yield await job;
+    yield* inOrder(jobs);
   }
 
   #record(pieces: readonly number[]): void {

@@ -83,3 +83,10 @@ export async function eachInThreads<Thing, Value>(
     return batch.map((thing, i) => [thing, values[i] as Value] as const);
   });
 }
+
+/** What jobs give, in their order. */
+export async function* inOrder<Value>(jobs: readonly Promise<Value>[]): AsyncGenerator<Value> {
+  // once one fails, or whoever takes them has had enough, nobody hears of the others: a failure would end the process
+  for (const job of jobs) job.catch(() => {});
+  for (const job of jobs) yield await job;
+}

@@ -290,6 +290,22 @@ test("what the player makes between a commit that was killed and the next run is
   });
 });
 
+test("names of new folders above a file that moves last through a power cut", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { moves: "moves" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "new/deep/moved": "moves" } });
+  const flushed = new Set<string>();
+  const flush: Disk["flush"] = async (root, files, folders) => {
+    for (const folder of folders) flushed.add(folder);
+    await realDisk.flush(root, files, folders);
+  };
+  await player.patch({}, { disk: { ...realDisk, flush } });
+  const changed = [player.folder, player.at("new"), player.at("new", "deep")];
+  expect([...flushed]).toEqual(expect.arrayContaining(changed));
+});
+
 test("an update that was cut short is no intact install", async () => {
   await using publisher = await Publisher.start();
   await using player = await killedWhilePlacing(publisher);
