@@ -2,12 +2,13 @@
  * One patcher an install at a time. `proper-lockfile` keeps a lock by touching it; a patcher that was killed would leave
  * the install busy until its lock is old, so we also note whose lock it is, and age the lock of a process that is gone.
  */
+import fs, { type NoParamCallback, type PathLike, type Stats } from "node:fs";
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import lockfile from "proper-lockfile";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
-import { LOCK_STALE_MS } from "../../manifests/limits.ts";
+import { DISK_TIME_STEP_MS, LOCK_STALE_MS } from "../../manifests/limits.ts";
 import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 
@@ -124,9 +125,36 @@ async function tryTake(install: Install, onCompromised: OnLost): Promise<() => P
     lockfilePath: install.own("lock"),
     stale: LOCK_STALE_MS,
     realpath: false,
+    fs: keepingTimes(),
     // the default throws out of a timer
     onCompromised,
   });
+}
+
+/**
+ * The calls that keep one lock, where a time may come back in steps: proper-lockfile would take that for another's touch. Whoever
+ * takes the lock over touches it long after we did.
+ */
+function keepingTimes(): object {
+  let given: Date | undefined;
+  return {
+    mkdir: fs.mkdir,
+    rmdir: fs.rmdir,
+    rmdirSync: fs.rmdirSync,
+    utimes(path: PathLike, atime: Date, mtime: Date, done: NoParamCallback) {
+      fs.utimes(path, atime, mtime, (error) => {
+        if (error === null) given = mtime;
+        done(error);
+      });
+    },
+    stat(path: PathLike, done: (error: Error | null, stats?: Stats) => void) {
+      fs.stat(path, (error, stats) => {
+        if (error !== null) return done(error);
+        const isOurs = given !== undefined && Math.abs(stats.mtimeMs - given.getTime()) <= DISK_TIME_STEP_MS;
+        done(null, isOurs ? Object.assign(stats, { mtime: given }) : stats);
+      });
+    },
+  };
 }
 
 function busy(install: Install, process: number | undefined, cause: unknown): Failure {
