@@ -142,9 +142,12 @@ async function closeBoards({ board, deltas }: OpenInstall): Promise<void> {
   await Promise.all([board, ...deltas].map((one) => one.close()));
 }
 
-/** The edge is away, or the install is just being patched. */
+/** What the state of an install says that is just being patched or mended. */
+const UNSETTLED: ReadonlySet<string> = new Set(["install.not-found", "install.unreadable", "install.damaged"]);
+
+/** The edge is away, or the install is not settled. */
 function isPassing({ family, code }: Failure): boolean {
-  return family === "unavailable" || code === "install.not-found";
+  return family === "unavailable" || UNSETTLED.has(code);
 }
 
 /** Tells when something that was proven is no more what it was: the install was patched or changed. */

@@ -1,5 +1,5 @@
 /** A seed that lasts: through an edge that is away, and through a patch of what it shares. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import type { Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
@@ -88,6 +88,17 @@ test("a seed outlasts an edge that is away, and follows the install when it is p
   await vi.waitFor(() => expect(logs.length).toBeGreaterThan(1), 3000);
   expect(members()).toBe(1);
   away = false;
+
+  const state = player.at(".patchswarm", "state.json");
+  const spoiled = async (spoil: () => Promise<unknown>, said: string): Promise<void> => {
+    await rename(state, player.at("state.json"));
+    await spoil();
+    await vi.waitFor(() => expect(logs.join("\n")).toContain(said), 3000);
+    await rm(state, { recursive: true });
+    await rename(player.at("state.json"), state);
+  };
+  await spoiled(() => mkdir(state), "cannot be read");
+  await spoiled(() => writeFile(state, "?"), "does not say what is installed");
 
   const second = publisher.publish("1.1.0", { files: { a: "three" } });
   await player.patch();
