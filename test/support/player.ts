@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { type UnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { lightFetch } from "../../cli/sources/light-fetch.ts";
 import { type TitleOptions, type TrustedTitle, openTitle } from "../../cli/trust/client.ts";
 import { START, TestEdge, TestRepository } from "./tuf-repo.ts";
 
@@ -24,9 +25,9 @@ export class Player {
       titleFile: this.titleFile,
       metadataDir: this.metadataDir,
       now: new Date(this.now * 1000),
-      fetch: globalThis.fetch,
-      // tests never wait for a second chance
-      patience: { idleSeconds: 0.25, tries: 1, retryMs: 1 },
+      fetch: lightFetch,
+      // tests never wait for a second chance; a busy machine has silences of its own
+      patience: { idleSeconds: 2, tries: 1, retryMs: 1 },
       ...options,
     });
   }
