@@ -21,7 +21,7 @@ import { type Desk, type EarlierRelease, openDesk } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
-import { refuseOwnKeys } from "./own-keys.ts";
+import { refuseKeysFolder, refuseTitleKeys } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
 import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
@@ -95,9 +95,10 @@ export async function publish(options: PublishOptions, world: PublishWorld): Pro
 
 async function publishBuild(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   const files = await walk(options.folder, options.ignore);
-  refuseOwnKeys(files, options);
+  await refuseKeysFolder(files, options);
   if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
   const desk = await openDesk(options, world);
+  await refuseTitleKeys(files, options.folder, desk.title.roles, world.signal);
   const reading = planReading(files, desk.known);
   if (options.dryRun) return await rehearse(reading, desk, options, world);
   const announcer = await openAnnouncer(options, desk.title, world);
