@@ -405,6 +405,8 @@ export const PEERS_LAST_PIECES_MS = 500;
 export const CLAIM_STALE_MS = 2000;
 /** A lock that was not touched for this long belongs to nobody, milliseconds; it is touched twice as often. */
 export const LOCK_STALE_MS = 10_000;
+/** Between two looks at whether another run is done with a cached build, milliseconds. */
+export const TURN_RETRY_MS = 500;
 /** A file that another program holds (Windows): tries, and the pause between them, milliseconds. Four seconds in all. */
 export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
