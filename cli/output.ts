@@ -81,17 +81,14 @@ function jsonOutput({ stdout }: Streams, now: () => number): Output {
     },
     ready: (command, fields) => print({ v: 1, type: "ready", command, ...fields }),
     result: (command, fields) => print({ v: 1, type: "result", command, ...fields }),
-    error: (failure) =>
-      print({
-        v: 1,
-        type: "error",
-        code: failure.code,
-        family: failure.family,
-        message: failure.message,
-        facts: failure.facts,
-      }),
+    error: (failure) => print({ v: 1, type: "error", ...failureFields(failure) }),
     close() {},
   };
+}
+
+/** A failure as programs read it. */
+export function failureFields({ code, family, message, facts }: Failure): Record<string, unknown> {
+  return { code, family, message, facts };
 }
 
 function plainOutput({ stdout, stderr }: Streams): Output {

@@ -68,13 +68,18 @@ function report(error: unknown, json: boolean): number {
   return EXIT_BUG;
 }
 
+/**
+ * What cannot be printed is dropped: no reason to leave a patch half done, and the exit code still says what came of it. Who
+ * reads us may have had enough, as `head` has: then there is nobody to serve any longer.
+ */
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    // who reads us has had enough, as `head` has: no reason to leave a patch half done, but one to serve no longer
-    if (SERVERS.has(process.argv[2] ?? "")) process.emit("SIGTERM");
+  stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE" && SERVERS.has(process.argv[2] ?? "")) process.emit("SIGTERM");
   });
 }
+process.stdout.once("error", ({ code, message }: NodeJS.ErrnoException) => {
+  if (code !== "EPIPE") process.stderr.write(`stdout cannot be written: ${message}\n`);
+});
 const exitCode = await main(process.argv);
 // a pipe may still hold our last line
 await new Promise((resolve) => process.stdout.write("", resolve));

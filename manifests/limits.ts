@@ -202,6 +202,8 @@ export const THREADS_MAX = 8;
 
 /** How many refused paths one error names; the rest are counted. A screenful. */
 export const REFUSED_NAMED_MAX = 20;
+/** Largest file of a build that is looked at for signing keys. A key takes 119 B: all of a title's, one after another, fit. */
+export const KEY_FILE_BYTES_MAX = 4 * KIB;
 /** A thread reads this much of a file at a time. Larger reads gain nothing from a page cache, and cost memory. */
 export const READ_BYTES = MIB;
 /** What one thread is given at once: a span of a large file, or as many small files. A multiple of any piece length. */
@@ -405,6 +407,8 @@ export const CLAIM_STALE_MS = 2000;
 export const LOCK_STALE_MS = 10_000;
 /** The coarsest steps in which a disk keeps times, milliseconds: FAT32. */
 export const DISK_TIME_STEP_MS = 2000;
+/** Between two looks at whether another run is done with a cached build, milliseconds. */
+export const TURN_RETRY_MS = 500;
 /** A file that another program holds (Windows): tries, and the pause between them, milliseconds. Four seconds in all. */
 export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;

@@ -16,7 +16,7 @@ const { old, fresh } = readCase(caseFile);
 rmSync(patch, { recursive: true, force: true });
 mkdirSync(patch);
 const { streams, groups } = await deltaBetween(treeOf(old), treeOf(fresh), {
-  openOld: () => Promise.resolve(() => old.file),
+  openOld: () => Promise.resolve({ fileOf: () => old.file, [Symbol.asyncDispose]: () => Promise.resolve() }),
   newFile: () => fresh.file,
   keep: (object) => {
     const id = objectIdOf(object, sha256);

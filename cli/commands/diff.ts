@@ -38,9 +38,9 @@ export function diffCommand(): Command {
     // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not stay
     const spare = isFolder(before) || isFolder(after) ? undefined : await openSpareCache(cacheFolder());
     try {
-      const from = await folderOf(before, flags, cacheFolder(), context);
-      const to = await folderOf(after, flags, spare ?? cacheFolder(), context);
-      const diff = await diffBuilds(from, to, flags["ignore"] as string[], context);
+      await using from = await openBuild(before, flags, cacheFolder(), context);
+      await using to = await openBuild(after, flags, spare ?? cacheFolder(), context);
+      const diff = await diffBuilds(from.folder, to.folder, flags["ignore"] as string[], context);
       context.output.result("diff", fieldsOf(before, after, diff), describe(before, after, diff, most));
     } finally {
       if (spare !== undefined) await rm(spare, { recursive: true, force: true });
@@ -48,21 +48,27 @@ export function diffCommand(): Command {
   });
 }
 
+/** What is compared; a published version stays that until it is disposed of. */
+interface ComparedBuild extends AsyncDisposable {
+  readonly folder: string;
+}
+
 /** A folder as it is, or the files of a published version. Throws: usage.bad-flag, release.not-found; what a patch throws. */
-async function folderOf(
+async function openBuild(
   name: string,
   flags: OptionValues,
   cacheDir: string,
   { output, signal }: Context,
-): Promise<string> {
-  if (isFolder(name)) return name;
+): Promise<ComparedBuild> {
+  if (isFolder(name)) return { folder: name, [Symbol.asyncDispose]: () => Promise.resolve() };
   if (flags["title"] === undefined) {
     throw new Failure("usage.bad-flag", { found: name, expected: "a folder, or with --title a version" });
   }
   const titleFile = await readTitleFile(String(flags["title"]));
   const channel = flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"]));
   const world = { cacheDir, output, signal, now: new Date(), clock: () => performance.now() };
-  return (await oldBuild(titleFile, channel, { what: "version", version: parseVersion(name) }, world)).folder;
+  const build = await oldBuild(titleFile, channel, { what: "version", version: parseVersion(name) }, world);
+  return { folder: build.install.folder, [Symbol.asyncDispose]: build[Symbol.asyncDispose] };
 }
 
 function isFolder(name: string): boolean {

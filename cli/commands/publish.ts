@@ -5,7 +5,7 @@ import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { cacheFolder } from "../cache-folder.ts";
 import { act, verb } from "../command.ts";
-import { formatBytes, formatSeconds } from "../output.ts";
+import { failureFields, formatBytes, formatSeconds } from "../output.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { readTitleFile } from "../trust/title.ts";
@@ -63,7 +63,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added, deltas, lost }: PublishResult,
+  { outcome, seq, bytes, added, deltas, deltasFailed, lost }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -73,6 +73,7 @@ function fieldsOf(
     seq,
     bytes,
     deltas: deltas.map(({ from, bytes: size, costs }) => ({ from, bytes: size, costs: costFields(costs) })),
+    ...(deltasFailed === undefined ? {} : { deltasFailed: failureFields(deltasFailed) }),
     seconds,
     ...(outcome === "unchanged" ? { unchanged: true } : {}),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),

@@ -8,7 +8,7 @@ import type { Output } from "../output.ts";
 import { hashFiles } from "../patch/scan.ts";
 import { sha256 } from "../threads/digests.ts";
 import type { DeltaCosts } from "./delta-costs.ts";
-import { deltaBetween } from "./deltas.ts";
+import { deltaBetween, type OldFiles } from "./deltas.ts";
 import { walk } from "./walk.ts";
 
 export interface DiffWorld {
@@ -36,7 +36,7 @@ export async function diffBuilds(
   try {
     const [from, to] = [await treeOf(before, ignore, world), await treeOf(after, ignore, world)];
     const { costs } = await deltaBetween(from, to, {
-      openOld: () => Promise.resolve((path) => join(before, path)),
+      openOld: () => Promise.resolve(filesOf(before)),
       newFile: (path) => join(after, path),
       keep: (object) => Promise.resolve(objectIdOf(object, sha256)),
       onScanned: (done, total) => world.output.progress({ phase: "comparing", done, total }),
@@ -48,6 +48,11 @@ export async function diffBuilds(
     if (world.signal.aborted) throw new Failure("source.interrupted", {}, { cause });
     throw cause;
   }
+}
+
+/** Whoever gave the folder keeps it as it is. */
+export function filesOf(folder: string): OldFiles {
+  return { fileOf: (path) => join(folder, path), [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
 /** The folder as a release would list it, without what only a release has. */

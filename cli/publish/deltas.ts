@@ -84,34 +84,32 @@ export interface DeltaDesk {
  * Throws: build.changed when the folder is not what was published any more, or the old release's files, in the cache,
  * were changed while they were read (the next publish heals them); what a patch or an upload throws.
  */
-export async function publishDeltas(
+export async function* publishDeltas(
   options: DeltaOptions,
   { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
   world: OldBuildWorld,
-): Promise<MadeDelta[]> {
+): AsyncGenerator<MadeDelta> {
   const { channel, seq, count } = options;
-  if (count === 0) return [];
+  if (count === 0) return;
   await title.refresh();
   const releases = title.releases(channel);
   const target = releases.find((release) => release.seq === seq);
-  if (target === undefined) return [];
+  if (target === undefined) return;
   const listed = new Set(title.live(channel)?.deltas.map(({ from }) => from));
   const starts = startsBelow(releases, seq, count).filter((start) => !listed.has(start.seq));
   // the tree of a large title is some 40 MB
-  if (starts.length === 0) return [];
+  if (starts.length === 0) return;
   const to = await readReleaseTree(title, cache, target);
-  const made: MadeDelta[] = [];
   for (const start of starts) {
     try {
       const delta = await publishDelta(options, start, to, { title, cache, announcer }, world);
-      if (delta !== undefined) made.push(delta);
+      if (delta !== undefined) yield delta;
     } catch (error) {
       if (!(error instanceof Failure && error.code === "release.not-newest")) throw error;
       world.output.log("Another release went live meanwhile; no more deltas are made to this one.");
-      break;
+      return;
     }
   }
-  return made;
 }
 
 /** The channel's last releases below a number, the newest first. */
@@ -213,13 +211,12 @@ async function treeDelta(
 }
 
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */
-export async function measureDeltas(
+export async function* measureDeltas(
   options: Omit<DeltaOptions, "seq">,
   to: ListedTree,
   { title, cache }: DeltaDesk,
   world: OldBuildWorld,
-): Promise<MadeDelta[]> {
-  const measured: MadeDelta[] = [];
+): AsyncGenerator<MadeDelta> {
   const { channel, count } = options;
   for (const start of startsBelow(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
     const from = await readReleaseTree(title, cache, start);
@@ -228,9 +225,8 @@ export async function measureDeltas(
     if (delta.groups.length === 0) continue;
     const index = await writeIndex(from, to, delta, world);
     if (index === undefined) continue;
-    measured.push({ from: start.version, bytes: index.length + storedBytes(delta), costs: delta.costs });
+    yield { from: start.version, bytes: index.length + storedBytes(delta), costs: delta.costs };
   }
-  return measured;
 }
 
 /** A delta whose objects somebody has taken. */
@@ -249,8 +245,8 @@ async function makeDelta(
   const { version, seq } = from.release;
   return await deltaBetween(from.tree, to, {
     openOld: async () => {
-      const install = await oldBuild(titleFile, channel, { what: "release", seq }, world);
-      return (path) => install.file(path);
+      const build = await oldBuild(titleFile, channel, { what: "release", seq }, world);
+      return { fileOf: (path) => build.install.file(path), [Symbol.asyncDispose]: build[Symbol.asyncDispose] };
     },
     newFile: (path) => join(folder, path),
     keep,
@@ -259,9 +255,14 @@ async function makeDelta(
   });
 }
 
+/** Where a tree's files lie, for as long as it is not disposed of. */
+export interface OldFiles extends AsyncDisposable {
+  readonly fileOf: (path: SafePath) => string;
+}
+
 export interface DeltaWork {
   /** Makes the old files ready; gives where each lies. Not called when there is nothing to make. */
-  readonly openOld: () => Promise<(path: SafePath) => string>;
+  readonly openOld: () => Promise<OldFiles>;
   readonly newFile: (path: SafePath) => string;
   /** Takes an object of the delta and names it. */
   readonly keep: (object: Uint8Array, of: "streams" | "group") => Promise<ObjectId>;
@@ -281,7 +282,8 @@ export async function deltaBetween(
   const kept = async (object: Uint8Array, of: "streams" | "group"): Promise<DeltaObject> => {
     return { id: await keep(object, of), bytes: object.length };
   };
-  const sides = await readableSides(spaces, { to, oldFile: await openOld(), newFile }, signal);
+  await using before = await openOld();
+  const sides = await readableSides(spaces, { to, oldFile: before.fileOf, newFile }, signal);
   const { old, fresh } = sides;
   const book = new CostBook(from, fresh.space);
   const streams = sides.table === undefined ? undefined : await kept(sides.table, "streams");

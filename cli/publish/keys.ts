@@ -61,6 +61,21 @@ export function signersOf(role: string, holders: RoleHolders, keys: readonly Pub
   return able;
 }
 
+const PRIVATE_PEM = /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/g;
+
+/** Ids of the signing keys that a text holds, wherever in it; whatever else it holds is passed over. */
+export function keyIdsIn(text: string): string[] {
+  const found = [...text.matchAll(PRIVATE_PEM)].map(([pem]) => {
+    try {
+      return parseKey("", "", Buffer.from(pem, "latin1")).keyid;
+    } catch (error) {
+      if (error instanceof Failure) return undefined; // another program's
+      throw error;
+    }
+  });
+  return found.filter((keyid) => keyid !== undefined);
+}
+
 function parseKey(name: string, file: string, pem: Buffer): PublisherKey {
   let key: KeyObject;
   try {

@@ -4,11 +4,16 @@
  */
 import { statfs } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { Failure } from "../../manifests/failures.ts";
+import { TURN_RETRY_MS } from "../../manifests/limits.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import type { Output } from "../output.ts";
+import { failureOfDisk } from "../patch/disk-failure.ts";
 import { realDisk } from "../patch/disk.ts";
 import { Install } from "../patch/install.ts";
-import { patch } from "../patch/session.ts";
+import { lockInstall } from "../patch/lock.ts";
+import { patch, type PatchRequest } from "../patch/session.ts";
 import type { Wish } from "../patch/target.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
@@ -21,20 +26,59 @@ export interface OldBuildWorld {
   readonly clock: () => number;
 }
 
-/** Makes the cached install that release and gives it. Throws: what a patch throws. */
+/** An earlier release's files. Nobody else makes another release of them until this is disposed of. */
+export interface OldBuild extends AsyncDisposable {
+  readonly install: Install;
+}
+
+/**
+ * Makes the cached install that release, once no other run on this machine uses it: they wait for each other, for as long as
+ * somebody reads it. Throws: what a patch throws; source.interrupted.
+ */
 export async function oldBuild(
   titleFile: TitleFile,
   channel: string,
   wish: Wish,
-  { cacheDir, output, signal, now, clock }: OldBuildWorld,
-): Promise<Install> {
-  const folder = path.join(cacheDir, "builds", titleFile.title);
+  world: OldBuildWorld,
+): Promise<OldBuild> {
+  const unlock = await takeTurn(titleFile.title, world);
+  try {
+    const install = new Install(path.join(world.cacheDir, "builds", titleFile.title));
+    await makeRelease(install.folder, { titleFile, channel, wish }, world);
+    return { install, [Symbol.asyncDispose]: unlock };
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+/**
+ * The lock lies beside the install: a patch locks that one for itself. Who loses it, because this machine slept, reads on:
+ * bytes of another release are found out when they are proven.
+ */
+async function takeTurn(title: string, { cacheDir, output, signal }: OldBuildWorld): Promise<() => Promise<void>> {
+  const turns = new Install(path.join(cacheDir, "turns", title));
+  for (let tries = 0; ; tries++) {
+    signal.throwIfAborted();
+    try {
+      return await lockInstall(turns);
+    } catch (error) {
+      if (!(error instanceof Failure && error.code === "install.busy")) throw failureOfDisk(error, cacheDir);
+    }
+    if (tries === 0) output.log(`Another run compares with earlier builds of ${title}; waiting until it is done.`);
+    await setTimeout(TURN_RETRY_MS, undefined, { signal });
+  }
+}
+
+async function makeRelease(
+  folder: string,
+  wanted: Pick<PatchRequest, "titleFile" | "channel" | "wish">,
+  { output, signal, now, clock }: OldBuildWorld,
+): Promise<void> {
   await patch(
     {
       folder,
-      titleFile,
-      wish,
-      channel,
+      ...wanted,
       dryRun: false,
       sources: new Set(["local", "delta", "origin"]),
       uploadLimit: 0,
@@ -57,5 +101,4 @@ export async function oldBuild(
       createSwarm: () => Promise.reject(new Error("peers are not among the sources")),
     },
   );
-  return new Install(folder);
 }

@@ -9,6 +9,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha256 } from "../threads/digests.ts";
+import { failureOfDisk } from "../patch/disk-failure.ts";
 import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
@@ -21,7 +22,7 @@ import { type Desk, type EarlierRelease, openDesk } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
-import { refuseOwnKeys } from "./own-keys.ts";
+import { refuseKeysFolder, refuseTitleKeys } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
 import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
@@ -76,6 +77,8 @@ export interface PublishResult {
   readonly lost: SentAgain | "some" | undefined;
   /** Deltas that lead to the release and were made by this run. */
   readonly deltas: readonly MadeDelta[];
+  /** Why there are no more of them. The release stands: players update by chunks. */
+  readonly deltasFailed: Failure | undefined;
 }
 
 /**
@@ -95,9 +98,10 @@ export async function publish(options: PublishOptions, world: PublishWorld): Pro
 
 async function publishBuild(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   const files = await walk(options.folder, options.ignore);
-  refuseOwnKeys(files, options);
+  await refuseKeysFolder(files, options);
   if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
   const desk = await openDesk(options, world);
+  await refuseTitleKeys(files, options.folder, desk.title.roles, world.signal);
   const reading = planReading(files, desk.known);
   if (options.dryRun) return await rehearse(reading, desk, options, world);
   const announcer = await openAnnouncer(options, desk.title, world);
@@ -145,9 +149,9 @@ async function publishNew(
     return await publishAgain(readAgain, later, later.earlier, announcer, options, world);
   }
   await makeCurrent(title.title, { channel, seq }, rollout, announcer);
-  const deltas = await followWithDeltas(seq, desk, announcer, options, world);
+  const followed = await followWithDeltas(seq, desk, announcer, options, world);
   await desk.cache.prune(world.now.getTime());
-  return resultOf("published", seq, read, upload.bytes.sent, counts, { deltas });
+  return resultOf("published", seq, read, upload.bytes.sent, counts, followed);
 }
 
 /**
@@ -172,9 +176,9 @@ async function publishAgain(
   if (isWaiting) await makeCurrent(title.title, { channel, seq }, options.rollout, announcer);
   // a run that was cut short may not have made them all
   const isLive = isWaiting || title.live(channel)?.seq === seq;
-  const deltas = isLive ? await followWithDeltas(seq, desk, announcer, options, world) : [];
+  const followed = isLive ? await followWithDeltas(seq, desk, announcer, options, world) : {};
   const outcome = isWaiting ? "published" : "unchanged";
-  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { deltas, lost });
+  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { ...followed, lost });
 }
 
 /** Sends again what the origin lost of a release, and looks whether that was all. Throws: release.incomplete. */
@@ -197,26 +201,37 @@ async function sendLost(
   });
 }
 
-/** The release is live; deltas to it come after, as they are ready. What the origin has lost has none. */
+/** The release is live; deltas to it come after, as they are ready. */
 async function followWithDeltas(
   seq: number,
   { title, cache }: Desk,
   announcer: Announcer,
   { folder, titleFile, channel, deltas }: PublishOptions,
   world: PublishWorld,
-): Promise<MadeDelta[]> {
+): Promise<FollowingDeltas> {
   const options = { folder, titleFile, channel, seq, count: deltas };
-  return await unlessLost(publishDeltas(options, { title, cache, announcer }, deltaWorld(world)), world);
+  return await takeDeltas(publishDeltas(options, { title, cache, announcer }, deltaWorld(world)), world);
 }
 
-/** The origin lost something of an earlier release: there are no deltas from that one, but the release stands. */
-async function unlessLost(deltas: Promise<MadeDelta[]>, { onLog }: PublishWorld): Promise<MadeDelta[]> {
+type FollowingDeltas = Pick<PublishResult, "deltas" | "deltasFailed">;
+
+/** Those that come, and what ended them: whatever that is, players do without, and the release stands. */
+async function takeDeltas(coming: AsyncIterable<MadeDelta>, world: PublishWorld): Promise<FollowingDeltas> {
+  const deltas: MadeDelta[] = [];
   try {
-    return await deltas;
+    for await (const delta of coming) deltas.push(delta);
+    return { deltas, deltasFailed: undefined };
   } catch (error) {
-    if (!(error instanceof Failure && error.code === "object.not-found")) throw error;
-    onLog("The origin has lost objects of an earlier release: no more deltas are made.");
-    return [];
+    const failure = failureOfDisk(error, world.cacheDir);
+    if (!(failure instanceof Failure) || world.signal?.aborted === true) throw error;
+    // what the origin has lost of an earlier release has no deltas from it, and nothing can be done about that
+    const isLost = failure.code === "object.not-found";
+    world.onLog(
+      isLost
+        ? "The origin has lost objects of an earlier release: no more deltas are made."
+        : `No more deltas are made; to try again, publish this build again. ${failure.message}`,
+    );
+    return { deltas, deltasFailed: isLost ? undefined : failure };
   }
 }
 
@@ -235,12 +250,12 @@ async function rehearse(
   const { read, sink } = await readAndCount(reading, desk, options, world);
   if (desk.earlier === undefined) {
     const { folder, titleFile, channel, deltas: count } = options;
-    const measure = async (): Promise<MadeDelta[]> => {
+    const measuring = async function* () {
       const to = await rehearseTree(read, desk.known);
-      return await measureDeltas({ folder, titleFile, channel, count }, to, desk, deltaWorld(world));
+      yield* measureDeltas({ folder, titleFile, channel, count }, to, desk, deltaWorld(world));
     };
-    const deltas = count === 0 ? [] : await unlessLost(measure(), world);
-    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, { deltas });
+    const measured = count === 0 ? {} : await takeDeltas(measuring(), world);
+    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, measured);
   }
   const { signed, isWhole } = desk.earlier;
   if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
@@ -304,9 +319,10 @@ function resultOf(
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
-  { deltas = [], lost }: Partial<Pick<PublishResult, "deltas" | "lost">> = {},
+  { deltas = [], deltasFailed, lost }: Partial<Pick<PublishResult, "deltas" | "deltasFailed" | "lost">> = {},
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
-  return { outcome, seq, files: read.length, bytes: { total, uploaded }, added: { chunks, packs }, deltas, lost };
+  const bytes = { total, uploaded };
+  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, deltas, deltasFailed, lost };
 }

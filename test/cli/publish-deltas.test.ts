@@ -6,10 +6,12 @@ import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { deltaBetween, indexOf } from "../../cli/publish/deltas.ts";
-import { publish, type PublishWorld } from "../../cli/publish/publish.ts";
+import { oldBuild } from "../../cli/publish/old-build.ts";
 import { contentsRead } from "../../cli/publish/space-reader.ts";
+import { filesOf } from "../../cli/publish/build-diff.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { readTitleFile } from "../../cli/trust/title.ts";
+import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import type { SpaceContent } from "../../manifests/delta/release-delta.ts";
 import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";
 import { unpackedSpace, unpackedStreams } from "../../manifests/delta/unpack.ts";
@@ -19,7 +21,7 @@ import { FileHasher } from "../../manifests/merkle.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
-import { type Press, pressForEachTest } from "../support/press.ts";
+import { type Press, pressForEachTest, urlOf } from "../support/press.ts";
 import { type Files, noise, writeFiles } from "../support/studio.ts";
 
 /** Less than it is, where an index that long would take too long to make. */
@@ -79,7 +81,7 @@ describe("the delta between two trees", () => {
     await writeFiles(join(scratch, "new"), fresh);
     const delta = () =>
       deltaBetween(treeOf(old), treeOf(fresh), {
-        openOld: () => Promise.resolve((path) => join(scratch, "old", path)),
+        openOld: () => Promise.resolve(filesOf(join(scratch, "old"))),
         newFile: (path) => join(scratch, "new", path),
         keep: (object) => Promise.resolve(objectIdOf(object, sha256)),
         onScanned() {},
@@ -142,30 +144,13 @@ describe("a publish", () => {
   pressForEachTest((opened) => (press = opened));
 
   /** @param onScanned  called when bytes of a group were read and scanned */
-  const publishWithDeltas = async (version: string, folder: string, onScanned: () => void = () => {}) => {
-    const world: PublishWorld = {
-      fetch,
-      now: new Date(),
-      clock: () => performance.now(),
-      cacheDir: press.at("cache"),
+  const publishWithDeltas = (version: string, folder: string, onScanned: () => void = () => {}) =>
+    press.publish(folder, version, {
+      deltas: 1,
       onProgress: ({ phase }) => {
         if (phase.startsWith("delta from")) onScanned();
       },
-      onLog() {},
-    };
-    const options = {
-      folder,
-      version,
-      titleFile: await readTitleFile(press.at("title.json")),
-      keysDir: press.at("keys"),
-      channel: "stable",
-      ignore: [],
-      rollout: 100,
-      deltas: 1,
-      dryRun: false,
-    };
-    return await publish(options, world);
-  };
+    });
 
   /** What a dry run says that a publish would make, and what it then makes. */
   const dryAndDone = async (folder: string, version: string) => {
@@ -226,9 +211,10 @@ describe("a publish", () => {
       isWritten = true;
       writeFileSync(cached, flipped(game));
     };
-    await expect(publishWithDeltas("2.0.0", folder, meddle)).rejects.toMatchObject({
-      code: "build.changed",
-      facts: { path: cached },
+    expect(await publishWithDeltas("2.0.0", folder, meddle)).toMatchObject({
+      outcome: "published",
+      deltas: [],
+      deltasFailed: { code: "build.changed", facts: { path: cached } },
     });
     expect(isWritten).toBe(true);
     expect((await press.title()).live("stable")).toMatchObject({ seq: 2, deltas: [] });
@@ -237,5 +223,62 @@ describe("a publish", () => {
     expect(again).toMatchObject({ outcome: "unchanged", seq: 2, deltas: [{ from: "1.0.0" }] });
     expect((await press.title()).live("stable")?.deltas).toMatchObject([{ from: 1 }]);
     expect(Buffer.compare(readFileSync(cached), game)).toBe(0);
+  });
+
+  test("reads an old build that nobody makes another one meanwhile: who wants to waits, and then goes on", async () => {
+    const games = [noise(200_000, "one"), noise(200_000, "two")] as const;
+    for (const [i, game] of games.entries()) {
+      await press.publish(await press.build(`v${i}`, { "game.bin": game }), `${i}.0.0`);
+    }
+    const waits = Promise.withResolvers<string>();
+    const titleFile = await readTitleFile(press.at("title.json"));
+    const open = (version: string) =>
+      oldBuild(
+        titleFile,
+        "stable",
+        { what: "version", version },
+        {
+          ...{ cacheDir: press.at("cache"), signal, now: new Date(), clock: () => performance.now() },
+          output: { log: waits.resolve, progress() {} },
+        },
+      );
+    const first = await open("0.0.0");
+    const second = open("1.0.0");
+    await Promise.race([second, waits.promise]);
+    expect(Buffer.compare(readFileSync(join(first.install.folder, "game.bin")), games[0])).toBe(0);
+    expect(await waits.promise).toContain("waiting until it is done");
+    await first[Symbol.asyncDispose]();
+    await using build = await second;
+    expect(Buffer.compare(readFileSync(join(build.install.folder, "game.bin")), games[1])).toBe(0);
+  });
+
+  test("is told as what it is when its deltas come to nothing, and so is a dry run", async () => {
+    await press.publish(await press.build("v1", { "game.bin": noise(200_000, "game") }), "1.0.0");
+    const folder = await press.build("v2", { "game.bin": flipped(noise(200_000, "game")) });
+    writeFileSync(press.at("cache", "builds"), "in the way");
+    const logs: string[] = [];
+    const onLog = (text: string): void => void logs.push(text);
+    const deltasFailed = { code: "install.unwritable" };
+    const dry = await press.publish(folder, "2.0.0", { deltas: 1, dryRun: true });
+    expect(dry).toMatchObject({ outcome: "dry-run", deltas: [], deltasFailed });
+    expect(await press.publish(folder, "2.0.0", { deltas: 1, onLog })).toMatchObject({
+      outcome: "published",
+      deltas: [],
+      deltasFailed,
+    });
+    expect(logs.at(-1)).toContain("No more deltas are made");
+
+    let isLive = false;
+    const line: Fetch = async (input, init) => {
+      if (isLive) throw new TypeError("fetch failed");
+      isLive = urlOf(input).endsWith("/publish");
+      return await fetch(input, init);
+    };
+    const next = await press.build("v3", { "game.bin": "next" });
+    expect(await press.publish(next, "3.0.0", { deltas: 1, fetch: line })).toMatchObject({
+      outcome: "published",
+      deltasFailed: { code: "edge.unreachable" },
+    });
+    expect((await press.title()).live("stable")).toMatchObject({ seq: 3 });
   });
 });

@@ -1,14 +1,16 @@
 /** A build against a real edge: what becomes a release, what is sent for it, and what an interruption leaves behind. */
-import { chmod, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, copyFile, link, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { generateKeyPairSync } from "node:crypto";
 import { afterAll, expect, test } from "vitest";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
+import { type Failure } from "../../manifests/failures.ts";
 import { type TestEdge } from "../support/edge.ts";
 import { ForgetfulOrigin } from "../support/forgetful-origin.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
-import { type Press, pressForEachTest, urlOf } from "../support/press.ts";
+import { type Press, type PressOptions, pressForEachTest, urlOf } from "../support/press.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 import { type Files } from "../support/studio.ts";
 
@@ -273,6 +275,47 @@ test("the signing keys are not published with the build", async () => {
     facts: { refused: expect.arrayContaining(['"keys/root-1.pem" (in the folder of signing keys)']) },
   });
   expect((await press.publish(folder, "1.0.0", { ignore: ["keys", "cache"] })).outcome).toBe("published");
+});
+
+/** The names that a publish refuses as keys. */
+async function refusedKeys(folder: string, options: PressOptions = {}): Promise<unknown> {
+  const error = await press.publish(folder, "1.0.0", options).catch((cause: unknown) => cause);
+  expect(error).toMatchObject({ code: "build.refused" });
+  expect(puts(press.requests())).toBe(0);
+  return (error as Failure).facts["refused"];
+}
+
+const KEY_NAMES = ["channel-beta", "channel-stable", "root-1", "root-2", "root-3", "targets"];
+const inKeysFolder = KEY_NAMES.map((name) => `"keys/${name}.pem" (in the folder of signing keys)`);
+
+test("the keys' folder is the same by every name, and so is the build", async () => {
+  const folder = await press.build("v1", { "a.bin": "a" });
+  await rename(press.at("keys"), press.at("v1", "keys"));
+  await symlink("v1", press.at("link"));
+  await symlink(press.at("v1", "keys"), press.at("keys-link"));
+  const keysDir = press.at("v1", "keys");
+  expect(await refusedKeys(press.at("link"), { keysDir })).toEqual(inKeysFolder);
+  expect(await refusedKeys(folder, { keysDir: press.at("link", "keys") })).toEqual(inKeysFolder);
+  expect(await refusedKeys(folder, { keysDir: press.at("keys-link") })).toEqual(inKeysFolder);
+});
+
+test("a copy of a key is not published either, whatever it is called and wherever it lies", async () => {
+  const folder = await press.build("v1", {
+    "a.bin": "a",
+    "note.txt": "-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----",
+  });
+  await mkdir(press.at("v1", "data"));
+  await copyFile(press.at("keys", "root-1.pem"), press.at("v1", "data", "old.bak"));
+  await link(press.at("keys", "channel-stable.pem"), press.at("v1", "linked.pem"));
+  const all = await Promise.all(["root-2", "targets"].map((name) => readFile(press.at("keys", `${name}.pem`), "utf8")));
+  await writeFile(press.at("v1", "all.txt"), `of another program\r\n${all.join("").replaceAll("\n", "\r\n")}`);
+  const named = ["all.txt", "data/old.bak", "linked.pem"].map((path) => `"${path}" (a private key of this title)`);
+  expect(await refusedKeys(folder)).toEqual(named);
+  expect(await refusedKeys(folder, { dryRun: true, keysDir: press.at("none") })).toEqual(named);
+  // a game may have keys of its own
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const own = await press.build("v2", { "server.pem": privateKey.export({ type: "pkcs8", format: "pem" }) });
+  expect((await press.publish(own, "1.0.0")).outcome).toBe("published");
 });
 
 test("a channel that is not there, and keys that are not there, are said before anything is sent", async () => {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
 import { init } from "../../cli/commands/init.ts";
 import { type PublishOptions, type PublishResult, publish } from "../../cli/publish/publish.ts";
+import { type OnProgress } from "../../cli/publish/meter.ts";
 import { type TrustedTitle, openTitle } from "../../cli/trust/client.ts";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { readTitleFile } from "../../cli/trust/title.ts";
@@ -33,6 +34,8 @@ export interface PressOptions extends Partial<PublishOptions> {
   /** Stands between publisher and edge. */
   readonly fetch?: Fetch;
   readonly signal?: AbortSignal;
+  readonly onLog?: (text: string) => void;
+  readonly onProgress?: OnProgress;
 }
 
 /**
@@ -90,8 +93,8 @@ export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Pro
       await writeFiles(at(name), files);
       return at(name);
     },
-    publish: (folder, version, { fetch = globalThis.fetch, signal, ...options } = {}) =>
-      publish(
+    publish(folder, version, { fetch = globalThis.fetch, signal, onLog, onProgress, ...options } = {}) {
+      return publish(
         {
           folder,
           version,
@@ -112,12 +115,13 @@ export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Pro
           now: new Date(),
           clock: () => performance.now(),
           cacheDir: at("cache"),
-          onProgress() {},
-          onLog() {},
+          onProgress: onProgress ?? (() => {}),
+          onLog: onLog ?? (() => {}),
           signal,
           patience: { idleSeconds: 20, tries: 1, retryMs: 1 },
         },
-      ),
+      );
+    },
     async files(channel, seq) {
       const seen = await title();
       const { tree } = await seen.release(channel, seq);

@@ -1,11 +1,13 @@
 /** What a person or a script meets before any work is done: help, wrong flags, exit codes. */
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { MAIN, runCli } from "../support/cli.ts";
+import { differences } from "../support/folders.ts";
 import { openStudio, writeFiles } from "../support/studio.ts";
 
 const VERBS = ["dev", "deploy", "init", "publish", "diff", "patch", "verify", "seed", "releases", "status"];
@@ -15,6 +17,23 @@ test("a reader that has had enough is no error", async () => {
   const { stderr } = await promisify(execFile)("bash", ["-c", piped, process.execPath, MAIN]);
   expect(stderr).toBe("");
 });
+
+/** What "no room" is like, where there is such a device. */
+const FULL = "/dev/full";
+
+test.skipIf(!existsSync(FULL)).each(["--json", ""])(
+  "a patch %s ends well though its output finds no room",
+  async (flag) => {
+    await using studio = await openStudio();
+    await writeFiles(studio.at("v1"), { "game.bin": 3_000_000 });
+    await studio.publish("v1", "1.0.0");
+    const line = `"$0" "$1" patch "$2" --title "$3" ${flag} > ${FULL} 2> ${FULL}`;
+    const args = ["-c", line, process.execPath, MAIN, studio.at("player"), studio.titleFile];
+    // rejects when the exit code is another than 0
+    await promisify(execFile)("bash", args);
+    expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+  },
+);
 
 test.each(VERBS)("%s --help shows its flags and examples", async (verb) => {
   const { code, stdout } = await runCli([verb, "--help"]);
