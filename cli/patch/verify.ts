@@ -31,8 +31,9 @@ export interface VerifyWorld {
 }
 
 /**
- * Reads everything, also where nothing may be written. Throws: install.not-found, install.busy, source.interrupted; install.damaged when the kept tree is, or an
- * update was cut short while it took its place: then some files are of one release and some of the other.
+ * Reads everything, also where nothing may be written. Throws: install.not-found, install.unreadable, install.busy,
+ * source.interrupted; install.damaged when the state or the kept tree is, or an update was cut short while it took its
+ * place: then some files are of one release and some of the other.
  */
 export async function verifyInstall(install: Install, world: VerifyWorld): Promise<Verdict> {
   // where no install is, none should be made
