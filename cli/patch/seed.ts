@@ -1,4 +1,6 @@
 /** Shares installs with other players until it is told to stop. One listening socket for all of them. */
+import { stat } from "node:fs/promises";
+import pLimit from "p-limit";
 import { SEED_REJOIN_AFTER_MS, SEED_RETRY_MS, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
@@ -11,6 +13,7 @@ import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
 import { titleOfInstall } from "../trust/title.ts";
+import { STATE } from "./commit.ts";
 import { Install } from "./install.ts";
 import { keptDeltas } from "./kept-deltas.ts";
 import { InstalledBoard } from "./installed-board.ts";
@@ -51,86 +54,167 @@ export async function seed(
   world: SeedWorld,
   onReady: (shares: readonly Share[]) => void,
 ): Promise<{ readonly uploaded: number }> {
-  const { signal, output, rejoinAfterMs = SEED_REJOIN_AFTER_MS, retryMs = SEED_RETRY_MS } = world;
-  const installs = await Promise.all(folders.map((folder) => openInstall(folder, world)));
-  const shared: Shared[] = installs.map((install) => ({ install, memberships: [] }));
-  const swarm = await world.createSwarm((text) => output.log(text));
-  const upload = { limit: uploadLimit, ofAll: new RateLimit(uploadLimit, performance.now()) };
-  let uploaded = 0;
-  const leave = async (one: Shared): Promise<void> => {
-    const memberships = one.memberships.splice(0);
-    uploaded += memberships.reduce((sum, membership) => sum + membership.uploaded(), 0);
-    await Promise.all(memberships.map((membership) => membership.leave()));
-  };
-  /** The release, and the deltas that were kept from the last update. */
-  const enter = async (one: Shared, joining: JoinTerms): Promise<void> => {
-    const { board, deltas } = one.install;
-    const terms = swarmTerms(one.install, joining, upload);
-    one.memberships.push(await swarm.join(board, terms));
-    const { v1: _, ...plain } = terms;
-    for (const delta of deltas) {
-      const isJoined = shared.some((other) => other !== one && givesDelta(other, delta));
-      if (!isJoined) one.memberships.push(await swarm.join(delta, plain));
-    }
-  };
-  /** What is installed now, under new terms. The old membership stays until both are there. */
-  const renew = async (one: Shared): Promise<void> => {
-    const next = await openInstall(one.install.share.folder, world);
-    try {
-      const terms = await askTerms(next, swarm, world);
-      await leave(one);
-      const old = one.install;
-      one.install = next;
-      await closeBoards(old);
-      const twin = shared.find((other) => other !== one && gives(other, next.share));
-      if (twin === undefined) await enter(one, terms);
-      else output.log(`${next.share.folder}: ${twin.install.share.folder} shares the same release already.`);
-    } catch (error) {
-      if (one.install !== next) await closeBoards(next);
-      throw error;
-    }
-  };
+  const installs: OpenInstall[] = [];
+  // one after another: two of them may be the same folder
+  for (const folder of folders) installs.push(await openInstall(folder, world));
+  const swarm = await world.createSwarm((text) => world.output.log(text));
+  const seeding = new Seeding(installs, swarm, uploadLimit, world);
   try {
-    for (const one of shared) {
-      await enter(one, await askTerms(one.install, swarm, world));
-    }
-    onReady(shared.map(({ install }) => install.share));
-    let wait = rejoinAfterMs;
-    for (;;) {
-      const stale = AbortSignal.any(shared.map(({ install }) => install.board.stale));
-      await waitFor(AbortSignal.any([signal, stale]), wait);
-      // a patch that is being committed needs a moment before there is a new state
-      if (stale.aborted) await waitFor(signal, retryMs);
-      if (signal.aborted) break;
-      wait = rejoinAfterMs;
-      for (const one of shared) {
-        try {
-          await renew(one);
-        } catch (error) {
-          if (signal.aborted) break;
-          if (!(error instanceof Failure) || !isPassing(error)) throw error;
-          output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
-          wait = retryMs;
-        }
-      }
-    }
-    await Promise.all(shared.map(leave));
+    await seeding.begin();
+    onReady(installs.map(({ share }) => share));
+    await seeding.goOn();
+    return { uploaded: await seeding.end() };
   } finally {
     await swarm.close();
-    await Promise.all(shared.map(({ install }) => closeBoards(install)));
+    await seeding.close();
   }
-  return { uploaded };
 }
 
+/** A folder that is shared for as long as the program runs, whatever is installed there. */
 interface Shared {
   install: OpenInstall;
   /** None when it could not be joined again, or another folder gives the same. */
   readonly memberships: Membership[];
 }
 
-/** Two folders that were of two releases may come to the same one; a swarm is joined once. */
-function gives({ install, memberships }: Shared, { infohash }: Share): boolean {
-  return memberships.length > 0 && install.share.infohash === infohash;
+class Seeding {
+  readonly #shared: readonly Shared[];
+  readonly #swarm: Swarm;
+  readonly #world: SeedWorld;
+  readonly #upload: { readonly limit: number | null; readonly ofAll: RateLimit };
+  /** A swarm is joined once: who comes to it second has to see the first. */
+  readonly #oneAtATime = pLimit(1);
+  #uploaded = 0;
+
+  constructor(installs: readonly OpenInstall[], swarm: Swarm, uploadLimit: number | null, world: SeedWorld) {
+    this.#shared = installs.map((install) => ({ install, memberships: [] }));
+    this.#swarm = swarm;
+    this.#world = world;
+    this.#upload = { limit: uploadLimit, ofAll: new RateLimit(uploadLimit, performance.now()) };
+  }
+
+  async begin(): Promise<void> {
+    for (const one of this.#shared) await this.#enter(one, await askTerms(one.install, this.#swarm, this.#world));
+  }
+
+  /** Until the signal. Each folder by itself: what befalls one is nothing to the peers of another. */
+  async goOn(): Promise<void> {
+    const failed = new AbortController();
+    const signal = AbortSignal.any([this.#world.signal, failed.signal]);
+    const keepAll = this.#shared.map(async (one) => {
+      await this.#keep(one, signal).catch((error: unknown) => {
+        failed.abort();
+        throw error;
+      });
+    });
+    // nobody goes on once one has ended
+    const outcomes = await Promise.allSettled(keepAll);
+    const failure = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  /** Returns the bytes given, from the beginning on. */
+  async end(): Promise<number> {
+    await Promise.all(this.#shared.map((one) => this.#leave(one)));
+    return this.#uploaded;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#shared.map(({ install }) => closeBoards(install)));
+  }
+
+  async #keep(one: Shared, signal: AbortSignal): Promise<void> {
+    const { output, rejoinAfterMs = SEED_REJOIN_AFTER_MS, retryMs = SEED_RETRY_MS } = this.#world;
+    let said: string | undefined;
+    for (let wait = rejoinAfterMs; ;) {
+      await this.#untilDue(one, wait, retryMs, signal);
+      if (signal.aborted) return;
+      try {
+        await this.#oneAtATime(() => this.#renew(one));
+        wait = rejoinAfterMs;
+        said = undefined;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!(error instanceof Failure) || !isPassing(error)) throw error;
+        // what is not there is not offered either
+        if (error.code === "install.not-found") await this.#leave(one);
+        if (said !== error.message) output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
+        said = error.message;
+        wait = retryMs;
+      }
+    }
+  }
+
+  /**
+   * Waits for so long, or until something else is installed. Nobody may ask for what was there before, so it is looked for
+   * every `retryMs`.
+   */
+  async #untilDue(one: Shared, wait: number, retryMs: number, signal: AbortSignal): Promise<void> {
+    const { board, install, stamp } = one.install;
+    for (let left = wait; left > 0; left -= retryMs) {
+      await waitFor(AbortSignal.any([signal, board.stale]), Math.min(left, retryMs));
+      if (signal.aborted || this.#isForsaken(one)) return;
+      if (!board.stale.aborted && stamp === (await stampOfState(install))) continue;
+      // a patch that is being committed needs a moment until everything is there
+      await waitFor(signal, retryMs);
+      return;
+    }
+  }
+
+  /** Whether it gives nothing, and whoever gave the same does so no more. */
+  #isForsaken(one: Shared): boolean {
+    return one.memberships.length === 0 && this.#twinOf(one) === undefined;
+  }
+
+  /** The folder that gives the same release: two of two releases may come to the same one. */
+  #twinOf(one: Shared): Shared | undefined {
+    const { infohash } = one.install.share;
+    return this.#shared.find(
+      (other) => other !== one && other.memberships.length > 0 && other.install.share.infohash === infohash,
+    );
+  }
+
+  /** What is installed now, under new terms. The old membership stays until both are there. */
+  async #renew(one: Shared): Promise<void> {
+    const old = one.install;
+    const next = await openInstall(old.share.folder, this.#world);
+    try {
+      const terms = await askTerms(next, this.#swarm, this.#world);
+      await this.#leave(one);
+      one.install = next;
+      await closeBoards(old);
+      await this.#enter(one, terms);
+    } catch (error) {
+      if (one.install !== next) await closeBoards(next);
+      throw error;
+    }
+    const { folder, title, version, infohash } = next.share;
+    if (infohash !== old.share.infohash && one.memberships.length > 0)
+      this.#world.output.log(`${folder}: sharing ${title} ${version} now.`);
+  }
+
+  /** The release, and the deltas that were kept from the last update; nothing when another folder gives them. */
+  async #enter(one: Shared, joining: JoinTerms): Promise<void> {
+    const { board, deltas, share } = one.install;
+    const twin = this.#twinOf(one);
+    if (twin !== undefined) {
+      this.#world.output.log(`${share.folder}: ${twin.install.share.folder} shares the same release already.`);
+      return;
+    }
+    const terms = swarmTerms(one.install, joining, this.#upload);
+    one.memberships.push(await this.#swarm.join(board, terms));
+    const { v1: _, ...plain } = terms;
+    for (const delta of deltas) {
+      const isJoined = this.#shared.some((other) => other !== one && givesDelta(other, delta));
+      if (!isJoined) one.memberships.push(await this.#swarm.join(delta, plain));
+    }
+  }
+
+  async #leave(one: Shared): Promise<void> {
+    const memberships = one.memberships.splice(0);
+    this.#uploaded += memberships.reduce((sum, membership) => sum + membership.uploaded(), 0);
+    await Promise.all(memberships.map((membership) => membership.leave()));
+  }
 }
 
 /** Whether the other folder may have joined for the same delta: it is one step of several ways. */
@@ -167,6 +251,9 @@ class WatchedBoard extends InstalledBoard {
 
 interface OpenInstall {
   readonly share: Share;
+  readonly install: Install;
+  /** Of its state: another one says that something else is installed, or the same anew. */
+  readonly stamp: string | undefined;
   readonly board: WatchedBoard;
   /** Deltas that it was made with. */
   readonly deltas: readonly FolderBoard[];
@@ -177,6 +264,8 @@ interface OpenInstall {
 
 async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstall> {
   const install = new Install(folder);
+  // before the state is read: what is written meanwhile is found the next time
+  const stamp = await stampOfState(install);
   const state = await requireState(install);
   const { edges, title } = await titleOfInstall(folder, undefined);
   const layout = await openTorrent(install, state, edges, world);
@@ -188,12 +277,20 @@ async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstal
   }
   const kept = await keptDeltas(install, Date.now());
   return {
+    install,
+    stamp,
     share: { folder: install.folder, title, version: state.release.version, infohash: layout.infohash },
     board,
     deltas: await Promise.all(kept.map((delta) => FolderBoard.open(delta.layout, delta.folder))),
     infohashV1: state.release.infohashV1,
     edges,
   };
+}
+
+/** Undefined when there is none. */
+async function stampOfState(install: Install): Promise<string | undefined> {
+  const stats = await stat(install.own(STATE), { bigint: true }).catch(() => undefined);
+  return stats && `${stats.ino} ${stats.size} ${stats.mtimeNs}`;
 }
 
 /** The release's torrent: kept by the patch when it had peers, else fetched; the state names it by its hash. */
