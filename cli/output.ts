@@ -48,6 +48,8 @@ export interface Output {
   result(command: string, fields: Readonly<Record<string, unknown>>, people: string): void;
   /** The last word of a command that did not. */
   error(failure: Failure): void;
+  /** The last word of a command that met with what nobody foresaw: for people its stack, on stderr whoever reads. */
+  bug(error: unknown): void;
   /** Takes the progress display off the terminal. */
   close(): void;
 }
@@ -66,7 +68,7 @@ export function createOutput(json: boolean, streams: Streams, now: () => number)
   return streams.stderr.isTTY === true ? terminalOutput(streams) : plainOutput(streams);
 }
 
-function jsonOutput({ stdout }: Streams, now: () => number): Output {
+function jsonOutput({ stdout, stderr }: Streams, now: () => number): Output {
   const print = (line: JsonLine): void => void stdout.write(`${JSON.stringify(line)}\n`);
   let lastProgress = Number.NEGATIVE_INFINITY;
   let lastPhase = "";
@@ -82,6 +84,10 @@ function jsonOutput({ stdout }: Streams, now: () => number): Output {
     ready: (command, fields) => print({ v: 1, type: "ready", command, ...fields }),
     result: (command, fields) => print({ v: 1, type: "result", command, ...fields }),
     error: (failure) => print({ v: 1, type: "error", ...failureFields(failure) }),
+    bug(error) {
+      print({ v: 1, type: "error", code: "bug", family: "bug", message: String(error), facts: {} });
+      stderr.write(describeBug(error));
+    },
     close() {},
   };
 }
@@ -107,6 +113,7 @@ function plainOutput({ stdout, stderr }: Streams): Output {
     ready: (_command, _fields, people) => void stdout.write(`${people}\n`),
     result: (_command, _fields, people) => void stdout.write(`${people}\n`),
     error: (failure) => void stderr.write(`${describeFailure(failure)}\n`),
+    bug: (error) => void stderr.write(describeBug(error)),
     close() {},
   };
 }
@@ -160,6 +167,10 @@ function terminalOutput({ stdout, stderr }: Streams): Output {
       close();
       stderr.write(`${describeFailure(failure)}\n`);
     },
+    bug(error) {
+      close();
+      stderr.write(describeBug(error));
+    },
     close,
   };
 }
@@ -185,6 +196,11 @@ export function describeSources(sources: BytesBySource): string {
 
 function describeFailure(failure: Failure): string {
   return `error: ${failure.message} [${failure.code}]`;
+}
+
+function describeBug(error: unknown): string {
+  const stack = error instanceof Error ? error.stack : undefined;
+  return `This is a bug in patchswarm; please report it.\n${stack ?? String(error)}\n`;
 }
 
 /**

@@ -12,7 +12,9 @@ import { seedCommand } from "./commands/seed.ts";
 import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { createOutput } from "./output.ts";
+import { isDiskFull } from "./threads/disk-error.ts";
 import { closePool } from "./threads/pool.ts";
+import { isBadPath } from "./trust/store.ts";
 import { VERSION } from "./version.ts";
 
 const VERBS = [
@@ -60,12 +62,22 @@ function report(error: unknown, json: boolean): number {
     if (json) output.error(new Failure("usage.bad-flag", { found: error.message }));
     return EXIT_CODES.usage;
   }
-  if (error instanceof Failure) {
-    output.error(error);
-    return EXIT_CODES[error.family];
+  const failure = failureOfPath(error);
+  if (failure instanceof Failure) {
+    output.error(failure);
+    return EXIT_CODES[failure.family];
   }
-  process.stderr.write(`This is a bug in patchswarm; please report it.\n${String((error as Error)?.stack ?? error)}\n`);
+  output.bug(error);
   return EXIT_BUG;
+}
+
+/** What the disk said of a path, where nobody nearer knew what the path is for; anything else as it is. */
+function failureOfPath(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof Failure) return error;
+  const { code, path: file, message: reason } = error as NodeJS.ErrnoException;
+  if (file === undefined) return error;
+  if (isDiskFull(code)) return new Failure("install.no-space", { file, reason }, { cause: error });
+  return isBadPath(error) ? new Failure("path.unusable", { file, reason }, { cause: error }) : error;
 }
 
 /**

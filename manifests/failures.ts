@@ -233,6 +233,12 @@ export const FAILURES = {
     title: "A path that cannot be installed safely on every system",
     remedy: "Rename the file; the policy is in docs/ARCHITECTURE.md.",
   },
+  "path.unusable": {
+    family: "usage",
+    status: 403,
+    title: "A file or folder cannot be used",
+    remedy: "Give yourself leave to use it, take away what is in its place, or name another.",
+  },
   "release.incomplete": {
     family: "damaged",
     status: 409,

@@ -1,5 +1,4 @@
 /** `diff`: what an update from one build to another would cost players, file by file, and why. */
-import { statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { type Command, type OptionValues } from "commander";
 import { Failure } from "../../manifests/failures.ts";
@@ -10,7 +9,9 @@ import { act, type Context, verb } from "../command.ts";
 import { formatBytes } from "../output.ts";
 import { type BuildDiff, diffBuilds } from "../publish/build-diff.ts";
 import { oldBuild } from "../publish/old-build.ts";
+import { openCache } from "../publish/open-cache.ts";
 import { dropAbandonedCaches, openSpareCache } from "../publish/spare-cache.ts";
+import { isFolder } from "../publish/walk.ts";
 import { readTitleFile } from "../trust/title.ts";
 import { costFields, describeCosts } from "./costs.ts";
 import { collect, parseCount } from "./flags.ts";
@@ -34,12 +35,17 @@ export function diffCommand(): Command {
     .option("--all", "name every file");
   return act(command, async (context, flags, [before = "", after = ""]) => {
     const most = flags["all"] === true ? TREE_FILES_MAX : parseCount("--top", String(flags["top"]), TREE_FILES_MAX);
-    await dropAbandonedCaches(cacheFolder());
+    const published = [before, after].filter((name) => !isFolder(name)).length;
+    // two folders need no cache
+    await using cache =
+      published === 0 ? undefined : await openCache(cacheFolder(), (text) => context.output.log(text));
+    const cacheDir = cache?.folder ?? cacheFolder();
+    await dropAbandonedCaches(cacheDir);
     // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not stay
-    const spare = isFolder(before) || isFolder(after) ? undefined : await openSpareCache(cacheFolder());
+    const spare = published === 2 ? await openSpareCache(cacheDir) : undefined;
     try {
-      await using from = await openBuild(before, flags, cacheFolder(), context);
-      await using to = await openBuild(after, flags, spare ?? cacheFolder(), context);
+      await using from = await openBuild(before, flags, cacheDir, context);
+      await using to = await openBuild(after, flags, spare ?? cacheDir, context);
       const diff = await diffBuilds(from.folder, to.folder, flags["ignore"] as string[], context);
       context.output.result("diff", fieldsOf(before, after, diff), describe(before, after, diff, most));
     } finally {
@@ -69,10 +75,6 @@ async function openBuild(
   const world = { cacheDir, output, signal, now: new Date(), clock: () => performance.now() };
   const build = await oldBuild(titleFile, channel, { what: "version", version: parseVersion(name) }, world);
   return { folder: build.install.folder, [Symbol.asyncDispose]: build[Symbol.asyncDispose] };
-}
-
-function isFolder(name: string): boolean {
-  return statSync(name, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 function fieldsOf(before: string, after: string, { files, bytes, costs }: BuildDiff): Record<string, unknown> {

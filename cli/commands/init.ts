@@ -109,7 +109,9 @@ async function refuseForeignTitleFile(out: string, title: string): Promise<void>
 /** What the disk says of a path that an option names, as a wrong option; anything else as it is. */
 function refusePath(option: string, file: string): (cause: unknown) => never {
   return (cause) => {
-    if (!isBadPath(cause)) throw cause;
+    // folders are made on the way: none where even that is of no use, such as a drive that is not there
+    const isNowhere = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    if (!isBadPath(cause) && !isNowhere) throw cause;
     throw new Failure("usage.bad-flag", { option, file, reason: (cause as Error).message }, { cause });
   };
 }
@@ -131,15 +133,20 @@ async function parseOptions(title: string, flags: OptionValues, env: NodeJS.Proc
   };
 }
 
+/** What a request's header can carry. */
+const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
 async function readAdminToken(file: unknown, env: NodeJS.ProcessEnv): Promise<string> {
   if (typeof file === "string") {
     const text = await readFile(file, "utf8").catch((cause: unknown) => {
       throw new Failure("usage.bad-flag", { option: "--admin-token-file", file }, { cause });
     });
-    return text.trim();
+    const found = text.trim();
+    if (HEADER_TEXT.test(found)) return found;
+    throw new Failure("usage.bad-flag", { option: "--admin-token-file", file, reason: "holds no token" });
   }
   const token = env["PATCHSWARM_ADMIN_TOKEN"];
-  if (token === undefined || token === "") {
+  if (token === undefined || !HEADER_TEXT.test(token)) {
     throw new Failure("usage.bad-flag", {
       expected: "--admin-token-file, or PATCHSWARM_ADMIN_TOKEN in the environment",
     });

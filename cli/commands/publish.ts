@@ -6,6 +6,7 @@ import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { cacheFolder } from "../cache-folder.ts";
 import { act, verb } from "../command.ts";
 import { failureFields, formatBytes, formatSeconds } from "../output.ts";
+import { openCache } from "../publish/open-cache.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { readTitleFile } from "../trust/title.ts";
@@ -31,11 +32,12 @@ export function publishCommand(): Command {
   return act(command, async ({ output, signal }, flags, [folder = ""]) => {
     const began = performance.now();
     const options = await parseOptions(folder, flags);
+    await using cache = await openCache(cacheFolder(), (text) => output.log(text));
     const result = await publish(options, {
       fetch: lightFetch,
       now: new Date(),
       clock: () => performance.now(),
-      cacheDir: cacheFolder(),
+      cacheDir: cache.folder,
       onProgress: (progress) => output.progress(progress),
       onLog: (text) => output.log(text),
       signal,

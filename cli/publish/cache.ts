@@ -1,6 +1,7 @@
 /**
  * Objects this machine has read before, by their names: trees and recipes of the newest releases, which every publish
- * needs. Nothing here is trusted: readers check the hash. Deleting the folder costs a few downloads.
+ * needs. Nothing here is trusted: readers check the hash. Deleting the folder, or one that the disk refuses to read or to
+ * write, costs a few downloads and is no error.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
@@ -24,44 +25,44 @@ export class ObjectCache {
     try {
       const bytes = await readFile(path);
       const now = new Date();
-      await utimes(path, now, now); // in use: `prune` leaves it
+      await utimes(path, now, now).catch(forgiveDisk); // in use: `prune` leaves it
       return bytes;
     } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
+      forgiveDisk(error);
+      return undefined;
     }
   }
 
   /** Keeps the bytes. Two processes may do so at once: each writes its own file and renames it. */
   async write(id: ObjectId, bytes: Uint8Array): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
     const draft = join(this.#folder, `.${randomBytes(8).toString("hex")}`);
-    await writeFile(draft, bytes);
-    await rename(draft, join(this.#folder, id));
+    try {
+      await mkdir(this.#folder, { recursive: true });
+      await writeFile(draft, bytes);
+      await rename(draft, join(this.#folder, id));
+    } catch (error) {
+      forgiveDisk(error);
+      await rm(draft, { force: true }).catch(forgiveDisk);
+    }
   }
 
   /** Deletes what was not read for CACHE_DAYS, drafts of killed processes included. */
   async prune(now: number): Promise<void> {
-    for (const name of await readdir(this.#folder).catch(missingIsEmpty)) {
+    for (const name of await readdir(this.#folder).catch(nothing)) {
       const path = join(this.#folder, name);
-      const found = await stat(path).catch(missingIsUndefined);
-      if (found !== undefined && now - found.mtimeMs > CACHE_DAYS * DAY_MS) {
-        await rm(path, { force: true, recursive: true });
-      }
+      const found = await stat(path).catch(nothing);
+      if (!("mtimeMs" in found) || now - found.mtimeMs <= CACHE_DAYS * DAY_MS) continue;
+      await rm(path, { force: true, recursive: true }).catch(forgiveDisk);
     }
   }
 }
 
-function isMissing(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ENOENT";
+/** Passes over what a disk says: it is not there, may not be touched, has no room. Throws anything else: a bug. */
+function forgiveDisk(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
 }
 
-function missingIsEmpty(error: unknown): string[] {
-  if (isMissing(error)) return [];
-  throw error;
-}
-
-function missingIsUndefined(error: unknown): undefined {
-  if (isMissing(error)) return undefined;
-  throw error;
+function nothing(error: unknown): [] {
+  forgiveDisk(error);
+  return [];
 }

@@ -8,7 +8,7 @@ import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type NamedKey, type RoleHolders, type RoleSigner, keyOf } from "../../manifests/trust/roles.ts";
 import { sha256 } from "../trust/crypto.ts";
-import { readIfThere, syncFolder } from "../trust/store.ts";
+import { isBadPath, readIfThere, syncFolder } from "../trust/store.ts";
 
 const SUFFIX = ".pem";
 /** Owner may read and write; nobody else may do anything. */
@@ -44,9 +44,18 @@ export async function readKeys(dir: string): Promise<PublisherKey[]> {
   return Promise.all(
     files.map(async (name) => {
       const file = path.join(dir, name);
-      return parseKey(name.slice(0, -SUFFIX.length), file, (await readIfThere(file)) ?? Buffer.alloc(0));
+      return parseKey(name.slice(0, -SUFFIX.length), file, await readKeyFile(file));
     }),
   );
+}
+
+/** Empty when it is gone. Throws: usage.bad-key-file when it is no file, or may not be read. */
+async function readKeyFile(file: string): Promise<Buffer> {
+  const bytes = await readIfThere(file).catch((cause: unknown) => {
+    if (!isBadPath(cause)) throw cause;
+    throw new Failure("usage.bad-key-file", { file, reason: (cause as Error).message }, { cause });
+  });
+  return bytes ?? Buffer.alloc(0);
 }
 
 /**

@@ -6,6 +6,7 @@ import picomatch from "picomatch";
 import { Failure } from "../../manifests/failures.ts";
 import { REFUSED_NAMED_MAX, TREE_FILES_MAX } from "../../manifests/limits.ts";
 import { type SafePath, checkPathSet, parseSafePath } from "../../manifests/paths.ts";
+import { isBadPath } from "../trust/store.ts";
 
 /** One file as the walk found it. Reading checks `stamp` again, so a file that changes meanwhile is noticed. */
 export interface SourceFile {
@@ -36,10 +37,7 @@ interface Refused {
  * that are one on some system).
  */
 export async function walk(folder: string, ignore: readonly string[]): Promise<readonly SourceFile[]> {
-  const top = await looking(folder, () => statSync(folder, { throwIfNoEntry: false }));
-  if (top?.isDirectory() !== true) {
-    throw new Failure("usage.bad-flag", { found: folder, expected: "a folder" });
-  }
+  if (!isFolder(folder)) throw new Failure("usage.bad-flag", { found: folder, expected: "a folder" });
   const isIgnored = ignoring(ignore);
   const files: SourceFile[] = [];
   const refused: Refused[] = [];
@@ -57,6 +55,16 @@ export async function walk(folder: string, ignore: readonly string[]): Promise<r
   }
   checkPathSet(files.map(({ path }) => path));
   return files;
+}
+
+/** Throws: usage.bad-flag when one cannot look. */
+export function isFolder(name: string): boolean {
+  try {
+    return statSync(name, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (cause) {
+    if (!isBadPath(cause)) throw cause;
+    throw new Failure("usage.bad-flag", { found: name, reason: (cause as Error).message }, { cause });
+  }
 }
 
 /** The stamp of a path now; symlinks are not followed. */

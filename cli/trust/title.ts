@@ -24,9 +24,13 @@ export async function titleFileIfThere(file: string): Promise<TitleFile | undefi
   return bytes === undefined ? undefined : parseTitleFile(bytes, sha256);
 }
 
-/** The title an install belongs to; undefined before its first patch. Throws: usage.bad-title-file. */
+/** The title an install belongs to; undefined before its first patch. Throws: usage.bad-title-file, path.unusable. */
 export async function rememberedTitle(install: string): Promise<TitleFile | undefined> {
-  const bytes = await readIfThere(path.join(install, REMEMBERED));
+  const bytes = await readIfThere(path.join(install, REMEMBERED)).catch((cause: unknown) => {
+    // most often the folder itself, as it was named: too long a name, symbolic links that lead round
+    if (!isBadPath(cause)) throw cause;
+    throw new Failure("path.unusable", { folder: install, reason: (cause as Error).message }, { cause });
+  });
   return bytes === undefined ? undefined : parseTitleFile(bytes, sha256);
 }
 

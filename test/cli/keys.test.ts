@@ -85,6 +85,13 @@ test.each([
   });
 });
 
+test("a folder that is called a key is none", async () => {
+  await inFolder(async (dir) => {
+    await mkdir(path.join(dir, "root-1.pem"), { recursive: true });
+    await expect(readKeys(dir)).rejects.toMatchObject({ code: "usage.bad-key-file" });
+  });
+});
+
 test("a folder without keys is named", async () => {
   await inFolder(async (dir) => {
     await expect(readKeys(dir)).rejects.toMatchObject({ code: "usage.no-keys", facts: { folder: dir } });

@@ -43,6 +43,15 @@ describe("for programs", () => {
     expect(stderr).toEqual([]);
   });
 
+  test("a bug is an error line too, and its stack is on stderr", () => {
+    const { output, stdout, stderr } = record(true, true);
+    output.bug(new TypeError("of undefined"));
+    expect(stdout.map((line) => JSON.parse(line) as unknown)).toEqual([
+      { v: 1, type: "error", code: "bug", family: "bug", message: "TypeError: of undefined", facts: {} },
+    ]);
+    expect(stderr.join("")).toContain("output.test.ts");
+  });
+
   test("progress is thinned out, but a new phase is told at once", () => {
     const { output, stdout, tick } = record(true, false);
     for (let i = 0; i < 100; i++) output.progress({ phase: "checking", done: i, total: 100 });

@@ -87,6 +87,11 @@ test("a name that is not UTF-8 is refused", async () => {
   });
 });
 
+test("a link that leads round is no folder to publish, and waiting does not make it one", async () => {
+  await symlink("loop", join(folder, "loop"));
+  await expect(walk(join(folder, "loop"), [])).rejects.toMatchObject({ code: "usage.bad-flag" });
+});
+
 test("of very many refused names a screenful is shown and the rest counted", async () => {
   await writeFiles(folder, Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`file-${i}.`, ""])));
   const refusal = (await paths().catch((error: unknown) => error)) as { facts: { count: number; refused: string[] } };

@@ -1,7 +1,7 @@
 /** What a person or a script meets before any work is done: help, wrong flags, exit codes. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -56,6 +56,32 @@ test.each([
   const { code, lines } = await runCli(args);
   expect(code).toBe(2);
   expect(lines.at(-1)).toMatchObject({ type: "error", family: "usage" });
+});
+
+/** A link to itself, a name longer than any file system takes, and a folder where a file should be. */
+const [LOOP, LONG, FOLDER] = ["loop", "n".repeat(300), "folder"];
+const NOBODY = "http://127.0.0.1:9";
+
+test.each([
+  ["patch", LOOP],
+  ["patch", LONG],
+  ["verify", LOOP, "--repair"],
+  ["diff", LOOP, FOLDER],
+  ["diff", FOLDER, LONG],
+  ["init", "demo", "--edge", NOBODY, "--admin-token-file", "snowman"],
+  ["init", "demo", "--edge", NOBODY, "--admin-token-file", "token", "--keys", ""],
+])("%s: a path that cannot be what it is named for is a usage error", async (...args) => {
+  const folder = await mkdtemp(join(tmpdir(), "patchswarm-test-"));
+  try {
+    await symlink(LOOP, join(folder, LOOP));
+    await mkdir(join(folder, FOLDER));
+    await writeFile(join(folder, "snowman"), "\u2603");
+    await writeFile(join(folder, "token"), "token\n");
+    const { code, lines } = await runCli(args, { cwd: folder });
+    expect([code, lines.at(-1)]).toEqual([2, expect.objectContaining({ type: "error", family: "usage" })]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 });
 
 test("a folder that is no install is named as such", async () => {
