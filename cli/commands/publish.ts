@@ -18,6 +18,7 @@ export function publishCommand(): Command {
     ["publish build --version 1.4.0", "to the default channel, for everyone"],
     ["publish build --version 1.5.0-rc1 --channel beta", "to another channel"],
     ["publish build --version 1.4.1 --rollout 10", "for one player in ten at first"],
+    ["publish build --version 1.4.1 --rollout 100", "and then for everyone"],
     ["publish build --version 1.4.0 --ignore '*.pdb' --ignore 'logs/**'", "without some files"],
     ["publish build --version 1.4.0 --dry-run", "only say what would be sent"],
   ])
@@ -26,7 +27,10 @@ export function publishCommand(): Command {
     .option("--keys <dir>", "folder with the signing keys", "keys")
     .option("--channel <name>", "channel to publish to (default: the title's own)")
     .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
-    .option("--rollout <percent>", "share of the players who get it", String(ROLLOUT_ALL))
+    .option(
+      "--rollout <percent>",
+      "share of the players who get it; of a release that is out, the new share (default: all)",
+    )
     .option("--deltas <count>", "make deltas from so many of the channel's last releases", String(DELTAS_DEFAULT))
     .option("--dry-run", "send nothing, sign nothing");
   return act(command, async ({ output, signal }, flags, [folder = ""]) => {
@@ -56,7 +60,8 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
     version: parseVersion(String(flags["version"])),
     channel: flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"])),
     ignore: flags["ignore"] as string[],
-    rollout: parseCount("--rollout", String(flags["rollout"]), ROLLOUT_ALL),
+    rollout:
+      flags["rollout"] === undefined ? undefined : parseCount("--rollout", String(flags["rollout"]), ROLLOUT_ALL),
     deltas: parseCount("--deltas", String(flags["deltas"]), DELTAS_MAX),
     dryRun: flags["dryRun"] === true,
   };
@@ -65,7 +70,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added, deltas, deltasFailed, lost }: PublishResult,
+  { outcome, seq, bytes, added, deltas, deltasFailed, lost, rollout }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -78,17 +83,24 @@ function fieldsOf(
     ...(deltasFailed === undefined ? {} : { deltasFailed: failureFields(deltasFailed) }),
     seconds,
     ...(outcome === "unchanged" ? { unchanged: true } : {}),
+    ...(rollout === undefined ? {} : { rollout: rollout.now }),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
     ...(lost === undefined ? {} : lost === "some" ? { lost: true } : { sentAgain: lost }),
   };
 }
 
 function describe(
-  { titleFile: { title }, channel, version, rollout }: PublishOptions,
-  { outcome, seq, files, bytes, added, deltas, lost }: PublishResult,
+  { titleFile: { title }, channel, version, dryRun, rollout = ROLLOUT_ALL }: PublishOptions,
+  { outcome, seq, files, bytes, added, deltas, lost, rollout: change }: PublishResult,
   seconds: number,
 ): string {
   const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
+  if (outcome === "unchanged" && change !== undefined) {
+    const share = `to ${change.now} % of the players, ${change.before} % before`;
+    return (
+      `${build}. Release ${seq} on ${channel}, which is out, ${dryRun ? "would go" : "goes"} ${share}.` + tellLost(lost)
+    );
+  }
   if (outcome === "unchanged") {
     return (
       `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.` +

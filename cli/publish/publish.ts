@@ -6,6 +6,7 @@
 import { objectIdOf } from "../../manifests/digest.ts";
 import { OLD_MEMORY_TITLE_FILES, SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { type LiveChannel, ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -38,8 +39,8 @@ export interface PublishOptions {
   readonly channel: string;
   /** Globs over paths relative to the folder. */
   readonly ignore: readonly string[];
-  /** Percent of installs that get it. */
-  readonly rollout: number;
+  /** Percent of installs that get it; undefined: all of them, and what is out already stays as far out as it is. */
+  readonly rollout: number | undefined;
   /** Deltas from so many of the channel's last releases; 0 for none. */
   readonly deltas: number;
   /** Only say what would be sent. */
@@ -77,6 +78,8 @@ export interface PublishResult {
   readonly lost: SentAgain | "some" | undefined;
   /** Deltas that lead to the release and were made by this run. */
   readonly deltas: readonly MadeDelta[];
+  /** Percent of installs that get a release which was out already, where that changed, or would in a dry run. */
+  readonly rollout: { readonly before: number; readonly now: number } | undefined;
   /** Why there are no more of them. The release stands: players update by chunks. */
   readonly deltasFailed: Failure | undefined;
 }
@@ -148,7 +151,7 @@ async function publishNew(
     const readAgain = planReading(reading.files, later.known);
     return await publishAgain(readAgain, later, later.earlier, announcer, options, world);
   }
-  await makeCurrent(title.title, { channel, seq }, rollout, announcer);
+  await makeCurrent(title.title, { channel, seq }, rollout ?? ROLLOUT_ALL, announcer);
   const followed = await followWithDeltas(seq, desk, announcer, options, world);
   await desk.cache.prune(world.now.getTime());
   return resultOf("published", seq, read, upload.bytes.sent, counts, followed);
@@ -172,13 +175,22 @@ async function publishAgain(
   const lost = earlier.isWhole ? undefined : await sendLost(reading, desk, earlier.signed, announcer, options, world);
   const { seq, channel } = earlier.signed;
   // signed by a run that was cut short before the edge made it current
-  const isWaiting = (title.live(channel)?.seq ?? 0) < seq;
-  if (isWaiting) await makeCurrent(title.title, { channel, seq }, options.rollout, announcer);
+  const live = title.live(channel);
+  const isWaiting = (live?.seq ?? 0) < seq;
+  const isOut = live?.seq === seq;
+  const rollout = isOut ? rolloutChange(live, options) : undefined;
+  if (isWaiting || rollout !== undefined) {
+    await makeCurrent(title.title, { channel, seq }, options.rollout ?? ROLLOUT_ALL, announcer);
+  }
   // a run that was cut short may not have made them all
-  const isLive = isWaiting || title.live(channel)?.seq === seq;
-  const followed = isLive ? await followWithDeltas(seq, desk, announcer, options, world) : {};
+  const followed = isWaiting || isOut ? await followWithDeltas(seq, desk, announcer, options, world) : {};
   const outcome = isWaiting ? "published" : "unchanged";
-  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { ...followed, lost });
+  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { ...followed, lost, rollout });
+}
+
+/** What is asked for of a release that is out, when that is something else than it has. */
+function rolloutChange(live: LiveChannel, { rollout: now }: PublishOptions): PublishResult["rollout"] {
+  return now === undefined || now === live.rollout ? undefined : { before: live.rollout, now };
 }
 
 /** Sends again what the origin lost of a release, and looks whether that was all. Throws: release.incomplete. */
@@ -259,7 +271,9 @@ async function rehearse(
   }
   const { signed, isWhole } = desk.earlier;
   if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
-  return resultOf("unchanged", signed.seq, read, 0, sink.counts, isWhole ? {} : { lost: "some" });
+  const live = desk.title.live(options.channel);
+  const rollout = live?.seq === signed.seq ? rolloutChange(live, options) : undefined;
+  return resultOf("unchanged", signed.seq, read, 0, sink.counts, { rollout, ...(isWhole ? {} : { lost: "some" }) });
 }
 
 /** What a publish would send of recipes and tree, but for the names of packs, which make no difference to their sizes. */
@@ -319,10 +333,11 @@ function resultOf(
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
-  { deltas = [], deltasFailed, lost }: Partial<Pick<PublishResult, "deltas" | "deltasFailed" | "lost">> = {},
+  also: Partial<Pick<PublishResult, "deltas" | "deltasFailed" | "lost" | "rollout">> = {},
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
   const bytes = { total, uploaded };
-  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, deltas, deltasFailed, lost };
+  const { deltas = [], deltasFailed, lost, rollout } = also;
+  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, deltas, deltasFailed, lost, rollout };
 }

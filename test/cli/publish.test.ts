@@ -125,6 +125,18 @@ test("releases are numbered over all channels", async () => {
 test("a rollout reaches the players as it was asked for", async () => {
   await press.publish(await press.build("v1", { "a.txt": "a" }), "1.0.0", { rollout: 25 });
   expect((await press.title()).live("stable")).toMatchObject({ seq: 1, rollout: 25 });
+  // of what is out it can be changed, and is left alone by a run that does not ask for it
+  const again = async (rollout: number | undefined, dryRun = false) => {
+    const build = await press.build("v1", { "a.txt": "a" });
+    const { outcome, rollout: change } = await press.publish(build, "1.0.0", { rollout, dryRun });
+    return { outcome, change, live: (await press.title()).live("stable")?.rollout };
+  };
+  expect(await again(undefined)).toEqual({ outcome: "unchanged", change: undefined, live: 25 });
+  const wider = { before: 25, now: 60 };
+  expect(await again(60, true)).toEqual({ outcome: "unchanged", change: wider, live: 25 });
+  expect(await again(60)).toEqual({ outcome: "unchanged", change: wider, live: 60 });
+  expect(await again(60)).toEqual({ outcome: "unchanged", change: undefined, live: 60 });
+  expect(await again(10)).toEqual({ outcome: "unchanged", change: { before: 60, now: 10 }, live: 10 });
 });
 
 test("a dry run says what would be sent, needs no keys and touches nothing", async () => {
