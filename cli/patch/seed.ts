@@ -52,8 +52,13 @@ export async function seed(
   onReady: (shares: readonly Share[]) => void,
 ): Promise<{ readonly uploaded: number }> {
   const { signal, output, rejoinAfterMs = SEED_REJOIN_AFTER_MS, retryMs = SEED_RETRY_MS } = world;
-  const installs = await Promise.all(folders.map((folder) => openInstall(folder, world)));
-  const shared: Shared[] = installs.map((install) => ({ install, memberships: [] }));
+  const installs: OpenInstall[] = [];
+  // one after another: two names may lead to one folder, where a torrent that is fetched is kept
+  for (const folder of new Set(folders.map((name) => new Install(name).folder))) {
+    installs.push(await openInstall(folder, world));
+  }
+  const dueAt = performance.now() + rejoinAfterMs;
+  const shared: Shared[] = installs.map((install) => ({ install, memberships: [], dueAt, hasFailed: false }));
   const swarm = await world.createSwarm((text) => output.log(text));
   const upload = { limit: uploadLimit, ofAll: new RateLimit(uploadLimit, performance.now()) };
   let uploaded = 0;
@@ -73,6 +78,13 @@ export async function seed(
       if (!isJoined) one.memberships.push(await swarm.join(delta, plain));
     }
   };
+  /** Two folders may be of the same release: a swarm is joined once. */
+  const enterUnlessGiven = async (one: Shared, joining: JoinTerms): Promise<void> => {
+    const { folder, infohash } = one.install.share;
+    const twin = shared.find((other) => other !== one && gives(other, infohash));
+    if (twin === undefined) await enter(one, joining);
+    else output.log(`${folder}: ${twin.install.share.folder} shares the same release already.`);
+  };
   /** What is installed now, under new terms. The old membership stays until both are there. */
   const renew = async (one: Shared): Promise<void> => {
     const next = await openInstall(one.install.share.folder, world);
@@ -82,37 +94,51 @@ export async function seed(
       const old = one.install;
       one.install = next;
       await closeBoards(old);
-      const twin = shared.find((other) => other !== one && gives(other, next.share));
-      if (twin === undefined) await enter(one, terms);
-      else output.log(`${next.share.folder}: ${twin.install.share.folder} shares the same release already.`);
+      await enterUnlessGiven(one, terms);
     } catch (error) {
       if (one.install !== next) await closeBoards(next);
       throw error;
     }
   };
-  try {
-    for (const one of shared) {
-      await enter(one, await askTerms(one.install, swarm, world));
+  /**
+   * Renews it, and says when to do so again. Each folder has times of its own: the peers of one never notice that another
+   * was uninstalled.
+   */
+  const renewInTurn = async (one: Shared): Promise<void> => {
+    try {
+      await renew(one);
+      one.hasFailed = false;
+      one.dueAt = performance.now() + rejoinAfterMs;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Failure) || !isPassing(error)) throw error;
+      output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
+      one.hasFailed = true;
+      one.dueAt = performance.now() + retryMs;
+      // gone: another folder may have what it gave
+      if (error.code === "install.not-found" && shared.some((other) => isTwinOf(one, other))) await leave(one);
     }
+    for (const other of shared) if (isFree(other)) other.dueAt = performance.now();
+  };
+  /** Gives nothing because another folder gave the same, which does so no longer. */
+  const isFree = ({ memberships, hasFailed, install }: Shared): boolean =>
+    memberships.length === 0 && !hasFailed && !shared.some((one) => gives(one, install.share.infohash));
+  try {
+    for (const one of shared) await enterUnlessGiven(one, await askTerms(one.install, swarm, world));
     onReady(shared.map(({ install }) => install.share));
-    let wait = rejoinAfterMs;
     for (;;) {
-      const stale = AbortSignal.any(shared.map(({ install }) => install.board.stale));
-      await waitFor(AbortSignal.any([signal, stale]), wait);
+      const stale = AbortSignal.any(
+        shared.filter(({ hasFailed }) => !hasFailed).map(({ install }) => install.board.stale),
+      );
+      const wait = Math.min(...shared.map(({ dueAt }) => dueAt)) - performance.now();
+      await waitFor(AbortSignal.any([signal, stale]), Math.max(wait, 0));
       // a patch that is being committed needs a moment before there is a new state
       if (stale.aborted) await waitFor(signal, retryMs);
-      if (signal.aborted) break;
-      wait = rejoinAfterMs;
       for (const one of shared) {
-        try {
-          await renew(one);
-        } catch (error) {
-          if (signal.aborted) break;
-          if (!(error instanceof Failure) || !isPassing(error)) throw error;
-          output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
-          wait = retryMs;
-        }
+        if (signal.aborted) break;
+        if (isDue(one, performance.now())) await renewInTurn(one);
       }
+      if (signal.aborted) break;
     }
     await Promise.all(shared.map(leave));
   } finally {
@@ -126,11 +152,23 @@ interface Shared {
   install: OpenInstall;
   /** None when it could not be joined again, or another folder gives the same. */
   readonly memberships: Membership[];
+  /** When it is renewed if nothing happens, milliseconds. */
+  dueAt: number;
+  /** Renewing it failed: it is tried again when it is due, and what its board says is no news. */
+  hasFailed: boolean;
 }
 
-/** Two folders that were of two releases may come to the same one; a swarm is joined once. */
-function gives({ install, memberships }: Shared, { infohash }: Share): boolean {
+function gives({ install, memberships }: Shared, infohash: string): boolean {
   return memberships.length > 0 && install.share.infohash === infohash;
+}
+
+/** Has the same release, and could give it. */
+function isTwinOf(one: Shared, other: Shared): boolean {
+  return other !== one && !other.hasFailed && other.install.share.infohash === one.install.share.infohash;
+}
+
+function isDue({ dueAt, hasFailed, install }: Shared, now: number): boolean {
+  return dueAt <= now || (!hasFailed && install.board.stale.aborted);
 }
 
 /** Whether the other folder may have joined for the same delta: it is one step of several ways. */

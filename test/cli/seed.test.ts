@@ -1,5 +1,5 @@
 /** A seed that lasts: through an edge that is away, and through a patch of what it shares. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
 import type { Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
@@ -152,6 +152,74 @@ test("a limit on what is given holds for all folders together, and goes on when 
   enough.abort();
   await seeding;
   for (const each of limits) expect(each?.upload.wait(performance.now())).toBeGreaterThan(86_400_000);
+});
+
+test("a folder that was uninstalled does not cost the others their peers, and is shared again when it is back", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  publisher.publish("1.0.0", { files: { a: "one" } });
+  await using gone = await newPlayer(publisher);
+  await gone.patch();
+  publisher.publish("1.1.0", { files: { a: "two" } });
+  await using other = await newPlayer(publisher);
+  await other.patch();
+
+  const { swarm, joined } = fakeSwarm();
+  const logs: string[] = [];
+  const enough = new AbortController();
+  edges.splice(0, edges.length, publisher.url);
+  const seeding = seed(
+    { folders: [gone.folder, other.folder], uploadLimit: null },
+    {
+      output: { log: (text) => void logs.push(text) },
+      ...{ signal: enough.signal, fetch, retryMs: 20 },
+      createSwarm: () => Promise.resolve(swarm),
+    },
+    () => {},
+  );
+  await vi.waitFor(() => expect(joined).toHaveLength(2), 3000);
+  await rm(gone.folder, { recursive: true });
+  // a peer asks for what is not there any more
+  await expect(joined[0]?.readVerified(0, 0, 1)).rejects.toThrow();
+  await vi.waitFor(() => expect(logs.length).toBeGreaterThanOrEqual(3), 3000);
+  expect(joined).toHaveLength(2);
+  publisher.publish("1.2.0", { files: { a: "three" } });
+  await gone.patch();
+  await vi.waitFor(() => expect(joined).toHaveLength(3), 3000);
+  enough.abort();
+  expect((await seeding).uploaded).toBe(3);
+});
+
+test("a release is given from one folder, however often it is named, and from another when that one is gone", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  publisher.publish("1.0.0", { files: { a: "one" } });
+  await using first = await newPlayer(publisher);
+  await first.patch();
+  await using second = await newPlayer(publisher);
+  await second.patch();
+
+  const { swarm, joined, members } = fakeSwarm();
+  const logs: string[] = [];
+  const ready: string[] = [];
+  const enough = new AbortController();
+  edges.splice(0, edges.length, publisher.url);
+  const seeding = seed(
+    { folders: [first.folder, `${first.folder}/`, second.folder], uploadLimit: null },
+    {
+      output: { log: (text) => void logs.push(text) },
+      ...{ signal: enough.signal, fetch, retryMs: 20 },
+      createSwarm: () => Promise.resolve(swarm),
+    },
+    (shares) => ready.push(...shares.map(({ folder }) => folder)),
+  );
+  await Promise.race([seeding, vi.waitFor(() => expect(ready).toEqual([first.folder, second.folder]), 3000)]);
+  expect([joined.length, members()]).toEqual([1, 1]);
+  expect(logs).toEqual([`${second.folder}: ${first.folder} shares the same release already.`]);
+  await rm(first.folder, { recursive: true });
+  await expect(joined[0]?.readVerified(0, 0, 1)).rejects.toThrow();
+  await vi.waitFor(() => expect(joined).toHaveLength(2), 3000);
+  expect(members()).toBe(1);
+  enough.abort();
+  await seeding;
 });
 
 test("a delta that two folders keep is joined once, and neither ends the seed", async () => {
