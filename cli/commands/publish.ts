@@ -65,7 +65,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added, deltas, deltasFailed, lost }: PublishResult,
+  { outcome, seq, bytes, added, deltas, deltasFailed, lost, live }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -77,7 +77,7 @@ function fieldsOf(
     deltas: deltas.map(({ from, bytes: size, costs }) => ({ from, bytes: size, costs: costFields(costs) })),
     ...(deltasFailed === undefined ? {} : { deltasFailed: failureFields(deltasFailed) }),
     seconds,
-    ...(outcome === "unchanged" ? { unchanged: true } : {}),
+    ...(outcome === "unchanged" ? { unchanged: true, live } : {}),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
     ...(lost === undefined ? {} : lost === "some" ? { lost: true } : { sentAgain: lost }),
   };
@@ -85,13 +85,14 @@ function fieldsOf(
 
 function describe(
   { titleFile: { title }, channel, version, rollout }: PublishOptions,
-  { outcome, seq, files, bytes, added, deltas, lost }: PublishResult,
+  { outcome, seq, files, bytes, added, deltas, lost, live }: PublishResult,
   seconds: number,
 ): string {
   const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
   if (outcome === "unchanged") {
     return (
       `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.` +
+      (live === undefined || live.seq === seq ? "" : tellLater(live, channel)) +
       tellLost(lost)
     );
   }
@@ -118,6 +119,10 @@ function describe(
       .join("") +
     why
   );
+}
+
+function tellLater({ seq, version }: { readonly seq: number; readonly version: string }, channel: string): string {
+  return `\nPlayers on ${channel} get ${version}, release ${seq}. To go back, publish this build under a new version.`;
 }
 
 function tellLost(lost: PublishResult["lost"]): string {

@@ -71,6 +71,8 @@ export interface PublishResult {
     /** Sent; in a dry run, the chunks that would be. */
     readonly uploaded: number;
   };
+  /** Of a release that is there already: what players get on the channel, which may be a later one. */
+  readonly live: { readonly seq: number; readonly version: string } | undefined;
   /** What the origin did not have. */
   readonly added: { readonly chunks: number; readonly packs: number };
   /** Of a release that is there already: what the origin had lost. "some" in a dry run, which does not count it. */
@@ -178,7 +180,8 @@ async function publishAgain(
   const isLive = isWaiting || title.live(channel)?.seq === seq;
   const followed = isLive ? await followWithDeltas(seq, desk, announcer, options, world) : {};
   const outcome = isWaiting ? "published" : "unchanged";
-  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { ...followed, lost });
+  const live = isWaiting ? undefined : liveOn(channel, title);
+  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { ...followed, lost, live });
 }
 
 /** Sends again what the origin lost of a release, and looks whether that was all. Throws: release.incomplete. */
@@ -259,7 +262,8 @@ async function rehearse(
   }
   const { signed, isWhole } = desk.earlier;
   if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
-  return resultOf("unchanged", signed.seq, read, 0, sink.counts, isWhole ? {} : { lost: "some" });
+  const live = liveOn(options.channel, desk.title);
+  return resultOf("unchanged", signed.seq, read, 0, sink.counts, { live, ...(isWhole ? {} : { lost: "some" }) });
 }
 
 /** What a publish would send of recipes and tree, but for the names of packs, which make no difference to their sizes. */
@@ -271,6 +275,12 @@ async function rehearseTree(read: readonly IngestedFile[], known: KnownContent):
   await writeRecipes(read, known, nowhere);
   const tree = treeOf(read, known);
   return { tree, release: { tree: sendTree(tree, nowhere) } };
+}
+
+function liveOn(channel: string, title: Desk["title"]): PublishResult["live"] {
+  const seq = title.live(channel)?.seq;
+  const release = title.releases(channel).find((one) => one.seq === seq);
+  return release === undefined ? undefined : { seq: release.seq, version: release.version };
 }
 
 async function readAndCount(
@@ -313,16 +323,19 @@ function versionTaken({ version, channel }: PublishOptions, { earlier }: Desk): 
   return new Failure("release.version-taken", { version, channel, seq: earlier?.signed.seq });
 }
 
+/** What only some runs have to say. */
+type Extras = "deltas" | "deltasFailed" | "lost" | "live";
+
 function resultOf(
   outcome: PublishResult["outcome"],
   seq: number,
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
-  { deltas = [], deltasFailed, lost }: Partial<Pick<PublishResult, "deltas" | "deltasFailed" | "lost">> = {},
+  { deltas = [], deltasFailed, lost, live }: Partial<Pick<PublishResult, Extras>> = {},
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
   const bytes = { total, uploaded };
-  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, deltas, deltasFailed, lost };
+  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, deltas, deltasFailed, lost, live };
 }
