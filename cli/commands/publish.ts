@@ -70,7 +70,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
   { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added, deltas, deltasFailed, lost, rollout }: PublishResult,
+  { outcome, seq, bytes, added, deltas, deltasFailed, lost, live, rollout }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -82,7 +82,7 @@ function fieldsOf(
     deltas: deltas.map(({ from, bytes: size, costs }) => ({ from, bytes: size, costs: costFields(costs) })),
     ...(deltasFailed === undefined ? {} : { deltasFailed: failureFields(deltasFailed) }),
     seconds,
-    ...(outcome === "unchanged" ? { unchanged: true } : {}),
+    ...(outcome === "unchanged" ? { unchanged: true, live } : {}),
     ...(rollout === undefined ? {} : { rollout: rollout.now }),
     ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
     ...(lost === undefined ? {} : lost === "some" ? { lost: true } : { sentAgain: lost }),
@@ -91,7 +91,7 @@ function fieldsOf(
 
 function describe(
   { titleFile: { title }, channel, version, dryRun, rollout = ROLLOUT_ALL }: PublishOptions,
-  { outcome, seq, files, bytes, added, deltas, lost, rollout: change }: PublishResult,
+  { outcome, seq, files, bytes, added, deltas, lost, live, rollout: change }: PublishResult,
   seconds: number,
 ): string {
   const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
@@ -104,6 +104,7 @@ function describe(
   if (outcome === "unchanged") {
     return (
       `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.` +
+      (live === undefined || live.seq === seq ? "" : tellLater(live, channel)) +
       tellLost(lost)
     );
   }
@@ -130,6 +131,10 @@ function describe(
       .join("") +
     why
   );
+}
+
+function tellLater({ seq, version }: { readonly seq: number; readonly version: string }, channel: string): string {
+  return `\nPlayers on ${channel} get ${version}, release ${seq}. To go back, publish this build under a new version.`;
 }
 
 function tellLost(lost: PublishResult["lost"]): string {

@@ -72,6 +72,8 @@ export interface PublishResult {
     /** Sent; in a dry run, the chunks that would be. */
     readonly uploaded: number;
   };
+  /** Of a release that is there already: what players get on the channel, which may be a later one. */
+  readonly live: { readonly seq: number; readonly version: string } | undefined;
   /** What the origin did not have. */
   readonly added: { readonly chunks: number; readonly packs: number };
   /** Of a release that is there already: what the origin had lost. "some" in a dry run, which does not count it. */
@@ -175,17 +177,18 @@ async function publishAgain(
   const lost = earlier.isWhole ? undefined : await sendLost(reading, desk, earlier.signed, announcer, options, world);
   const { seq, channel } = earlier.signed;
   // signed by a run that was cut short before the edge made it current
-  const live = title.live(channel);
-  const isWaiting = (live?.seq ?? 0) < seq;
-  const isOut = live?.seq === seq;
-  const rollout = isOut ? rolloutChange(live, options) : undefined;
+  const current = title.live(channel);
+  const isWaiting = (current?.seq ?? 0) < seq;
+  const isOut = current?.seq === seq;
+  const rollout = isOut ? rolloutChange(current, options) : undefined;
   if (isWaiting || rollout !== undefined) {
     await makeCurrent(title.title, { channel, seq }, options.rollout ?? ROLLOUT_ALL, announcer);
   }
   // a run that was cut short may not have made them all
   const followed = isWaiting || isOut ? await followWithDeltas(seq, desk, announcer, options, world) : {};
   const outcome = isWaiting ? "published" : "unchanged";
-  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, { ...followed, lost, rollout });
+  const also = { ...followed, lost, rollout, live: isWaiting ? undefined : liveOn(channel, title) };
+  return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, also);
 }
 
 /** What is asked for of a release that is out, when that is something else than it has. */
@@ -271,9 +274,11 @@ async function rehearse(
   }
   const { signed, isWhole } = desk.earlier;
   if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
-  const live = desk.title.live(options.channel);
-  const rollout = live?.seq === signed.seq ? rolloutChange(live, options) : undefined;
-  return resultOf("unchanged", signed.seq, read, 0, sink.counts, { rollout, ...(isWhole ? {} : { lost: "some" }) });
+  const current = desk.title.live(options.channel);
+  const rollout = current?.seq === signed.seq ? rolloutChange(current, options) : undefined;
+  const live = liveOn(options.channel, desk.title);
+  const also = { rollout, live, ...(isWhole ? {} : { lost: "some" as const }) };
+  return resultOf("unchanged", signed.seq, read, 0, sink.counts, also);
 }
 
 /** What a publish would send of recipes and tree, but for the names of packs, which make no difference to their sizes. */
@@ -285,6 +290,12 @@ async function rehearseTree(read: readonly IngestedFile[], known: KnownContent):
   await writeRecipes(read, known, nowhere);
   const tree = treeOf(read, known);
   return { tree, release: { tree: sendTree(tree, nowhere) } };
+}
+
+function liveOn(channel: string, title: Desk["title"]): PublishResult["live"] {
+  const seq = title.live(channel)?.seq;
+  const release = title.releases(channel).find((one) => one.seq === seq);
+  return release === undefined ? undefined : { seq: release.seq, version: release.version };
 }
 
 async function readAndCount(
@@ -327,17 +338,20 @@ function versionTaken({ version, channel }: PublishOptions, { earlier }: Desk): 
   return new Failure("release.version-taken", { version, channel, seq: earlier?.signed.seq });
 }
 
+/** What only some runs have to say. */
+type Extras = "deltas" | "deltasFailed" | "lost" | "live" | "rollout";
+
 function resultOf(
   outcome: PublishResult["outcome"],
   seq: number,
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
-  also: Partial<Pick<PublishResult, "deltas" | "deltasFailed" | "lost" | "rollout">> = {},
+  { deltas = [], deltasFailed, lost, live, rollout }: Partial<Pick<PublishResult, Extras>> = {},
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
   const bytes = { total, uploaded };
-  const { deltas = [], deltasFailed, lost, rollout } = also;
-  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, deltas, deltasFailed, lost, rollout };
+  const others = { deltas, deltasFailed, lost, live, rollout };
+  return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, ...others };
 }

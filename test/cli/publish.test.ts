@@ -60,6 +60,16 @@ test("published again with nothing changed, nothing is sent and the release stay
   expect((await press.title()).releases()).toHaveLength(1);
 });
 
+test("an older build published again says what players get meanwhile", async () => {
+  const old = await press.build("v1", { "a.txt": "old" });
+  await press.publish(old, "1.0.0");
+  expect(await press.publish(old, "1.0.0")).toMatchObject({ seq: 1, live: { seq: 1, version: "1.0.0" } });
+  await press.publish(await press.build("v2", { "a.txt": "new" }), "1.1.0");
+  const live = { seq: 2, version: "1.1.0" };
+  expect(await press.publish(old, "1.0.0")).toMatchObject({ outcome: "unchanged", seq: 1, live });
+  expect(await press.publish(old, "1.0.0", { dryRun: true })).toMatchObject({ outcome: "unchanged", seq: 1, live });
+});
+
 const V1 = { "a.bin": "a", "b.bin": "b" };
 const otherBuilds: Readonly<Record<string, Files>> = {
   "other content": { ...V1, "b.bin": "c" },

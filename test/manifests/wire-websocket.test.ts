@@ -18,7 +18,8 @@ import { binary, infoHashOf, peerIdOf } from "../support/peers.ts";
 
 const infoHashes = binary(20).map(parseInfoHash);
 const peerIds = binary(20).map((text) => parsePeerId(text));
-const descriptions = fc.string({ maxLength: 200 });
+// a line of media is read, and must be of data
+const descriptions = fc.string({ maxLength: 200 }).filter((text) => !text.includes("m="));
 
 const messages: fc.Arbitrary<PeerMessage> = fc.oneof(
   fc.record({
