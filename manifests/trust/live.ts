@@ -157,11 +157,9 @@ export function chooseRelease(
   const least = Math.max(install.floor, install.installed ?? 0);
   if (current.seq < least)
     throw new Failure("metadata.rollback", { found: current.seq, expected: `at least ${least}` });
-  if ((live.previous ?? 0) < install.previous) {
-    throw new Failure("metadata.rollback", {
-      found: live.previous ?? undefined,
-      expected: `at least ${install.previous}`,
-    });
+  // null: the channel's role has dropped it since, and nobody is led back to nothing
+  if (live.previous !== null && live.previous < install.previous) {
+    throw new Failure("metadata.rollback", { found: live.previous, expected: `at least ${install.previous}` });
   }
   if (current.seq === install.installed) return { release: current, because: "current" };
 

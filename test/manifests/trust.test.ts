@@ -488,6 +488,13 @@ test.each([
   );
 });
 
+test("a release before that the channel dropped since is no rollback: there is none", () => {
+  const live = { seq: 5, rollout: 0, hold: false, previous: null, deltas: [] };
+  const choose = (installed: number | undefined) =>
+    chooseRelease(live, RELEASES, { ...STATE, installed, previous: 2 }, sha256).release?.seq;
+  expect([choose(undefined), choose(2), choose(5)]).toEqual([undefined, 2, 5]);
+});
+
 test("of deltas no more are read than an edge lists", () => {
   const delta = { from: 1, index: "a".repeat(64), bytes: 1, torrent: TORRENT };
   const live = { seq: 2, rollout: 100, hold: false, previous: null, deltas: Array.from({ length: 500 }, () => delta) };
