@@ -130,12 +130,13 @@ class Seeding {
       await this.#untilDue(one, wait, retryMs, signal);
       if (signal.aborted) return;
       try {
-        await this.#oneAtATime(() => this.#renew(one));
+        await this.#renew(one);
         wait = rejoinAfterMs;
         said = undefined;
       } catch (error) {
         if (signal.aborted) return;
-        if (!(error instanceof Failure) || !isPassing(error)) throw error;
+        // whatever it is, it may pass, and the other folders have nothing to do with it
+        if (!(error instanceof Failure)) throw error;
         // what is not there is not offered either
         if (error.code === "install.not-found") await this.#leave(one);
         if (said !== error.message) output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
@@ -152,7 +153,9 @@ class Seeding {
   async #untilDue(one: Shared, wait: number, retryMs: number, signal: AbortSignal): Promise<void> {
     const { board, install, stamp } = one.install;
     for (let left = wait; left > 0; left -= retryMs) {
-      await waitFor(AbortSignal.any([signal, board.stale]), Math.min(left, retryMs));
+      // what was found stale before is no news
+      const news = board.stale.aborted ? signal : AbortSignal.any([signal, board.stale]);
+      await waitFor(news, Math.min(left, retryMs));
       if (signal.aborted || this.#isForsaken(one)) return;
       if (!board.stale.aborted && stamp === (await stampOfState(install))) continue;
       // a patch that is being committed needs a moment until everything is there
@@ -180,10 +183,12 @@ class Seeding {
     const next = await openInstall(old.share.folder, this.#world);
     try {
       const terms = await askTerms(next, this.#swarm, this.#world);
-      await this.#leave(one);
-      one.install = next;
-      await closeBoards(old);
-      await this.#enter(one, terms);
+      await this.#oneAtATime(async () => {
+        await this.#leave(one);
+        one.install = next;
+        await closeBoards(old);
+        await this.#enter(one, terms, next.share.infohash !== old.share.infohash);
+      });
     } catch (error) {
       if (one.install !== next) await closeBoards(next);
       throw error;
@@ -194,11 +199,13 @@ class Seeding {
   }
 
   /** The release, and the deltas that were kept from the last update; nothing when another folder gives them. */
-  async #enter(one: Shared, joining: JoinTerms): Promise<void> {
+  async #enter(one: Shared, joining: JoinTerms, isNew = true): Promise<void> {
     const { board, deltas, share } = one.install;
     const twin = this.#twinOf(one);
     if (twin !== undefined) {
-      this.#world.output.log(`${share.folder}: ${twin.install.share.folder} shares the same release already.`);
+      if (isNew) {
+        this.#world.output.log(`${share.folder}: ${twin.install.share.folder} shares the same release already.`);
+      }
       return;
     }
     const terms = swarmTerms(one.install, joining, this.#upload);
@@ -224,14 +231,6 @@ function givesDelta({ install, memberships }: Shared, { layout }: FolderBoard): 
 
 async function closeBoards({ board, deltas }: OpenInstall): Promise<void> {
   await Promise.all([board, ...deltas].map((one) => one.close()));
-}
-
-/** What the state of an install says that is just being patched or mended. */
-const UNSETTLED: ReadonlySet<string> = new Set(["install.not-found", "install.unreadable", "install.damaged"]);
-
-/** The edge is away, or the install is not settled. */
-function isPassing({ family, code }: Failure): boolean {
-  return family === "unavailable" || UNSETTLED.has(code);
 }
 
 /** Tells when something that was proven is no more what it was: the install was patched or changed. */
@@ -313,7 +312,8 @@ async function openTorrent(
     });
     const found = objectIdOf(bytes, sha256);
     if (found !== release.torrent) throw new Failure("object.mismatch", { found, expected: release.torrent });
-    await objects.keep(release.torrent, bytes);
+    // kept for the next time; a disk that is full or for reading only does not matter
+    await objects.keep(release.torrent, bytes).catch(() => {});
   }
   return readTorrent(bytes, sha256, sha1);
 }

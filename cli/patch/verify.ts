@@ -38,11 +38,15 @@ export interface VerifyWorld {
 export async function verifyInstall(install: Install, world: VerifyWorld): Promise<Verdict> {
   // where no install is, none should be made
   await requireState(install);
+  let isLocked = false;
   try {
-    return await whileLocked(install, world.signal, (signal) => verifyFiles(install, { ...world, signal }, false));
+    return await whileLocked(install, world.signal, (signal) => {
+      isLocked = true;
+      return verifyFiles(install, { ...world, signal }, false);
+    });
   } catch (error) {
     // who may only look cannot lock
-    if (!isCode((error as Error).cause, "EACCES", "EPERM", "EROFS")) throw error;
+    if (isLocked || !isCode((error as Error).cause, "EACCES", "EPERM", "EROFS")) throw error;
     return await whileFree(install, () => verifyFiles(install, world, true));
   }
 }

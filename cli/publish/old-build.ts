@@ -59,14 +59,14 @@ export async function oldBuild(
 async function takeTurn(title: string, { cacheDir, output, signal }: OldBuildWorld): Promise<() => Promise<void>> {
   const turns = new Install(path.join(cacheDir, "turns", title));
   for (let tries = 0; ; tries++) {
-    signal.throwIfAborted();
+    if (signal.aborted) throw new Failure("source.interrupted");
     try {
       return await lockInstall(turns);
     } catch (error) {
       if (!(error instanceof Failure && error.code === "install.busy")) throw failureOfDisk(error, cacheDir);
     }
     if (tries === 0) output.log(`Another run compares with earlier builds of ${title}; waiting until it is done.`);
-    await setTimeout(TURN_RETRY_MS, undefined, { signal });
+    await setTimeout(TURN_RETRY_MS, undefined, { signal }).catch(() => {});
   }
 }
 

@@ -22,7 +22,8 @@ export async function openCache(folder: string, onLog: (text: string) => void): 
     return { folder, [Symbol.asyncDispose]: () => Promise.resolve() };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (!isBadPath(error) && !isDiskFull(code)) throw error;
+    // ENOENT: a drive that is not there
+    if (!isBadPath(error) && !isDiskFull(code) && code !== "ENOENT") throw error;
     const spare = await mkdtemp(join(tmpdir(), "patchswarm-cache-"));
     onLog(
       `The cache folder cannot be used (${message}): what it would hold is fetched again. XDG_CACHE_HOME names another.`,

@@ -28,7 +28,7 @@ export const lightFetch: Fetch = async (input, init = {}) => {
   const url = new URL(typeof input === "object" && "url" in input ? input.url : input);
   const secure = url.protocol === "https:";
   const body = (init.body ?? undefined) as Body | undefined;
-  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+  const [request, answer] = await new Promise<[ClientRequest, IncomingMessage]>((resolve, reject) => {
     const request = (secure ? https : http).request(url, {
       method: init.method ?? "GET",
       headers: {
@@ -39,7 +39,7 @@ export const lightFetch: Fetch = async (input, init = {}) => {
       timeout: HTTP_SILENCE_S * 1000,
       ...(init.signal === undefined || init.signal === null ? {} : { signal: init.signal }),
     });
-    request.on("response", resolve);
+    request.on("response", (answer) => resolve([request, answer]));
     request.on("timeout", () => request.destroy(new Error(`silent for ${HTTP_SILENCE_S} s`)));
     // also what ends a body that is being sent; once there is an answer nobody minds
     request.on("error", reject);
@@ -53,7 +53,7 @@ export const lightFetch: Fetch = async (input, init = {}) => {
     url: url.href,
     body: {
       [Symbol.asyncIterator]: () => answer[Symbol.asyncIterator](),
-      cancel: () => Promise.resolve(drain(answer)),
+      cancel: () => Promise.resolve(leave(request, answer)),
     },
   } as unknown as Response;
 };
@@ -74,13 +74,20 @@ function sendBlob(blob: Blob, request: ClientRequest): void {
   pipeline(slices, request).catch((error: unknown) => request.destroy(error as Error));
 }
 
-/** Reads the little that is left, so that the next request need not connect again; more than that, and it is left alone. */
-function drain(answer: IncomingMessage): void {
+/**
+ * Reads the little that is left of an answer, so that the next request need not connect again; more than that, and it is
+ * left alone. Of a body that was answered before all of it was sent, no more is sent.
+ */
+function leave(request: ClientRequest, answer: IncomingMessage): void {
+  // nobody waits for it
+  answer.on("error", () => {});
+  if (!request.writableFinished) {
+    request.destroy();
+    return;
+  }
   let left = DRAINED_BYTES_MAX;
   answer.on("data", (bytes: Uint8Array) => {
     if ((left -= bytes.length) < 0) answer.destroy();
   });
-  // nobody waits for it
-  answer.on("error", () => {});
   answer.socket.unref();
 }

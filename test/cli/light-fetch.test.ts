@@ -88,6 +88,24 @@ test("what the server says before it has read the body is the answer", async () 
   expect(String(await readCapped(response, { bytesMax: 10 }))).toBe("no");
 });
 
+test("of a file that is answered before it is sent, no more is sent once the answer is left", async () => {
+  const closed = Promise.withResolvers<void>();
+  // answers, takes nothing more, and keeps the connection
+  const server = createServer((_, response) => void response.end("there already"));
+  server.on("connection", (socket) => socket.on("close", closed.resolve));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const body = await openAsBlob(await fileOf(new Uint8Array(50_000_000)));
+  const response = await lightFetch(url, { method: "PUT", body });
+  expect(response.ok).toBe(true);
+  await response.body?.cancel();
+  await closed.promise;
+});
+
 test("a signal ends a request that waits, also while a file is sent", async () => {
   const file = await fileOf(BYTES);
   // takes the headers, and nothing after them
