@@ -16,7 +16,12 @@ const TEST_BINDINGS = { ADMIN_TOKEN: "test-admin-token", KEY_WRAP_SECRET: "test-
  * loops on 2 cores 2 of 8 connections failed so ("Got a remote candidate without ICE transport"), of 15 with nothing beside
  * none. A client tries again with its next announce, minutes later.
  */
-const ALONE = ["test/cli/tracker-clients.test.ts", "test/system/browser.test.ts"];
+const ALONE = [
+  "test/cli/peers.test.ts",
+  "test/cli/peers-hostile.test.ts",
+  "test/cli/tracker-clients.test.ts",
+  "test/system/browser.test.ts",
+];
 
 const limits = { testTimeout: TEST_TIMEOUT_MS, hookTimeout: TEST_TIMEOUT_MS };
 
