@@ -280,10 +280,21 @@ async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstal
     stamp,
     share: { folder: install.folder, title, version: state.release.version, infohash: layout.infohash },
     board,
-    deltas: await Promise.all(kept.map((delta) => FolderBoard.open(delta.layout, delta.folder))),
+    deltas: (await Promise.all(kept.map(openDelta))).filter((delta) => delta !== undefined),
     infohashV1: state.release.infohashV1,
     edges,
   };
+}
+
+/** Undefined when its folder cannot be opened: then it is not given. */
+async function openDelta({
+  layout,
+  folder,
+}: {
+  layout: TorrentLayout;
+  folder: string;
+}): Promise<FolderBoard | undefined> {
+  return await FolderBoard.open(layout, folder).catch(() => undefined);
 }
 
 /** Undefined when there is none. */

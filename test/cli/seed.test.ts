@@ -1,7 +1,7 @@
 /** A seed that lasts: through an edge that is away, and through a patch of what it shares. */
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, onTestFinished, test, vi } from "vitest";
 import type { Swarm, VerifiedPieces } from "../../cli/peers/board.ts";
 import type { TransferLimits } from "../../cli/peers/rates.ts";
 import { Install } from "../../cli/patch/install.ts";
@@ -19,6 +19,9 @@ import { newPlayer } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
 afterAll(closePool);
+
+/** Between two looks of a seed at its folders. */
+const RETRY_MS = 50;
 
 // trust has its own tests: the fixture's title has no keys
 const edges: string[] = vi.hoisted(() => []);
@@ -123,28 +126,43 @@ test("a seed follows a patch of its folder though nobody asks for anything", asy
 });
 
 test("a folder that is gone is offered no more, said once, and costs the others nothing", async () => {
-  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
-  publisher.publish("1.0.0", { files: { a: "one" } });
-  await using gone = await newPlayer(publisher);
-  await gone.patch();
-  publisher.publish("1.1.0", { files: { a: "two" } });
-  await using healthy = await newPlayer(publisher);
-  await healthy.patch();
+  await using releases = await twoReleases();
+  const { publisher, late: gone, early: healthy } = releases;
   const { seeding, joined, members, logs, enough, asked } = begin([gone.folder, healthy.folder], publisher);
   await vi.waitFor(() => expect(joined).toHaveLength(2), 3000);
   await rm(gone.at(".patchswarm"), { recursive: true });
   await vi.waitFor(() => expect(members()).toBe(1), 3000);
   // it goes on looking, and finds what is installed there again
-  const looks = logs.length;
   await gone.patch();
-  await vi.waitFor(() => expect(members()).toBe(1), 3000);
   await vi.waitFor(() => expect(logs.at(-1)).toContain("shares the same release already"), 3000);
   expect(logs.filter((text) => text.includes("No install here"))).toHaveLength(1);
-  expect(looks).toBeGreaterThan(0);
   // the healthy one was joined once, and nobody asked for leave again on its behalf
   const infohash = joined[1]?.layout.infohash;
   expect(joined.filter(({ layout }) => layout.infohash === infohash)).toHaveLength(1);
   expect(asked()).toBe(3);
+  enough.abort();
+  await seeding;
+});
+
+test("a folder that goes while somebody reads it is looked for as often as any, and no more", async () => {
+  await using releases = await twoReleases();
+  const { publisher, late: gone } = releases;
+  const { seeding, joined, members, logs, enough } = begin([gone.folder], publisher);
+  await vi.waitFor(() => expect(joined).toHaveLength(1), 3000);
+  await rm(gone.folder, { recursive: true });
+  await expect(joined[0]?.readVerified(0, 0, 1)).rejects.toThrow();
+  await vi.waitFor(() => expect(members()).toBe(0), 3000);
+  const looks = vi.spyOn(Install.prototype, "own");
+  const waits = vi.spyOn(globalThis, "setTimeout");
+  onTestFinished(() => {
+    looks.mockRestore();
+    waits.mockRestore();
+  });
+  const pauses = (): number => waits.mock.calls.filter(([, ms]) => ms === RETRY_MS).length;
+  await vi.waitFor(() => expect(pauses()).toBeGreaterThan(4), 3000);
+  // two looks at the state each time it is opened, one while waiting
+  expect(looks.mock.calls.length).toBeLessThanOrEqual(3 * (pauses() + 1));
+  expect(logs.filter((text) => text.includes("No install here"))).toHaveLength(1);
   enough.abort();
   await seeding;
 });
@@ -161,51 +179,54 @@ test("two folders of one release, or one folder twice, are one seed", async () =
   await seeding;
 });
 
+/** A player of the first of two releases, and one of the second. */
+async function twoReleases() {
+  const stack = new AsyncDisposableStack();
+  const publisher = stack.use(await Publisher.start({ pieceLength: 16 * 1024 }));
+  const playerOf = async (version: string, content: string) => {
+    publisher.publish(version, { files: { a: content } });
+    const player = stack.use(await newPlayer(publisher));
+    await player.patch();
+    return player;
+  };
+  const late = await playerOf("1.0.0", "one");
+  const early = await playerOf("1.1.0", "two");
+  return { publisher, late, early, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
 /** A seed that looks after its folders often, and whose token lasts. */
-function begin(folders: readonly string[], publisher: Publisher) {
-  const { swarm, joined, members } = fakeSwarm();
+function begin(
+  folders: readonly string[],
+  publisher: Publisher,
+  options: { readonly uploadLimit?: number; readonly rejoinAfterMs?: number; readonly onReady?: () => void } = {},
+) {
+  const { uploadLimit = null, rejoinAfterMs = 3_600_000, onReady = () => {} } = options;
+  const fake = fakeSwarm();
   const logs: string[] = [];
   const enough = new AbortController();
   let joins = 0;
   edges.splice(0, edges.length, publisher.url);
   const seeding = seed(
-    { folders, uploadLimit: null },
+    { folders, uploadLimit },
     {
       output: { log: (text) => void logs.push(text) },
       fetch: (input, init) => {
         if ((input as string).includes("/join")) joins += 1;
         return fetch(input, init);
       },
-      ...{ signal: enough.signal, rejoinAfterMs: 3_600_000, retryMs: 50 },
-      createSwarm: () => Promise.resolve(swarm),
+      ...{ signal: enough.signal, rejoinAfterMs, retryMs: RETRY_MS },
+      createSwarm: () => Promise.resolve(fake.swarm),
     },
-    () => {},
+    onReady,
   );
-  return { seeding, joined, members, logs, enough, asked: () => joins };
+  return { ...fake, seeding, logs, enough, asked: () => joins };
 }
 
 test("of two folders that come to the same release one gives it, and the seed goes on", async () => {
-  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
-  publisher.publish("1.0.0", { files: { a: "one" } });
-  await using late = await newPlayer(publisher);
-  await late.patch();
-  publisher.publish("1.1.0", { files: { a: "two" } });
-  await using early = await newPlayer(publisher);
-  await early.patch();
-
-  const { swarm, joined, members } = fakeSwarm();
-  const logs: string[] = [];
-  const enough = new AbortController();
-  edges.splice(0, edges.length, publisher.url);
-  const seeding = seed(
-    { folders: [late.folder, early.folder], uploadLimit: null },
-    {
-      output: { log: (text) => void logs.push(text) },
-      ...{ signal: enough.signal, fetch, rejoinAfterMs: 50, retryMs: 50 },
-      createSwarm: () => Promise.resolve(swarm),
-    },
-    () => {},
-  );
+  await using releases = await twoReleases();
+  const { publisher, late, early } = releases;
+  const folders = [late.folder, early.folder];
+  const { seeding, joined, members, logs, enough } = begin(folders, publisher, { rejoinAfterMs: RETRY_MS });
   await vi.waitFor(() => expect(joined.length).toBeGreaterThanOrEqual(2), 3000);
   await late.patch();
   await vi.waitFor(() => expect(logs.join("\n")).toContain("shares the same release already"), 3000);
@@ -215,27 +236,14 @@ test("of two folders that come to the same release one gives it, and the seed go
 });
 
 test("a limit on what is given holds for all folders together, and goes on when they are joined again", async () => {
-  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
-  publisher.publish("1.0.0", { files: { a: "one" } });
-  await using late = await newPlayer(publisher);
-  await late.patch();
-  publisher.publish("1.1.0", { files: { a: "two" } });
-  await using early = await newPlayer(publisher);
-  await early.patch();
-
-  const { swarm, limits } = fakeSwarm();
-  const enough = new AbortController();
-  edges.splice(0, edges.length, publisher.url);
-  const seeding = seed(
-    { folders: [late.folder, early.folder], uploadLimit: 1000 },
-    {
-      output: { log: () => {} },
-      ...{ signal: enough.signal, fetch, rejoinAfterMs: 50, retryMs: 50 },
-      createSwarm: () => Promise.resolve(swarm),
-    },
+  await using releases = await twoReleases();
+  const { publisher, late, early } = releases;
+  const { seeding, limits, enough } = begin([late.folder, early.folder], publisher, {
+    uploadLimit: 1000,
+    rejoinAfterMs: RETRY_MS,
     // a year's worth, by one of them
-    () => limits[0]?.upload.spend(1000 * 365 * 86_400),
-  );
+    onReady: () => limits[0]?.upload.spend(1000 * 365 * 86_400),
+  });
   await vi.waitFor(() => expect(limits.length).toBeGreaterThanOrEqual(4), 3000);
   enough.abort();
   await seeding;
@@ -243,27 +251,11 @@ test("a limit on what is given holds for all folders together, and goes on when 
 });
 
 test("a delta that two folders keep is joined once, and neither ends the seed", async () => {
-  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
-  publisher.publish("1.0.0", { files: { a: "one" } });
-  await using late = await newPlayer(publisher);
-  await late.patch();
-  publisher.publish("1.1.0", { files: { a: "two" } });
-  await using early = await newPlayer(publisher);
-  await early.patch();
+  await using releases = await twoReleases();
+  const { publisher, late, early } = releases;
   for (const { folder } of [late, early]) await keepOneDelta(new Install(folder));
-
-  const { swarm, joined } = fakeSwarm();
-  const enough = new AbortController();
-  edges.splice(0, edges.length, publisher.url);
-  const seeding = seed(
-    { folders: [late.folder, early.folder], uploadLimit: null },
-    {
-      output: { log: () => {} },
-      ...{ signal: enough.signal, fetch, rejoinAfterMs: 50, retryMs: 50 },
-      createSwarm: () => Promise.resolve(swarm),
-    },
-    () => {},
-  );
+  const folders = [late.folder, early.folder];
+  const { seeding, joined, enough } = begin(folders, publisher, { rejoinAfterMs: RETRY_MS });
   // all of them, and again after the first round
   await Promise.race([seeding, vi.waitFor(() => expect(joined.length).toBeGreaterThanOrEqual(6), 3000)]);
   enough.abort();
