@@ -45,6 +45,9 @@ export function isHttp(url: string): boolean {
   return url.startsWith("http");
 }
 
+/** What is said while we are here. */
+type OwnEvent = Exclude<AnnounceEvent, "stopped">;
+
 export class HttpTracker {
   readonly #url: string;
   readonly #infoHash: InfoHash;
@@ -58,8 +61,10 @@ export class HttpTracker {
   #isKnown = false;
   #timer: NodeJS.Timeout | undefined;
   #intervalS = ANNOUNCE_INTERVAL_S;
-  /** How long a refusal told us not to ask again (BEP 31), seconds: until that is over, no announce goes out. */
+  /** How long a refusal told us not to ask again (BEP 31), seconds: until that is over, nothing goes out but that we leave. */
   #retryInS: number | undefined;
+  /** What there was to say meanwhile. */
+  #heldBack: OwnEvent = "update";
   /** One after another: a tracker that hears of the end before the beginning keeps us. */
   #announcing = Promise.resolve();
 
@@ -72,7 +77,7 @@ export class HttpTracker {
   }
 
   /** Says so, and goes on saying that we are here, until `leave`. */
-  announce(event: Exclude<AnnounceEvent, "stopped">): void {
+  announce(event: OwnEvent): void {
     if (!this.#left) this.#announcing = this.#announcing.then(() => this.#announce(event));
   }
 
@@ -93,8 +98,11 @@ export class HttpTracker {
     return this.#retryInS === Number.POSITIVE_INFINITY;
   }
 
-  async #announce(event: AnnounceEvent): Promise<void> {
-    if (this.#retryInS !== undefined) return;
+  async #announce(event: OwnEvent): Promise<void> {
+    if (this.#retryInS !== undefined) {
+      if (event !== "update") this.#heldBack = event;
+      return;
+    }
     clearTimeout(this.#timer);
     const timeout = AbortSignal.timeout(ANNOUNCE_TIMEOUT_MS);
     try {
@@ -109,7 +117,8 @@ export class HttpTracker {
     if (this.#left || this.#isUnwanted) return;
     const askAgain = (): void => {
       this.#retryInS = undefined;
-      this.announce("update");
+      this.announce(this.#heldBack);
+      this.#heldBack = "update";
     };
     this.#timer = setTimeout(askAgain, (this.#retryInS ?? this.#intervalS) * 1000);
     this.#timer.unref();
