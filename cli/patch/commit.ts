@@ -199,13 +199,16 @@ async function place(disk: Disk, install: Install, { folders, execs, places, rep
 function makeFolders(disk: Disk, install: Install, places: CommitPlan["places"]): string[] {
   const files = places.map(([, to]) => to);
   // the outermost first
-  for (const folder of foldersOf(files, true).toSorted((a, b) => a.length - b.length)) {
-    const standing = disk.look(path.join(install.folder, folder));
-    // the beginning of a safe path, up to a slash, is a safe path
-    if (standing !== undefined && standing !== "folder") moveAside(disk, install, folder as SafePath);
-    if (standing !== "folder") disk.makeFolder(path.join(install.folder, folder));
-  }
-  return foldersOf(files, true).map((folder) => path.join(install.folder, folder));
+  return foldersOf(files, true)
+    .toSorted((a, b) => a.length - b.length)
+    .map((folder) => {
+      const where = path.join(install.folder, folder);
+      const standing = disk.look(where);
+      // the beginning of a safe path, up to a slash, is a safe path
+      if (standing !== undefined && standing !== "folder") moveAside(disk, install, folder as SafePath);
+      if (standing !== "folder") disk.makeFolder(where);
+      return where;
+    });
 }
 
 /** Looks at each place just before: the game may have made a file there while the release was on its way. */
