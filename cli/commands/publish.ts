@@ -98,14 +98,17 @@ function describe(
   if (outcome === "unchanged" && change !== undefined) {
     const share = `to ${change.now} % of the players, ${change.before} % before`;
     return (
-      `${build}. Release ${seq} on ${channel}, which is out, ${dryRun ? "would go" : "goes"} ${share}.` + tellLost(lost)
+      `${build}. Release ${seq} on ${channel}, which is out, ${dryRun ? "would go" : "goes"} ${share}.` +
+      tellLost(lost) +
+      tellDeltas(deltas)
     );
   }
   if (outcome === "unchanged") {
     return (
       `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.` +
       (live === undefined || live.seq === seq ? "" : tellLater(live, channel)) +
-      tellLost(lost)
+      tellLost(lost) +
+      tellDeltas(deltas)
     );
   }
   // the newest release is what most players have
@@ -126,15 +129,17 @@ function describe(
     `${build}. Published as release ${seq} on ${channel}${share}. ` +
     `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.` +
     tellLost(lost) +
-    deltas
-      .map(({ from, bytes: size }) => `\nPlayers on ${from} update with a delta of ${formatBytes(size)}.`)
-      .join("") +
+    tellDeltas(deltas) +
     why
   );
 }
 
 function tellLater({ seq, version }: { readonly seq: number; readonly version: string }, channel: string): string {
   return `\nPlayers on ${channel} get ${version}, release ${seq}. To go back, publish this build under a new version.`;
+}
+
+function tellDeltas(deltas: PublishResult["deltas"]): string {
+  return deltas.map(({ from, bytes }) => `\nPlayers on ${from} update with a delta of ${formatBytes(bytes)}.`).join("");
 }
 
 function tellLost(lost: PublishResult["lost"]): string {
