@@ -36,57 +36,96 @@ interface Trial {
   readonly misses: number;
 }
 
+/** How far a trial goes: so many tokens, or until more than so many are not as predicted. */
+interface Reach {
+  readonly tokens: number;
+  readonly misses: number;
+}
+
 /** @returns undefined when no parameters come near */
 export function chooseParameters(sample: Sample, workspace: Workspace): Parameters | undefined {
-  const missesMax = MISSES_FREE + (DEFLATE_RECIPE_SHARE_MAX * sample.compressedBytes) / CORRECTION_BYTES;
-  const share = Math.min(1, FIRST_TOKENS / sample.tokens);
-  const trials = tryAll(sample, candidates(sample), FIRST_TOKENS, MISSES_FREE + missesMax * share, workspace);
-  const best = share === 1 ? trials : tryAll(sample, trials, Number.POSITIVE_INFINITY, missesMax, workspace);
-  return best[0]?.parameters;
+  // of a whole stream this is what the recipe may take; of a part, there may be fewer elsewhere
+  const free = sample.isWhole ? 0 : MISSES_FREE;
+  const misses = free + (DEFLATE_RECIPE_SHARE_MAX * sample.compressedBytes) / CORRECTION_BYTES;
+  const whole = { tokens: sample.tokens, misses };
+  if (sample.tokens <= FIRST_TOKENS) return firstTrials(sample, whole, workspace)[0]?.parameters;
+  const share = FIRST_TOKENS / sample.tokens;
+  const front = { tokens: FIRST_TOKENS, misses: MISSES_FREE + misses * share };
+  return tryAll(sample, firstTrials(sample, front, workspace), whole, workspace)[0]?.parameters;
+}
+
+/**
+ * A memLevel decides which places meet in a chain, and hardly any prediction depends on that: those that are less likely
+ * are tried with what did best with the likeliest.
+ */
+function firstTrials(sample: Sample, reach: Reach, workspace: Workspace): Trial[] {
+  const [likeliest, ...others] = memLevels(sample);
+  const trials = tryAll(sample, candidates(sample, likeliest), reach, workspace);
+  const [best] = trials;
+  if (best === undefined || isPerfect(best.misses, sample, reach)) return trials;
+  const alike = others.flatMap((memLevel) => [...withLevels(sample, best.parameters, memLevel)]);
+  const misses = missesBeside(best.misses, sample, reach);
+  return inOrder([...trials, ...tryAll(sample, alike, { ...reach, misses }, workspace)]);
 }
 
 /** Those that are about as good as the best, the best first; of equals the first. Ends with one that misses nothing. */
 function tryAll(
   sample: Sample,
   parametersToTry: Iterable<{ parameters: Parameters }>,
-  tokensMax: number,
-  missesMax: number,
+  reach: Reach,
   workspace: Workspace,
 ): Trial[] {
   const trials: Trial[] = [];
-  let most = missesMax;
+  let most = reach.misses;
   for (const { parameters } of parametersToTry) {
-    const misses = countMisses(sample, parameters, tokensMax, most, workspace);
+    const misses = countMisses(sample, parameters, { ...reach, misses: most }, workspace);
     if (misses > most) continue;
     trials.push({ parameters, misses });
-    most = Math.min(most, MISSES_FREE + misses + misses / 4);
-    if (misses === 0 && tokensMax >= sample.tokens) break;
+    most = Math.min(most, missesBeside(misses, sample, reach));
+    if (isPerfect(misses, sample, reach)) break;
   }
+  return inOrder(trials);
+}
+
+function inOrder(trials: readonly Trial[]): Trial[] {
   return trials.toSorted((a, b) => a.misses - b.misses);
 }
 
-function* candidates(sample: Sample): Generator<{ parameters: Parameters }> {
+function isPerfect(misses: number, sample: Sample, reach: Reach): boolean {
+  return misses === 0 && reach.tokens >= sample.tokens;
+}
+
+/** How many another may miss to be worth a look beside one that misses so many: fewer, when both have seen it all. */
+function missesBeside(misses: number, sample: Sample, reach: Reach): number {
+  return reach.tokens >= sample.tokens ? misses - 1 : MISSES_FREE + misses + misses / 4;
+}
+
+function* candidates(sample: Sample, memLevel: number): Generator<{ parameters: Parameters }> {
   for (const hash of hashes(sample)) {
     for (const windowBits of [WINDOW_BITS_MAX, ...smallWindows(sample)]) {
-      for (const strategy of strategies(sample)) yield* candidatesWith(sample, { hash, windowBits, strategy });
+      for (const strategy of strategies(sample)) yield* withLevels(sample, { hash, windowBits, strategy }, memLevel);
     }
   }
 }
 
-function* candidatesWith(
+function* withLevels(
   { blockTokens }: Sample,
-  chosen: Pick<Parameters, "hash" | "windowBits" | "strategy">,
+  { hash, windowBits, strategy }: Pick<Parameters, "hash" | "windowBits" | "strategy">,
+  memLevel: number,
 ): Generator<{ parameters: Parameters }> {
-  const known = memLevelOf(blockTokens);
-  const memLevels = new Set([...(known === undefined ? [] : [known]), ...MEM_LEVELS_BY_USE]);
-  for (const memLevel of memLevels) {
-    const hashBits = hashBitsOf(chosen.hash, memLevel);
-    for (const level of LEVELS_BY_USE) {
-      yield { parameters: { ...chosen, level, hashBits, blockTokens: blockTokens ?? blockTokensOf(memLevel) } };
-      // these have neither levels nor chains
-      if (chosen.strategy === "huffman-only" || chosen.strategy === "run-length") return;
-    }
+  const chosen = { hash, windowBits, strategy, hashBits: hashBitsOf(hash, memLevel) };
+  for (const level of LEVELS_BY_USE) {
+    yield { parameters: { ...chosen, level, blockTokens: blockTokens ?? blockTokensOf(memLevel) } };
+    // these have neither levels nor chains
+    if (strategy === "huffman-only" || strategy === "run-length") return;
   }
+}
+
+/** The likeliest first. */
+function memLevels({ blockTokens }: Sample): readonly [number, ...number[]] {
+  const known = memLevelOf(blockTokens);
+  if (known === undefined) return MEM_LEVELS_BY_USE;
+  return [known, ...MEM_LEVELS_BY_USE.filter((memLevel) => memLevel !== known)];
 }
 
 /** Chromium's zlib finds matches of three bytes by chance only. The likelier first. */
@@ -114,12 +153,11 @@ function* strategies({ isFixed, matchBytesMin, distanceMax }: Sample): Generator
   if (matchBytesMin > 5) yield "filtered";
 }
 
-/** Tokens of the sample that are not predicted; more than `most` when there are more. */
+/** Tokens of the sample that are not predicted; more than `reach.misses` when there are more. */
 function countMisses(
   { window, entries, start, warm, sure }: Sample,
   parameters: Parameters,
-  tokensMax: number,
-  most: number,
+  reach: Reach,
   workspace: Workspace,
 ): number {
   const matcher = new Matcher(window.bytes, parameters, workspace);
@@ -128,7 +166,7 @@ function countMisses(
   let misses = 0;
   let tokens = 0;
   for (const entry of entries) {
-    if (at >= sure || misses > most || tokens >= tokensMax) break;
+    if (at >= sure || misses > reach.misses || tokens >= reach.tokens) break;
     if (entry < BLOCK_END) {
       const isMiss = matcher.predict(at, end) !== entry;
       matcher.advance(at, entry, end);

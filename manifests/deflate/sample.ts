@@ -16,6 +16,8 @@ export interface Sample {
   /** Tokens, and the marks of a TokenQueue. */
   readonly entries: Uint32Array;
   readonly tokens: number;
+  /** It is all of the stream. */
+  readonly isWhole: boolean;
   /** Where the first of them is in the window; what lies before it is not among the entries. */
   readonly start: number;
   /** From here on a token has all that it may refer to before it. */
@@ -70,6 +72,7 @@ export function takeSample(source: StreamSource, from: number, workspace: Worksp
     window,
     entries,
     tokens,
+    isWhole: isEnd && start.at === 0,
     start: start.at,
     warm: start.at === 0 ? 0 : start.at + DISTANCE_MAX,
     sure: isEnd ? window.filled : window.filled - LOOKAHEAD_BYTES + 1,

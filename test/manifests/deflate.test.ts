@@ -35,6 +35,13 @@ describe("streams of zlib, and of Chromium's, which Node.js has", () => {
   });
 });
 
+/** What a stream was made with may show only behind the front that all parameters are tried on. */
+test.each([1, 2, 4, 6])("level %i with the largest memLevel: a few bytes say how it was made", (level) => {
+  for (const make of [words, records]) {
+    expect(roundTrip(deflateRawSync(make(7, 60_000), { level, memLevel: 9 })).recipe.length).toBeLessThan(16);
+  }
+});
+
 describe("streams of whatever is here, with parameters that change on the way", () => {
   const options: fc.Arbitrary<ZlibOptions> = fc.record({
     level: fc.integer({ min: 0, max: 9 }),
