@@ -2,15 +2,15 @@
  * The folder of an edge's secrets, databases and objects: made when it is not there, and used by one edge at a time. Two
  * would serve the same databases, each with what it holds in memory.
  */
-import { mkdir } from "node:fs/promises";
 import { Failure } from "../../manifests/failures.ts";
+import { makeFolder } from "../make-folder.ts";
 import { Install } from "../patch/install.ts";
 import { lockInstall } from "../patch/lock.ts";
 import { isBadPath } from "../trust/store.ts";
 
 /** For its owner only. Throws: usage.bad-flag when there can be no such folder. */
 export async function makeStateFolder(state: string): Promise<void> {
-  await mkdir(state, { recursive: true, mode: 0o700 }).catch(refuseFolder(state));
+  await makeFolder(state, 0o700).catch(refuseFolder(state));
 }
 
 /**

@@ -3,12 +3,13 @@
  * the install busy until its lock is old, so we also note whose lock it is, and age the lock of a process that is gone.
  */
 import fs, { type NoParamCallback, type PathLike, type Stats } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import lockfile from "proper-lockfile";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { DISK_TIME_STEP_MS, LOCK_STALE_MS } from "../../manifests/limits.ts";
+import { makeFolder } from "../make-folder.ts";
 import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 
@@ -64,7 +65,7 @@ export async function lockInstall(
   install: Install,
   onLost: (cause: Error) => void = () => {},
 ): Promise<() => Promise<void>> {
-  await mkdir(install.own(), { recursive: true });
+  await makeFolder(install.own());
   const lock = install.own("lock");
   let isLost = false;
   const release = await take(install, (cause) => {

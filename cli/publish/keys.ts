@@ -3,10 +3,11 @@
  * overwritten and never sent anywhere; what leaves this module is public halves and signatures.
  */
 import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
-import { mkdir, open, readdir } from "node:fs/promises";
+import { open, readdir } from "node:fs/promises";
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type NamedKey, type RoleHolders, type RoleSigner, keyOf } from "../../manifests/trust/roles.ts";
+import { makeFolder } from "../make-folder.ts";
 import { sha256 } from "../trust/crypto.ts";
 import { isBadPath, readIfThere, syncFolder } from "../trust/store.ts";
 
@@ -30,7 +31,7 @@ export async function ensureKey(dir: string, name: string): Promise<PublisherKey
   const there = await readIfThere(file);
   if (there !== undefined) return parseKey(name, file, there);
   const { privateKey } = generateKeyPairSync("ed25519");
-  await mkdir(dir, { recursive: true, mode: FOLDER_MODE });
+  await makeFolder(dir, FOLDER_MODE);
   await writeKey(file, privateKey);
   return publisherKey(name, privateKey);
 }

@@ -1,8 +1,9 @@
 /** The folder that a publish or a comparison keeps things in: there is always one, and not always from one run to the next. */
 import { constants } from "node:fs";
-import { access, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { access, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { makeFolder } from "../make-folder.ts";
 import { isDiskFull } from "../threads/disk-error.ts";
 import { isBadPath } from "../trust/store.ts";
 
@@ -17,7 +18,7 @@ export interface WritableCache extends AsyncDisposable {
  */
 export async function openCache(folder: string, onLog: (text: string) => void): Promise<WritableCache> {
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await access(folder, constants.W_OK | constants.X_OK);
     return { folder, [Symbol.asyncDispose]: () => Promise.resolve() };
   } catch (error) {

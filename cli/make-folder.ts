@@ -1,0 +1,28 @@
+/** Folders that somebody named: on whatever disk that is. */
+import { mkdir, stat } from "node:fs/promises";
+import path from "node:path";
+
+/**
+ * Makes a folder and those above it, as far as they are not there. Node's `recursive` never ends, and keeps a thread busy,
+ * where a file system calls a new folder absent although the one above it is there: /proc does, and folders that are
+ * mounted on demand (Node 24, seen). Throws: what the disk says, ENOENT there.
+ * @param mode  of those that are made
+ */
+export async function makeFolder(folder: string, mode?: number): Promise<void> {
+  try {
+    await makeOne(folder, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || folder === path.dirname(folder)) throw error;
+    await makeFolder(path.dirname(path.resolve(folder)), mode);
+    await makeOne(folder, mode);
+  }
+}
+
+async function makeOne(folder: string, mode: number | undefined): Promise<void> {
+  try {
+    await mkdir(folder, { mode });
+  } catch (error) {
+    const isTaken = (error as NodeJS.ErrnoException).code === "EEXIST";
+    if (!isTaken || !(await stat(folder)).isDirectory()) throw error;
+  }
+}
