@@ -195,7 +195,8 @@ export const FAILURES = {
     status: 400,
     title: "Not a name that can be used",
     remedy:
-      "Names take lowercase letters, digits and hyphens; versions also capitals, dots, plus signs and underscores.",
+      "Names take 1 to 63 lowercase letters, digits and hyphens, no hyphen first; versions also capitals, dots, plus " +
+      "signs and underscores, with a letter or digit at both ends.",
   },
   "object.bad-name": {
     family: "usage",
@@ -311,6 +312,14 @@ export const FAILURES = {
     title: "No such title on this edge",
     remedy: "Register it with `patchswarm init`.",
   },
+  "usage.bad-admin-token": {
+    family: "usage",
+    status: 401,
+    title: "The edge has another admin token than the one that was given",
+    remedy:
+      "Give the token of this edge, which `dev` and `deploy` keep as admin-token in their --state folder: with " +
+      "--admin-token-file, or in PATCHSWARM_ADMIN_TOKEN.",
+  },
   "usage.bad-flag": {
     family: "usage",
     status: 400,
@@ -352,7 +361,9 @@ export class Failure extends Error {
     const row = FAILURES[code];
     const particulars = Object.entries(facts)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : String(value)}`)
+      .map(
+        ([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : value === "" ? '""' : String(value)}`,
+      )
       .join("; ");
     super(`${row.title}${particulars === "" ? "" : `: ${particulars}`}. ${row.remedy}`, options);
     this.code = code;

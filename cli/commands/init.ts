@@ -55,7 +55,7 @@ export function initCommand(): Command {
 
 /**
  * Throws: usage.bad-flag when `out` already belongs to another title, or a path cannot be used; usage.bad-key-file;
- * usage.bad-title-file; title.exists; and what the edge says.
+ * usage.bad-title-file; usage.bad-admin-token; title.exists; and what the edge says.
  */
 export async function init(options: InitOptions, world: InitWorld): Promise<void> {
   const { title, edge, keysDir, out, channels } = options;
@@ -138,8 +138,8 @@ const HEADER_TEXT = /^[\x21-\x7e]+$/;
 
 async function readAdminToken(file: unknown, env: NodeJS.ProcessEnv): Promise<string> {
   if (typeof file === "string") {
-    const text = await readFile(file, "utf8").catch((cause: unknown) => {
-      throw new Failure("usage.bad-flag", { option: "--admin-token-file", file }, { cause });
+    const text = await readFile(file, "utf8").catch((cause: Error) => {
+      throw new Failure("usage.bad-flag", { option: "--admin-token-file", reason: cause.message }, { cause });
     });
     const found = text.trim();
     if (HEADER_TEXT.test(found)) return found;

@@ -54,7 +54,7 @@ export interface RegisterOptions {
 
 /**
  * The title's first root, registered together with targets and channels.
- * Throws: title.exists when the edge holds the title under other keys; request.unauthorized, edge.unreachable and what
+ * Throws: title.exists when the edge holds the title under other keys; usage.bad-admin-token, edge.unreachable and what
  * else the edge says.
  */
 export async function registerTitle(options: RegisterOptions): Promise<Signed<RootRole>> {
@@ -141,9 +141,15 @@ function onlineKeys(root: RootRole): NamedKey[] {
 
 // --- What is sent --------------------------------------------------------------------------------------------------
 
-/** Asks the edge to make a signing key for the title; asked again before there is a root, it gives the same key. */
+/**
+ * Asks the edge to make a signing key for the title; asked again before there is a root, it gives the same key.
+ * Throws: usage.bad-admin-token.
+ */
 async function openRegistration(options: RegisterOptions): Promise<NamedKey> {
-  const response = await postAsAdmin(options, "", new TextEncoder().encode("{}"));
+  const response = await postAsAdmin(options, "", new TextEncoder().encode("{}")).catch((cause: unknown) => {
+    if (!(cause instanceof Failure && cause.code === "request.unauthorized")) throw cause;
+    throw new Failure("usage.bad-admin-token", { edge: options.edge }, { cause });
+  });
   const answer = JSON.parse((await readCapped(response, { bytesMax: REGISTRATION_BYTES_MAX })).toString()) as unknown;
   const key = typeof answer === "object" && answer !== null && "onlineKey" in answer ? answer.onlineKey : undefined;
   return parseKey(key, sha256);

@@ -137,7 +137,7 @@ test("a title that others registered is not taken over", async () => {
 
 test("without the admin token nothing is registered", async () => {
   const options = optionsFor("uninvited", { adminToken: "guess" });
-  await expect(run(options)).rejects.toMatchObject({ code: "request.unauthorized" });
+  await expect(run(options)).rejects.toMatchObject({ code: "usage.bad-admin-token", facts: { edge: edge.url } });
   const answer = await fetch(`${edge.url}/t/uninvited/metadata/timestamp.json`);
   expect(answer.status).toBe(404);
 });
