@@ -40,7 +40,7 @@ export function diffCommand(): Command {
     await using cache =
       published === 0 ? undefined : await openCache(cacheFolder(), (text) => context.output.log(text));
     const cacheDir = cache?.folder ?? cacheFolder();
-    await dropAbandonedCaches(cacheDir);
+    await dropAbandonedCaches(cacheDir, Date.now());
     // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not stay
     const spare = published === 2 ? await openSpareCache(cacheDir) : undefined;
     try {
