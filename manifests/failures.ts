@@ -304,7 +304,7 @@ export const FAILURES = {
     family: "usage",
     status: 409,
     title: "The title is already registered",
-    remedy: "Choose another name, or use the title.json and keys it was registered with.",
+    remedy: "Choose another name, or use the title.json, keys and channels it was registered with.",
   },
   "title.not-found": {
     family: "usage",
@@ -342,7 +342,14 @@ export const FAILURES = {
     family: "usage",
     status: 400,
     title: "A signing key that is needed is not there",
-    remedy: "Point --keys at the folder that `patchswarm init` made.",
+    remedy:
+      "Point --keys at the folder that `patchswarm init` made, with the keys of this very title and channel in it.",
+  },
+  "usage.old-node": {
+    family: "usage",
+    status: 400,
+    title: "This Node.js is too old",
+    remedy: "Install a newer one; `npm run patchswarm --` in the source tree brings its own.",
   },
 } as const satisfies Record<string, FailureRow>;
 

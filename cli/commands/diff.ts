@@ -30,7 +30,7 @@ export function diffCommand(): Command {
   )
     .option("--title <file>", "the title.json of the title whose versions are meant where there is no such folder")
     .option("--channel <name>", "channel of these versions (default: the title's own)")
-    .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
+    .option("--ignore <glob>", "leave out what matches; may be given again", collect)
     .option("--top <count>", "name so many files", String(COST_ROWS_DEFAULT))
     .option("--all", "name every file");
   return act(command, async (context, flags, [before = "", after = ""]) => {
@@ -46,7 +46,7 @@ export function diffCommand(): Command {
     try {
       await using from = await openBuild(before, flags, cacheDir, context);
       await using to = await openBuild(after, flags, spare ?? cacheDir, context);
-      const diff = await diffBuilds(from.folder, to.folder, flags["ignore"] as string[], context);
+      const diff = await diffBuilds(from.folder, to.folder, (flags["ignore"] ?? []) as string[], context);
       context.output.result("diff", fieldsOf(before, after, diff), describe(before, after, diff, most));
     } finally {
       if (spare !== undefined) await rm(spare, { recursive: true, force: true });

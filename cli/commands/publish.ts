@@ -26,7 +26,7 @@ export function publishCommand(): Command {
     .option("--title <file>", "the title's title.json", "title.json")
     .option("--keys <dir>", "folder with the signing keys", "keys")
     .option("--channel <name>", "channel to publish to (default: the title's own)")
-    .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
+    .option("--ignore <glob>", "leave out what matches; may be given again", collect)
     .option(
       "--rollout <percent>",
       "share of the players who get it; of a release that is out, the new share (default: all)",
@@ -59,7 +59,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
     keysDir: String(flags["keys"]),
     version: parseVersion(String(flags["version"])),
     channel: flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"])),
-    ignore: flags["ignore"] as string[],
+    ignore: (flags["ignore"] ?? []) as string[],
     rollout:
       flags["rollout"] === undefined ? undefined : parseCount("--rollout", String(flags["rollout"]), ROLLOUT_ALL),
     deltas: parseCount("--deltas", String(flags["deltas"]), DELTAS_MAX),

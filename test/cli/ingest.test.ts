@@ -243,6 +243,10 @@ const changes: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
     await rm(path);
     await symlink("/dev/zero", path);
   },
+  "replaced by a folder": async (path) => {
+    await rm(path);
+    await mkdir(path);
+  },
   "replaced by a file of the same size": async (path) => {
     const { length } = await readFile(path);
     await rm(path);

@@ -373,7 +373,9 @@ class SourceHandle {
 
   checkUnchanged(): void {
     const { path, stamp } = this.#span;
-    const now = stampOf(reading(this.#span, () => fstatSync(this.#file, { bigint: true })));
+    const stats = reading(this.#span, () => fstatSync(this.#file, { bigint: true }));
+    if (!stats.isFile()) throw new Unable("build.changed", path, "no longer a file");
+    const now = stampOf(stats);
     if (now.size !== stamp.size) throw new Unable("build.changed", path, `${stamp.size} bytes became ${now.size}`);
     if (now.mtimeNs !== stamp.mtimeNs) throw new Unable("build.changed", path, "written to");
     if (now.inode !== stamp.inode) throw new Unable("build.changed", path, "replaced by another file");
@@ -393,7 +395,8 @@ function reading<T>({ path }: FileSpan, read: () => T): T {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    throw new Unable(GONE.has(code) ? "build.changed" : "build.unreadable", path, code);
+    if (GONE.has(code)) throw new Unable("build.changed", path, "gone since it was listed");
+    throw new Unable("build.unreadable", path, code);
   }
 }
 
