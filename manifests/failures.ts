@@ -264,6 +264,12 @@ export const FAILURES = {
     title: "This version was already published with different content",
     remedy: "Choose another --version; a published version never changes.",
   },
+  "request.clock-skew": {
+    family: "usage",
+    status: 400,
+    title: "The clocks of this machine and of the edge differ too much for a signed request",
+    remedy: "Set this machine's clock, then run the command again.",
+  },
   "request.malformed": {
     family: "usage",
     status: 400,
