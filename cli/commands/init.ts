@@ -115,7 +115,7 @@ async function proveAsPlayer(titleFile: TitleFile, { output, fetch, now, signal,
 async function refuseForeignTitleFile(out: string, title: string): Promise<void> {
   const found = (await titleFileIfThere(out))?.title;
   if (found !== undefined && found !== title)
-    throw new Failure("usage.bad-flag", { option: "--out", file: out, found, expected: title });
+    throw new Failure("usage.bad-flag", { option: "--out", file: out, reason: `is the title.json of ${found}` });
 }
 
 /** What the disk says of a path that an option names, as a wrong option; anything else as it is. */
