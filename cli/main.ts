@@ -5,10 +5,17 @@
  * give it to itself. What V8 compiles is kept in the user's cache folder for the next run: a third of what it takes to
  * start (measured). Without a cache, or with one that may not be written, all of it is compiled again.
  */
-import { enableCompileCache } from "node:module";
+import module from "node:module";
 import path from "node:path";
 import { cacheFolder } from "./cache-folder.ts";
 
-enableCompileCache(path.join(cacheFolder(), "compiled"));
+/** The first with all that the program is made of. */
+const NODE_MAJOR_MIN = 24;
+
+// an older one would end with what it does not understand: nothing that it lacks may be imported by name above
+if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
+  await (await import("./old-node.ts")).endForOldNode(NODE_MAJOR_MIN);
+}
+module.enableCompileCache(path.join(cacheFolder(), "compiled"));
 // only what is loaded from here on is kept
 await import("./run.ts");

@@ -195,7 +195,8 @@ export const FAILURES = {
     status: 400,
     title: "Not a name that can be used",
     remedy:
-      "Names take lowercase letters, digits and hyphens; versions also capitals, dots, plus signs and underscores.",
+      "Names take 1 to 63 lowercase letters, digits and hyphens, no hyphen first; versions also capitals, dots, plus " +
+      "signs and underscores, with a letter or digit at both ends.",
   },
   "object.bad-name": {
     family: "usage",
@@ -263,6 +264,12 @@ export const FAILURES = {
     title: "This version was already published with different content",
     remedy: "Choose another --version; a published version never changes.",
   },
+  "request.clock-skew": {
+    family: "usage",
+    status: 400,
+    title: "The clocks of this machine and of the edge differ too much for a signed request",
+    remedy: "Set this machine's clock, then run the command again.",
+  },
   "request.malformed": {
     family: "usage",
     status: 400,
@@ -303,13 +310,21 @@ export const FAILURES = {
     family: "usage",
     status: 409,
     title: "The title is already registered",
-    remedy: "Choose another name, or use the title.json and keys it was registered with.",
+    remedy: "Choose another name, or use the title.json, keys and channels it was registered with.",
   },
   "title.not-found": {
     family: "usage",
     status: 404,
     title: "No such title on this edge",
     remedy: "Register it with `patchswarm init`.",
+  },
+  "usage.bad-admin-token": {
+    family: "usage",
+    status: 401,
+    title: "The edge has another admin token than the one that was given",
+    remedy:
+      "Give the token of this edge, which `dev` and `deploy` keep as admin-token in their --state folder: with " +
+      "--admin-token-file, or in PATCHSWARM_ADMIN_TOKEN.",
   },
   "usage.bad-flag": {
     family: "usage",
@@ -333,7 +348,14 @@ export const FAILURES = {
     family: "usage",
     status: 400,
     title: "A signing key that is needed is not there",
-    remedy: "Point --keys at the folder that `patchswarm init` made.",
+    remedy:
+      "Point --keys at the folder that `patchswarm init` made, with the keys of this very title and channel in it.",
+  },
+  "usage.old-node": {
+    family: "usage",
+    status: 400,
+    title: "This Node.js is too old",
+    remedy: "Install a newer one; `npm run patchswarm --` in the source tree brings its own.",
   },
 } as const satisfies Record<string, FailureRow>;
 
@@ -352,7 +374,9 @@ export class Failure extends Error {
     const row = FAILURES[code];
     const particulars = Object.entries(facts)
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : String(value)}`)
+      .map(
+        ([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : value === "" ? '""' : String(value)}`,
+      )
       .join("; ");
     super(`${row.title}${particulars === "" ? "" : `: ${particulars}`}. ${row.remedy}`, options);
     this.code = code;

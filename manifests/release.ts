@@ -53,6 +53,8 @@ export interface Release {
 const RESERVED_CHANNELS =
   /^(?:root|targets|snapshot|timestamp|live|memory|constructor|prototype|con|prn|aux|nul|(?:com|lpt)\d)$/;
 
+/** As many as both patterns take. */
+const NAME_CHARS_MAX = 63;
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const VERSION = /^[A-Za-z0-9](?:[A-Za-z0-9.+_-]{0,61}[A-Za-z0-9])?$/;
 const INFOHASH = /^[0-9a-f]{40}$/;
@@ -181,8 +183,9 @@ function torrentV1Of(v1: Readonly<Record<string, unknown>>): NonNullable<Release
 }
 
 function parseName(text: string, pattern: RegExp, kind: string): string {
-  if (!pattern.test(text)) throw new Failure("name.invalid", { kind, found: text.slice(0, 80) });
-  return text;
+  if (pattern.test(text)) return text;
+  const reason = text.length > NAME_CHARS_MAX ? `${text.length} characters` : undefined;
+  throw new Failure("name.invalid", { kind, found: text.slice(0, 80), reason });
 }
 
 function parseJson(bytes: Uint8Array): Readonly<Record<string, unknown>> {

@@ -9,7 +9,7 @@ import { installedWrangler } from "../edge/wrangler.ts";
 import { formatBytes } from "../output.ts";
 
 export function deployCommand(): Command {
-  const command = verb("deploy", "put the edge on Cloudflare", [
+  const command = verb("deploy", "Put the edge on Cloudflare", [
     ["deploy --dry-run", "check everything and say what would be uploaded; needs no network"],
     ["deploy", "with the account of `npx wrangler login` or CLOUDFLARE_API_TOKEN"],
     ["deploy --config my-wrangler.toml", "under a name and routes of your own"],

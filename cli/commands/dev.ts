@@ -11,7 +11,7 @@ import { type Output } from "../output.ts";
 import { parseRate } from "./flags.ts";
 
 export function devCommand(): Command {
-  const command = verb("dev", "run an edge on this machine", [
+  const command = verb("dev", "Run an edge on this machine", [
     ["dev", "on http://127.0.0.1:8787, its state in .patchswarm-edge"],
     ["dev --port 0 --state /srv/edge", "on a free port, its state elsewhere"],
     ["dev --host 0.0.0.0", "for the other machines of this network too"],

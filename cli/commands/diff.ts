@@ -30,7 +30,7 @@ export function diffCommand(): Command {
   )
     .option("--title <file>", "the title.json of the title whose versions are meant where there is no such folder")
     .option("--channel <name>", "channel of these versions (default: the title's own)")
-    .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
+    .option("--ignore <glob>", "leave out what matches; may be given again", collect)
     .option("--top <count>", "name so many files", String(COST_ROWS_DEFAULT))
     .option("--all", "name every file");
   return act(command, async (context, flags, [before = "", after = ""]) => {
@@ -40,13 +40,13 @@ export function diffCommand(): Command {
     await using cache =
       published === 0 ? undefined : await openCache(cacheFolder(), (text) => context.output.log(text));
     const cacheDir = cache?.folder ?? cacheFolder();
-    await dropAbandonedCaches(cacheDir);
+    await dropAbandonedCaches(cacheDir, Date.now());
     // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not stay
     const spare = published === 2 ? await openSpareCache(cacheDir) : undefined;
     try {
       await using from = await openBuild(before, flags, cacheDir, context);
       await using to = await openBuild(after, flags, spare ?? cacheDir, context);
-      const diff = await diffBuilds(from.folder, to.folder, flags["ignore"] as string[], context);
+      const diff = await diffBuilds(from.folder, to.folder, (flags["ignore"] ?? []) as string[], context);
       context.output.result("diff", fieldsOf(before, after, diff), describe(before, after, diff, most));
     } finally {
       if (spare !== undefined) await rm(spare, { recursive: true, force: true });

@@ -21,7 +21,7 @@ export function parseCount(option: string, text: string, most: number): number {
 }
 
 /** An option that may be given again: what it was given before, and this. */
-export function collect(value: string, values: readonly string[]): string[] {
+export function collect(value: string, values: readonly string[] = []): string[] {
   return [...values, value];
 }
 

@@ -9,8 +9,8 @@ import { type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts"
 import { type TitleFile, parseEdgeUrl, writeTitleFile } from "../../manifests/trust/title-file.ts";
 import { act, verb } from "../command.ts";
 import { type Output } from "../output.ts";
-import { type PublisherKey, ensureKey } from "../publish/keys.ts";
-import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, registerTitle } from "../publish/register.ts";
+import { type PublisherKey, ensureKey, keyIfThere, makeKeysFolder } from "../publish/keys.ts";
+import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, isRegistered, registerTitle } from "../publish/register.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
@@ -55,13 +55,16 @@ export function initCommand(): Command {
 
 /**
  * Throws: usage.bad-flag when `out` already belongs to another title, or a path cannot be used; usage.bad-key-file;
- * usage.bad-title-file; title.exists; and what the edge says.
+ * usage.bad-title-file; usage.bad-admin-token; title.exists; and what the edge says.
  */
 export async function init(options: InitOptions, world: InitWorld): Promise<void> {
   const { title, edge, keysDir, out, channels } = options;
   const { output, ...web } = world;
   await refuseForeignTitleFile(out, title);
-  const keys = await makeKeys(keysDir, channels).catch(refusePath("--keys", keysDir));
+  await makeKeysFolder(keysDir).catch(refusePath("--keys", keysDir));
+  const isNew = !(await isRegistered({ ...options, ...web }));
+  const keyOf = isNew ? ensureKey : ownKeyOf(options);
+  const keys = await takeKeys(keysDir, channels, keyOf).catch(refusePath("--keys", keysDir));
   output.log(`Keys are in ${keysDir}: keep the root keys offline, and no copy of any of them with the game.`);
 
   const now = toUnixSeconds(world.now.getTime());
@@ -82,13 +85,22 @@ export async function init(options: InitOptions, world: InitWorld): Promise<void
   );
 }
 
-async function makeKeys(dir: string, channels: readonly string[]): Promise<TitleKeys> {
+async function takeKeys(dir: string, channels: readonly string[], keyOf: typeof ensureKey): Promise<TitleKeys> {
   const root: PublisherKey[] = [];
-  for (const name of ROOT_KEY_NAMES) root.push(await ensureKey(dir, name));
-  const targets = await ensureKey(dir, "targets");
+  for (const name of ROOT_KEY_NAMES) root.push(await keyOf(dir, name));
+  const targets = await keyOf(dir, "targets");
   const ofChannels: Record<string, PublisherKey> = {};
-  for (const channel of channels) ofChannels[channel] = await ensureKey(dir, channelKeyName(channel));
+  for (const channel of channels) ofChannels[channel] = await keyOf(dir, channelKeyName(channel));
   return { root, targets, channels: ofChannels };
+}
+
+/** A key made now would be none of the title's: it would only hide that one was lost, or that a channel is not there. */
+function ownKeyOf({ title, edge }: InitOptions): typeof ensureKey {
+  return async (dir, name) => {
+    const key = await keyIfThere(dir, name);
+    if (key === undefined) throw new Failure("title.exists", { title, edge, keys: dir, without: name });
+    return key;
+  };
 }
 
 /** Opens the title as a first-time player would, and gives the floor's time: no later than either clock. */
@@ -103,7 +115,7 @@ async function proveAsPlayer(titleFile: TitleFile, { output, fetch, now, signal,
 async function refuseForeignTitleFile(out: string, title: string): Promise<void> {
   const found = (await titleFileIfThere(out))?.title;
   if (found !== undefined && found !== title)
-    throw new Failure("usage.bad-flag", { option: "--out", file: out, found, expected: title });
+    throw new Failure("usage.bad-flag", { option: "--out", file: out, reason: `is the title.json of ${found}` });
 }
 
 /** What the disk says of a path that an option names, as a wrong option; anything else as it is. */
@@ -138,8 +150,8 @@ const HEADER_TEXT = /^[\x21-\x7e]+$/;
 
 async function readAdminToken(file: unknown, env: NodeJS.ProcessEnv): Promise<string> {
   if (typeof file === "string") {
-    const text = await readFile(file, "utf8").catch((cause: unknown) => {
-      throw new Failure("usage.bad-flag", { option: "--admin-token-file", file }, { cause });
+    const text = await readFile(file, "utf8").catch((cause: Error) => {
+      throw new Failure("usage.bad-flag", { option: "--admin-token-file", reason: cause.message }, { cause });
     });
     const found = text.trim();
     if (HEADER_TEXT.test(found)) return found;

@@ -77,7 +77,7 @@ export function worldOf({ output, signal }: Context): PatchWorld {
 
 /** The last word of `patch`, and of `verify --repair`: DESIGN section 4. */
 export function printOutcome(output: Output, request: PatchRequest, outcome: PatchOutcome, seconds: number): void {
-  const { title, channel, from, to, plan, ways, metadata, fetched } = outcome;
+  const { title, channel, from, to, plan, ways, metadata, fetched, keptAside } = outcome;
   const { total, kept, reused, fetch, write, disk } = chosenWay(ways).cost;
   output.result(
     "patch",
@@ -88,7 +88,10 @@ export function printOutcome(output: Output, request: PatchRequest, outcome: Pat
       to,
       files: plan.files,
       bytes: { total, kept, reused, metadata, fetched },
-      ...(request.dryRun ? { dryRun: true, plan: { fetch, write, disk, ways: ways.map(wayFields) } } : {}),
+      ...(keptAside.size === 0 ? {} : { keptAside: [...keptAside].map(([path, name]) => ({ path, name })) }),
+      ...(request.dryRun
+        ? { dryRun: true, plan: { fetch, write, disk, aside: plan.aside, ways: ways.map(wayFields) } }
+        : {}),
       seconds: Math.round(seconds * 1000) / 1000,
     },
     request.dryRun ? formatPlan(plan, ways, formatBytes) : describeOutcome(outcome, seconds),

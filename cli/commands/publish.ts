@@ -26,7 +26,7 @@ export function publishCommand(): Command {
     .option("--title <file>", "the title's title.json", "title.json")
     .option("--keys <dir>", "folder with the signing keys", "keys")
     .option("--channel <name>", "channel to publish to (default: the title's own)")
-    .option("--ignore <glob>", "leave out what matches; may be given again", collect, [])
+    .option("--ignore <glob>", "leave out what matches; may be given again", collect)
     .option(
       "--rollout <percent>",
       "share of the players who get it; of a release that is out, the new share (default: all)",
@@ -59,7 +59,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
     keysDir: String(flags["keys"]),
     version: parseVersion(String(flags["version"])),
     channel: flags["channel"] === undefined ? titleFile.channel : parseChannelName(String(flags["channel"])),
-    ignore: flags["ignore"] as string[],
+    ignore: (flags["ignore"] ?? []) as string[],
     rollout:
       flags["rollout"] === undefined ? undefined : parseCount("--rollout", String(flags["rollout"]), ROLLOUT_ALL),
     deltas: parseCount("--deltas", String(flags["deltas"]), DELTAS_MAX),
@@ -89,19 +89,17 @@ function fieldsOf(
   };
 }
 
-function describe(
+/** What people are told. */
+export function describe(
   { titleFile: { title }, channel, version, dryRun, rollout = ROLLOUT_ALL }: PublishOptions,
   { outcome, seq, files, bytes, added, deltas, lost, live, rollout: change }: PublishResult,
   seconds: number,
 ): string {
-  const build = `${title} ${version}: ${files} files, ${formatBytes(bytes.total)}`;
+  const build = `${title} ${version}: ${count(files, "file")}, ${formatBytes(bytes.total)}`;
+  const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
   if (outcome === "unchanged" && change !== undefined) {
-    const share = `to ${change.now} % of the players, ${change.before} % before`;
-    return (
-      `${build}. Release ${seq} on ${channel}, which is out, ${dryRun ? "would go" : "goes"} ${share}.` +
-      tellLost(lost) +
-      tellDeltas(deltas)
-    );
+    const goes = `${dryRun ? "would go" : "goes"} to ${change.now} % of the players, ${change.before} % before`;
+    return `${build}. Release ${seq} on ${channel}, which is out, ${goes}.` + tellLost(lost) + tellDeltas(deltas);
   }
   if (outcome === "unchanged") {
     return (
@@ -116,15 +114,14 @@ function describe(
   const why = newest === undefined ? "" : tellCosts(newest.costs);
   if (outcome === "dry-run") {
     return (
-      `${build}. Would become release ${seq} on ${channel} and send ${formatBytes(bytes.uploaded)}: ` +
-      `${added.chunks} new chunks in ${added.packs} packs. Nothing was sent.` +
+      `${build}. Would become release ${seq} on ${channel}${share} and send ${formatBytes(bytes.uploaded)}: ` +
+      `${count(added.chunks, "new chunk")} in ${count(added.packs, "pack")}. Nothing was sent.` +
       deltas
         .map(({ from, bytes: size }) => `\nPlayers on ${from} would update with a delta of ${formatBytes(size)}.`)
         .join("") +
       why
     );
   }
-  const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
   return (
     `${build}. Published as release ${seq} on ${channel}${share}. ` +
     `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.` +

@@ -7,11 +7,10 @@
  * so on such an edge a client may lie about its own address; on Cloudflare it cannot.
  */
 import { createServer } from "node:net";
-import { access } from "node:fs/promises";
+import { access, mkdir, rm } from "node:fs/promises";
 import { once } from "node:events";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Miniflare } from "miniflare";
 import { Failure } from "../../manifests/failures.ts";
 import { guard, watchSpawn } from "./guardian.ts";
 import { readOrMakeSecrets } from "./secrets.ts";
@@ -75,14 +74,14 @@ async function start(options: EdgeOptions): Promise<RunningEdge> {
   const secrets = await readOrMakeSecrets(options.state);
   await requireFreePort(options.host, options.port);
   options.signal?.throwIfAborted();
-  const [{ miniflare, url }, child] = await watchSpawn("workerd", () => run(worker, secrets, options));
+  const [{ url, stop }, child] = await watchSpawn("workerd", () => run(worker, secrets, options));
   const unguard = guard(child);
   const edge = {
     url: url.href.replace(/\/$/, ""),
     adminToken: secrets.adminToken,
     adminTokenFile: path.join(options.state, "admin-token"),
     async close() {
-      await miniflare.dispose();
+      await stop();
       unguard();
     },
   };
@@ -99,51 +98,57 @@ async function run(
   worker: string,
   secrets: { readonly adminToken: string; readonly keyWrapSecret: string },
   options: EdgeOptions,
-): Promise<{ miniflare: Miniflare; url: URL }> {
+): Promise<{ url: URL; stop: () => Promise<void> }> {
   const { Log, LogLevel, Miniflare, convertV4MiniflareOptions } = await importMiniflare();
   const { host, port } = options;
   const loopback = LOOPBACK.has(host);
   process.env["MINIFLARE_WORKERD_AUTOGATES"] ??= AUTOGATES.join(" ");
-  const miniflare = keepingSignals(
-    () =>
-      new Miniflare(
-        convertV4MiniflareOptions({
-          host,
-          port: loopback ? 0 : port,
-          cf: false,
-          telemetry: { enabled: false },
-          log: new Log(LogLevel.NONE),
-          handleStructuredLogs: ({ message }) => options.onLog?.(message),
-          resourcePersistencePath: path.resolve(options.state, "storage"),
-          name: WORKER_SETTINGS.name,
-          modules: true,
-          scriptPath: worker,
-          modulesRoot: path.dirname(worker),
-          compatibilityDate: WORKER_SETTINGS.compatibilityDate,
-          compatibilityFlags: [...WORKER_SETTINGS.compatibilityFlags],
-          durableObjects: Object.fromEntries(
-            Object.entries(WORKER_SETTINGS.durableObjects).map(([binding, className]) => [
-              binding,
-              { className, useSQLite: true },
-            ]),
-          ),
-          r2Buckets: { [WORKER_SETTINGS.bucketBinding]: WORKER_SETTINGS.bucketName },
-          bindings: {
-            ...(options.peersEnough === undefined ? {} : { PEERS_ENOUGH_BPS: String(options.peersEnough) }),
-            ADMIN_TOKEN: secrets.adminToken,
-            KEY_WRAP_SECRET: secrets.keyWrapSecret,
-            ...(loopback ? { CLIENT_ADDRESS: host === "::1" ? host : "127.0.0.1" } : {}),
-          },
-          unsafeRegisterWorker: false,
-          unsafeDirectSockets: loopback ? [{ host, port }] : [],
-        }),
-      ),
-  );
+  const scratch = path.resolve(options.state, "tmp");
+  await rm(scratch, { recursive: true, force: true }); // of an edge that was killed
+  await mkdir(scratch);
+  const settings = convertV4MiniflareOptions({
+    host,
+    port: loopback ? 0 : port,
+    cf: false,
+    telemetry: { enabled: false },
+    log: new Log(LogLevel.NONE),
+    handleStructuredLogs: ({ message }) => options.onLog?.(message),
+    resourcePersistencePath: path.resolve(options.state, "storage"),
+    name: WORKER_SETTINGS.name,
+    modules: true,
+    scriptPath: worker,
+    modulesRoot: path.dirname(worker),
+    compatibilityDate: WORKER_SETTINGS.compatibilityDate,
+    compatibilityFlags: [...WORKER_SETTINGS.compatibilityFlags],
+    durableObjects: Object.fromEntries(
+      Object.entries(WORKER_SETTINGS.durableObjects).map(([binding, className]) => [
+        binding,
+        { className, useSQLite: true },
+      ]),
+    ),
+    r2Buckets: { [WORKER_SETTINGS.bucketBinding]: WORKER_SETTINGS.bucketName },
+    bindings: {
+      ...(options.peersEnough === undefined ? {} : { PEERS_ENOUGH_BPS: String(options.peersEnough) }),
+      ADMIN_TOKEN: secrets.adminToken,
+      KEY_WRAP_SECRET: secrets.keyWrapSecret,
+      ...(loopback ? { CLIENT_ADDRESS: host === "::1" ? host : "127.0.0.1" } : {}),
+    },
+    unsafeRegisterWorker: false,
+    unsafeDirectSockets: loopback ? [{ host, port }] : [],
+  });
+  const miniflare = keepingSignals(() => withTemporaryFolder(scratch, () => new Miniflare(settings)));
+  const stop = async (): Promise<void> => {
+    try {
+      await miniflare.dispose();
+    } finally {
+      await rm(scratch, { recursive: true, force: true, maxRetries: 5 });
+    }
+  };
   try {
     const entry = await miniflare.ready;
-    return { miniflare, url: loopback ? await miniflare.unsafeGetDirectURL() : entry };
+    return { url: loopback ? await miniflare.unsafeGetDirectURL() : entry, stop };
   } catch (error) {
-    await miniflare.dispose();
+    await stop();
     if ((error as { code?: unknown }).code === "ERR_ADDRESS_IN_USE") throw portInUse(options.host, options.port);
     throw error;
   }
@@ -170,6 +175,26 @@ function keepingSignals<T>(make: () => T): T {
     for (const listener of process.listeners(signal)) if (!before.has(listener)) process.off(signal, listener);
   }
   return made;
+}
+
+/** What `tmpdir` of node:os goes by, on one system or another. */
+const TEMPORARY_FOLDER_NAMES = ["TMPDIR", "TEMP", "TMP"] as const;
+
+/**
+ * Miniflare makes a folder where temporary files go, and takes it away when it ends, but waits for neither that nor for
+ * us: a process that ends then leaves it behind. In a folder of ours nothing of it stays.
+ */
+function withTemporaryFolder<T>(folder: string, make: () => T): T {
+  const before = TEMPORARY_FOLDER_NAMES.map((name) => [name, process.env[name]] as const);
+  for (const name of TEMPORARY_FOLDER_NAMES) process.env[name] = folder;
+  try {
+    return make();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  }
 }
 
 /** Miniflare is an optional dependency: 617 MB that a player's machine does not want. */

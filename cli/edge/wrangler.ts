@@ -1,7 +1,7 @@
 /** Runs the wrangler that is installed beside us. What it says to people is kept for the failure that may follow. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, rmdir } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { text } from "node:stream/consumers";
@@ -40,21 +40,32 @@ export function installedWrangler(scratch: string, signal: AbortSignal): Wrangle
         NO_COLOR: "1",
       },
     });
+    // one that is told to stop puts its things away first
+    const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
     const closed = once(child, "close");
-    const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]).catch(
-      (cause: unknown) => {
-        if (signal.aborted) throw new Failure("source.interrupted", {}, { cause });
-        throw cause;
-      },
-    );
-    return {
-      code: (code as number | null) ?? 1,
-      stdout: out,
-      // FORCE_COLOR, where it is set, counts for more than NO_COLOR
-      printed: stripVTControlCharacters(out + err),
-      events: await readEvents(eventFile),
-    };
+    try {
+      const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+      return {
+        code: (code as number | null) ?? 1,
+        stdout: out,
+        // FORCE_COLOR, where it is set, counts for more than NO_COLOR
+        printed: stripVTControlCharacters(out + err),
+        events: await readEvents(eventFile),
+      };
+    } catch (cause) {
+      if (!signal.aborted) throw cause;
+      await ended;
+      throw new Failure("source.interrupted", {}, { cause });
+    } finally {
+      await removeEmptyFolders();
+    }
   };
+}
+
+/** wrangler makes `.wrangler/tmp` where it runs, and leaves it there with nothing in it. */
+async function removeEmptyFolders(): Promise<void> {
+  // not there, or in use
+  for (const folder of [path.join(".wrangler", "tmp"), ".wrangler"]) await rmdir(folder).catch(() => {});
 }
 
 function wranglerScript(): string {

@@ -14,11 +14,20 @@ export function freeName(disk: Disk, install: Install, path: SafePath, taken = n
   }
 }
 
-/** Moves whatever is at a path beside it; nothing happens when nothing is. @param wish  the name it should get, when that is free */
-export function moveAside(disk: Disk, install: Install, path: SafePath, wish?: SafePath): void {
+/** What was in the way -> where it is kept now. */
+export type KeptAside = Map<SafePath, SafePath>;
+
+/**
+ * Moves whatever is at a path beside it; nothing happens when nothing is.
+ * @param kept  takes note
+ * @param wish  the name it should get, when that is free
+ */
+export function moveAside(disk: Disk, install: Install, kept: KeptAside, path: SafePath, wish?: SafePath): void {
   if (disk.look(install.file(path)) === undefined) return;
   const isFree = wish !== undefined && disk.look(install.file(wish)) === undefined;
-  disk.rename(install.file(path), install.file(isFree ? wish : freeName(disk, install, path)));
+  const name = isFree ? wish : freeName(disk, install, path);
+  disk.rename(install.file(path), install.file(name));
+  kept.set(path, name);
 }
 
 /** Of a name that would be too long, as much as fits; of a folder too deep for any, the one above it. */

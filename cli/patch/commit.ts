@@ -21,7 +21,7 @@ import path from "node:path";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
-import { moveAside } from "./aside.ts";
+import { moveAside, type KeptAside } from "./aside.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { isStagedName, NEW_FOLDER } from "./layout.ts";
@@ -68,7 +68,8 @@ const Journal = v.object({
 type Journaled = Omit<CommitPlan, "inFolders">;
 
 /**
- * Makes the staged release the installed one. Throws, with nothing changed: path.unsafe, what the disk says.
+ * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed: path.unsafe, what the
+ * disk says.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
  */
 export async function commit(
@@ -76,7 +77,7 @@ export async function commit(
   install: Install,
   plan: CommitPlan,
   writeNext: () => Promise<void>,
-): Promise<void> {
+): Promise<KeptAside> {
   const likeness = install.staged(NEW_FOLDER);
   const files = [
     ...plan.places.map(([name]) => install.staged(name)),
@@ -87,29 +88,32 @@ export async function commit(
   await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
   await disk.flush(install.folder, [install.own(NEXT_STATE)], [install.own()]);
   checkFolders(disk, install, plan);
+  const kept: KeptAside = new Map();
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
     await writeJournal(disk, install, "clear", plan);
-    await clear(disk, install, plan);
+    await clear(disk, install, plan, kept);
   }
   await writeJournal(disk, install, "place", plan);
-  await place(disk, install, plan);
+  await place(disk, install, plan, kept);
+  return kept;
 }
 
 /**
- * Finishes a commit that was cut short. False when there is none. Throws: install.damaged for a journal not ours, and what
- * `commit` does.
+ * Finishes a commit that was cut short; says what was in its way, also what was moved before. Undefined when there is none.
+ * Throws: install.damaged for a journal not ours, and what `commit` does.
  */
-export async function recover(disk: Disk, install: Install): Promise<boolean> {
+export async function recover(disk: Disk, install: Install): Promise<KeptAside | undefined> {
   const bytes = disk.read(install.own(JOURNAL));
-  if (bytes === undefined) return false;
+  if (bytes === undefined) return undefined;
   const { phase, plan } = parseJournal(bytes);
+  const kept: KeptAside = new Map(plan.asides.filter(([, to]) => disk.look(install.file(to)) !== undefined));
   checkFolders(disk, install, plan);
   if (phase === "clear") {
-    await clear(disk, install, plan);
+    await clear(disk, install, plan, kept);
     await writeJournal(disk, install, "place", plan);
   }
-  await place(disk, install, plan);
-  return true;
+  await place(disk, install, plan, kept);
+  return kept;
 }
 
 /**
@@ -161,7 +165,12 @@ function isFolder(disk: Disk, install: Install, folder: string, leaves: Readonly
   return standing === "folder";
 }
 
-async function clear(disk: Disk, install: Install, { moves, removes, asides }: Journaled): Promise<void> {
+async function clear(
+  disk: Disk,
+  install: Install,
+  { moves, removes, asides }: Journaled,
+  kept: KeptAside,
+): Promise<void> {
   for (const [from, name] of moves) {
     const staged = install.staged(name);
     if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file")
@@ -169,7 +178,7 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: J
   }
   for (const removed of removes) disk.remove(install.file(removed));
   removeEmptyFolders(disk, install, [...removes, ...moves.map(([from]) => from)]);
-  for (const [from, to] of asides) moveAside(disk, install, from, to);
+  for (const [from, to] of asides) moveAside(disk, install, kept, from, to);
   const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
   await disk.flush(
     install.folder,
@@ -178,14 +187,19 @@ async function clear(disk: Disk, install: Install, { moves, removes, asides }: J
   );
 }
 
-async function place(disk: Disk, install: Install, { folders, execs, places, replaces }: Journaled): Promise<void> {
+async function place(
+  disk: Disk,
+  install: Install,
+  { folders, execs, places, replaces }: Journaled,
+  kept: KeptAside,
+): Promise<void> {
   const changed = new Set<string>();
   for (const folder of folders) {
     disk.makeFolder(path.dirname(install.file(folder)));
-    for (const touched of placeFolder(disk, install, folder)) changed.add(touched);
+    for (const touched of placeFolder(disk, install, kept, folder)) changed.add(touched);
   }
-  for (const folder of makeFolders(disk, install, places)) changed.add(folder);
-  placeFiles(disk, install, places, new Set(replaces));
+  for (const folder of makeFolders(disk, install, kept, places)) changed.add(folder);
+  placeFiles(disk, install, kept, places, new Set(replaces));
   for (const [file, exec] of execs)
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
   await disk.flush(install.folder, [], [...new Set([...changed, install.folder, install.own("staging")])]);
@@ -196,7 +210,7 @@ async function place(disk: Disk, install: Install, { folders, execs, places, rep
 }
 
 /** The folders of files that are placed one by one. Gives those in which a name may be new. */
-function makeFolders(disk: Disk, install: Install, places: CommitPlan["places"]): string[] {
+function makeFolders(disk: Disk, install: Install, kept: KeptAside, places: CommitPlan["places"]): string[] {
   const files = places.map(([, to]) => to);
   // the outermost first
   return foldersOf(files, true)
@@ -205,20 +219,26 @@ function makeFolders(disk: Disk, install: Install, places: CommitPlan["places"])
       const where = path.join(install.folder, folder);
       const standing = disk.look(where);
       // the beginning of a safe path, up to a slash, is a safe path
-      if (standing !== undefined && standing !== "folder") moveAside(disk, install, folder as SafePath);
+      if (standing !== undefined && standing !== "folder") moveAside(disk, install, kept, folder as SafePath);
       if (standing !== "folder") disk.makeFolder(where);
       return where;
     });
 }
 
 /** Looks at each place just before: the game may have made a file there while the release was on its way. */
-function placeFiles(disk: Disk, install: Install, places: CommitPlan["places"], replaces: ReadonlySet<SafePath>): void {
+function placeFiles(
+  disk: Disk,
+  install: Install,
+  kept: KeptAside,
+  places: CommitPlan["places"],
+  replaces: ReadonlySet<SafePath>,
+): void {
   for (const [name, to] of places) {
     const standing = disk.look(install.file(to));
     const isOurs = replaces.has(to) && standing !== "folder";
     // what is no longer in staging was placed before the last run was cut short
     if (standing !== undefined && !isOurs && disk.look(install.staged(name)) !== undefined)
-      moveAside(disk, install, to);
+      moveAside(disk, install, kept, to);
     disk.rename(install.staged(name), install.file(to));
   }
 }
@@ -233,21 +253,21 @@ async function both(...acts: readonly Promise<void>[]): Promise<void> {
  * A new folder into place; where there is one by now, what is in it, one by one, and what has such a name there already is
  * moved aside. Gives the folders whose names changed. Done again, it goes on with what is left.
  */
-function placeFolder(disk: Disk, install: Install, folder: SafePath): string[] {
+function placeFolder(disk: Disk, install: Install, kept: KeptAside, folder: SafePath): string[] {
   const from = install.staged(`${NEW_FOLDER}/${folder}`);
   const to = install.file(folder);
   const standing = disk.look(to);
   if (standing !== undefined && standing !== "folder" && disk.look(from) !== undefined) {
-    moveAside(disk, install, folder);
+    moveAside(disk, install, kept, folder);
   }
   if (disk.moveFolder(from, to)) return [path.dirname(from), path.dirname(to)];
   disk.makeFolder(to);
   const changed = [from, to, path.dirname(to)];
   for (const { name, isFolder } of disk.list(from)) {
     const entry = parseSafePath(`${folder}/${name}`);
-    if (isFolder) changed.push(...placeFolder(disk, install, entry));
+    if (isFolder) changed.push(...placeFolder(disk, install, kept, entry));
     else {
-      moveAside(disk, install, entry);
+      moveAside(disk, install, kept, entry);
       disk.rename(path.join(from, name), install.file(entry));
     }
   }

@@ -2,7 +2,7 @@
  * What is on disk, at every path the wanted release uses or the installed one owns; nothing else is ever looked at. A
  * file that looks as the state remembers it is believed; any other one whose content matters is hashed, in threads.
  */
-import { lstatSync } from "node:fs";
+import { type Dirent, lstatSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import pLimit from "p-limit";
@@ -93,8 +93,9 @@ export async function scan(options: ScanOptions): Promise<Scan> {
     if (known === undefined && aliases.size > 0 && aliases.has(`${dev}:${ino}`)) return;
     const base = { path: file, size, owned: known !== undefined };
     if (kind !== "file") {
-      // a release owns files; a folder in the place of one is somebody else's
-      files.set(file, { ...base, owned: base.owned && kind !== "folder", size: 0, root: null, exec: false });
+      // a release owns files; a folder in the place of one is somebody else's, unless it goes with the files in it
+      const isOurs = kind === "folder" ? isEmptied(install, file, owned, wanted) : base.owned;
+      files.set(file, { ...base, owned: isOurs, size: 0, root: null, exec: false });
       return;
     }
     seen.set(file, { size, mtimeNs });
@@ -237,6 +238,25 @@ async function eachFile(
     const { size, mtimeNs, mode, dev, ino } = stats;
     const kind = stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other";
     act(file, { size: Number(size), mtimeNs, kind, exec: (mode & OWNER_EXEC) !== 0n, dev, ino });
+  }
+}
+
+/** Whether a folder goes with the old release's files: it holds some of them and nothing else. */
+function isEmptied(
+  install: Install,
+  folder: string,
+  owned: ReadonlyMap<string, unknown>,
+  wanted: ReadonlyMap<string, unknown>,
+): boolean {
+  const isLeaving = (entry: Dirent): boolean => {
+    const path = `${folder}/${entry.name}`;
+    return entry.isDirectory() ? isEmptied(install, path, owned, wanted) : owned.has(path) && !wanted.has(path);
+  };
+  try {
+    const entries = readdirSync(install.file(folder as SafePath), { withFileTypes: true });
+    return entries.length > 0 && entries.every(isLeaving);
+  } catch {
+    return false; // one that may not be read is moved aside as it is
   }
 }
 

@@ -105,6 +105,8 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
   /** Bytes that crossed the wire. */
   readonly metadata: number;
   readonly fetched: { readonly origin: number; readonly peers: number };
+  /** What was the player's and in the way -> where it is kept now. */
+  readonly keptAside: ReadonlyMap<SafePath, SafePath>;
 }
 
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
@@ -112,9 +114,23 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
-    if (await recover(world.disk, install)) world.output.log("Finished an update that had been cut short.");
-    return await runSession(install, request, { ...world, signal });
+    const kept = await recover(world.disk, install);
+    if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
+    tellKept(world.output, kept);
+    const outcome = await runSession(install, request, { ...world, signal });
+    tellKept(world.output, outcome.keptAside);
+    return kept === undefined ? outcome : { ...outcome, keptAside: new Map([...kept, ...outcome.keptAside]) };
   });
+}
+
+/** How many files that are kept aside people are told of by name. */
+const KEPT_NAMED_MAX = 10;
+
+function tellKept(output: Pick<Output, "log">, kept: PatchOutcome["keptAside"] = new Map()): void {
+  if (kept.size === 0) return;
+  const named = [...kept].slice(0, KEPT_NAMED_MAX).map(([path, name]) => `${path} is ${name} now`);
+  const more = kept.size > named.length ? `, and ${kept.size - named.length} more` : "";
+  output.log(`Not of the release and in its way, so kept beside: ${named.join(", ")}${more}.`);
 }
 
 async function runSession(install: Install, request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
@@ -282,9 +298,9 @@ class Session {
       layout = new Layout(planned.contents, isThere);
       staged = await this.#stage(planned, layout, staging, scanned);
     }
-    await this.#commit(planned, layout, want, { ...scanned, have }, staged);
+    const keptAside = await this.#commit(planned, layout, want, { ...scanned, have }, staged);
     await staging.clear();
-    return this.#outcome(planned, ways);
+    return { ...this.#outcome(planned, ways), keptAside };
   }
 
   async close(): Promise<void> {
@@ -406,7 +422,13 @@ class Session {
     }
   }
 
-  async #commit(planned: Plan, layout: Layout, want: Tree, { seen, have }: Scan, { looks }: Staged): Promise<void> {
+  async #commit(
+    planned: Plan,
+    layout: Layout,
+    want: Tree,
+    { seen, have }: Scan,
+    { looks }: Staged,
+  ): Promise<PatchOutcome["keptAside"]> {
     const { disk, signal } = this.#world;
     const { release } = this.#target;
     // a lost lock: another is at work on the install
@@ -427,9 +449,10 @@ class Session {
         await keeping;
       }
     };
-    await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
+    const keptAside = await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
     await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
     await this.#recipes.prune();
+    return keptAside;
   }
 
   /** Nothing has to change; what was learned about release and files is remembered. */
@@ -495,6 +518,7 @@ class Session {
       from: this.#installed?.release.version ?? null,
       metadata: this.#title.bytesFetched + this.#edge.received,
       fetched: { origin: this.#origin?.received ?? 0, peers: this.#peers.downloaded },
+      keptAside: new Map(),
     };
   }
 

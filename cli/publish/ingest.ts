@@ -11,6 +11,7 @@ import { type FileSpan, type IngestedBatch, type IngestedSpan } from "../threads
 import { runJob, threadCount } from "../threads/pool.ts";
 import { sha256 } from "../threads/digests.ts";
 import { type ChunkPlace, type ChunkTable } from "./chunk-table.ts";
+import { type OwnKeys } from "./own-keys.ts";
 import { type SourceFile } from "./walk.ts";
 
 /** A chunk that nobody has yet, as a job left it. */
@@ -49,6 +50,8 @@ export interface IngestOptions {
   /** Chunks that are placed; new ones are added. */
   readonly table: ChunkTable;
   readonly sink: ChunkSink;
+  /** What no file may hold: reading ends at the first that does, before anything of it is stored. */
+  readonly ownKeys: OwnKeys;
   /** Whether a file of this content has a recipe already, so that its chunks need no place. */
   readonly isKnownFile: (root: PiecesRoot) => boolean;
   /** Called with the bytes read since the last call. */
@@ -73,7 +76,8 @@ interface RunningJob {
 }
 
 /**
- * Reads every file once. Throws: build.changed, build.unreadable, install.no-space, and whatever the sink throws.
+ * Reads every file once. Throws: build.changed, build.refused for a signing key, build.unreadable, install.no-space, and
+ * whatever the sink throws.
  * Memory: hashes and chunk numbers only; content stays in threads, READ_BYTES at a time, and in parts on disk.
  */
 export async function ingest(files: readonly SourceFile[], options: IngestOptions): Promise<readonly IngestedFile[]> {
@@ -107,11 +111,14 @@ export async function ingest(files: readonly SourceFile[], options: IngestOption
 async function runIngest(
   spans: readonly FileSpan[],
   part: Part,
-  { folder, pieceLength, sizes, table, onRead, signal }: IngestOptions,
+  { folder, pieceLength, sizes, table, ownKeys, onRead, signal }: IngestOptions,
 ): Promise<IngestedBatch> {
-  const job = { folder, pieceLength, sizes, spans, known: table.known, part: part.path };
+  const job = { folder, pieceLength, sizes, spans, known: table.known, part: part.path, ownKeys: ownKeys.ids };
   const result = await runJob("ingest", job, signal === undefined ? {} : { signal });
-  if ("problem" in result) throw new Failure(result.problem, { path: result.path, reason: result.reason });
+  if ("problem" in result) {
+    if (result.problem === "build.refused") ownKeys.refuse(result.path);
+    throw new Failure(result.problem, { path: result.path, reason: result.reason });
+  }
   onRead(spans.reduce((sum, { start, end }) => sum + end - start, 0));
   return result;
 }

@@ -27,19 +27,30 @@ export interface PublisherKey extends RoleSigner, NamedKey {
  * Throws: usage.bad-key-file when a file of that name holds no Ed25519 key.
  */
 export async function ensureKey(dir: string, name: string): Promise<PublisherKey> {
+  const there = await keyIfThere(dir, name);
+  if (there !== undefined) return there;
+  const { privateKey } = generateKeyPairSync("ed25519");
+  await makeKeysFolder(dir);
+  await writeKey(path.join(dir, name + SUFFIX), privateKey);
+  return publisherKey(name, privateKey);
+}
+
+/** For its owner only. */
+export async function makeKeysFolder(dir: string): Promise<void> {
+  await makeFolder(dir, FOLDER_MODE);
+}
+
+/** Undefined when there is none. Throws: usage.bad-key-file when a file of that name holds no Ed25519 key. */
+export async function keyIfThere(dir: string, name: string): Promise<PublisherKey | undefined> {
   const file = path.join(dir, name + SUFFIX);
   const there = await readIfThere(file);
-  if (there !== undefined) return parseKey(name, file, there);
-  const { privateKey } = generateKeyPairSync("ed25519");
-  await makeFolder(dir, FOLDER_MODE);
-  await writeKey(file, privateKey);
-  return publisherKey(name, privateKey);
+  return there === undefined ? undefined : parseKey(name, file, there);
 }
 
 /** Every key in the folder, sorted by name. Throws: usage.no-keys when the folder is not there, usage.bad-key-file. */
 export async function readKeys(dir: string): Promise<PublisherKey[]> {
   const names = await readdir(dir).catch((cause: unknown) => {
-    throw new Failure("usage.no-keys", { folder: dir }, { cause });
+    throw new Failure("usage.no-keys", { folder: dir, reason: (cause as Error).message }, { cause });
   });
   const files = names.filter((name) => name.endsWith(SUFFIX)).toSorted();
   return Promise.all(
@@ -66,7 +77,8 @@ async function readKeyFile(file: string): Promise<Buffer> {
 export function signersOf(role: string, holders: RoleHolders, keys: readonly PublisherKey[]): PublisherKey[] {
   const able = keys.filter(({ keyid }) => holders.keyids.includes(keyid)).slice(0, holders.threshold);
   if (able.length < holders.threshold) {
-    throw new Failure("usage.no-keys", { role, found: able.length, expected: holders.threshold });
+    const lookedAt = keys.map(({ name }) => name);
+    throw new Failure("usage.no-keys", { role, found: able.length, expected: holders.threshold, lookedAt });
   }
   return able;
 }

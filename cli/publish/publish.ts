@@ -23,7 +23,7 @@ import { type Desk, type EarlierRelease, openDesk } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
-import { refuseKeysFolder, refuseTitleKeys } from "./own-keys.ts";
+import { ownKeysIn, refuseKeysFolder } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
 import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
@@ -106,8 +106,7 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
   await refuseKeysFolder(files, options);
   if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
   const desk = await openDesk(options, world);
-  await refuseTitleKeys(files, options.folder, desk.title.roles, world.signal);
-  const reading = planReading(files, desk.known);
+  const reading = planReading(files, desk.known, ownKeysIn(files, options.folder, desk.title.roles));
   if (options.dryRun) return await rehearse(reading, desk, options, world);
   const announcer = await openAnnouncer(options, desk.title, world);
   return desk.earlier === undefined
@@ -150,7 +149,7 @@ async function publishNew(
   if (seq === undefined) {
     const later = await openDesk(options, world);
     if (later.earlier === undefined) throw versionTaken(options, later);
-    const readAgain = planReading(reading.files, later.known);
+    const readAgain = planReading(reading.files, later.known, reading.ownKeys);
     return await publishAgain(readAgain, later, later.earlier, announcer, options, world);
   }
   await makeCurrent(title.title, { channel, seq }, rollout ?? ROLLOUT_ALL, announcer);
@@ -198,7 +197,7 @@ function rolloutChange(live: LiveChannel, { rollout: now }: PublishOptions): Pub
 
 /** Sends again what the origin lost of a release, and looks whether that was all. Throws: release.incomplete. */
 async function sendLost(
-  { files }: ReadingPlan,
+  { files, ownKeys }: ReadingPlan,
   desk: Desk,
   release: SignedRelease,
   announcer: Announcer,
@@ -206,7 +205,7 @@ async function sendLost(
   world: PublishWorld,
 ): Promise<SentAgain> {
   const { folder, titleFile } = options;
-  const sent = await restoreRelease({ folder, titleFile, files, release }, desk, announcer, world);
+  const sent = await restoreRelease({ folder, titleFile, files, ownKeys, release }, desk, announcer, world);
   const { earlier } = await openDesk(options, world);
   if (earlier?.isWhole === true) return sent;
   const { version, channel, seq } = release;

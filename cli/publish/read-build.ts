@@ -5,6 +5,7 @@ import { pieceLengthFor } from "../../manifests/torrent.ts";
 import { type ChunkSink, type IngestedFile, ingest } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { type PublishMeter } from "./meter.ts";
+import { type OwnKeys } from "./own-keys.ts";
 import { type SourceFile } from "./walk.ts";
 
 /** What has to be settled before the first byte is read. */
@@ -14,12 +15,14 @@ export interface ReadingPlan {
   readonly bytes: number;
   readonly pieceLength: number;
   readonly sizes: ChunkSizes;
+  readonly ownKeys: OwnKeys;
 }
 
-export function planReading(files: readonly SourceFile[], known: KnownContent): ReadingPlan {
+/** @param ownKeys  what no file may hold */
+export function planReading(files: readonly SourceFile[], known: KnownContent, ownKeys: OwnKeys): ReadingPlan {
   const sizes = files.map(({ size }) => size);
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
-  return { files, bytes, pieceLength: pieceLengthFor(sizes), sizes: chunkSizesOf(bytes, known) };
+  return { files, bytes, pieceLength: pieceLengthFor(sizes), sizes: chunkSizesOf(bytes, known), ownKeys };
 }
 
 /** A title keeps the chunk sizes that it began with: on the day it outgrew them, everything would be sent again. */
@@ -37,7 +40,7 @@ export interface ReadingOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Throws: build.changed, build.unreadable, install.no-space, and whatever the sink throws. */
+/** Throws: build.changed, build.refused, build.unreadable, install.no-space, and whatever the sink throws. */
 export async function readBuild(plan: ReadingPlan, options: ReadingOptions): Promise<readonly IngestedFile[]> {
   const { folder, known, sink, meter, signal } = options;
   return await ingest(plan.files, {
@@ -46,6 +49,7 @@ export async function readBuild(plan: ReadingPlan, options: ReadingOptions): Pro
     signal,
     pieceLength: plan.pieceLength,
     sizes: plan.sizes,
+    ownKeys: plan.ownKeys,
     table: known.table,
     isKnownFile: (root) => known.recipes.has(root),
     onRead: (bytes) => meter.read(bytes),

@@ -6,6 +6,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { REGISTRATION_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S, ROOT_BYTES_MAX } from "../../manifests/limits.ts";
 import {
   type NamedKey,
+  type RoleHolders,
   type RootRole,
   type Signed,
   type TargetsRole,
@@ -18,7 +19,14 @@ import {
   metadataFileName,
   signRole,
 } from "../../manifests/trust/roles.ts";
-import { openDelegated, openRoot, openTargets, parseKey } from "../../manifests/trust/verify.ts";
+import {
+  channelsOf,
+  delegateOf,
+  openDelegated,
+  openRoot,
+  openTargets,
+  parseKey,
+} from "../../manifests/trust/verify.ts";
 import { machineCrypto, sha256 } from "../trust/crypto.ts";
 import { type Fetch, PATIENCE, type Patience, fetchCapped, readCapped, retrying } from "../trust/fetch-capped.ts";
 import { problemOf } from "../trust/problem.ts";
@@ -52,9 +60,14 @@ export interface RegisterOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Whether the title has a root on the edge: then no key is made for it any more, unless the root's holders sign for it. */
+export async function isRegistered(options: Pick<RegisterOptions, "title" | "edge" | "fetch" | "patience" | "signal">) {
+  return (await held(options, "root", ROOT_BYTES_MAX)) !== undefined;
+}
+
 /**
  * The title's first root, registered together with targets and channels.
- * Throws: title.exists when the edge holds the title under other keys; request.unauthorized, edge.unreachable and what
+ * Throws: title.exists when the edge holds the title under other keys; usage.bad-admin-token, edge.unreachable and what
  * else the edge says.
  */
 export async function registerTitle(options: RegisterOptions): Promise<Signed<RootRole>> {
@@ -63,8 +76,13 @@ export async function registerTitle(options: RegisterOptions): Promise<Signed<Ro
 
   const targetsBytes = (await held(options, "targets", ROLE_BYTES_MAX)) ?? (await postTargets(options, root));
   const targets = await openOwn(options, () => openTargets(targetsBytes, root, machineCrypto));
+  checkOwn(options, "targets", options.keys.targets, root.roles.targets);
 
+  const { title, edge } = options;
   for (const [channel, key] of Object.entries(options.keys.channels)) {
+    const channels = channelsOf(targets);
+    if (!channels.includes(channel)) throw new Failure("title.exists", { title, edge, channels, without: channel });
+    checkOwn(options, channel, key, delegateOf(targets, channel));
     const channelBytes = (await held(options, channel, ROLE_BYTES_MAX)) ?? (await postChannel(options, channel, key));
     await openOwn(options, () => openDelegated(channelBytes, channel, targets, machineCrypto));
   }
@@ -74,7 +92,11 @@ export async function registerTitle(options: RegisterOptions): Promise<Signed<Ro
 // --- What is there -------------------------------------------------------------------------------------------------
 
 /** The first version of a role, when the edge has it. */
-function held({ title, edge, fetch, patience, signal }: RegisterOptions, role: string, bytesMax: number) {
+function held(
+  { title, edge, fetch, patience, signal }: Parameters<typeof isRegistered>[0],
+  role: string,
+  bytesMax: number,
+) {
   return fetchCapped(`${edge}/t/${title}/metadata/${metadataFileName(role, 1)}`, { fetch, patience, signal, bytesMax });
 }
 
@@ -86,6 +108,16 @@ async function openOwnRoot(bytes: Uint8Array, options: RegisterOptions): Promise
     throw new Failure("title.exists", { title: options.title, edge: options.edge, reason: "under other keys" });
   }
   return root;
+}
+
+/** A key of ours that the title's role does not go by may be one that was made anew in the place of a lost one. */
+function checkOwn(
+  { title, edge }: RegisterOptions,
+  role: string,
+  { keyid }: PublisherKey,
+  { keyids }: RoleHolders,
+): void {
+  if (!keyids.includes(keyid)) throw new Failure("title.exists", { title, edge, role, reason: "under another key" });
 }
 
 async function openOwn<T extends RootRole | TargetsRole>({ title, edge }: RegisterOptions, open: () => Promise<T>) {
@@ -141,9 +173,15 @@ function onlineKeys(root: RootRole): NamedKey[] {
 
 // --- What is sent --------------------------------------------------------------------------------------------------
 
-/** Asks the edge to make a signing key for the title; asked again before there is a root, it gives the same key. */
+/**
+ * Asks the edge to make a signing key for the title; asked again before there is a root, it gives the same key.
+ * Throws: usage.bad-admin-token.
+ */
 async function openRegistration(options: RegisterOptions): Promise<NamedKey> {
-  const response = await postAsAdmin(options, "", new TextEncoder().encode("{}"));
+  const response = await postAsAdmin(options, "", new TextEncoder().encode("{}")).catch((cause: unknown) => {
+    if (!(cause instanceof Failure && cause.code === "request.unauthorized")) throw cause;
+    throw new Failure("usage.bad-admin-token", { edge: options.edge }, { cause });
+  });
   const answer = JSON.parse((await readCapped(response, { bytesMax: REGISTRATION_BYTES_MAX })).toString()) as unknown;
   const key = typeof answer === "object" && answer !== null && "onlineKey" in answer ? answer.onlineKey : undefined;
   return parseKey(key, sha256);

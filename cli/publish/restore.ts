@@ -13,6 +13,7 @@ import { type NewRelease, sendDocuments, torrentOf } from "./announce-release.ts
 import { type Announcer } from "./announcer.ts";
 import { type Desk, type EarlierRelease, knownBefore } from "./desk.ts";
 import { type IngestedFile } from "./ingest.ts";
+import { type OwnKeys } from "./own-keys.ts";
 import { planReading } from "./read-build.ts";
 import { type SendingWorld, sendContent } from "./send-content.ts";
 import { hasSameContent } from "./tree-writer.ts";
@@ -29,6 +30,7 @@ export interface RestoreOptions {
   readonly folder: string;
   readonly titleFile: TitleFile;
   readonly files: readonly SourceFile[];
+  readonly ownKeys: OwnKeys;
   /** Every file has been found to be what was published. */
   readonly release: SignedRelease;
 }
@@ -38,14 +40,14 @@ export interface RestoreOptions {
  * them in another way by now. Whatever it sent until then is of no harm.
  */
 export async function restoreRelease(
-  { folder, titleFile, files, release }: RestoreOptions,
+  { folder, titleFile, files, ownKeys, release }: RestoreOptions,
   desk: Pick<Desk, "title" | "cache" | "roles">,
   announcer: Announcer,
   world: SendingWorld,
 ): Promise<SentAgain> {
   const { channel, version, seq } = release;
   const known = await knownBefore(desk, seq);
-  const reading = planReading(files, known);
+  const reading = planReading(files, known, ownKeys);
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
   const described = describeRelease(read, reading.pieceLength, release, titleFile);
   // publishers before this one did not say what the tree is uncompressed

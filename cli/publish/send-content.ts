@@ -30,7 +30,7 @@ export interface SendingWorld {
 
 /**
  * Reads the build once and sends what is not known; what the origin turns out to have is not sent.
- * Throws: build.changed, build.unreadable, install.no-space; what sending throws.
+ * Throws: build.changed, build.refused, build.unreadable, install.no-space; what sending throws.
  */
 export async function sendContent(
   folder: string,

@@ -2,33 +2,68 @@
  * A second cache folder, for a run that needs two builds of one title at once. It does not stay: its name says whose it is,
  * so that the next run takes away what a killed one left, which may be a whole game.
  *
- *   <cache>/diff-<host>-<process id>
+ *   <cache>/diff-<where>-<process id>-<start>
+ *
+ * Containers may share a cache, the name of their host and the numbers of their processes: `where` tells them apart. When
+ * a process began tells it from an earlier one of the same number.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readFile, readdir, readlink, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
 import path from "node:path";
+import { CACHE_DAYS } from "../../manifests/limits.ts";
 import { isAlive } from "../patch/lock.ts";
 
-const NAME = /^diff-(.+)-(\d+)$/;
+const NAME = /^diff-(.+)-(\d+)-(\d+)$/;
+const PREFIX = "diff-";
+const DAY_MS = 86_400_000;
 
 /** This process's own, empty. */
 export async function openSpareCache(cacheDir: string): Promise<string> {
-  const folder = path.join(cacheDir, `diff-${hostname()}-${process.pid}`);
+  const folder = path.join(
+    cacheDir,
+    `${PREFIX}${await whereWeRun()}-${process.pid}-${(await startOf(process.pid)) ?? 0}`,
+  );
   await mkdir(folder, { recursive: true });
   return folder;
 }
 
-/** To be called before this process opens its own. */
-export async function dropAbandonedCaches(cacheDir: string): Promise<void> {
+/** To be called before this process opens its own. @param now  milliseconds since 1970 */
+export async function dropAbandonedCaches(cacheDir: string, now: number): Promise<void> {
   for (const name of await readdir(cacheDir).catch((): string[] => [])) {
-    if (!isAbandoned(name)) continue;
+    const folder = path.join(cacheDir, name);
+    if (!name.startsWith(PREFIX) || !((await isAbandoned(name)) || (await isOld(folder, now)))) continue;
     // what cannot be removed is in nobody's way
-    await rm(path.join(cacheDir, name), { recursive: true, force: true }).catch(() => {});
+    await rm(folder, { recursive: true, force: true }).catch(() => {});
   }
 }
 
-/** Of processes on other hosts nobody here can tell. One with our number was there before us: in a container that began again. */
-function isAbandoned(name: string): boolean {
-  const [, host, pid] = NAME.exec(name) ?? [];
-  return host === hostname() && (Number(pid) === process.pid || !isAlive(Number(pid)));
+/** Of processes elsewhere nobody here can tell. */
+async function isAbandoned(name: string): Promise<boolean> {
+  const [, where, id, start] = NAME.exec(name) ?? [];
+  if (where !== (await whereWeRun())) return false;
+  const pid = Number(id);
+  const found = await startOf(pid);
+  // unknown: not on Linux, or of a user whose processes we may not see. One with our own number was there before us
+  return found === undefined ? pid === process.pid || !isAlive(pid) : found !== start;
+}
+
+async function isOld(folder: string, now: number): Promise<boolean> {
+  const made = await stat(folder).catch(() => undefined);
+  return made !== undefined && now - made.mtimeMs > CACHE_DAYS * DAY_MS;
+}
+
+/** The host; on Linux this boot of it, and the space that process ids are counted in: 12 hex digits. */
+async function whereWeRun(): Promise<string> {
+  const unknown = (): string => "";
+  const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(unknown);
+  const space = await readlink("/proc/self/ns/pid").catch(unknown);
+  return createHash("sha256").update(`${hostname()}\n${boot}\n${space}`).digest("hex").slice(0, 12);
+}
+
+/** When a process began, in ticks since the host did (proc(5), /proc/pid/stat, field 22); undefined where nobody says. */
+async function startOf(pid: number): Promise<string | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  // the second field is the program's name, in brackets, and may hold anything
+  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19];
 }

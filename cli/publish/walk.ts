@@ -46,7 +46,7 @@ export async function walk(folder: string, ignore: readonly string[]): Promise<r
     else files.push(found);
   }
   if (refused.length > 0) {
-    const named = refused.slice(0, REFUSED_NAMED_MAX).map(({ path, reason }) => `${JSON.stringify(path)} (${reason})`);
+    const named = refused.slice(0, REFUSED_NAMED_MAX).map(({ path, reason }) => `${quoted(path)} (${reason})`);
     throw new Failure("build.refused", { count: refused.length, refused: named });
   }
   if (files.length === 0) throw new Failure("build.empty", { folder });
@@ -55,6 +55,11 @@ export async function walk(folder: string, ignore: readonly string[]): Promise<r
   }
   checkPathSet(files.map(({ path }) => path));
   return files;
+}
+
+/** In quotes, with what cannot be seen, or turns a line round, spelled out. */
+function quoted(path: string): string {
+  return JSON.stringify(path).replaceAll(/\p{Cf}/gu, (sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`);
 }
 
 /** Throws: usage.bad-flag when one cannot look. */
@@ -103,7 +108,9 @@ async function looking<T>(path: string, look: () => T | Promise<T>): Promise<T> 
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === undefined) throw cause;
-    throw new Failure(GONE.has(code) ? "build.changed" : "build.unreadable", { path, reason: code }, { cause });
+    const isGone = GONE.has(code);
+    const reason = isGone ? "gone since it was listed" : code;
+    throw new Failure(isGone ? "build.changed" : "build.unreadable", { path, reason }, { cause });
   }
 }
 

@@ -21,17 +21,27 @@ export async function titleFileIfThere(file: string): Promise<TitleFile | undefi
     if (!isBadPath(cause)) throw cause;
     throw new Failure("usage.bad-title-file", { file, reason: cause.message }, { cause });
   });
-  return bytes === undefined ? undefined : parseTitleFile(bytes, sha256);
+  return bytes === undefined ? undefined : parseNamed(bytes, file);
+}
+
+function parseNamed(bytes: Buffer, file: string): TitleFile {
+  try {
+    return parseTitleFile(bytes, sha256);
+  } catch (cause) {
+    if (!(cause instanceof Failure && cause.code === "usage.bad-title-file")) throw cause;
+    throw new Failure("usage.bad-title-file", { file, ...cause.facts }, { cause });
+  }
 }
 
 /** The title an install belongs to; undefined before its first patch. Throws: usage.bad-title-file, path.unusable. */
 export async function rememberedTitle(install: string): Promise<TitleFile | undefined> {
-  const bytes = await readIfThere(path.join(install, REMEMBERED)).catch((cause: unknown) => {
+  const file = path.join(install, REMEMBERED);
+  const bytes = await readIfThere(file).catch((cause: unknown) => {
     // most often the folder itself, as it was named: too long a name, symbolic links that lead round
     if (!isBadPath(cause)) throw cause;
     throw new Failure("path.unusable", { folder: install, reason: (cause as Error).message }, { cause });
   });
-  return bytes === undefined ? undefined : parseTitleFile(bytes, sha256);
+  return bytes === undefined ? undefined : parseNamed(bytes, file);
 }
 
 /** Remembers the title in the install, so that `patchswarm patch <dir>` is enough from now on. */

@@ -48,7 +48,7 @@ export function requestParameters(
 
 /**
  * Edge: the parameters of a signature whose bytes verified, checked against the clock.
- * Throws: request.unauthorized on a missing or foreign parameter, or a `created` outside the window.
+ * Throws: request.unauthorized on a missing or foreign parameter, request.clock-skew for a `created` outside the window.
  */
 export function checkRequestParameters(
   parameters: Readonly<Record<string, unknown>>,
@@ -61,9 +61,11 @@ export function checkRequestParameters(
   if (typeof nonce !== "string" || !NONCE.test(nonce)) {
     throw new Failure("request.unauthorized", { reason: "nonce must be 32 to 128 lowercase hex digits" });
   }
-  // not "> skew": NaN is not greater than anything
-  if (typeof created !== "number" || !(Math.abs(now - created) <= REQUEST_SKEW_S)) {
-    throw new Failure("request.unauthorized", { reason: `clocks differ by more than ${REQUEST_SKEW_S} s`, now });
+  if (typeof created !== "number" || !Number.isFinite(created)) {
+    throw new Failure("request.unauthorized", { reason: "does not say when it was signed" });
+  }
+  if (Math.abs(now - created) > REQUEST_SKEW_S) {
+    throw new Failure("request.clock-skew", { secondsAhead: created - now, atMost: REQUEST_SKEW_S });
   }
   return { created, keyid, nonce };
 }

@@ -1,6 +1,6 @@
 /** `patchswarm deploy`: rehearsed with the real wrangler, carried out against a recorded one. */
 import { once } from "node:events";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -260,7 +260,10 @@ test("--dry-run says what would be uploaded, uploads nothing, and asks nobody an
   proxy.listen(0, "127.0.0.1");
   await once(proxy, "listening");
   const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const workplace = path.join(folder, "workplace");
+  await mkdir(workplace);
   const result = await resultOf(["deploy", "--dry-run", "--state", path.join(folder, "unused")], {
+    cwd: workplace,
     // an account that nobody has: any request with it would fail
     env: {
       CLOUDFLARE_API_TOKEN: "none",
@@ -282,6 +285,8 @@ test("--dry-run says what would be uploaded, uploads nothing, and asks nobody an
   const { plain, gzip } = result["bytes"] as { plain: number; gzip: number };
   expect(plain).toBeGreaterThan(gzip);
   expect(await readdir(folder)).not.toContain("unused");
+  // nor is anything left where it ran, as wrangler's own folder
+  expect(await readdir(workplace)).toEqual([]);
 });
 
 test("--config with a file that is not there ends with the code of a wrong command", async () => {

@@ -49,8 +49,11 @@ afterEach(async () => {
 
 const state = (): string => path.join(folder, "state");
 
-async function dev(flags: readonly string[] = []): Promise<{ process: RunningCli; url: string }> {
-  const process = startCli(["dev", "--port", "0", "--state", state(), ...flags]);
+async function dev(
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ process: RunningCli; url: string }> {
+  const process = startCli(["dev", "--port", "0", "--state", state(), ...flags], { env });
   running.push(process);
   const ready = await process.line("ready");
   expect(ready).toMatchObject({ v: 1, command: "dev", adminTokenFile: path.join(state(), "admin-token") });
@@ -121,6 +124,23 @@ test("killed without a chance to clean up, it leaves no edge behind", async () =
   expect(await listens(url)).toBe(false);
 });
 
+test("stopped or killed, it leaves nothing among the temporary files, and in its state only what it keeps", async () => {
+  const temporary = path.join(folder, "temporary");
+  await mkdir(temporary);
+  const kept = [".patchswarm", "admin-token", "key-wrap-secret", "storage"];
+  for (const [signal, expected] of [
+    ["SIGKILL", [...kept, "tmp"]],
+    ["SIGINT", kept],
+    ["SIGTERM", kept],
+  ] as const) {
+    const { process } = await dev([], { TMPDIR: temporary, TEMP: temporary, TMP: temporary });
+    process.kill(signal);
+    await process.finished();
+    expect((await readdir(state())).toSorted()).toEqual(expected);
+    expect(await readdir(temporary)).toEqual([]);
+  }
+});
+
 test("a second edge on the same state is refused while the first one runs, and not once it was killed", async () => {
   const first = await dev();
   const second = await runCli(["dev", "--port", "0", "--state", state()]);
@@ -169,6 +189,7 @@ test("stopped while workerd starts, an edge says that it was interrupted, and de
   });
   await devCommand().parseAsync(["--port", "0", "--state", state()], { from: "user" });
   expect(spawned).toBe(1);
+  expect(await readdir(state())).not.toContain("tmp");
   // a stop that came before leaves nothing to end
   const options = { host: "127.0.0.1", port: 0, state: state(), worker, signal: AbortSignal.abort() };
   await expect(startEdge(options)).rejects.toMatchObject({ code: "source.interrupted" });

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { ChunkTable } from "../../cli/publish/chunk-table.ts";
 import { type IngestedFile } from "../../cli/publish/ingest.ts";
 import { type KnownContent } from "../../cli/publish/known-content.ts";
+import { type OwnKeys } from "../../cli/publish/own-keys.ts";
 import { PackNames } from "../../cli/publish/pack-names.ts";
 import { PackWriter } from "../../cli/publish/pack-writer.ts";
 import { PublishMeter } from "../../cli/publish/meter.ts";
@@ -46,6 +47,14 @@ interface Packed {
   readonly known: KnownContent;
 }
 
+/** There are none to be found. */
+const NO_KEYS: OwnKeys = {
+  ids: [],
+  refuse(found) {
+    throw new Error(`${found} holds no key`);
+  },
+};
+
 function nothingKnown(): KnownContent {
   return { table: new ChunkTable(), packs: new PackNames(), recipes: new Map() };
 }
@@ -58,7 +67,7 @@ async function pack(
   files?: readonly SourceFile[],
 ): Promise<Packed> {
   const upload = new Upload(origin, () => {});
-  const plan = planReading(files ?? (await walk(folder, [])), known);
+  const plan = planReading(files ?? (await walk(folder, [])), known, NO_KEYS);
   const meter = new PublishMeter(plan.bytes, upload, { onProgress() {}, clock: () => 0 });
   await using packs = await PackWriter.create(join(scratch, "spool"), known.packs, upload);
   const read = await readBuild(plan, { folder, known, sink: packs, meter });
@@ -124,7 +133,7 @@ test("a file read in spans by several threads has the cuts and hashes of one tha
   const chunker = new Chunker(CHUNK_BYTES);
   expect(lengths).toEqual([...chunker.push(content), chunker.finish()].filter((length) => length > 0));
 
-  const pieceLength = planReading(await walk(join(scratch, "build"), []), nothingKnown()).pieceLength;
+  const pieceLength = planReading(await walk(join(scratch, "build"), []), nothingKnown(), NO_KEYS).pieceLength;
   const hasher = new FileHasher(sha256, pieceLength, sha1);
   hasher.update(content);
   const whole = hasher.finish();
@@ -233,6 +242,10 @@ const changes: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
   "replaced by a link": async (path) => {
     await rm(path);
     await symlink("/dev/zero", path);
+  },
+  "replaced by a folder": async (path) => {
+    await rm(path);
+    await mkdir(path);
   },
   "replaced by a file of the same size": async (path) => {
     const { length } = await readFile(path);

@@ -91,6 +91,10 @@ describe("for people", () => {
         "again; what was downloaded is kept. [install.no-space]\n",
     );
   });
+
+  test("a name that is empty can be seen in the error", () => {
+    expect(new Failure("name.invalid", { kind: "title", found: "" }).message).toContain('kind title; found "".');
+  });
 });
 
 test("bytes are decimal, seconds become minutes and hours", () => {

@@ -50,6 +50,22 @@ test("the list of the release's files, by which an install is verified, is heale
   expect(await verify()).toMatchObject({ files: 4, missing: [], damaged: [] });
 });
 
+test("a folder with something of the player's in it is kept aside where the release has a file, and told of", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: { "mods/readme": "put them here", "bare/a/b": "b", full: "a file" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  await put(player.folder, { "mods/mine": "my mod" });
+  await mkdir(player.at("bare", "empty"));
+  publisher.publish("2.0.0", { files: { mods: "no more", bare: "a file", "full/c": "c" } });
+  expect((await player.patch({ dryRun: true })).plan.aside.toSorted()).toEqual(["bare", "mods"]);
+  expect(player.logs).toEqual([]);
+  const { keptAside } = await player.patch();
+  expect(Object.fromEntries(keptAside)).toEqual({ bare: "bare.local-1", mods: "mods.local-1" });
+  expect(player.logs.at(-1)).toContain("mods is mods.local-1 now");
+  expect(await player.contents()).toMatchObject({ mods: "no more", "mods.local-1/mine": "my mod", "full/c": "c" });
+});
+
 test("an update fetches only what changed", async () => {
   await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
   publisher.publish("1.0.0", { files: V1 });

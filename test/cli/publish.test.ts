@@ -324,6 +324,8 @@ test("the keys' folder is the same by every name, and so is the build", async ()
 test("a copy of a key is not published either, whatever it is called and wherever it lies", async () => {
   const folder = await press.build("v1", {
     "a.bin": "a",
+    // keys on both sides of it are not read together
+    "large.bin": 9 * MIB,
     "note.txt": "-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----",
   });
   await mkdir(press.at("v1", "data"));
@@ -334,6 +336,11 @@ test("a copy of a key is not published either, whatever it is called and whereve
   const named = ["all.txt", "data/old.bak", "linked.pem"].map((path) => `"${path}" (a private key of this title)`);
   expect(await refusedKeys(folder)).toEqual(named);
   expect(await refusedKeys(folder, { dryRun: true, keysDir: press.at("none") })).toEqual(named);
+  expect(await readdir(press.at("cache", "spool")).catch(() => [])).toEqual([]);
+  // one that is found late is kept out of what was sent until then
+  for (const name of ["all.txt", "data/old.bak"]) await rm(press.at("v1", name));
+  await expect(press.publish(folder, "1.0.0")).rejects.toMatchObject({ code: "build.refused", facts: { count: 1 } });
+  expect((await press.title()).releases()).toEqual([]);
   // a game may have keys of its own
   const { privateKey } = generateKeyPairSync("ed25519");
   const own = await press.build("v2", { "server.pem": privateKey.export({ type: "pkcs8", format: "pem" }) });

@@ -1,11 +1,11 @@
 /** `init` against a real edge: what it leaves behind, and that it can be cut off anywhere and run again. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type InitOptions, init, initCommand } from "../../cli/commands/init.ts";
 import { type RunningEdge, startEdge } from "../../cli/edge/dev.ts";
-import { readKeys } from "../../cli/publish/keys.ts";
+import { ensureKey, readKeys } from "../../cli/publish/keys.ts";
 import { openTitle } from "../../cli/trust/client.ts";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { readTitleFile } from "../../cli/trust/title.ts";
@@ -117,7 +117,9 @@ test.each(["before it is sent", "after it was answered"])(
       isReached = count > cut;
       const before = (await readKeys(options.keysDir)).map(({ keyid }) => keyid);
       await run(options);
-      expect((await readKeys(options.keysDir)).map(({ keyid }) => keyid)).toEqual(before);
+      const after = (await readKeys(options.keysDir)).map(({ keyid }) => keyid);
+      // cut off at the very first request, there were none yet
+      expect(after).toEqual(before.length === 0 ? after : before);
       expect((await readTitleFile(options.out)).title).toBe(options.title);
     }
     // root, targets and two channels each looked for and sent, registration, and the proof
@@ -133,11 +135,37 @@ test("a title that others registered is not taken over", async () => {
   });
   await expect(run(thief)).rejects.toMatchObject({ code: "title.exists" });
   await expect(readTitleFile(thief.out)).rejects.toMatchObject({ code: "usage.bad-title-file" });
+  // keys of the thief's own would be of no use
+  expect(await readKeys(thief.keysDir)).toEqual([]);
+});
+
+test("of a title that is registered, no channel is added and no lost key made anew", async () => {
+  const options = optionsFor("grown");
+  await run(options);
+  const names = (await readKeys(options.keysDir)).map(({ name }) => name);
+  const grown = { ...options, channels: ["stable", "beta", "nightly"] };
+  await expect(run(grown)).rejects.toMatchObject({ code: "title.exists", facts: { without: "channel-nightly" } });
+  const lost = path.join(options.keysDir, "channel-beta.pem");
+  await rename(lost, `${lost}.lost`);
+  await expect(run(options)).rejects.toMatchObject({ code: "title.exists", facts: { without: "channel-beta" } });
+  expect((await readKeys(options.keysDir)).map(({ name }) => name)).toEqual(
+    names.filter((name) => name !== "channel-beta"),
+  );
+  // nor does one do that is not the title's, or that no channel of the title's has
+  await ensureKey(options.keysDir, "channel-beta");
+  await expect(run(options)).rejects.toMatchObject({ code: "title.exists", facts: { role: "beta" } });
+  await rename(`${lost}.lost`, lost);
+  await ensureKey(options.keysDir, "channel-nightly");
+  await expect(run(grown)).rejects.toMatchObject({
+    code: "title.exists",
+    facts: { without: "nightly", channels: ["stable", "beta"] },
+  });
+  await run(options);
 });
 
 test("without the admin token nothing is registered", async () => {
   const options = optionsFor("uninvited", { adminToken: "guess" });
-  await expect(run(options)).rejects.toMatchObject({ code: "request.unauthorized" });
+  await expect(run(options)).rejects.toMatchObject({ code: "usage.bad-admin-token", facts: { edge: edge.url } });
   const answer = await fetch(`${edge.url}/t/uninvited/metadata/timestamp.json`);
   expect(answer.status).toBe(404);
 });
@@ -189,6 +217,7 @@ test("a path that cannot be what it was named for is a usage error, and nothing 
     facts: { file: scratch },
   });
   await expect(readTitleFile(scratch)).rejects.toMatchObject({ code: "usage.bad-title-file" });
+  await expect(readTitleFile(file)).rejects.toMatchObject({ code: "usage.bad-title-file", facts: { file } });
   expect(asked).toEqual([]);
   await expect(run(optionsFor("paths", { out: path.join(file, "title.json") }))).rejects.toMatchObject({
     code: "usage.bad-flag",

@@ -79,6 +79,13 @@ test("names that some system cannot hold are refused, with the reason", async ()
   expect(String(refusal)).toMatch(/"aux\.txt" \(a device name of Windows\)/);
 });
 
+test("what cannot be seen in a name, or turns it round on a terminal, is spelled out", async () => {
+  await writeFiles(folder, { "a\u202egpj.exe": "", "zero\u200bwidth": "" });
+  const refusal = await paths().catch((error: unknown) => error);
+  expect(String(refusal)).toContain(String.raw`"a\u{202e}gpj.exe" (`);
+  expect(String(refusal)).toContain(String.raw`"zero\u{200b}width" (`);
+});
+
 test("a name that is not UTF-8 is refused", async () => {
   await writeFile(Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0x66, 0xff, 0x6f])]), "x");
   await expect(paths()).rejects.toMatchObject({

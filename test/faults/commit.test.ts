@@ -88,7 +88,11 @@ test("whatever step of a commit is the last, the next run ends with the whole ne
   const untouched = await mkdtemp(join(tmpdir(), "patchswarm-untouched-"));
   await cp(player.folder, untouched, { recursive: true, preserveTimestamps: true });
   const steps = interruptedDisk(0);
-  await player.patch({}, { disk: steps.disk });
+  const kept = [["in-the-way", "in-the-way.local-1"]];
+  // a folder that goes with the files in it, "place", is in nobody's way
+  expect((await player.patch({ dryRun: true })).plan.aside).toEqual(["in-the-way"]);
+  expect([...(await player.patch({}, { disk: steps.disk })).keptAside]).toEqual(kept);
+  expect(player.logs.at(-1)).toContain("in-the-way is in-the-way.local-1 now");
   expect(await player.contents()).toEqual(after);
   expect(steps.calls()).toBeGreaterThan(30);
 
@@ -97,7 +101,8 @@ test("whatever step of a commit is the last, the next run ends with the whole ne
     await cp(untouched, player.folder, { recursive: true, preserveTimestamps: true });
     await expect(player.patch({}, { disk: interruptedDisk(step).disk })).rejects.toThrow(Interrupted);
 
-    await recover(realDisk, new Install(player.folder));
+    const finished = await recover(realDisk, new Install(player.folder));
+    if (finished !== undefined) expect([step, [...finished]]).toEqual([step, kept]);
     const found = await player.contents();
     const release = "d" in found ? before : after;
     expect([step, found]).toEqual([step, release]);

@@ -162,6 +162,13 @@ describe("names", () => {
     expect(() => parseChannelName(name)).toThrow(invalid);
   });
 
+  test("of a name that is too long, how long it is", () => {
+    const facts = { kind: "title", reason: "64 characters" };
+    expect(() => parseTitleName("x".repeat(64))).toThrow(
+      expect.objectContaining({ code: "name.invalid", facts: expect.objectContaining(facts) }),
+    );
+  });
+
   test.each(["root", "targets", "snapshot", "timestamp", "live"])("%j is a role, so no channel", (name) => {
     expect(() => parseChannelName(name)).toThrow(invalid);
     expect(parseTitleName(name)).toBe(name);

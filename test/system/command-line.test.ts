@@ -35,6 +35,17 @@ test.skipIf(!existsSync(FULL)).each(["--json", ""])(
   },
 );
 
+test("on a Node.js that is too old, every verb says so, and nothing else", async () => {
+  const pretend = `Object.defineProperty(process, "versions", { value: { ...process.versions, node: "22.9.0" } })`;
+  const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` };
+  const { code, lines, stderr } = await runCli(["publish", "--help"], { env });
+  expect([code, lines, stderr]).toEqual([
+    2,
+    [expect.objectContaining({ code: "usage.old-node", facts: expect.objectContaining({ found: "22.9.0" }) })],
+    "",
+  ]);
+});
+
 test.each(VERBS)("%s --help shows its flags and examples", async (verb) => {
   const { code, stdout } = await runCli([verb, "--help"]);
   expect(code).toBe(0);

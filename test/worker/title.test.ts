@@ -2,9 +2,15 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { objectIdOf, toHex } from "../../manifests/digest.ts";
-import { RELEASE_SEQ_JUMP_MAX, ROLE_LIFETIME_S, TIMESTAMP_RESIGN_BEFORE_S } from "../../manifests/limits.ts";
+import {
+  RELEASE_SEQ_JUMP_MAX,
+  REQUEST_SKEW_S,
+  ROLE_LIFETIME_S,
+  TIMESTAMP_RESIGN_BEFORE_S,
+} from "../../manifests/limits.ts";
 import { openFresh } from "../../manifests/trust/fresh.ts";
 import { type LiveChannel, liveOf } from "../../manifests/trust/live.ts";
+import type { UnixSeconds } from "../../manifests/trust/roles.ts";
 import { authorityOf } from "../../manifests/trust/verify.ts";
 import type { TitleObject } from "../../worker/title/title-object.ts";
 import { sha256 } from "../support/hashes.ts";
@@ -167,6 +173,25 @@ describe("roles", () => {
     expect((await ask(url, { method: "POST", headers, body })).status).toBe(200);
     const again = await ask(url, { method: "POST", headers, body });
     expect([again.status, await problemCode(again)]).toEqual([401, "request.unauthorized"]);
+  });
+
+  test("a publisher's clock may be ahead or behind, by as much as is allowed", async () => {
+    const publisher = await Publisher.register("role-clock");
+    const body = await publisher.signedChannel("stable", []);
+    const url = "/t/role-clock/roles/stable";
+    const post = async (ahead: number): Promise<Response> => {
+      const created = (now() + ahead) as UnixSeconds;
+      return await ask(url, {
+        method: "POST",
+        headers: await publisher.signedHeaders("POST", url, body, { created }),
+        body,
+      });
+    };
+    setClock(0);
+    for (const ahead of [1, REQUEST_SKEW_S, -REQUEST_SKEW_S]) expect((await post(ahead)).status).toBe(200);
+    for (const ahead of [REQUEST_SKEW_S + 1, -REQUEST_SKEW_S - 1, 1e6]) {
+      expect(await problemCode(await post(ahead))).toBe("request.clock-skew");
+    }
   });
 
   test("a channel's key acts on its own channel, and on nothing else", async () => {

@@ -17,6 +17,7 @@ import { concatBytes, type PiecesRoot } from "../../../manifests/digest.ts";
 import {
   CHUNK_ZSTD_LEVEL,
   INGEST_DROPPED_BYTES_MAX,
+  KEY_FILE_BYTES_MAX,
   READ_BYTES,
   RESYNC_CHUNKS_MAX,
 } from "../../../manifests/limits.ts";
@@ -24,6 +25,7 @@ import { type FileHashes, FileHasher } from "../../../manifests/merkle.ts";
 import { chooseStored } from "../../../manifests/pack.ts";
 import { type SafePath } from "../../../manifests/paths.ts";
 import { type KnownChunks, findChunk } from "../../publish/chunk-table.ts";
+import { holdsKey } from "../../publish/own-keys.ts";
 import { type FileStamp, stampOf } from "../../publish/walk.ts";
 import { collectGarbage } from "../collect-garbage.ts";
 import { isDiskFull } from "../disk-error.ts";
@@ -47,6 +49,8 @@ export interface IngestJob {
   readonly known: KnownChunks;
   /** A file to make, when there are new chunks, for their stored form; null to only count it. */
   readonly part: string | null;
+  /** Ids of keys: a file of up to KEY_FILE_BYTES_MAX that holds one is a problem, and nothing of it is kept. */
+  readonly ownKeys: readonly string[];
 }
 
 export interface IngestedSpan {
@@ -78,7 +82,7 @@ export interface IngestedBatch {
 
 /** Why a job could not be done. Crosses threads as data: an error's class and fields would be lost. */
 export interface IngestProblem {
-  readonly problem: "build.changed" | "build.unreadable" | "install.no-space";
+  readonly problem: "build.changed" | "build.refused" | "build.unreadable" | "install.no-space";
   readonly path: string;
   readonly reason: string;
 }
@@ -129,7 +133,7 @@ function toolsFor({ pieceLength, sizes }: IngestJob): Tools {
 }
 
 function readSpan(
-  { folder, sizes }: IngestJob,
+  { folder, sizes, ownKeys }: IngestJob,
   span: FileSpan,
   hasher: FileHasher,
   window: ReadWindow,
@@ -146,12 +150,22 @@ function readSpan(
       for (const length of chunker.push(bytes)) batch.add(window.take(length));
       at += bytes.length;
     }
+    if (span.stamp.size <= KEY_FILE_BYTES_MAX) refuseKeys(span, window, ownKeys);
     for (const length of lastChunks(file, span, sizes, chunker, window)) batch.add(window.take(length));
     file.checkUnchanged();
     return hasher.finish();
   } finally {
     file.close();
   }
+}
+
+/** Of a file that is too short for a cut, so that the window holds all of it. Throws: build.refused. */
+function refuseKeys({ path, stamp }: FileSpan, window: ReadWindow, ownKeys: readonly string[]): void {
+  const bytes = window.bytes;
+  if (bytes.length !== stamp.size) throw new Error(`${path} was cut before its end`);
+  // none of a thousand files has one: the ids are looked at only then
+  if (bytes.includes("PRIVATE KEY") && holdsKey(bytes.toString("latin1"), new Set(ownKeys)))
+    throw new Unable("build.refused", path, "a private key of this title");
 }
 
 /** Lengths of the chunks from the last cut inside the span to a cut that the next span makes too. */
@@ -197,7 +211,12 @@ class ReadWindow {
     this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES + (RESYNC_CHUNKS_MAX + 1) * max);
   }
 
-  /** Bytes read and not taken. */
+  /** What was read and not taken. The view lasts until the next call. */
+  get bytes(): Buffer {
+    return this.#buffer.subarray(this.#begin, this.#end);
+  }
+
+  /** How many bytes those are. */
   get pending(): number {
     return this.#end - this.#begin;
   }
@@ -354,7 +373,9 @@ class SourceHandle {
 
   checkUnchanged(): void {
     const { path, stamp } = this.#span;
-    const now = stampOf(reading(this.#span, () => fstatSync(this.#file, { bigint: true })));
+    const stats = reading(this.#span, () => fstatSync(this.#file, { bigint: true }));
+    if (!stats.isFile()) throw new Unable("build.changed", path, "no longer a file");
+    const now = stampOf(stats);
     if (now.size !== stamp.size) throw new Unable("build.changed", path, `${stamp.size} bytes became ${now.size}`);
     if (now.mtimeNs !== stamp.mtimeNs) throw new Unable("build.changed", path, "written to");
     if (now.inode !== stamp.inode) throw new Unable("build.changed", path, "replaced by another file");
@@ -374,7 +395,8 @@ function reading<T>({ path }: FileSpan, read: () => T): T {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    throw new Unable(GONE.has(code) ? "build.changed" : "build.unreadable", path, code);
+    if (GONE.has(code)) throw new Unable("build.changed", path, "gone since it was listed");
+    throw new Unable("build.unreadable", path, code);
   }
 }
 
