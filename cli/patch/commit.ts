@@ -98,11 +98,17 @@ export async function commit(
 /**
  * Finishes a commit that was cut short. False when there is none. Throws: install.damaged for a journal not ours, and what
  * `commit` does.
+ * @param giveUp  a journal not ours is deleted instead: then there is no telling which release a file is of
  */
-export async function recover(disk: Disk, install: Install): Promise<boolean> {
+export async function recover(disk: Disk, install: Install, giveUp = false): Promise<boolean> {
   const bytes = disk.read(install.own(JOURNAL));
   if (bytes === undefined) return false;
-  const { phase, plan } = parseJournal(bytes);
+  const journal = giveUp ? tryParseJournal(bytes) : parseJournal(bytes);
+  if (journal === undefined) {
+    for (const name of [JOURNAL, NEXT_STATE]) disk.remove(install.own(name));
+    return false;
+  }
+  const { phase, plan } = journal;
   checkFolders(disk, install, plan);
   if (phase === "clear") {
     await clear(disk, install, plan);
@@ -283,6 +289,14 @@ function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: Journale
     };
   } catch (cause) {
     throw new Failure("install.damaged", { file: JOURNAL, reason: "not a journal of this program" }, { cause });
+  }
+}
+
+function tryParseJournal(bytes: Buffer): ReturnType<typeof parseJournal> | undefined {
+  try {
+    return parseJournal(bytes);
+  } catch {
+    return undefined; // what it said is lost
   }
 }
 

@@ -67,7 +67,7 @@ export class Objects {
     const names = await readdir(this.#install.own("objects"));
     for (const name of names) {
       if (NAME.test(name) && !kept.includes(name as ObjectId))
-        await rm(this.#install.own("objects", name), { force: true });
+        await rm(this.#install.own("objects", name), { recursive: true, force: true });
     }
   }
 }

@@ -112,7 +112,9 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
-    if (await recover(world.disk, install)) world.output.log("Finished an update that had been cut short.");
+    // who hashes everything heals what a journal that rotted has left behind
+    if (await recover(world.disk, install, request.force))
+      world.output.log("Finished an update that had been cut short.");
     return await runSession(install, request, { ...world, signal });
   });
 }
