@@ -155,7 +155,7 @@ export class Recipes {
   /** Deletes every kept file but the one that counts. */
   async prune(): Promise<void> {
     this.close();
-    for (const name of await readdir(this.#install.own("objects"))) {
+    for (const name of await readdir(this.#install.own("objects")).catch((): string[] => [])) {
       if (!NAME.test(name) || name === `recipes-${this.#number}`) continue;
       await rm(this.#install.own("objects", name), { recursive: true, force: true });
     }

@@ -40,6 +40,7 @@ import { commit, cutShort, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
+import { dropUnfinishedDeltas } from "./kept-deltas.ts";
 import { Layout } from "./layout.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileFree, whileLocked } from "./lock.ts";
@@ -285,7 +286,9 @@ class Session {
       staged = await this.#stage(planned, layout, staging, scanned);
     }
     await this.#commit(planned, layout, want, { ...scanned, have }, staged);
+    await this.#prune();
     await staging.clear();
+    await dropUnfinishedDeltas(this.#install);
     return this.#outcome(planned, ways);
   }
 
@@ -430,7 +433,12 @@ class Session {
       }
     };
     await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
-    await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
+  }
+
+  /** Deletes what was kept of other releases. */
+  async #prune(): Promise<void> {
+    const { tree, torrent } = this.#target.release;
+    await this.#objects.prune([tree.sha256, this.#treePlain, torrent.sha256]);
     await this.#recipes.prune();
   }
 
@@ -458,6 +466,9 @@ class Session {
   async #forgetAbandoned(): Promise<void> {
     if (this.#request.dryRun || this.#request.wish.what === "installed") return;
     await (await Staging.look(this.#install)).clear();
+    await dropUnfinishedDeltas(this.#install);
+    // a run that was killed behind its commit, or whose commit was finished by this one, kept what the old release had
+    await this.#prune();
   }
 
   #stateWith(files: InstallState["files"]): InstallState {
