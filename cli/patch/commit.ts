@@ -68,7 +68,7 @@ const Journal = v.object({
 type Journaled = Omit<CommitPlan, "inFolders">;
 
 /**
- * Makes the staged release the installed one. Throws, with nothing changed: path.unsafe, what the disk says.
+ * Makes the staged release the installed one. Throws, with nothing changed: install.obstructed, what the disk says.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
  */
 export async function commit(
@@ -130,7 +130,7 @@ export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly S
 }
 
 /**
- * Asks every folder whose names will change, or the one in which it will be made. Throws: path.unsafe when it is a
+ * Asks every folder whose names will change, or the one in which it will be made. Throws: install.obstructed when it is a
  * symbolic link, what moving something there would throw.
  */
 function checkFolders(disk: Disk, install: Install, { moves, removes, asides, folders, places }: Journaled): void {
@@ -155,16 +155,19 @@ function checkFolders(disk: Disk, install: Install, { moves, removes, asides, fo
   }
 }
 
-/** @param leaves  what will be gone, whatever it is now. Throws: path.unsafe: through a link, files elsewhere would change. */
+/** @param leaves  what will be gone, whatever it is now. Throws: install.obstructed. */
 function isFolder(disk: Disk, install: Install, folder: string, leaves: ReadonlySet<string>): boolean {
   const standing = disk.look(path.join(install.folder, folder));
   if (standing === "link" && !leaves.has(folder)) {
-    throw new Failure("path.unsafe", {
-      path: folder,
-      reason: "a folder of the release is a symbolic link on this disk",
-    });
+    throw linkedFolder(install, folder);
   }
   return standing === "folder";
+}
+
+/** In the place of a folder of the release: through it, files elsewhere would change. */
+export function linkedFolder(install: Install, folder: string): Failure {
+  const file = path.join(install.folder, folder);
+  return new Failure("install.obstructed", { file, reason: "a symbolic link in the place of a folder" });
 }
 
 async function clear(disk: Disk, install: Install, { moves, removes, asides }: Journaled): Promise<void> {
