@@ -48,6 +48,7 @@ export interface CommitPlan {
 export const NEXT_STATE = "state.next.json";
 export const STATE = "state.json";
 const JOURNAL = "journal.json";
+const NEXT_JOURNAL = `${JOURNAL}.new`;
 
 const Text = v.string();
 const Journal = v.object({
@@ -105,7 +106,8 @@ export async function recover(disk: Disk, install: Install, giveUp = false): Pro
   if (bytes === undefined) return false;
   const journal = giveUp ? tryParseJournal(bytes) : parseJournal(bytes);
   if (journal === undefined) {
-    for (const name of [JOURNAL, NEXT_STATE]) disk.remove(install.own(name));
+    disk.remove(install.own(JOURNAL));
+    forgetUnbegun(disk, install);
     return false;
   }
   const { phase, plan } = journal;
@@ -116,6 +118,11 @@ export async function recover(disk: Disk, install: Install, giveUp = false): Pro
   }
   await place(disk, install, plan);
   return true;
+}
+
+/** Deletes what a commit that did not come to its journal left. To be called when there is no journal. */
+export function forgetUnbegun(disk: Disk, install: Install): void {
+  for (const name of [NEXT_STATE, NEXT_JOURNAL]) disk.remove(install.own(name));
 }
 
 /**
@@ -264,7 +271,7 @@ function placeFolder(disk: Disk, install: Install, folder: SafePath): string[] {
 }
 
 async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: Journaled): Promise<void> {
-  const staged = install.own(`${JOURNAL}.new`);
+  const staged = install.own(NEXT_JOURNAL);
   const { moves, removes, asides, execs, folders, places, replaces } = plan;
   const v = folders.length === 0 ? 1 : 2;
   disk.write(staged, JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces }));

@@ -36,7 +36,7 @@ import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
-import { commit, cutShort, NEXT_STATE, recover } from "./commit.ts";
+import { commit, cutShort, forgetUnbegun, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
@@ -466,6 +466,7 @@ class Session {
   async #forgetAbandoned(): Promise<void> {
     if (this.#request.dryRun || this.#request.wish.what === "installed") return;
     await (await Staging.look(this.#install)).clear();
+    forgetUnbegun(this.#world.disk, this.#install);
     await dropUnfinishedDeltas(this.#install);
     // a run that was killed behind its commit, or whose commit was finished by this one, kept what the old release had
     await this.#prune();

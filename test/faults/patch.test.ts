@@ -235,12 +235,15 @@ test("what runs that were killed left of other releases is gone after the next r
     [`.patchswarm/objects/${object}`]: "of another release",
     [`.patchswarm/objects/${object}.new`]: "cut sh",
     ".patchswarm/objects/recipes-9": "cut sh",
+    ".patchswarm/state.next.json": "of another release",
+    ".patchswarm/journal.json.new": "cut sh",
   };
   const kept = async (folder: string): Promise<string[]> =>
     (await readdir(player.at(".patchswarm", folder))).toSorted();
-  const objects = await kept("objects");
+  const [own, objects] = [await kept(""), await kept("objects")];
   await put(player.folder, left);
   await player.patch();
+  expect(await kept("")).toEqual(["deltas", ...own]);
   expect(await kept("objects")).toEqual(objects);
   expect(await kept("deltas")).toEqual([whole, `${whole}.torrent`]);
 
