@@ -17,6 +17,7 @@ test.each([
   ["EACCES", "linux", "install.unwritable"],
   ["EPERM", "darwin", "install.unwritable"],
   ["ENOTDIR", "linux", "install.unwritable"],
+  ["EFBIG", "linux", "install.unwritable"],
   ["EBUSY", "linux", "install.in-use"],
   ["EXDEV", "linux", "install.split"],
   ["EEXIST", "linux", "install.obstructed"],
