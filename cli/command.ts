@@ -1,5 +1,6 @@
 /** What every verb shares: the `--json` flag, examples in its help, and a context to act in. */
 import { Command, type OptionValues } from "commander";
+import { Failure } from "../manifests/failures.ts";
 import { type Output, createOutput } from "./output.ts";
 
 /** What a verb may use of the world beyond the disk. */
@@ -39,6 +40,7 @@ export function act(command: Command, action: Action): Command {
     process.once("SIGINT", onSignal);
     process.once("SIGTERM", onSignal);
     try {
+      refuseEmpty(command.args);
       await action({ output, signal: stop.signal, env: process.env }, options, command.args);
     } finally {
       process.off("SIGINT", onSignal);
@@ -47,4 +49,9 @@ export function act(command: Command, action: Action): Command {
     }
     void received;
   });
+}
+
+/** A variable that a script forgot to set would else name the folder that one stands in. Throws: usage.bad-flag. */
+function refuseEmpty(args: readonly string[]): void {
+  if (args.includes("")) throw new Failure("usage.bad-flag", { found: "an empty argument" });
 }

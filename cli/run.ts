@@ -12,7 +12,7 @@ import { seedCommand } from "./commands/seed.ts";
 import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { createOutput } from "./output.ts";
-import { isDiskFull } from "./threads/disk-error.ts";
+import { isDiskBroken, isDiskFull } from "./threads/disk-error.ts";
 import { closePool } from "./threads/pool.ts";
 import { isBadPath } from "./trust/store.ts";
 import { VERSION } from "./version.ts";
@@ -77,6 +77,7 @@ function failureOfPath(error: unknown): unknown {
   const { code, path: file, message: reason } = error as NodeJS.ErrnoException;
   if (file === undefined) return error;
   if (isDiskFull(code)) return new Failure("install.no-space", { file, reason }, { cause: error });
+  if (isDiskBroken(code)) return new Failure("disk.failed", { file, reason }, { cause: error });
   return isBadPath(error) ? new Failure("path.unusable", { file, reason }, { cause: error }) : error;
 }
 

@@ -76,6 +76,12 @@ export const FAILURES = {
     title: "A chunk does not match its hash",
     remedy: "Run the command again; if it happens again, the publisher should publish the release again.",
   },
+  "disk.failed": {
+    family: "usage",
+    status: 500,
+    title: "The disk does not do what it is asked",
+    remedy: "See that it is connected and in order, then run the command again.",
+  },
   "edge.bad-secret": {
     family: "usage",
     status: 500,

@@ -48,6 +48,7 @@ export interface CommitPlan {
 export const NEXT_STATE = "state.next.json";
 export const STATE = "state.json";
 const JOURNAL = "journal.json";
+const NEXT_JOURNAL = `${JOURNAL}.new`;
 
 const Text = v.string();
 const Journal = v.object({
@@ -68,8 +69,8 @@ const Journal = v.object({
 type Journaled = Omit<CommitPlan, "inFolders">;
 
 /**
- * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed: path.unsafe, what the
- * disk says.
+ * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed: install.obstructed,
+ * what the disk says.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
  */
 export async function commit(
@@ -101,11 +102,18 @@ export async function commit(
 /**
  * Finishes a commit that was cut short; says what was in its way, also what was moved before. Undefined when there is none.
  * Throws: install.damaged for a journal not ours, and what `commit` does.
+ * @param giveUp  a journal not ours is deleted instead: then there is no telling which release a file is of
  */
-export async function recover(disk: Disk, install: Install): Promise<KeptAside | undefined> {
+export async function recover(disk: Disk, install: Install, giveUp = false): Promise<KeptAside | undefined> {
   const bytes = disk.read(install.own(JOURNAL));
   if (bytes === undefined) return undefined;
-  const { phase, plan } = parseJournal(bytes);
+  const journal = giveUp ? tryParseJournal(bytes) : parseJournal(bytes);
+  if (journal === undefined) {
+    disk.remove(install.own(JOURNAL));
+    forgetUnbegun(disk, install);
+    return undefined;
+  }
+  const { phase, plan } = journal;
   const kept: KeptAside = new Map(plan.asides.filter(([, to]) => disk.look(install.file(to)) !== undefined));
   checkFolders(disk, install, plan);
   if (phase === "clear") {
@@ -114,6 +122,11 @@ export async function recover(disk: Disk, install: Install): Promise<KeptAside |
   }
   await place(disk, install, plan, kept);
   return kept;
+}
+
+/** Deletes what a commit that did not come to its journal left. To be called when there is no journal. */
+export function forgetUnbegun(disk: Disk, install: Install): void {
+  for (const name of [NEXT_STATE, NEXT_JOURNAL]) disk.remove(install.own(name));
 }
 
 /**
@@ -128,7 +141,7 @@ export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly S
 }
 
 /**
- * Asks every folder whose names will change, or the one in which it will be made. Throws: path.unsafe when it is a
+ * Asks every folder whose names will change, or the one in which it will be made. Throws: install.obstructed when it is a
  * symbolic link, what moving something there would throw.
  */
 function checkFolders(disk: Disk, install: Install, { moves, removes, asides, folders, places }: Journaled): void {
@@ -153,16 +166,19 @@ function checkFolders(disk: Disk, install: Install, { moves, removes, asides, fo
   }
 }
 
-/** @param leaves  what will be gone, whatever it is now. Throws: path.unsafe: through a link, files elsewhere would change. */
+/** @param leaves  what will be gone, whatever it is now. Throws: install.obstructed. */
 function isFolder(disk: Disk, install: Install, folder: string, leaves: ReadonlySet<string>): boolean {
   const standing = disk.look(path.join(install.folder, folder));
   if (standing === "link" && !leaves.has(folder)) {
-    throw new Failure("path.unsafe", {
-      path: folder,
-      reason: "a folder of the release is a symbolic link on this disk",
-    });
+    throw linkedFolder(install, folder);
   }
   return standing === "folder";
+}
+
+/** In the place of a folder of the release: through it, files elsewhere would change. */
+export function linkedFolder(install: Install, folder: string): Failure {
+  const file = path.join(install.folder, folder);
+  return new Failure("install.obstructed", { file, reason: "a symbolic link in the place of a folder" });
 }
 
 async function clear(
@@ -275,7 +291,7 @@ function placeFolder(disk: Disk, install: Install, kept: KeptAside, folder: Safe
 }
 
 async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: Journaled): Promise<void> {
-  const staged = install.own(`${JOURNAL}.new`);
+  const staged = install.own(NEXT_JOURNAL);
   const { moves, removes, asides, execs, folders, places, replaces } = plan;
   const v = folders.length === 0 ? 1 : 2;
   disk.write(staged, JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces }));
@@ -303,6 +319,14 @@ function parseJournal(bytes: Buffer): { phase: "clear" | "place"; plan: Journale
     };
   } catch (cause) {
     throw new Failure("install.damaged", { file: JOURNAL, reason: "not a journal of this program" }, { cause });
+  }
+}
+
+function tryParseJournal(bytes: Buffer): ReturnType<typeof parseJournal> | undefined {
+  try {
+    return parseJournal(bytes);
+  } catch {
+    return undefined; // what it said is lost
   }
 }
 

@@ -1,12 +1,13 @@
 /** What a disk says to those who work on an install, as failures that tell what to do. */
+import { join, sep } from "node:path";
 import { Failure } from "../../manifests/failures.ts";
-import { type DiskError, isDiskFull } from "../threads/disk-error.ts";
+import { type DiskError, isDiskBroken, isDiskFull } from "../threads/disk-error.ts";
 
 /** What the game, an antivirus or an editor that holds a file open makes of a rename, on Windows. */
 const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
 
-/** No leave, a disk that is only read, a file where a folder should be. */
-const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR"]);
+/** No leave, a disk that is only read, a file where a folder should be, a file of a size that the disk cannot hold (FAT32). */
+const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EFBIG"]);
 
 /** Something else where a file or a folder goes. */
 const OBSTRUCTED: ReadonlySet<string> = new Set(["EEXIST", "EISDIR", "ENOTEMPTY"]);
@@ -22,10 +23,12 @@ export function diskFailure({ code, message }: DiskError): Error {
 export function failureOfDisk(error: unknown, folder: string, platform: NodeJS.Platform = process.platform): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error;
   const { code = "", path, dest, message: reason } = error as NodeJS.ErrnoException & { readonly dest?: string };
-  // of a rename, where it leads: what it comes from is ours
-  const file = dest ?? path;
+  // of a rename, the side that is not ours
+  const own = join(folder, ".patchswarm", sep);
+  const file = [dest, path].find((side) => side?.startsWith(own) === false) ?? dest ?? path;
   const facts = { folder, ...(file === undefined ? {} : { file }), reason };
   if (isDiskFull(code)) return new Failure("install.no-space", facts, { cause: error });
+  if (isDiskBroken(code)) return new Failure("disk.failed", facts, { cause: error });
   const isHeld = platform === "win32" ? HELD_OPEN.has(code) : code === "EBUSY";
   if (isHeld) return new Failure("install.in-use", facts, { cause: error });
   if (OBSTRUCTED.has(code)) return new Failure("install.obstructed", facts, { cause: error });

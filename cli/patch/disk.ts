@@ -22,6 +22,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import pLimit from "p-limit";
 import { FLUSHES_AT_ONCE, LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../manifests/limits.ts";
+import { withPath } from "../trust/store.ts";
 
 export interface Disk {
   /** What is at a path, links not followed; undefined when nothing is. */
@@ -71,7 +72,7 @@ export const realDisk: Disk = {
       return readFileSync(path);
     } catch (error) {
       if (isCode(error, "ENOENT")) return undefined;
-      throw error;
+      throw withPath(error, path);
     }
   },
   write: (path, bytes) => writeFileSync(path, bytes),

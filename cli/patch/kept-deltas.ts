@@ -41,6 +41,15 @@ export async function dropDeltas(install: Install, but: readonly ObjectId[] = []
   }
 }
 
+/** Deletes what runs that were killed left of deltas: no update goes on with it. */
+export async function dropUnfinishedDeltas(install: Install): Promise<void> {
+  const names = await readdir(install.own("deltas")).catch((): string[] => []);
+  for (const name of names) {
+    if (TORRENT.test(name) || names.includes(`${name}.torrent`)) continue;
+    await rm(install.own("deltas", name), { recursive: true, force: true });
+  }
+}
+
 export async function dropDelta(install: Install, torrent: ObjectId): Promise<void> {
   for (const name of [torrent, `${torrent}.torrent`]) {
     // a peer's last block may still be on its way into the folder

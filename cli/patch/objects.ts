@@ -13,6 +13,7 @@ import { replaceFile } from "../trust/store.ts";
 import type { Install } from "./install.ts";
 
 const NAME = /^[0-9a-f]{64}$/;
+const RECIPES = /^recipes-/;
 
 export class Objects {
   readonly #install: Install;
@@ -62,12 +63,11 @@ export class Objects {
     return trees;
   }
 
-  /** Deletes every object but these. */
+  /** Deletes everything but these objects and the recipes (recipes.ts), also what was being written when a run was killed. */
   async prune(kept: readonly (ObjectId | undefined)[]): Promise<void> {
-    const names = await readdir(this.#install.own("objects"));
-    for (const name of names) {
-      if (NAME.test(name) && !kept.includes(name as ObjectId))
-        await rm(this.#install.own("objects", name), { force: true });
+    for (const name of await readdir(this.#install.own("objects")).catch((): string[] => [])) {
+      if (RECIPES.test(name) || kept.includes(name as ObjectId)) continue;
+      await rm(this.#install.own("objects", name), { recursive: true, force: true });
     }
   }
 }

@@ -4,9 +4,13 @@
  * of what it makes.
  *
  *   objects/recipes-<n>   recipe after recipe, each a zstd frame; an index of JSON; its length, 8 B little-endian
+ *
+ * A kept recipe that rotted would make a file wrong each time it is put together; so the index has a checksum of each, and
+ * what does not match it is fetched again.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { crc32 } from "node:zlib";
 import pLimit from "p-limit";
 import * as v from "valibot";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
@@ -26,10 +30,11 @@ import { scratch } from "../threads/scratch.ts";
 import { PATIENCE, retrying, type Patience } from "../trust/fetch-capped.ts";
 import type { Install } from "./install.ts";
 
-/** Where a recipe lies in the kept file. */
-type Kept = readonly [offset: number, bytes: number];
+/** Where a recipe lies in the kept file, and the CRC-32 of its stored bytes. */
+type Kept = readonly [offset: number, bytes: number, crc: number];
 
-const Index = v.record(v.string(), v.tuple([v.number(), v.number()]));
+const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const Index = v.record(v.string(), v.tuple([Count, Count, Count]));
 const NAME = /^recipes-(\d{1,9})$/;
 const LENGTH_BYTES = 8;
 
@@ -37,8 +42,10 @@ export class Recipes {
   readonly #install: Install;
   readonly #fetched = new Map<PiecesRoot, Uint8Array>();
   readonly #parsed = new Map<PiecesRoot, Recipe>();
-  /** Number of the kept file; 0 when there is none. */
+  /** Number of the kept file that is read, or was written last; 0 when there is none. */
   #number = 0;
+  /** The highest number there is, whatever may be in that file. */
+  #last = 0;
   #index: ReadonlyMap<string, Kept> = new Map();
   #fd: number | undefined;
 
@@ -51,6 +58,7 @@ export class Recipes {
     const recipes = new Recipes(install);
     const names = await readdir(install.own("objects")).catch(() => []);
     const numbers = names.map((name) => Number(NAME.exec(name)?.[1] ?? 0));
+    recipes.#last = Math.max(0, ...numbers);
     for (const number of numbers.filter((number) => number > 0).toSorted((a, b) => b - a)) {
       if (await recipes.#load(number)) break;
     }
@@ -90,7 +98,8 @@ export class Recipes {
   ): Promise<number> {
     const before = origin.received;
     const limit = pLimit(ORIGIN_REQUESTS);
-    const missing = files.filter(({ root }) => !this.has(root));
+    // looked at, not only listed: what rotted counts as missing
+    const missing = files.filter(({ root }) => this.#stored(root) === undefined);
     const { tries, retryMs } = world.patience ?? PATIENCE;
     await Promise.all(
       inRanges(missing).map((range) =>
@@ -109,7 +118,7 @@ export class Recipes {
   async save(contents: Iterable<{ readonly root: PiecesRoot }>): Promise<void> {
     const roots = new Set([...contents].map(({ root }) => root));
     if (this.#fetched.size === 0 && [...this.#index.keys()].every((root) => roots.has(root as PiecesRoot))) return;
-    const number = this.#number + 1;
+    const number = this.#last + 1;
     const index: Record<string, Kept> = {};
     await mkdir(this.#install.own("objects"), { recursive: true });
     const file = await open(this.#install.own("objects", `recipes-${number}`), "w");
@@ -124,7 +133,7 @@ export class Recipes {
       for (const root of roots) {
         const stored = this.#stored(root);
         if (stored === undefined) continue;
-        index[root] = [end, stored.length];
+        index[root] = [end, stored.length, crc32(stored)];
         end += stored.length;
         pending.push(stored);
         if (end - at < ORIGIN_RANGE_BYTES) continue;
@@ -139,15 +148,17 @@ export class Recipes {
     } finally {
       await file.close();
     }
+    this.#last = number;
+    this.#number = number;
   }
 
-  /** Deletes all but the newest kept file. */
+  /** Deletes every kept file but the one that counts. */
   async prune(): Promise<void> {
     this.close();
-    const names = (await readdir(this.#install.own("objects"))).filter((name) => NAME.test(name));
-    const newest = Math.max(...names.map(numberOf));
-    for (const name of names)
-      if (numberOf(name) !== newest) await rm(this.#install.own("objects", name), { force: true });
+    for (const name of await readdir(this.#install.own("objects")).catch((): string[] => [])) {
+      if (!NAME.test(name) || name === `recipes-${this.#number}`) continue;
+      await rm(this.#install.own("objects", name), { recursive: true, force: true });
+    }
   }
 
   close(): void {
@@ -159,9 +170,9 @@ export class Recipes {
     const fetched = this.#fetched.get(root);
     const kept = this.#index.get(root);
     if (fetched !== undefined || kept === undefined || this.#fd === undefined) return fetched;
-    const [offset, bytes] = kept;
+    const [offset, bytes, crc] = kept;
     const buffer = new Uint8Array(bytes);
-    return readSync(this.#fd, buffer, 0, bytes, offset) === bytes ? buffer : undefined;
+    return readSync(this.#fd, buffer, 0, bytes, offset) === bytes && crc32(buffer) === crc ? buffer : undefined;
   }
 
   /** False when the file is none of ours, or was cut short. */
@@ -177,6 +188,7 @@ export class Recipes {
       const json = Buffer.alloc(length);
       readSync(fd, json, 0, length, size - LENGTH_BYTES - length);
       this.#index = new Map(Object.entries(v.parse(Index, JSON.parse(json.toString()))));
+      if ([...this.#index.values()].some(([offset, bytes]) => offset + bytes > size)) throw new RangeError("no index");
       this.#number = number;
       this.#fd = fd;
       return true;
@@ -250,8 +262,3 @@ function openRecipe(stored: Uint8Array, fileSize: number): Recipe {
 
 /** Recipes of files up to a few hundred MB are decoded in here. */
 const RECIPE_SCRATCH_BYTES = 256 * 1024;
-
-/** "recipes-7" -> 7. */
-function numberOf(name: string): number {
-  return Number(NAME.exec(name)?.[1]);
-}

@@ -19,6 +19,7 @@ import { sha256 } from "../threads/digests.ts";
 import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
+import { linkedFolder } from "./commit.ts";
 import { keepsExecBits } from "./disk.ts";
 import type { Install } from "./install.ts";
 import type { StateFile } from "./state.ts";
@@ -71,7 +72,7 @@ interface Look extends Seen {
   readonly ino: bigint;
 }
 
-/** Throws: path.unsafe when a folder of the release is a symbolic link; source.interrupted; what `want` throws. */
+/** Throws: install.obstructed when a folder of the release is a symbolic link; source.interrupted; what `want` throws. */
 export async function scan(options: ScanOptions): Promise<Scan> {
   const { install, owned, force } = options;
   const coming = Promise.resolve(options.want);
@@ -221,7 +222,7 @@ export async function chunkFiles(
   return found;
 }
 
-/** Looks at these paths, as far as their folders are there. Throws: path.unsafe, source.interrupted. */
+/** Looks at these paths, as far as their folders are there. Throws: install.obstructed, source.interrupted. */
 async function eachFile(
   paths: readonly SafePath[],
   folders: Folders,
@@ -276,7 +277,7 @@ class Folders {
     this.#owned = owned;
   }
 
-  /** Throws: path.unsafe. */
+  /** Throws: install.obstructed. */
   lookAt(files: readonly SafePath[]): void {
     for (const file of files) {
       // with a folder, those above it were looked at too
@@ -289,10 +290,7 @@ class Folders {
         const stats = lstatSync(this.#install.file(folder), { throwIfNoEntry: false });
         // in the place of a file that we own it goes like that file
         if (stats?.isSymbolicLink() === true && !this.#owned.has(folder)) {
-          throw new Failure("path.unsafe", {
-            path: folder,
-            reason: "a folder of the release is a symbolic link on this disk",
-          });
+          throw linkedFolder(this.#install, folder);
         }
         if (stats?.isDirectory() === true) this.there.add(folder);
         else if (stats !== undefined) this.blocking.push(folder);

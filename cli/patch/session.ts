@@ -36,10 +36,11 @@ import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
-import { commit, cutShort, NEXT_STATE, recover } from "./commit.ts";
+import { commit, cutShort, forgetUnbegun, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
+import { dropUnfinishedDeltas } from "./kept-deltas.ts";
 import { Layout } from "./layout.ts";
 import { findLocalChunks } from "./local-chunks.ts";
 import { whileFree, whileLocked } from "./lock.ts";
@@ -114,7 +115,8 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
-    const kept = await recover(world.disk, install);
+    // who hashes everything heals what a journal that rotted has left behind
+    const kept = await recover(world.disk, install, request.force);
     if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
     tellKept(world.output, kept);
     const outcome = await runSession(install, request, { ...world, signal });
@@ -299,7 +301,9 @@ class Session {
       staged = await this.#stage(planned, layout, staging, scanned);
     }
     const keptAside = await this.#commit(planned, layout, want, { ...scanned, have }, staged);
+    await this.#prune();
     await staging.clear();
+    await dropUnfinishedDeltas(this.#install);
     return { ...this.#outcome(planned, ways), keptAside };
   }
 
@@ -449,10 +453,14 @@ class Session {
         await keeping;
       }
     };
-    const keptAside = await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
-    await this.#objects.prune([release.tree.sha256, this.#treePlain, release.torrent.sha256]);
+    return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
+  }
+
+  /** Deletes what was kept of other releases. */
+  async #prune(): Promise<void> {
+    const { tree, torrent } = this.#target.release;
+    await this.#objects.prune([tree.sha256, this.#treePlain, torrent.sha256]);
     await this.#recipes.prune();
-    return keptAside;
   }
 
   /** Nothing has to change; what was learned about release and files is remembered. */
@@ -479,6 +487,10 @@ class Session {
   async #forgetAbandoned(): Promise<void> {
     if (this.#request.dryRun || this.#request.wish.what === "installed") return;
     await (await Staging.look(this.#install)).clear();
+    forgetUnbegun(this.#world.disk, this.#install);
+    await dropUnfinishedDeltas(this.#install);
+    // a run that was killed behind its commit, or whose commit was finished by this one, kept what the old release had
+    await this.#prune();
   }
 
   #stateWith(files: InstallState["files"]): InstallState {

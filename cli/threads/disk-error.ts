@@ -18,6 +18,14 @@ export function isDiskFull(code: string | undefined): code is "ENOSPC" | "EDQUOT
   return code === "ENOSPC" || code === "EDQUOT";
 }
 
+/** Pulled out, at its end, or on another machine that is gone. */
+const BROKEN: ReadonlySet<string | undefined> = new Set(["EIO", "ENODEV", "ENXIO", "ESTALE"]);
+
+/** Whether the code of a system's error means that the disk itself fails, whatever is asked of it. */
+export function isDiskBroken(code: string | undefined): boolean {
+  return BROKEN.has(code);
+}
+
 /** Runs something that writes. Errors without a code are bugs and are thrown. */
 export function onDisk<Value>(write: () => Value): OnDisk<Value> {
   try {

@@ -41,15 +41,20 @@ export function unwritten(store: MetadataStore): MetadataStore {
   };
 }
 
-/** A file's bytes; undefined when it is not there. */
+/** A file's bytes; undefined when it is not there. What it throws has a path, also of a folder. */
 export async function readIfThere(file: string): Promise<Buffer | undefined> {
   try {
     return await readFile(file);
   } catch (error) {
     // or a file stands where its folder should be
     if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
-    throw error;
+    throw withPath(error, file);
   }
+}
+
+/** The error of a system call; Node names no file when one that is open cannot be read, as a folder cannot. */
+export function withPath(error: unknown, file: string): unknown {
+  return error instanceof Error && !("path" in error) ? Object.assign(error, { path: file }) : error;
 }
 
 /** Replaces a file as a whole, making its folder when needed. Throws: install.no-space. */

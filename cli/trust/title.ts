@@ -21,16 +21,7 @@ export async function titleFileIfThere(file: string): Promise<TitleFile | undefi
     if (!isBadPath(cause)) throw cause;
     throw new Failure("usage.bad-title-file", { file, reason: cause.message }, { cause });
   });
-  return bytes === undefined ? undefined : parseNamed(bytes, file);
-}
-
-function parseNamed(bytes: Buffer, file: string): TitleFile {
-  try {
-    return parseTitleFile(bytes, sha256);
-  } catch (cause) {
-    if (!(cause instanceof Failure && cause.code === "usage.bad-title-file")) throw cause;
-    throw new Failure("usage.bad-title-file", { file, ...cause.facts }, { cause });
-  }
+  return bytes === undefined ? undefined : parseTitleFile(bytes, sha256, file);
 }
 
 /** The title an install belongs to; undefined before its first patch. Throws: usage.bad-title-file, path.unusable. */
@@ -39,9 +30,9 @@ export async function rememberedTitle(install: string): Promise<TitleFile | unde
   const bytes = await readIfThere(file).catch((cause: unknown) => {
     // most often the folder itself, as it was named: too long a name, symbolic links that lead round
     if (!isBadPath(cause)) throw cause;
-    throw new Failure("path.unusable", { folder: install, reason: (cause as Error).message }, { cause });
+    throw new Failure("path.unusable", { folder: install, file, reason: (cause as Error).message }, { cause });
   });
-  return bytes === undefined ? undefined : parseNamed(bytes, file);
+  return bytes === undefined ? undefined : parseTitleFile(bytes, sha256, file);
 }
 
 /** Remembers the title in the install, so that `patchswarm patch <dir>` is enough from now on. */
@@ -50,16 +41,21 @@ export async function rememberTitle(install: string, title: TitleFile): Promise<
 }
 
 /**
- * The title of an install: the named title.json, else the remembered one.
+ * The title of an install: the named title.json, else the remembered one, which may have rotted when one is named.
  * Throws: usage.bad-title-file, also when the two are of different titles; install.not-found when there is neither.
  */
 export async function titleOfInstall(install: string, named: string | undefined): Promise<TitleFile> {
-  const remembered = await rememberedTitle(install);
   if (named === undefined) {
+    const remembered = await rememberedTitle(install);
     if (remembered === undefined) throw new Failure("install.not-found", { folder: install });
     return remembered;
   }
   const given = await readTitleFile(named);
+  const remembered = await rememberedTitle(install).catch((error: unknown) => {
+    // to name another is what that failure tells people to do; the patch writes it anew
+    if (error instanceof Failure && error.code === "usage.bad-title-file") return undefined;
+    throw error;
+  });
   if (remembered !== undefined && remembered.title !== given.title) {
     throw new Failure("usage.bad-title-file", { file: named, found: given.title, expected: remembered.title });
   }

@@ -41,8 +41,11 @@ const TitleShape = v.object({
   floor: v.object({ root: Count, targets: Count, seq: Count, time: Count }),
 });
 
-/** Throws: usage.bad-title-file. Whether the root's signatures verify is the TUF client's to say, not this parser's. */
-export function parseTitleFile(bytes: Uint8Array, sha256: Sha256): TitleFile {
+/**
+ * Throws: usage.bad-title-file. Whether the root's signatures verify is the TUF client's to say, not this parser's.
+ * @param file  where the bytes come from, for who reads the failure
+ */
+export function parseTitleFile(bytes: Uint8Array, sha256: Sha256, file?: string): TitleFile {
   try {
     if (bytes.length > ROOT_BYTES_MAX) throw new Failure("object.too-large", { found: bytes.length });
     const { title, edges, channel, root, floor } = v.parse(
@@ -57,7 +60,7 @@ export function parseTitleFile(bytes: Uint8Array, sha256: Sha256): TitleFile {
       floor: { ...floor, time: floor.time as UnixSeconds },
     };
   } catch (cause) {
-    throw new Failure("usage.bad-title-file", { reason: (cause as Error).message }, { cause });
+    throw new Failure("usage.bad-title-file", { file, reason: (cause as Error).message }, { cause });
   }
 }
 

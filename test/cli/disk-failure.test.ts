@@ -11,10 +11,13 @@ const error = (code: string): Error => Object.assign(new Error(`${code}: refused
 test.each([
   ["ENOSPC", "linux", "install.no-space"],
   ["EDQUOT", "linux", "install.no-space"],
+  ["EIO", "linux", "disk.failed"],
+  ["ESTALE", "linux", "disk.failed"],
   ["EROFS", "linux", "install.unwritable"],
   ["EACCES", "linux", "install.unwritable"],
   ["EPERM", "darwin", "install.unwritable"],
   ["ENOTDIR", "linux", "install.unwritable"],
+  ["EFBIG", "linux", "install.unwritable"],
   ["EBUSY", "linux", "install.in-use"],
   ["EXDEV", "linux", "install.split"],
   ["EEXIST", "linux", "install.obstructed"],
@@ -30,15 +33,18 @@ test.each([
   });
 });
 
-test("of something that cannot be moved it is told where it was to go", () => {
-  const moving = Object.assign(error("EXDEV"), { path: "/game/.patchswarm/staging/1", dest: "/game/data/b.bin" });
+test.each([
+  ["/game/.patchswarm/staging/1", "/game/data/b.bin"],
+  ["/game/data/b.bin", "/game/.patchswarm/staging/1"],
+])("of %s that cannot be moved to %s the file of the game is named", (path, dest) => {
+  const moving = Object.assign(error("EXDEV"), { path, dest });
   expect(failureOfDisk(moving, "/game")).toMatchObject({ facts: { file: "/game/data/b.bin" } });
 });
 
 test("what is a failure already, or no word of the disk, stays what it is", () => {
   const failure = new Failure("install.busy", {});
   const bug = new TypeError("a bug");
-  for (const each of [failure, bug, error("EIO"), "text", undefined]) {
+  for (const each of [failure, bug, error("EINVAL"), "text", undefined]) {
     expect(failureOfDisk(each, "/game")).toBe(each);
   }
 });

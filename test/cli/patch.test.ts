@@ -195,7 +195,10 @@ test("a folder of the release that is a symbolic link is refused", async () => {
   await using player = await newPlayer(publisher);
   await using elsewhere = await newPlayer(publisher);
   await symlink(elsewhere.folder, player.at("data"));
-  await expect(player.patch()).rejects.toMatchObject({ code: "path.unsafe" });
+  await expect(player.patch()).rejects.toMatchObject({
+    code: "install.obstructed",
+    facts: { file: player.at("data") },
+  });
   expect(await elsewhere.contents()).toEqual({});
 });
 

@@ -367,7 +367,7 @@ test("a folder that becomes a symbolic link during a download is refused, and no
     renameSync(player.at("data"), player.at("data.old"));
     symlinkSync(elsewhere.folder, player.at("data"));
   });
-  await expect(player.patch()).rejects.toMatchObject({ code: "path.unsafe" });
+  await expect(player.patch()).rejects.toMatchObject({ code: "install.obstructed" });
   expect(await elsewhere.contents()).toEqual({ new: "mine", one: "mine" });
 });
 

@@ -1,5 +1,5 @@
 /** What can go wrong around a patch: a full disk, a second patcher, an interruption, an origin that goes away. */
-import { mkdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { lockInstall, whileLocked } from "../../cli/patch/lock.ts";
@@ -219,4 +219,37 @@ test("a part of a download is never taken for a file that was moved out of the i
   publisher.mishap = () => undefined;
   await player.patch();
   expect(await player.contents()).toEqual(contentsOfBuild({ "new.bin": content }));
+});
+
+test("what runs that were killed left of other releases is gone after the next run, also when that has nothing to do", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "a.txt": "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const [half, whole, object] = ["1", "2", "3"].map((digit) => digit.repeat(64));
+  const left = {
+    // killed while it fetched a delta, kept an object, saved recipes
+    [`.patchswarm/deltas/${half}/${object}`]: "a part",
+    [`.patchswarm/deltas/${whole}/${object}`]: "all of it",
+    [`.patchswarm/deltas/${whole}.torrent`]: "a torrent",
+    [`.patchswarm/objects/${object}`]: "of another release",
+    [`.patchswarm/objects/${object}.new`]: "cut sh",
+    ".patchswarm/objects/recipes-9": "cut sh",
+    ".patchswarm/state.next.json": "of another release",
+    ".patchswarm/journal.json.new": "cut sh",
+  };
+  const kept = async (folder: string): Promise<string[]> =>
+    (await readdir(player.at(".patchswarm", folder))).toSorted();
+  const [own, objects] = [await kept(""), await kept("objects")];
+  await put(player.folder, left);
+  await player.patch();
+  expect(await kept("")).toEqual(["deltas", ...own]);
+  expect(await kept("objects")).toEqual(objects);
+  expect(await kept("deltas")).toEqual([whole, `${whole}.torrent`]);
+
+  publisher.publish("2.0.0", { files: { "a.txt": "two" } });
+  await put(player.folder, left);
+  await player.patch();
+  expect(await kept("objects")).toHaveLength(objects.length);
+  expect(await kept("deltas")).toEqual([whole, `${whole}.torrent`]);
 });

@@ -107,6 +107,13 @@ test("a folder that is no install is named as such", async () => {
   }
 });
 
+test("an empty name of a folder is not the folder that one stands in", async () => {
+  for (const verb of ["patch", "verify", "seed", "publish"]) {
+    const { code, lines } = await runCli([verb, "", ...(verb === "publish" ? ["--version", "1"] : [])]);
+    expect([verb, code, lines.at(-1)]).toEqual([verb, 2, expect.objectContaining({ code: "usage.bad-flag" })]);
+  }
+});
+
 test("a file in the place of an install is no bug, whatever is to be done with it", async () => {
   await using studio = await openStudio();
   const file = studio.titleFile;
