@@ -263,6 +263,12 @@ export const FAILURES = {
     title: "This version was already published with different content",
     remedy: "Choose another --version; a published version never changes.",
   },
+  "request.bad-method": {
+    family: "usage",
+    status: 405,
+    title: "This URL does not take requests of this kind",
+    remedy: "Use one of the methods that the answer's Allow header names.",
+  },
   "request.malformed": {
     family: "usage",
     status: 400,

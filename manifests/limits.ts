@@ -158,6 +158,8 @@ export const AUTHORITY_BYTES_MAX = 512_000;
 export const ONLINE_RESIGN_BEFORE_S = 3 * 86_400;
 /** An alarm that failed runs again after this long, seconds. */
 export const ALARM_RETRY_S = 60;
+/** How long a browser believes what pages of other sites may ask for, seconds: Firefox takes a day, Chromium two hours. */
+export const PREFLIGHT_LIFETIME_S = 86_400;
 /** How long an isolate believes a title's keys and releases, seconds: a key taken away may upload objects that long. */
 export const TITLE_CACHE_S = 10;
 /** Titles an isolate remembers. */
