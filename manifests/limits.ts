@@ -175,8 +175,13 @@ export const WEB_SEED_RECIPE_BYTES_MAX = 16 * MIB;
 /** Web seed: bytes of trees, and of parsed recipes, that an isolate keeps. */
 export const WEB_SEED_TREES_KEPT_BYTES = 40 * MIB;
 export const WEB_SEED_RECIPES_KEPT_BYTES = 16 * MIB;
-/** Web seed: stored bytes read from a pack at once; neighbours are fetched together up to this. */
+/** Web seed: stored bytes of a pack that the bucket is asked for at once; neighbours are fetched together up to this. */
 export const WEB_SEED_READ_BYTES = 2 * MIB;
+/**
+ * Web seed: how much of that is held at once, unless a chunk is longer. An isolate that serves 40 clients who do not read
+ * holds 9 MB, where it held 168 MB of whole reads (measured); a fast client costs 5 to 9 % more time of the processor.
+ */
+export const WEB_SEED_HELD_BYTES = 128 * KIB;
 
 // --- Transfer ----------------------------------------------------------------------------------------------------
 
