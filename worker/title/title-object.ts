@@ -23,7 +23,7 @@ import { Repository } from "./repository.ts";
 import { makeOnlineKey, onlineKeyName, openSigner } from "./signer.ts";
 import { type Registration, type ReleaseRow, TitleStore } from "./store.ts";
 import { type ReleaseSummary, summaryOf } from "./summary.ts";
-import { torrentsOfDeltas, torrentsOfReleases } from "./torrents.ts";
+import { trackedTorrents } from "./torrents.ts";
 
 /** Who sent a request: the operator with the admin token, or a publisher whose signature the worker has checked. */
 export type Sender = "admin" | SignedRequestParameters;
@@ -188,9 +188,9 @@ export class TitleObject extends DurableObject<Env> {
     }
   }
 
-  /** The tracker answers for releases and for listed deltas. */
+  /** Which torrents the tracker answers for. */
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
-    const infohashes = [...torrentsOfReleases(this.#store), ...torrentsOfDeltas(this.#store)];
+    const infohashes = trackedTorrents(this.#store);
     await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
   }
 
