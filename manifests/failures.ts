@@ -276,6 +276,12 @@ export const FAILURES = {
     title: "The clocks of this machine and of the edge differ too much for a signed request",
     remedy: "Set this machine's clock, then run the command again.",
   },
+  "request.bad-method": {
+    family: "usage",
+    status: 405,
+    title: "This URL does not take requests of this kind",
+    remedy: "Use one of the methods that the answer's Allow header names.",
+  },
   "request.malformed": {
     family: "usage",
     status: 400,

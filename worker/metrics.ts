@@ -21,7 +21,7 @@ export async function countRequests(c: Context<Edge>, next: Next): Promise<void>
 }
 
 /** Any other method is a label that a client could choose. */
-const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "POST"]);
+const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "POST", "OPTIONS"]);
 
 export function metrics(): Response {
   const lines = [

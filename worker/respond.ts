@@ -18,7 +18,7 @@ function problem(failure: Failure): Response {
   const { code, family, status, message, facts } = failure;
   return Response.json(
     { type: problemPath(code), title: FAILURES[code].title, status, detail: message, code, family, facts },
-    { status, headers: { "content-type": PROBLEM_TYPE, "cache-control": "no-store", ...challenge(code) } },
+    { status, headers: { "content-type": PROBLEM_TYPE, "cache-control": "no-store", ...headersOf(failure) } },
   );
 }
 
@@ -27,9 +27,10 @@ function problemPath(code: FailureCode): string {
   return `/problems/${code}`;
 }
 
-/** RFC 9110 section 15.5.2: a 401 says how to authenticate. */
-function challenge(code: FailureCode): Record<string, string> {
-  return code === "request.unauthorized" ? { "www-authenticate": "Bearer, Signature" } : {};
+/** RFC 9110 sections 15.5.2 and 15.5.6: a 401 says how to authenticate, a 405 which methods there are. */
+function headersOf({ code, facts: { expected } }: Failure): Record<string, string> {
+  if (code === "request.unauthorized") return { "www-authenticate": "Bearer, Signature" };
+  return code === "request.bad-method" && Array.isArray(expected) ? { allow: expected.join(", ") } : {};
 }
 
 /** GET /problems/:code: what the code means and what to do, as plain text. Throws: request.not-found. */

@@ -1,7 +1,9 @@
 /** URL -> handler: the HTTP surface of DESIGN.md section 5, as a table. */
 import { Hono } from "hono";
+import { methodNotAllowed } from "hono/method-not-allowed";
 import { Failure } from "../manifests/failures.ts";
 import { drainBody } from "./body.ts";
+import { answerOtherMethod, pagesMayCall, pagesMayRead } from "./methods.ts";
 import { dashboard } from "./dashboard/dashboard.ts";
 import type { Edge } from "./env.ts";
 import { countRequests, metrics } from "./metrics.ts";
@@ -12,8 +14,24 @@ import { explainProblem, problemFor } from "./respond.ts";
 import { announceRoute, scrapeRoute } from "./swarm/routes.ts";
 import { fresh, join, listDelta, postRole, publish, putSignedObject, register, stats } from "./title/requests.ts";
 
-export const routes = new Hono<Edge>()
-  .use(countRequests, drainBody)
+const app = new Hono<Edge>();
+
+/** What pages of any other site may read and call: what anyone may without a signature or a token. */
+const PAGES_READ = [
+  "/t/:title/metadata/:file",
+  "/t/:title/objects/:sha256",
+  "/t/:title/seed/:seq/*",
+  "/t/:title/scrape",
+  "/t/:title/stats",
+  "/healthz",
+  "/problems/:code",
+];
+const PAGES_CALL = ["/t/:title/fresh", "/t/:title/join"];
+
+export const routes = app
+  .use(countRequests, drainBody, methodNotAllowed({ app, onMethodNotAllowed: answerOtherMethod }))
+  .on(["GET", "OPTIONS"], PAGES_READ, pagesMayRead)
+  .on(["POST", "OPTIONS"], PAGES_CALL, pagesMayCall)
   // players; hono answers HEAD with the GET handler
   .get("/t/:title/metadata/:file", getMetadata)
   .get("/t/:title/objects/:sha256", getObject)

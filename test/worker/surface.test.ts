@@ -117,9 +117,8 @@ describe("answers for people and programs", () => {
   test.each([
     ["GET", "/nowhere"],
     ["GET", "/problems/constructor"],
-    ["DELETE", "/t/demo/objects/0"],
-    ["POST", "/healthz"],
-    ["GET", "/t/demo"],
+    ["POST", "/t/demo/publish/now"],
+    ["GET", "/t"],
   ])("nothing lives at %s %s", async (method, path) => {
     expect(await problemCode(await ask(path, { method }))).toBe("request.not-found");
   });

@@ -62,6 +62,26 @@ describe("a snapshot", () => {
     const { meta } = (await openRepository("snap-dropped")).snapshot;
     expect([meta["stable.json"]?.version, meta["beta.json"]?.version]).toEqual([2, 1]);
   });
+
+  test("lists again a channel that an earlier edge left out when targets dropped it", async () => {
+    const publisher = await Publisher.register("snap-healed", ["stable", "beta"]);
+    const { stable } = publisher.channels;
+    if (stable === undefined) throw new Error("no key");
+    await expectOk(await publisher.postRole("beta", await publisher.signedChannel("beta", [])));
+    await expectOk(await publisher.postRole("targets", await publisher.signedTargets(2, { channels: { stable } })));
+    await runInDurableObject(env.TITLES.getByName("snap-healed"), (_, { storage }) => {
+      const [row] = storage.sql.exec("SELECT document FROM roles WHERE name = 'snapshot'").toArray();
+      const snapshot = JSON.parse(new TextDecoder().decode(row?.["document"] as ArrayBuffer)) as {
+        signed: { meta: Record<string, unknown> };
+      };
+      delete snapshot.signed.meta["beta.json"];
+      const bytes = new TextEncoder().encode(JSON.stringify(snapshot));
+      storage.sql.exec("UPDATE roles SET document = ? WHERE name = 'snapshot'", bytes);
+    });
+    await expectOk(await publisher.postRole("stable", await publisher.signedChannel("stable", [])));
+    const { meta } = (await openRepository("snap-healed")).snapshot;
+    expect([meta["stable.json"]?.version, meta["beta.json"]?.version]).toEqual([2, 2]);
+  });
 });
 
 describe("a root that takes targets from its key", () => {
@@ -145,6 +165,37 @@ describe("a bucket that fails once", () => {
     const stable = await publisher.signedChannel("stable", [], { signer: newStable });
     await expectOk(await publisher.postRole("stable", stable, newStable));
     expect((await openRepository("bucket-targets")).targets.version).toBe(2);
+  });
+});
+
+describe("a tracker that cannot be told", () => {
+  const withTracker = async (title: string, tracker: object): Promise<void> =>
+    runInDurableObject(env.TITLES.getByName(title), (object) => {
+      Object.assign(object, { env: { ...env, SWARMS: tracker } });
+    });
+  const deaf = { getByName: () => ({ configure: () => Promise.reject(new Error("overloaded")) }) };
+  const tracked = async (title: string): Promise<readonly unknown[]> =>
+    (await env.SWARMS.getByName(title).stats()).swarms;
+
+  test("of a release is told by the alarm, a minute later", async () => {
+    const publisher = await Publisher.register("deaf-tracker");
+    await withTracker("deaf-tracker", deaf);
+    await expect(publisher.release({ "a.txt": noise(10, 1) }, 1)).rejects.toThrow("500");
+    expect(await alarmOf("deaf-tracker")).toBeLessThanOrEqual((now() + ALARM_RETRY_S + 1) * 1000);
+    await withTracker("deaf-tracker", env.SWARMS);
+    await runDurableObjectAlarm(env.TITLES.getByName("deaf-tracker"));
+    expect(liveOf((await openRepository("deaf-tracker")).live, "stable")).toMatchObject({ seq: 1 });
+    expect(await tracked("deaf-tracker")).toHaveLength(2);
+  });
+
+  test("keeps no timestamp from being renewed", async () => {
+    await Publisher.register("deaf-for-long");
+    await withTracker("deaf-for-long", deaf);
+    const before = await openRepository("deaf-for-long");
+    const ahead = (ROLE_LIFETIME_S.timestamp - TIMESTAMP_RESIGN_BEFORE_S + 60) * 1000;
+    vi.useFakeTimers({ now: Date.now() + ahead, toFake: ["Date"] });
+    await expect(runDurableObjectAlarm(env.TITLES.getByName("deaf-for-long"))).rejects.toThrow("overloaded");
+    expect((await openRepository("deaf-for-long")).timestamp.version).toBe(before.timestamp.version + 1);
   });
 });
 

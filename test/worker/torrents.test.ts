@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { type RegisteredTorrent } from "../../worker/swarm/tracker.ts";
-import { clashOf } from "../../worker/title/torrents.ts";
+import { TRACKED_RELEASES_MAX } from "../../manifests/limits.ts";
+import { type TitleStore } from "../../worker/title/store.ts";
+import { clashOf, trackedTorrents } from "../../worker/title/torrents.ts";
 import { sha256 } from "../support/hashes.ts";
 import { type BuiltRelease, Publisher, buildRelease, expectOk, noise, problemCode } from "./publisher.ts";
 
@@ -22,6 +24,26 @@ test.each([
   ["half of a hybrid torrent as a v1 one", { ...other, v1Alone: HELD.v1 }, true],
 ])("%s: clash is %3$s", (_, torrent, clashes) => {
   expect(clashOf(torrent, [HELD])).toBe(clashes ? HELD : undefined);
+});
+
+test("a title that published for years tracks its newest releases and what each channel gives", () => {
+  const hash = (kind: string, seq: number, digits: number): string => `${kind}${seq}`.padStart(digits, "0");
+  const releases = Array.from({ length: 2 * TRACKED_RELEASES_MAX }, (_, older) => {
+    const seq = 2 * TRACKED_RELEASES_MAX - older;
+    const v1 = { torrent: hash("d", seq, 64), infohash: hash("c", seq, 40) };
+    return { seq, infohash: hash("a", seq, 40), infohashV2: hash("b", seq, 64), v1 };
+  });
+  const live = { rollout: 50, hold: false, deltas: [] };
+  const store = {
+    releases: () => releases,
+    liveChannels: () => ({
+      beta: { ...live, seq: releases.length, previous: releases.length - 1 },
+      stable: { ...live, seq: 9, previous: 7 },
+    }),
+  } as unknown as TitleStore;
+  const tracked = trackedTorrents(store);
+  const newest = releases.slice(0, TRACKED_RELEASES_MAX).map(({ seq }) => seq);
+  expect(tracked.map(({ seq }) => seq)).toEqual([...newest, 9, 7]);
 });
 
 /** The release as a publisher would make it that claims another info hash for its torrent. */

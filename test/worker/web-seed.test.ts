@@ -1,8 +1,8 @@
 import { zstdCompressSync } from "node:zlib";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { assert, nat, property } from "fast-check";
 import { type ChunkId, concatBytes, equalBytes, type ObjectId } from "../../manifests/digest.ts";
-import { CHUNK_BYTES, CHUNK_BYTES_MAX } from "../../manifests/limits.ts";
+import { CHUNK_BYTES, CHUNK_BYTES_MAX, WEB_SEED_HELD_BYTES, WEB_SEED_READ_BYTES } from "../../manifests/limits.ts";
 import { type SafePath } from "../../manifests/paths.ts";
 import { writeTree } from "../../manifests/tree.ts";
 import { findInTree } from "../../worker/origin/release-files.ts";
@@ -150,7 +150,7 @@ test("chunks of any size are unpacked", async () => {
   const unpacked = async (size: number): Promise<number> => {
     const plain = new TextEncoder().encode("play ".repeat(size)).subarray(0, size);
     const pack = zstdCompressSync(plain);
-    const bucket = { get: () => Promise.resolve({ arrayBuffer: () => Promise.resolve(pack) }) };
+    const bucket = { get: () => Promise.resolve({ body: new Response(pack).body }) };
     const place = { id: "" as ChunkId, pack: "" as ObjectId, offset: 0, stored: pack.length, raw: false };
     const reads = readsFor({ packs: [], chunks: [{ ...place, size }] }, { offset: 0, length: size });
     const parts: Uint8Array[] = [];
@@ -160,6 +160,59 @@ test("chunks of any size are unpacked", async () => {
   expect(await Promise.all([...sizes, CHUNK_BYTES_MAX].map(unpacked))).toEqual([...sizes, CHUNK_BYTES_MAX]);
 });
 
+describe("a client that does not read", () => {
+  const CHUNK = 64 * 1024;
+  const CHUNKS = (2 * WEB_SEED_READ_BYTES) / CHUNK;
+  const place = { id: "" as ChunkId, pack: "" as ObjectId, size: CHUNK, stored: CHUNK, raw: true };
+  const chunks = Array.from({ length: CHUNKS }, (_, index) => ({ ...place, offset: index * CHUNK }));
+
+  /** A bucket that counts what is taken out of its bodies, and which of them were let go. */
+  function countingBucket() {
+    const count = { taken: 0, asked: 0, cancelled: 0 };
+    const bodyOf = (length: number): ReadableStream => {
+      let left = length;
+      return new ReadableStream({
+        type: "bytes",
+        pull(controller: ReadableByteStreamController) {
+          if (left === 0) return controller.close();
+          const piece = Math.min(left, 16 * 1024);
+          left -= piece;
+          count.taken += piece;
+          controller.enqueue(new Uint8Array(piece));
+        },
+        cancel() {
+          count.cancelled += 1;
+        },
+      });
+    };
+    const get = (_: string, { range }: { range: { length: number } }): Promise<unknown> => {
+      count.asked += 1;
+      const body = bodyOf(range.length);
+      return Promise.resolve({ body, arrayBuffer: () => new Response(body).arrayBuffer() });
+    };
+    return { bucket: { get } as unknown as R2Bucket, count };
+  }
+
+  test("holds a piece of what the bucket was asked for", async () => {
+    const { bucket, count } = countingBucket();
+    const parts = plainParts(bucket, TITLE, readsFor({ packs: [], chunks }, { offset: 0, length: CHUNKS * CHUNK }));
+    expect((await parts.next()).value).toHaveLength(CHUNK);
+    expect(count).toEqual({ taken: expect.any(Number), asked: 1, cancelled: 0 });
+    expect(count.taken).toBeLessThanOrEqual(WEB_SEED_HELD_BYTES + CHUNK);
+    await parts.return(undefined);
+    expect(count).toMatchObject({ asked: 1, cancelled: 1 });
+  });
+
+  test("and goes away after the next read has begun, leaves nothing open", async () => {
+    const { bucket, count } = countingBucket();
+    const parts = plainParts(bucket, TITLE, readsFor({ packs: [], chunks }, { offset: 0, length: CHUNKS * CHUNK }));
+    for (let chunk = 0; chunk < CHUNKS / 2; chunk++) await parts.next();
+    expect(count).toMatchObject({ asked: 2, cancelled: 0 });
+    await parts.return(undefined);
+    await vi.waitFor(() => expect(count.cancelled).toBeGreaterThanOrEqual(1));
+  });
+});
+
 describe("what is read for a range", () => {
   test("the cuts of a range are its bytes, once each and in order", () => {
     assert(
@@ -167,7 +220,7 @@ describe("what is read for a range", () => {
         const size = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
         const offset = a % size;
         const length = 1 + (b % (size - offset));
-        const reads = readsFor({ packs: [], chunks }, { offset, length });
+        const reads = [...readsFor({ packs: [], chunks }, { offset, length })];
         expect(reads.flatMap(({ cuts }) => cuts).reduce((sum, { from, to }) => sum + to - from, 0)).toBe(length);
         for (const { pack, offset: start, bytes, cuts } of reads) {
           const stored = cuts.reduce((sum, { chunk }) => sum + chunk.stored, 0);

@@ -4,6 +4,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { parseTitleName } from "../../manifests/release.ts";
 import type { Edge } from "../env.ts";
 import { metadataKey } from "./keys.ts";
+import { bodyOf } from "./objects.ts";
 
 const TIMESTAMP = "timestamp.json";
 /** `<version>.<role>.json`, or the timestamp. */
@@ -17,13 +18,14 @@ export async function getMetadata(c: Context<Edge>): Promise<Response> {
   const title = parseTitleName(c.req.param("title") ?? "");
   const file = c.req.param("file") ?? "";
   if (!FILE.test(file)) throw new Failure("request.not-found", { found: file.slice(0, 80) });
-  const object = await c.env.ORIGIN.get(metadataKey(title, file));
+  const key = metadataKey(title, file);
+  const object = c.req.method === "HEAD" ? await c.env.ORIGIN.head(key) : await c.env.ORIGIN.get(key);
   if (object === null) {
     throw file === TIMESTAMP
       ? new Failure("title.not-found", { title })
       : new Failure("object.not-found", { kind: "metadata", found: file });
   }
-  return new Response(object.body, {
+  return new Response(bodyOf(object), {
     headers: {
       "content-type": "application/json",
       "content-length": String(object.size),

@@ -110,7 +110,8 @@ function r2Range(wish: RangeWish): R2Range {
   return wish.last === undefined ? { offset: wish.first } : { offset: wish.first, length: wish.last - wish.first + 1 };
 }
 
-function bodyOf(object: R2ObjectBody | R2Object): ReadableStream | null {
+/** Null when only the head was asked for. */
+export function bodyOf(object: R2ObjectBody | R2Object): ReadableStream | null {
   return "body" in object ? object.body : null;
 }
 

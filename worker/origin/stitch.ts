@@ -5,7 +5,7 @@
 import { zstdDecompressSync } from "node:zlib";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { WEB_SEED_READ_BYTES } from "../../manifests/limits.ts";
+import { WEB_SEED_HELD_BYTES, WEB_SEED_READ_BYTES } from "../../manifests/limits.ts";
 import { type Recipe, type RecipeChunk } from "../../manifests/recipe.ts";
 import { objectKey } from "./keys.ts";
 import { type ByteRange } from "./range.ts";
@@ -25,25 +25,27 @@ export interface PackRead {
   readonly cuts: readonly Cut[];
 }
 
-/** What has to be read from packs for a range of the file's plain bytes, in order. */
-export function readsFor(recipe: Recipe, range: ByteRange): PackRead[] {
-  const reads: PackRead[] = [];
+/** What has to be read from packs for a range of the file's plain bytes, in order; one at a time, for files are large. */
+export function* readsFor(recipe: Recipe, range: ByteRange): Generator<PackRead, undefined> {
   const end = range.offset + range.length;
   let at = 0;
+  let read: { pack: ObjectId; offset: number; bytes: number; cuts: Cut[] } | undefined;
   for (const chunk of recipe.chunks) {
+    if (at >= end) break;
     const from = Math.max(range.offset - at, 0);
     const to = Math.min(end - at, chunk.size);
     at += chunk.size;
     if (from >= to) continue;
-    const last = reads.at(-1);
     const cut = { chunk, from, to };
-    if (last !== undefined && joins(last, chunk)) {
-      reads[reads.length - 1] = { ...last, bytes: last.bytes + chunk.stored, cuts: [...last.cuts, cut] };
+    if (read !== undefined && joins(read, chunk)) {
+      read.bytes += chunk.stored;
+      read.cuts.push(cut);
     } else {
-      reads.push({ pack: chunk.pack, offset: chunk.offset, bytes: chunk.stored, cuts: [cut] });
+      if (read !== undefined) yield read;
+      read = { pack: chunk.pack, offset: chunk.offset, bytes: chunk.stored, cuts: [cut] };
     }
   }
-  return reads;
+  if (read !== undefined) yield read;
 }
 
 function joins(read: PackRead, chunk: RecipeChunk): boolean {
@@ -51,32 +53,83 @@ function joins(read: PackRead, chunk: RecipeChunk): boolean {
   return side && read.bytes + chunk.stored <= WEB_SEED_READ_BYTES;
 }
 
-/** The plain bytes of the reads, in order; one read ahead. Throws: object.not-found, chunk.corrupt. */
+/**
+ * The plain bytes of the reads, in order. Of a client that reads slowly a piece of a pack is held, not the whole read; the
+ * next one begins while the last chunk of this one is sent. A part is good until the next is asked for. Throws: object.not-found, chunk.corrupt.
+ */
 export async function* plainParts(
   bucket: R2Bucket,
   title: string,
-  reads: readonly PackRead[],
+  reads: Iterator<PackRead, undefined>,
 ): AsyncGenerator<Uint8Array> {
-  let ahead = fetchRead(bucket, title, reads[0]);
-  for (const [index, read] of reads.entries()) {
-    const stored = await ahead;
-    ahead = fetchRead(bucket, title, reads[index + 1]);
-    // when the consumer stops here nobody waits for it any more
-    ahead.catch(() => {});
-    for (const { chunk, from, to } of read.cuts) yield plainOf(chunk, stored, read.offset).subarray(from, to);
+  let ahead = beginNext(bucket, title, reads);
+  try {
+    for (let begun = await ahead; begun !== undefined; begun = await ahead) {
+      for await (const [{ chunk, from, to }, stored, isLast] of storedChunks(begun)) {
+        if (isLast) {
+          ahead = beginNext(bucket, title, reads);
+          // when the consumer stops here nobody waits for it any more
+          ahead.catch(() => {});
+        }
+        yield plainOf(chunk, stored).subarray(from, to);
+      }
+    }
+  } finally {
+    // nothing to cancel when it failed, or when it is the one that was being read
+    void ahead.then((begun) => begun?.body.cancel()).catch(() => {});
   }
 }
 
-async function fetchRead(bucket: R2Bucket, title: string, read: PackRead | undefined): Promise<Uint8Array> {
-  if (read === undefined) return new Uint8Array();
+/** A read whose bytes are coming. */
+interface BegunRead {
+  readonly read: PackRead;
+  readonly body: ReadableStream;
+}
+
+async function beginNext(
+  bucket: R2Bucket,
+  title: string,
+  reads: Iterator<PackRead, undefined>,
+): Promise<BegunRead | undefined> {
+  const { value: read } = reads.next();
+  if (read === undefined) return undefined;
   const { pack, offset, bytes: length } = read;
   const object = await bucket.get(objectKey(title, pack), { range: { offset, length } });
   if (object === null) throw new Failure("object.not-found", { kind: "pack", found: pack });
-  return new Uint8Array(await object.arrayBuffer());
+  return { read, body: object.body };
 }
 
-function plainOf(chunk: RecipeChunk, stored: Uint8Array, storedFrom: number): Uint8Array {
-  const own = stored.subarray(chunk.offset - storedFrom, chunk.offset - storedFrom + chunk.stored);
+/** Each chunk of a read as it is stored, and whether it is the last one. Throws: chunk.corrupt when the pack is too short. */
+async function* storedChunks({
+  read,
+  body,
+}: BegunRead): AsyncGenerator<[cut: Cut, stored: Uint8Array, isLast: boolean]> {
+  const reader = body.getReader({ mode: "byob" });
+  try {
+    let room = new Uint8Array(Math.min(read.bytes, WEB_SEED_HELD_BYTES));
+    let held = room.subarray(0, 0);
+    for (const cut of read.cuts) {
+      const { stored, id, pack } = cut.chunk;
+      if (held.length < stored) {
+        if (room.length < stored) room = new Uint8Array(stored);
+        room.set(held);
+        const rest = held.length;
+        const { value } = await reader.readAtLeast(stored - rest, room.subarray(rest));
+        if (value === undefined || rest + value.length < stored)
+          throw new Failure("chunk.corrupt", { chunk: id, pack });
+        // the same memory: the stream had taken it to itself
+        room = new Uint8Array(value.buffer);
+        held = room.subarray(0, rest + value.length);
+      }
+      yield [cut, held.subarray(0, stored), cut === read.cuts.at(-1)];
+      held = held.subarray(stored);
+    }
+  } finally {
+    await reader.cancel();
+  }
+}
+
+function plainOf(chunk: RecipeChunk, own: Uint8Array): Uint8Array {
   if (chunk.raw && own.length === chunk.size) return own;
   try {
     // workerd counts the room that it sets aside, which is up to 1.7 times what comes out (measured); the length tells

@@ -80,7 +80,8 @@ export class Swarm {
   readonly #players = new Players();
   /** Least recently seen first. */
   readonly #peers = new Map<PeerKey, Peer>();
-  readonly #doors: ReadonlyMap<InfoHash, Readonly<Record<Contact["kind"], Pool<Peer>>>>;
+  /** A pool is made for its first peer: most of a title's swarms are of old releases, and nobody is there. */
+  readonly #doors: ReadonlyMap<InfoHash, { [kind in Contact["kind"]]?: Pool<Peer> }>;
   /** Who made the offer, by offerKey; oldest first. */
   readonly #offers = new Map<string, { readonly from: Peer; readonly offer: PendingOffer }>();
 
@@ -88,7 +89,7 @@ export class Swarm {
   constructor(infoHashes: readonly InfoHash[], census: Census = { peers: 0 }) {
     this.#census = census;
     this.infoHashes = infoHashes;
-    this.#doors = new Map(infoHashes.map((infoHash) => [infoHash, { address: new Pool(), socket: new Pool() }]));
+    this.#doors = new Map(infoHashes.map((infoHash) => [infoHash, {}]));
   }
 
   get counts(): SwarmCounts {
@@ -274,7 +275,10 @@ export class Swarm {
   /** Empty for a peer that says it listens on port 0: it may ask, but nobody can reach it. */
   #poolsOf({ contact, infoHashes }: Peer): Pool<Peer>[] {
     if (contact.kind === "address" && contact.port === 0) return [];
-    return infoHashes.flatMap((infoHash) => this.#doors.get(infoHash)?.[contact.kind] ?? []);
+    return infoHashes.flatMap((infoHash) => {
+      const door = this.#doors.get(infoHash);
+      return door === undefined ? [] : [(door[contact.kind] ??= new Pool())];
+    });
   }
 
   #credit(announced: Announced): void {

@@ -198,7 +198,8 @@ export class Repository {
 
   /**
    * What snapshot shall list. Undefined before the first complete set; while a later set is not complete, the last. A role
-   * that was listed once stays: players refuse a snapshot that drops one (TUF 1.0.31 §5.5.5).
+   * that was listed once stays, also one that an earlier edge left out: players refuse a snapshot that drops one (TUF
+   * 1.0.31 §5.5.5).
    */
   #publisherRoles(): Readonly<Record<string, MetaFile>> | undefined {
     const snapshot = this.#store.role("snapshot");
@@ -207,7 +208,8 @@ export class Repository {
     if (targets === undefined) return listed;
     const rows = ["targets", ...channelsOf(targets)].map((name) => [name, this.#store.role(name)] as const);
     if (!rows.every(([, row]) => row?.usable === true)) return listed;
-    return { ...listed, ...Object.fromEntries(rows.flatMap(([name, row]) => (row ? [[name, row.meta]] : []))) };
+    const current = Object.fromEntries(rows.flatMap(([name, row]) => (row ? [[name, row.meta]] : [])));
+    return { ...this.#store.channelMetas(), ...listed, ...current };
   }
 
   /** Roots that wait, oldest first, when the last of them names keys that signed these targets; else none. */

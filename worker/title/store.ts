@@ -82,11 +82,17 @@ export class TitleStore {
     const [row] = this.#rows<RoleColumns>("SELECT * FROM roles WHERE name = ?", name);
     if (row === undefined) return undefined;
     return {
-      meta: { version: row.version, length: row.length, hashes: { sha256: row.sha256 } },
+      meta: metaOf(row),
       expires: row.expires as UnixSeconds,
       bytes: row.document === null ? undefined : new Uint8Array(row.document),
       usable: row.usable === 1,
     };
+  }
+
+  /** The current file of every channel that there ever was. */
+  channelMetas(): Record<string, MetaFile> {
+    const rows = this.#rows<RoleColumns & { name: string }>("SELECT * FROM roles WHERE document IS NULL");
+    return Object.fromEntries(rows.map((row) => [row.name, metaOf(row)]));
   }
 
   /** @param keepBytes  whether the row holds the bytes too; channels may be too long for a row */
@@ -271,6 +277,10 @@ type ReleaseColumns = {
   published: number | null;
   listed: number;
 };
+
+function metaOf({ version, length, sha256: hash }: RoleColumns): MetaFile {
+  return { version, length, hashes: { sha256: hash } };
+}
 
 function releaseOf(row: ReleaseColumns): ReleaseRow {
   const { seq, channel, version, files, bytes, infohash, created } = row;

@@ -23,7 +23,7 @@ import { Repository } from "./repository.ts";
 import { makeOnlineKey, onlineKeyName, openSigner } from "./signer.ts";
 import { type Registration, type ReleaseRow, TitleStore } from "./store.ts";
 import { type ReleaseSummary, summaryOf } from "./summary.ts";
-import { torrentsOfDeltas, torrentsOfReleases } from "./torrents.ts";
+import { trackedTorrents } from "./torrents.ts";
 
 /** Who sent a request: the operator with the admin token, or a publisher whose signature the worker has checked. */
 export type Sender = "admin" | SignedRequestParameters;
@@ -102,9 +102,7 @@ export class TitleObject extends DurableObject<Env> {
       const title = this.#title();
       this.#admit(sender, order.channel);
       const live = await makeLive(title.name, order, this.#store, this.env.ORIGIN, now());
-      // the tracker knows the release before any player can
-      await this.#tellSwarm(title);
-      await this.#sign();
+      await this.#tellSwarmThenPlayers(title);
       return { seq: order.seq, live };
     });
   }
@@ -118,8 +116,7 @@ export class TitleObject extends DurableObject<Env> {
       const title = this.#title();
       this.#admit(sender, order.channel);
       const live = await listDelta(title.name, order, this.#store, this.env.ORIGIN);
-      await this.#tellSwarm(title);
-      await this.#sign();
+      await this.#tellSwarmThenPlayers(title);
       return { seq: order.seq, live };
     });
   }
@@ -161,7 +158,14 @@ export class TitleObject extends DurableObject<Env> {
 
   /** Signs again what runs out. Runs at least once; it is armed again whatever happens. */
   override async alarm(): Promise<void> {
-    await this.#exclusively(() => this.#sign());
+    await this.#exclusively(async () => {
+      try {
+        await this.#tellSwarm(this.#title());
+      } finally {
+        // what players have must not run out because a tracker cannot be reached
+        await this.#sign();
+      }
+    });
   }
 
   /** Throws: title.not-found. */
@@ -188,20 +192,31 @@ export class TitleObject extends DurableObject<Env> {
     }
   }
 
-  /** The tracker answers for releases and for listed deltas. */
+  /** The tracker knows a release before any player can. */
+  async #tellSwarmThenPlayers(title: Title): Promise<void> {
+    await this.#wakeSoon();
+    await this.#tellSwarm(title);
+    await this.#sign();
+  }
+
+  /** Which torrents the tracker answers for. */
   async #tellSwarm({ name: title, open }: Registration): Promise<void> {
-    const infohashes = [...torrentsOfReleases(this.#store), ...torrentsOfDeltas(this.#store)];
+    const infohashes = trackedTorrents(this.#store);
     await this.env.SWARMS.getByName(title).configure({ title, open, infohashes });
   }
 
   async #sign(): Promise<void> {
     const { repository } = this.#title();
-    // should this fail, or we die before the timestamp is out, the alarm does it again
-    await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_S * 1000);
+    await this.#wakeSoon();
     await repository.sign(await this.#openSigner(), now());
     const { due } = repository;
     if (due === undefined) await this.ctx.storage.deleteAlarm();
     else await this.ctx.storage.setAlarm(Math.max(due, now() + ALARM_RETRY_S) * 1000);
+  }
+
+  /** Should what comes next fail, or we die before the timestamp is out, the alarm does it again. */
+  async #wakeSoon(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + ALARM_RETRY_S * 1000);
   }
 
   async #openSigner(): Promise<RoleSigner> {

@@ -1,10 +1,21 @@
 /** The torrents that a title's tracker answers for, and whose info hash is whose. */
 import { listedDeltas } from "../../manifests/trust/live.ts";
 import { infoHashFromHex } from "../../manifests/wire/names.ts";
+import { TRACKED_RELEASES_MAX } from "../../manifests/limits.ts";
 import type { RegisteredTorrent } from "../swarm/tracker.ts";
 import type { TitleStore } from "./store.ts";
 
-/** Of every release that was ever published: players of old ones still seed. */
+/**
+ * What the tracker answers for: the newest releases, for players of old ones still seed; those that a channel gives, however
+ * old they are; and every delta that is listed.
+ */
+export function trackedTorrents(store: TitleStore): RegisteredTorrent[] {
+  const given = new Set(Object.values(store.liveChannels()).flatMap(({ seq, previous }) => [seq, previous]));
+  const releases = torrentsOfReleases(store).filter(({ seq }, newer) => newer < TRACKED_RELEASES_MAX || given.has(seq));
+  return [...releases, ...torrentsOfDeltas(store)];
+}
+
+/** Of every release that was ever published, newest first. */
 export function torrentsOfReleases(store: TitleStore): RegisteredTorrent[] {
   return store
     .releases()
