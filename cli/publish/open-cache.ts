@@ -23,8 +23,9 @@ export async function openCache(folder: string, onLog: (text: string) => void): 
     return { folder, [Symbol.asyncDispose]: () => Promise.resolve() };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // ENOENT: a drive that is not there
-    if (!isBadPath(error) && !isDiskFull(code) && code !== "ENOENT") throw error;
+    // ENOENT: a drive that is not there; path.unusable: no place for folders
+    const isMissing = code === "ENOENT" || code === "path.unusable";
+    if (!isBadPath(error) && !isDiskFull(code) && !isMissing) throw error;
     const spare = await mkdtemp(join(tmpdir(), "patchswarm-cache-"));
     onLog(
       `The cache folder cannot be used (${message}): what it would hold is fetched again. XDG_CACHE_HOME names another.`,

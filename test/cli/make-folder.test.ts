@@ -36,5 +36,5 @@ test("a file in its way is said", async () => {
 });
 
 test.skipIf(!existsSync("/proc/self"))("a file system that makes no folders is said, not waited for", async () => {
-  await expect(makeFolder("/proc/games/mine")).rejects.toMatchObject({ code: "ENOENT" });
+  await expect(makeFolder("/proc/games/mine")).rejects.toMatchObject({ code: "path.unusable" });
 });
