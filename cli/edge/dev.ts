@@ -221,9 +221,11 @@ async function requireFile(file: string): Promise<void> {
   }
 }
 
-/** workerd's own message on a port in use names no port and comes after seconds; asking first costs a millisecond. */
+/**
+ * workerd's own message on a port in use names no port and comes after seconds, and one on an address that is not this
+ * machine's says nothing; asking first costs a millisecond.
+ */
 async function requireFreePort(host: string, port: number): Promise<void> {
-  if (port === 0) return;
   const probe = createServer();
   try {
     probe.listen(port, host);

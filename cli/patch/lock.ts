@@ -12,8 +12,14 @@ import { DISK_TIME_STEP_MS, LOCK_STALE_MS } from "../../manifests/limits.ts";
 import { makeFolder } from "../make-folder.ts";
 import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
+import { whereWeRun } from "./where.ts";
 
-const Owner = v.object({ pid: v.pipe(v.number(), v.safeInteger()), host: v.string() });
+const Owner = v.object({
+  pid: v.pipe(v.number(), v.safeInteger()),
+  host: v.string(),
+  /** Missing in locks of earlier programs. */
+  where: v.optional(v.string()),
+});
 type Owner = v.InferOutput<typeof Owner>;
 
 /** Locks that this process holds. An owner with our pid and none of these is an earlier process: a restarted container. */
@@ -57,7 +63,7 @@ async function checkFree(install: Install): Promise<void> {
   const options = { lockfilePath: install.own("lock"), stale: LOCK_STALE_MS, realpath: false };
   if (!(await lockfile.check(install.folder, options))) return;
   const owner = await readOwner(install);
-  if (mayLive(owner, install)) throw busy(install, owner?.pid, undefined);
+  if (await mayLive(owner, install)) throw busy(install, owner?.pid, undefined);
 }
 
 /** Locks the install; gives the way to unlock it. `onLost` is called when another took it over. Throws: install.busy. */
@@ -75,7 +81,8 @@ export async function lockInstall(
   });
   ours.add(lock);
   try {
-    await writeFile(install.own("owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
+    const where = await whereWeRun();
+    await writeFile(install.own("owner.json"), JSON.stringify({ pid: process.pid, host: hostname(), where }));
   } catch (error) {
     ours.delete(lock);
     await release();
@@ -98,7 +105,7 @@ async function take(install: Install, onLost: OnLost): Promise<() => Promise<voi
   } catch (error) {
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
-    if (mayLive(owner, install)) throw busy(install, owner?.pid, error);
+    if (await mayLive(owner, install)) throw busy(install, owner?.pid, error);
     // others may have found the same dead owner: who moves the file away is the heir, unless the lock is another's by now
     const will = install.own("owner-gone.json");
     await rename(install.own("owner.json"), will).catch((cause: unknown) => {
@@ -175,9 +182,11 @@ async function readOwner(install: Install): Promise<Owner | undefined> {
   }
 }
 
-/** Of processes on other hosts nobody here can tell. */
-function mayLive(owner: Owner | undefined, install: Install): boolean {
-  return owner === undefined || owner.host !== hostname() || isRunning(owner.pid, install);
+/** Of processes on other hosts, and in other containers of this one, nobody here can tell: a lock of theirs has to grow old. */
+async function mayLive(owner: Owner | undefined, install: Install): Promise<boolean> {
+  if (owner === undefined || owner.host !== hostname()) return true;
+  if (owner.where !== undefined && owner.where !== (await whereWeRun())) return true;
+  return isRunning(owner.pid, install);
 }
 
 function isRunning(pid: number, install: Install): boolean {

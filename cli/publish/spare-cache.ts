@@ -7,12 +7,11 @@
  * Containers may share a cache, the name of their host and the numbers of their processes: `where` tells them apart. When
  * a process began tells it from an earlier one of the same number.
  */
-import { createHash } from "node:crypto";
-import { mkdir, readFile, readdir, readlink, rm, stat } from "node:fs/promises";
-import { hostname } from "node:os";
+import { mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { CACHE_DAYS } from "../../manifests/limits.ts";
 import { isAlive } from "../patch/lock.ts";
+import { whereWeRun } from "../patch/where.ts";
 
 const NAME = /^diff-(.+)-(\d+)-(\d+)$/;
 const PREFIX = "diff-";
@@ -51,14 +50,6 @@ async function isAbandoned(name: string): Promise<boolean> {
 async function isOld(folder: string, now: number): Promise<boolean> {
   const made = await stat(folder).catch(() => undefined);
   return made !== undefined && now - made.mtimeMs > CACHE_DAYS * DAY_MS;
-}
-
-/** The host; on Linux this boot of it, and the space that process ids are counted in: 12 hex digits. */
-async function whereWeRun(): Promise<string> {
-  const unknown = (): string => "";
-  const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(unknown);
-  const space = await readlink("/proc/self/ns/pid").catch(unknown);
-  return createHash("sha256").update(`${hostname()}\n${boot}\n${space}`).digest("hex").slice(0, 12);
 }
 
 /** When a process began, in ticks since the host did (proc(5), /proc/pid/stat, field 22); undefined where nobody says. */

@@ -127,8 +127,10 @@ export class TrustedTitle {
       } catch (error) {
         // only an edge that gives nothing sends us to the next one; a lie is a refusal
         if (!(error instanceof Failure && GIVES_NOTHING.has(error.code))) throw error;
+        const isUnknown = error.code === "title.not-found";
         // one that is silent may know the title: there is none only when all say so
-        if (last === undefined || error.code !== "title.not-found") last = error;
+        if (last !== undefined && isUnknown) continue;
+        last = isUnknown ? new Failure("title.not-found", { title: this.title, edge }, { cause: error }) : error;
       }
     }
     throw last;

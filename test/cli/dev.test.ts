@@ -116,6 +116,18 @@ test.each(["0x50", "70000", "-1", "http"])("--port %s is a usage error", async (
   expect([code, lines.at(-1)?.["code"]]).toEqual([2, "usage.bad-flag"]);
 });
 
+// 203.0.113.0/24 is for documentation (RFC 5737): no machine's own
+test.each(["0", "8799"])("an address that is not this machine's is a usage error, at port %s", async (port) => {
+  const { code, lines } = await runCli(["dev", "--host", "203.0.113.9", "--port", port, "--state", state()]);
+  expect([code, lines.at(-1)]).toEqual([
+    2,
+    expect.objectContaining({
+      code: "usage.bad-flag",
+      facts: { found: `203.0.113.9:${port}`, reason: "EADDRNOTAVAIL" },
+    }),
+  ]);
+});
+
 test("killed without a chance to clean up, it leaves no edge behind", async () => {
   const { process, url } = await dev();
   process.kill("SIGKILL");

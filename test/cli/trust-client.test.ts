@@ -357,10 +357,14 @@ test.each([403, 404])("an edge that answers %i for the title sends the player to
   });
 });
 
-test("a title the edge does not know is named so", async () => {
+test("a title the edge does not know is named so, and the edge too", async () => {
   await onStage(async ({ repository, player }) => {
     repository.files.clear();
-    await expect(player.refreshed()).rejects.toMatchObject({ code: "title.not-found" });
+    const { title, edges } = player.titleFile;
+    await expect(player.refreshed()).rejects.toMatchObject({
+      code: "title.not-found",
+      facts: { title, edge: edges[0] },
+    });
   });
 });
 

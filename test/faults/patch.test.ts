@@ -47,6 +47,17 @@ test("a second patcher on the same install is told that it is busy, and the lock
   await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
   await player.patch();
 
+  // where its numbers are counted by others, as in a container of the same host name, nobody knows whether it was killed
+  const elsewhere = { pid: 2 ** 30, host: hostname(), where: "0123456789ab" };
+  await mkdir(player.at(".patchswarm", "lock"));
+  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify(elsewhere));
+  await expect(player.patch()).rejects.toMatchObject({ code: "install.busy" });
+  await expect(player.patch({ dryRun: true })).rejects.toMatchObject({ code: "install.busy" });
+  // until its lock is old
+  const { utimes } = await import("node:fs/promises");
+  await utimes(player.at(".patchswarm", "lock"), 0, 0);
+  await player.patch();
+
   // in a restarted container the next process gets the number of the dead one
   await mkdir(player.at(".patchswarm", "lock"));
   await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
