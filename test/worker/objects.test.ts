@@ -75,6 +75,16 @@ describe("reading", () => {
     expect(response.headers.get("etag")).toBe(`"${NAME}"`);
   });
 
+  test.each([
+    ["too long a name", "a".repeat(2000)],
+    ["capitals", "UPPER"],
+    ["a slash that was escaped", "objects%2Fobjects"],
+  ])("nothing is looked for under what is no title: %s", async (_, title) => {
+    for (const method of ["GET", "HEAD"]) {
+      expect((await ask(`/t/${title}/objects/${NAME}`, { method })).status).toBe(400);
+    }
+  });
+
   test("HEAD tells the size and sends nothing", async () => {
     const response = await get({ range: "bytes=0-1" }, "HEAD");
     expect(response.status).toBe(200);

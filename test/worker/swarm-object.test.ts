@@ -1,4 +1,4 @@
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { decodeBencode } from "../../manifests/bencode.ts";
@@ -19,6 +19,7 @@ import type { InfoHash } from "../../manifests/wire/names.ts";
 import { writeScrape } from "../../manifests/wire/scrape.ts";
 import { writePeerMessage } from "../../manifests/wire/websocket.ts";
 import type { PeerMessage } from "../../manifests/wire/websocket.ts";
+import { routes } from "../../worker/routes.ts";
 import type { SwarmObject } from "../../worker/swarm/swarm-object.ts";
 import { mintToken } from "../../worker/title/token.ts";
 import { PeerSocket } from "./peer-socket.ts";
@@ -198,6 +199,26 @@ describe("over HTTP", () => {
 });
 
 describe("over WebSocket", () => {
+  const upgrade = { headers: { upgrade: "websocket" } };
+
+  test("a title that nobody registered takes no socket, and stores nothing", async () => {
+    const response = await exports.default.fetch("http://edge/t/unheard-of/announce", upgrade);
+    expect([response.status, await response.json()]).toEqual([
+      404,
+      expect.objectContaining({ code: "title.not-found", facts: { title: "unheard-of" } }),
+    ]);
+    await runInDurableObject(env.SWARMS.getByName("unheard-of"), async (_, { storage }) => {
+      expect(await storage.getAlarm()).toBeNull();
+    });
+  });
+
+  test("HEAD opens none", async () => {
+    // by hand: the runtime asks with GET when a request has this header
+    const request = new Request(`http://edge/t/${title}/announce`, { ...upgrade, method: "HEAD" });
+    expect((await routes.fetch(request, env, createExecutionContext())).status).toBe(200);
+    expect(await swarmObject().stats()).toMatchObject({ sockets: 0 });
+  });
+
   test("an offer reaches another peer, and its answer comes back", async () => {
     const [a, b] = [await PeerSocket.open(title), await PeerSocket.open(title)];
     expect(await b.ask(said("b"))).toMatchObject({ action: "announce", interval: 120, incomplete: 1, info_hash: V1 });

@@ -217,6 +217,16 @@ describe("a swarm", () => {
     expect(s.counts.incomplete).toBe(3);
   });
 
+  test("a clock that goes back far leaves no ghosts: who announced before is forgotten, who does after is not", () => {
+    const s = swarm();
+    join(s, at(1), {}, NOW + 86_400);
+    const late = join(s, at(2), {}, NOW);
+    expect(s.expire(NOW + 1).map(({ peerId }) => peerId)).toEqual([peerIdOf("1")]);
+    expect(portsFor(s, join(s, at(3), {}, NOW + 1))).toEqual([2]);
+    // a second or two is how clocks are kept right
+    expect(s.expire(late.seen - 2)).toEqual([]);
+  });
+
   test("forgets peers that fell silent, and only those", () => {
     const s = swarm();
     join(s, at(1), {}, NOW);

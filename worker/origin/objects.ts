@@ -6,6 +6,7 @@ import type { Context } from "hono";
 import { type ObjectId, parseObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
+import { parseTitleName } from "../../manifests/release.ts";
 import type { Edge } from "../env.ts";
 import { countServed } from "./served.ts";
 import { objectKey } from "./keys.ts";
@@ -16,9 +17,9 @@ const IMMUTABLE = "public, max-age=31536000, immutable";
 /** R2's errors carry their number in the message only: "put: The SHA-256 checksum you specified … (10037)". */
 const R2_BAD_DIGEST = "(10037)";
 
-/** GET and HEAD /t/:title/objects/:sha256. Throws: object.bad-name, object.not-found. */
+/** GET and HEAD /t/:title/objects/:sha256. Throws: name.invalid, object.bad-name, object.not-found. */
 export async function getObject(c: Context<Edge>): Promise<Response> {
-  const title = c.req.param("title") ?? "";
+  const title = parseTitleName(c.req.param("title") ?? "");
   const id = parseObjectId(c.req.param("sha256") ?? "");
   const request = c.req.raw;
   const tag = `"${id}"`;

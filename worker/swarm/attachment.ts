@@ -3,8 +3,8 @@
  * for an answer. One socket may speak for many info hashes, and for several clients of one process: WebTorrent shares
  * one socket among all that announce to the same URL. At most 16 KiB as a structured clone (SOCKET_SWARMS_MAX).
  */
-import { PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
+import { isSilent } from "./swarm.ts";
 import type { PeerRecord, SocketId } from "./swarm.ts";
 
 /** Bump when the shape changes: sockets of an older worker are then forgotten and announce again. */
@@ -55,9 +55,7 @@ export function withoutForgotten(
   isTracked: (infoHash: InfoHash) => boolean,
   now: number,
 ): Attachment {
-  const peers = attachment.peers.filter(
-    ({ seen, infoHashes }) => seen > now - PEER_LIFETIME_S && infoHashes.some(isTracked),
-  );
+  const peers = attachment.peers.filter(({ seen, infoHashes }) => !isSilent(seen, now) && infoHashes.some(isTracked));
   return { ...attachment, peers };
 }
 

@@ -21,7 +21,7 @@ export async function announceRoute(c: TrackerContext): Promise<Response> {
   return await bencodedReply(async () => {
     const title = parseTitleName(c.req.param("title"));
     const swarm = env.SWARMS.getByName(title);
-    if (request.headers.get("upgrade")?.toLowerCase() === "websocket") return await swarm.fetch(request);
+    if (isForWebSocket(request)) return await swarm.fetch(request);
     const announce = parseAnnounce(queryOf(request));
     const tokened = await isTokened(announce, title, env);
     return await swarm.announce(announce, parseIp(clientAddress(request, env)), tokened);
@@ -35,6 +35,11 @@ export async function scrapeRoute(c: TrackerContext): Promise<Response> {
     const swarm = env.SWARMS.getByName(parseTitleName(c.req.param("title")));
     return await swarm.scrape(parseScrape(queryOf(c.req.raw)));
   });
+}
+
+/** RFC 6455 section 4.1: with GET only; the router gives us HEAD too, and workerd fails on a WebSocket for that. */
+function isForWebSocket({ method, headers }: Request): boolean {
+  return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
 /** Throws: announce.bad-token when there is one and it is not good. */

@@ -42,6 +42,7 @@ import type { Attachment } from "./attachment.ts";
 import type { Moved } from "./players.ts";
 import { parseSnapshot, writeSnapshot } from "./snapshot.ts";
 import type { TrackerSnapshot } from "./snapshot.ts";
+import { isSilent } from "./swarm.ts";
 import type { PeerRecord, SocketId } from "./swarm.ts";
 import { Tracker } from "./tracker.ts";
 import type { SwarmStats, TrackerSettings } from "./tracker.ts";
@@ -118,6 +119,8 @@ export class SwarmObject extends DurableObject<Env> {
 
   /** The WebSocket of the WebTorrent protocol; everything else comes by RPC. */
   override fetch(request: Request): Response {
+    // nothing is kept of a title that nobody registered, however many are asked for
+    if (this.#settings === undefined) return problemFor(new Failure("title.not-found", { title: this.ctx.id.name }));
     if (this.#sockets.size >= SOCKETS_MAX) return problemFor(new Failure("edge.busy", { sockets: this.#sockets.size }));
     const { 0: client, 1: server } = new WebSocketPair();
     const socket = drawSocketId();
@@ -260,7 +263,7 @@ export class SwarmObject extends DurableObject<Env> {
   #closeIfSilent(socket: SocketId, webSocket: WebSocket, now: number): void {
     const { opened, peers } = attachmentOf(webSocket);
     const heard = Math.max(opened, ...peers.map(({ seen }) => seen));
-    if (heard > now - PEER_LIFETIME_S) return;
+    if (!isSilent(heard, now)) return;
     this.#sockets.delete(socket);
     webSocket.close(CLOSE.goingAway, "silent for too long");
   }

@@ -198,7 +198,7 @@ export class Swarm {
   expire(now: number): PeerRecord[] {
     const expired: PeerRecord[] = [];
     for (const peer of this.#peers.values()) {
-      if (peer.seen > now - PEER_LIFETIME_S) break;
+      if (!isSilent(peer.seen, now)) break;
       this.#leave(peer);
       expired.push(peer);
     }
@@ -305,6 +305,14 @@ export class Swarm {
 export interface Delivery {
   readonly to: SocketId;
   readonly offer: Offer;
+}
+
+/**
+ * Whether a peer that was heard of then is gone now. One from far ahead is, too: the clock went back since, and it would
+ * stay until then.
+ */
+export function isSilent(seen: number, now: number): boolean {
+  return Math.abs(now - seen) >= PEER_LIFETIME_S;
 }
 
 /** BEP 21: a partial seed says `paused` in every announce; BEP 3: a seed has nothing left. */

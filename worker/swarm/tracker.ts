@@ -1,12 +1,12 @@
 /** The swarms of one title: which info hashes are answered for, and what is counted over all of them. Pure state. */
 import { Failure } from "../../manifests/failures.ts";
-import { OPEN_SWARMS_MAX, PEER_LIFETIME_S, SCRAPE_HASHES_MAX, SWARM_PEERS_MAX } from "../../manifests/limits.ts";
+import { OPEN_SWARMS_MAX, SCRAPE_HASHES_MAX, SWARM_PEERS_MAX } from "../../manifests/limits.ts";
 import { hexOf, infoHashFromHex } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import type { SwarmCounts } from "../../manifests/wire/scrape.ts";
 import type { Moved } from "./players.ts";
 import type { TrackerSnapshot } from "./snapshot.ts";
-import { Swarm } from "./swarm.ts";
+import { Swarm, isSilent } from "./swarm.ts";
 import type { Announced, Census, PeerRecord } from "./swarm.ts";
 
 /** One release's torrents, as the title knows them. */
@@ -152,7 +152,7 @@ export class Tracker {
   restore({ gone, swarms }: TrackerSnapshot, attached: readonly PeerRecord[], now: number): void {
     this.#gone = gone;
     const peers = [...swarms.flatMap((swarm) => swarm.peers), ...attached]
-      .filter(({ seen }) => seen > now - PEER_LIFETIME_S)
+      .filter(({ seen }) => !isSilent(seen, now))
       // oldest first, as Swarm.expire relies on
       .toSorted((a, b) => a.seen - b.seen);
     for (const peer of peers) this.#swarmToRestore(peer.infoHashes)?.restore(peer);
@@ -207,7 +207,7 @@ export class Tracker {
   /** Not more than once a second: it looks at every swarm, and whoever filled the tracker may go on asking. */
   #makeRoom(now: number): void {
     const isFull = this.size >= SWARM_PEERS_MAX || (this.#open && this.#swarms.size >= OPEN_SWARMS_MAX);
-    if (!isFull || now <= this.#madeRoomAt) return;
+    if (!isFull || now === this.#madeRoomAt) return;
     this.#madeRoomAt = now;
     this.expire(now);
   }
