@@ -43,8 +43,7 @@ export function act(command: Command, action: Action): Command {
       refuseEmpty(command.args);
       await action({ output, signal: stop.signal, env: process.env }, options, command.args);
     } finally {
-      process.off("SIGINT", onSignal);
-      process.off("SIGTERM", onSignal);
+      // still heard: a signal that comes after the last word would make a run that worked one that was killed
       output.close();
     }
     void received;

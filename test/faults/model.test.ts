@@ -152,8 +152,9 @@ class Game {
     });
   }
 
-  /** Where nothing is. */
+  /** Where nothing is. In the place of a file of the release it is that file, damaged. */
   #make(path: string): void {
+    if (path in this.#installed) return;
     const at = this.#player.at(path);
     try {
       mkdirSync(dirname(at), { recursive: true });

@@ -143,3 +143,17 @@ async function flipByteInLargestFile(root: string): Promise<void> {
   await file.write(Buffer.from([(byte[0] ?? 0) ^ 0xff]), 0, 1, at);
   await file.close();
 }
+
+test("a signal that comes after the last word takes nothing back", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("build"), { "a.bin": 3_000_000, "b.txt": "b" });
+  await studio.publish("build", "1.0.0");
+  const { code, lines } = await studio
+    .startPatch("game", [], {
+      onLine: (line, process) => {
+        if (line.type === "result") process.kill("SIGTERM");
+      },
+    })
+    .finished();
+  expect([code, lines.at(-1)]).toEqual([0, expect.objectContaining({ type: "result", to: "1.0.0" })]);
+});
