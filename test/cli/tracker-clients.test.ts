@@ -73,7 +73,9 @@ describe("bittorrent-tracker's client over WebSocket", () => {
   });
 
   test("is told why an info hash is refused", async () => {
-    await using client = new TrackerClient(wsUrl("nobody"), newInfoHash(), "a");
+    const headers = { authorization: `Bearer ${edge.adminToken}` };
+    expect((await fetch(`${edge.url}/t/closed`, { method: "POST", headers })).status).toBe(201);
+    await using client = new TrackerClient(wsUrl("closed"), newInfoHash(), "a");
     expect(await client.refusal(() => client.startUnheard())).toMatch(/^unregistered torrent/);
   });
 });
