@@ -23,8 +23,8 @@ import { valueOf } from "../title/answer.ts";
 import { objectKey } from "./keys.ts";
 
 const NEWLINE = 0x0a;
-/** A parsed chunk takes about this much memory: two 64-digit strings shared with others, five numbers. */
-const PARSED_CHUNK_BYTES = 300;
+/** A parsed chunk takes about this much memory (measured): two 64-digit strings shared with others, five numbers. */
+const PARSED_CHUNK_BYTES = 200;
 
 /** "<title>/<seq>" -> the plain text of the tree. Kept as text: parsed it would be several times larger. */
 const trees = new LRUCache<string, Uint8Array>({
