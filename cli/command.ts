@@ -40,7 +40,7 @@ export function act(command: Command, action: Action): Command {
     process.once("SIGINT", onSignal);
     process.once("SIGTERM", onSignal);
     try {
-      refuseEmpty(command.args);
+      refuseEmpty([...command.args, ...Object.values(options).flat()]);
       await action({ output, signal: stop.signal, env: process.env }, options, command.args);
     } finally {
       // still heard: a signal that comes after the last word would make a run that worked one that was killed
@@ -51,6 +51,6 @@ export function act(command: Command, action: Action): Command {
 }
 
 /** A variable that a script forgot to set would else name the folder that one stands in. Throws: usage.bad-flag. */
-function refuseEmpty(args: readonly string[]): void {
-  if (args.includes("")) throw new Failure("usage.bad-flag", { found: "an empty argument" });
+function refuseEmpty(given: readonly unknown[]): void {
+  if (given.includes("")) throw new Failure("usage.bad-flag", { found: "an empty argument" });
 }

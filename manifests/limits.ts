@@ -438,6 +438,8 @@ export const LOOKS_AT_ONCE = 128;
 export const CHOICE_TICK_MS = 50;
 /** How many missing contents a failure names. */
 export const MISSING_NAMED_MAX = 5;
+/** How many files of the player's that an update keeps aside are told by name; `--json` has them all. */
+export const KEPT_NAMED_MAX = 10;
 /** Announce URLs in an answer to join, and the longest one: an edge has a handful of doors, and a token 51 characters. */
 export const JOIN_URLS_MAX = 16;
 export const JOIN_URL_CHARS_MAX = 2000;

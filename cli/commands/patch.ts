@@ -88,7 +88,7 @@ export function printOutcome(output: Output, request: PatchRequest, outcome: Pat
       to,
       files: plan.files,
       bytes: { total, kept, reused, metadata, fetched },
-      ...(keptAside.size === 0 ? {} : { keptAside: [...keptAside].map(([path, name]) => ({ path, name })) }),
+      ...(keptAside.length === 0 ? {} : { keptAside: keptAside.map(([path, name]) => ({ path, name })) }),
       ...(request.dryRun
         ? { dryRun: true, plan: { fetch, write, disk, aside: plan.aside, ways: ways.map(wayFields) } }
         : {}),

@@ -12,6 +12,7 @@ import { once } from "node:events";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Failure } from "../../manifests/failures.ts";
+import { Install } from "../patch/install.ts";
 import { guard, watchSpawn } from "./guardian.ts";
 import { readOrMakeSecrets } from "./secrets.ts";
 import { WORKER_SETTINGS } from "./worker-settings.ts";
@@ -103,9 +104,10 @@ async function run(
   const { host, port } = options;
   const loopback = LOOPBACK.has(host);
   process.env["MINIFLARE_WORKERD_AUTOGATES"] ??= AUTOGATES.join(" ");
-  const scratch = path.resolve(options.state, "tmp");
+  // in the folder that is ours alone: `--state` may be a folder with other things in it
+  const scratch = new Install(options.state).own("tmp");
   await rm(scratch, { recursive: true, force: true }); // of an edge that was killed
-  await mkdir(scratch);
+  await mkdir(scratch, { recursive: true });
   const settings = convertV4MiniflareOptions({
     host,
     port: loopback ? 0 : port,

@@ -1,6 +1,7 @@
 /** What is the player's and is in the way of the release: kept beside, under a name that is free. */
-import { PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { KEPT_NAMED_MAX, PATH_BYTES_MAX, PATH_SEGMENT_BYTES_MAX } from "../../manifests/limits.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
+import type { Output } from "../output.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
 
@@ -14,8 +15,16 @@ export function freeName(disk: Disk, install: Install, path: SafePath, taken = n
   }
 }
 
-/** What was in the way -> where it is kept now. */
-export type KeptAside = Map<SafePath, SafePath>;
+/** What was in the way, and where it is kept now; a path that was taken again meanwhile is there twice. */
+export type KeptAside = (readonly [path: SafePath, name: SafePath])[];
+
+/** Tells people of what is theirs, and lies elsewhere now. */
+export function tellKept(output: Pick<Output, "log">, kept: Readonly<KeptAside>): void {
+  if (kept.length === 0) return;
+  const named = kept.slice(0, KEPT_NAMED_MAX).map(([path, name]) => `${path} is ${name} now`);
+  const more = kept.length > named.length ? `, and ${kept.length - named.length} more` : "";
+  output.log(`Not of the release and in its way, so kept beside: ${named.join(", ")}${more}.`);
+}
 
 /**
  * Moves whatever is at a path beside it; nothing happens when nothing is.
@@ -27,7 +36,7 @@ export function moveAside(disk: Disk, install: Install, kept: KeptAside, path: S
   const isFree = wish !== undefined && disk.look(install.file(wish)) === undefined;
   const name = isFree ? wish : freeName(disk, install, path);
   disk.rename(install.file(path), install.file(name));
-  kept.set(path, name);
+  kept.push([path, name]);
 }
 
 /** Of a name that would be too long, as much as fits; of a folder too deep for any, the one above it. */

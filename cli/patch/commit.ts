@@ -89,7 +89,7 @@ export async function commit(
   await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
   await disk.flush(install.folder, [install.own(NEXT_STATE)], [install.own()]);
   checkFolders(disk, install, plan);
-  const kept: KeptAside = new Map();
+  const kept: KeptAside = [];
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
     await writeJournal(disk, install, "clear", plan);
     await clear(disk, install, plan, kept);
@@ -114,7 +114,7 @@ export async function recover(disk: Disk, install: Install, giveUp = false): Pro
     return undefined;
   }
   const { phase, plan } = journal;
-  const kept: KeptAside = new Map(plan.asides.filter(([, to]) => disk.look(install.file(to)) !== undefined));
+  const kept: KeptAside = plan.asides.filter(([, to]) => disk.look(install.file(to)) !== undefined);
   checkFolders(disk, install, plan);
   if (phase === "clear") {
     await clear(disk, install, plan, kept);

@@ -37,7 +37,7 @@ export async function keepDelta(install: Install, torrent: ObjectId, metainfo: U
 export async function dropDeltas(install: Install, but: readonly ObjectId[] = []): Promise<void> {
   for (const name of await readdir(install.own("deltas")).catch((): string[] => [])) {
     if (but.some((torrent) => name.startsWith(torrent))) continue;
-    await rm(install.own("deltas", name), { recursive: true, force: true });
+    await drop(install, name);
   }
 }
 
@@ -46,15 +46,17 @@ export async function dropUnfinishedDeltas(install: Install): Promise<void> {
   const names = await readdir(install.own("deltas")).catch((): string[] => []);
   for (const name of names) {
     if (TORRENT.test(name) || names.includes(`${name}.torrent`)) continue;
-    await rm(install.own("deltas", name), { recursive: true, force: true });
+    await drop(install, name);
   }
 }
 
 export async function dropDelta(install: Install, torrent: ObjectId): Promise<void> {
-  for (const name of [torrent, `${torrent}.torrent`]) {
-    // a peer's last block may still be on its way into the folder
-    await rm(install.own("deltas", name), { recursive: true, force: true, maxRetries: 3 });
-  }
+  for (const name of [torrent, `${torrent}.torrent`]) await drop(install, name);
+}
+
+async function drop(install: Install, name: string): Promise<void> {
+  // a peer's last block may still be on its way into the folder
+  await rm(install.own("deltas", name), { recursive: true, force: true, maxRetries: 3 });
 }
 
 /** Complete deltas; those that were kept long enough are deleted. @param now  milliseconds since 1970 */

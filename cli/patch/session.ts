@@ -38,6 +38,7 @@ import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
 import { commit, cutShort, forgetUnbegun, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
+import { type KeptAside, tellKept } from "./aside.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
 import { dropUnfinishedDeltas } from "./kept-deltas.ts";
@@ -107,7 +108,7 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
   readonly metadata: number;
   readonly fetched: { readonly origin: number; readonly peers: number };
   /** What was the player's and in the way -> where it is kept now. */
-  readonly keptAside: ReadonlyMap<SafePath, SafePath>;
+  readonly keptAside: Readonly<KeptAside>;
 }
 
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
@@ -118,21 +119,11 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
     // who hashes everything heals what a journal that rotted has left behind
     const kept = await recover(world.disk, install, request.force);
     if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
-    tellKept(world.output, kept);
+    tellKept(world.output, kept ?? []);
     const outcome = await runSession(install, request, { ...world, signal });
     tellKept(world.output, outcome.keptAside);
-    return kept === undefined ? outcome : { ...outcome, keptAside: new Map([...kept, ...outcome.keptAside]) };
+    return kept === undefined ? outcome : { ...outcome, keptAside: [...kept, ...outcome.keptAside] };
   });
-}
-
-/** How many files that are kept aside people are told of by name. */
-const KEPT_NAMED_MAX = 10;
-
-function tellKept(output: Pick<Output, "log">, kept: PatchOutcome["keptAside"] = new Map()): void {
-  if (kept.size === 0) return;
-  const named = [...kept].slice(0, KEPT_NAMED_MAX).map(([path, name]) => `${path} is ${name} now`);
-  const more = kept.size > named.length ? `, and ${kept.size - named.length} more` : "";
-  output.log(`Not of the release and in its way, so kept beside: ${named.join(", ")}${more}.`);
 }
 
 async function runSession(install: Install, request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
@@ -303,7 +294,7 @@ class Session {
     const keptAside = await this.#commit(planned, layout, want, { ...scanned, have }, staged);
     await this.#prune();
     await staging.clear();
-    await dropUnfinishedDeltas(this.#install);
+    if (this.#request.wish.what !== "installed") await dropUnfinishedDeltas(this.#install);
     return { ...this.#outcome(planned, ways), keptAside };
   }
 
@@ -530,7 +521,7 @@ class Session {
       from: this.#installed?.release.version ?? null,
       metadata: this.#title.bytesFetched + this.#edge.received,
       fetched: { origin: this.#origin?.received ?? 0, peers: this.#peers.downloaded },
-      keptAside: new Map(),
+      keptAside: [],
     };
   }
 

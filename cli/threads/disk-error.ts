@@ -19,7 +19,7 @@ export function isDiskFull(code: string | undefined): code is "ENOSPC" | "EDQUOT
 }
 
 /** Pulled out, at its end, or on another machine that is gone. */
-const BROKEN: ReadonlySet<string | undefined> = new Set(["EIO", "ENODEV", "ENXIO", "ESTALE"]);
+const BROKEN: ReadonlySet<string | undefined> = new Set(["EIO", "ENODEV", "ESTALE"]);
 
 /** Whether the code of a system's error means that the disk itself fails, whatever is asked of it. */
 export function isDiskBroken(code: string | undefined): boolean {

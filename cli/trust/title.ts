@@ -2,6 +2,8 @@
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type TitleFile, parseTitleFile, writeTitleFile } from "../../manifests/trust/title-file.ts";
+import { Install } from "../patch/install.ts";
+import { readState } from "../patch/state.ts";
 import { sha256 } from "./crypto.ts";
 import { isBadPath, readIfThere, replaceFile } from "./store.ts";
 
@@ -41,8 +43,9 @@ export async function rememberTitle(install: string, title: TitleFile): Promise<
 }
 
 /**
- * The title of an install: the named title.json, else the remembered one, which may have rotted when one is named.
- * Throws: usage.bad-title-file, also when the two are of different titles; install.not-found when there is neither.
+ * The title of an install: the named title.json, else the remembered one. When one is named that may have rotted: what is
+ * installed says of which title it is, too. Throws: usage.bad-title-file, also when the two are of different titles;
+ * install.not-found when there is neither; install.unreadable.
  */
 export async function titleOfInstall(install: string, named: string | undefined): Promise<TitleFile> {
   if (named === undefined) {
@@ -53,7 +56,7 @@ export async function titleOfInstall(install: string, named: string | undefined)
   const given = await readTitleFile(named);
   const remembered = await rememberedTitle(install).catch((error: unknown) => {
     // to name another is what that failure tells people to do; the patch writes it anew
-    if (error instanceof Failure && error.code === "usage.bad-title-file") return undefined;
+    if (error instanceof Failure && error.code === "usage.bad-title-file") return readState(new Install(install));
     throw error;
   });
   if (remembered !== undefined && remembered.title !== given.title) {

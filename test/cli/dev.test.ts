@@ -139,16 +139,19 @@ test("killed without a chance to clean up, it leaves no edge behind", async () =
 test("stopped or killed, it leaves nothing among the temporary files, and in its state only what it keeps", async () => {
   const temporary = path.join(folder, "temporary");
   await mkdir(temporary);
-  const kept = [".patchswarm", "admin-token", "key-wrap-secret", "storage"];
+  // of somebody who keeps other things in that folder too
+  await mkdir(path.join(state(), "tmp"), { recursive: true });
+  const kept = [".patchswarm", "admin-token", "key-wrap-secret", "storage", "tmp"];
   for (const [signal, expected] of [
-    ["SIGKILL", [...kept, "tmp"]],
-    ["SIGINT", kept],
-    ["SIGTERM", kept],
+    ["SIGKILL", ["tmp"]],
+    ["SIGINT", []],
+    ["SIGTERM", []],
   ] as const) {
     const { process } = await dev([], { TMPDIR: temporary, TEMP: temporary, TMP: temporary });
     process.kill(signal);
     await process.finished();
-    expect((await readdir(state())).toSorted()).toEqual(expected);
+    expect((await readdir(state())).toSorted()).toEqual(kept);
+    expect((await readdir(path.join(state(), ".patchswarm"))).filter((name) => name === "tmp")).toEqual(expected);
     expect(await readdir(temporary)).toEqual([]);
   }
 });
@@ -201,7 +204,7 @@ test("stopped while workerd starts, an edge says that it was interrupted, and de
   });
   await devCommand().parseAsync(["--port", "0", "--state", state()], { from: "user" });
   expect(spawned).toBe(1);
-  expect(await readdir(state())).not.toContain("tmp");
+  expect(await readdir(path.join(state(), ".patchswarm"))).not.toContain("tmp");
   // a stop that came before leaves nothing to end
   const options = { host: "127.0.0.1", port: 0, state: state(), worker, signal: AbortSignal.abort() };
   await expect(startEdge(options)).rejects.toMatchObject({ code: "source.interrupted" });

@@ -104,6 +104,27 @@ test("a title.json that rotted in the install is replaced by the one that is nam
   }
 });
 
+test("of an install whose title.json rotted, another title is still refused", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: V1 });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const installed = JSON.parse(await readFile(player.at(".patchswarm", "title.json"), "utf8")) as { title: string };
+  const named = player.at("other.json");
+  await writeFile(
+    named,
+    writeTitleFile({
+      ...(await TestRepository.create()).titleFile(["http://127.0.0.1:1"]),
+      title: "other",
+    }),
+  );
+  await put(player.folder, { ".patchswarm/title.json": "{" });
+  await expect(titleOfInstall(player.folder, named)).rejects.toMatchObject({
+    code: "usage.bad-title-file",
+    facts: { found: "other", expected: installed.title },
+  });
+});
+
 test.each(["state.json", "journal.json"])("a folder in the place of %s is named", async (name) => {
   await using publisher = await Publisher.start();
   publisher.publish("1.0.0", { files: { "a.txt": "one" } });

@@ -112,6 +112,8 @@ test("an empty name of a folder is not the folder that one stands in", async () 
     const { code, lines } = await runCli([verb, "", ...(verb === "publish" ? ["--version", "1"] : [])]);
     expect([verb, code, lines.at(-1)]).toEqual([verb, 2, expect.objectContaining({ code: "usage.bad-flag" })]);
   }
+  const { code, lines } = await runCli(["dev", "--port", "0", "--state", ""]);
+  expect([code, lines.at(-1)]).toEqual([2, expect.objectContaining({ code: "usage.bad-flag" })]);
 });
 
 test("a file in the place of an install is no bug, whatever is to be done with it", async () => {
