@@ -270,17 +270,17 @@ export const FAILURES = {
     title: "This version was already published with different content",
     remedy: "Choose another --version; a published version never changes.",
   },
-  "request.clock-skew": {
-    family: "usage",
-    status: 400,
-    title: "The clocks of this machine and of the edge differ too much for a signed request",
-    remedy: "Set this machine's clock, then run the command again.",
-  },
   "request.bad-method": {
     family: "usage",
     status: 405,
     title: "This URL does not take requests of this kind",
     remedy: "Use one of the methods that the answer's Allow header names.",
+  },
+  "request.clock-skew": {
+    family: "usage",
+    status: 400,
+    title: "The clocks of this machine and of the edge differ too much for a signed request",
+    remedy: "Set this machine's clock, then run the command again.",
   },
   "request.malformed": {
     family: "usage",

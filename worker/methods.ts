@@ -2,7 +2,7 @@
  * Methods beside those that the routes name: OPTIONS, what pages of other sites may do (CORS, Fetch standard section 3.2),
  * and 405 for the rest.
  */
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";
 import { Failure } from "../manifests/failures.ts";
 import { PREFLIGHT_LIFETIME_S } from "../manifests/limits.ts";
@@ -19,8 +19,18 @@ const FOR_ANY_SITE = {
   maxAge: PREFLIGHT_LIFETIME_S,
 };
 
-export const pagesMayRead = cors({ ...FOR_ANY_SITE, allowMethods: ["GET", "HEAD"] });
-export const pagesMayCall = cors({ ...FOR_ANY_SITE, allowMethods: ["POST"] });
+export const pagesMayRead = pagesMay(["GET", "HEAD"]);
+export const pagesMayCall = pagesMay(["POST"]);
+
+/** An OPTIONS that is no preflight asks for the URL's methods: it is answered as elsewhere. */
+function pagesMay(allowMethods: string[]): MiddlewareHandler<Edge> {
+  const allow = cors({ ...FOR_ANY_SITE, allowMethods });
+  return async (c, next) => {
+    const isPreflight = c.req.method === "OPTIONS" && c.req.header("access-control-request-method") !== undefined;
+    if (isPreflight || allowMethods.includes(c.req.method)) return await allow(c, next);
+    return await next();
+  };
+}
 
 /** A URL that is one of ours, and a method that is none of its. Throws: request.bad-method. */
 export function answerOtherMethod(c: Context<Edge>, routed: readonly string[]): Response {

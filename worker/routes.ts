@@ -30,8 +30,8 @@ const PAGES_CALL = ["/t/:title/fresh", "/t/:title/join"];
 
 export const routes = app
   .use(countRequests, drainBody, methodNotAllowed({ app, onMethodNotAllowed: answerOtherMethod }))
-  .on(["GET", "OPTIONS"], PAGES_READ, pagesMayRead)
-  .on(["POST", "OPTIONS"], PAGES_CALL, pagesMayCall)
+  .on("ALL", PAGES_READ, pagesMayRead)
+  .on("ALL", PAGES_CALL, pagesMayCall)
   // players; hono answers HEAD with the GET handler
   .get("/t/:title/metadata/:file", getMetadata)
   .get("/t/:title/objects/:sha256", getObject)

@@ -48,13 +48,13 @@ export function requestParameters(
 
 /**
  * Edge: the parameters of a signature whose bytes verified, checked against the clock.
- * Throws: request.unauthorized on a missing or foreign parameter, request.clock-skew for a `created` outside the window.
+ * Throws: request.unauthorized on a missing or foreign parameter and on a signature that has expired, request.clock-skew for a `created` outside the window.
  */
 export function checkRequestParameters(
   parameters: Readonly<Record<string, unknown>>,
   now: UnixSeconds,
 ): SignedRequestParameters {
-  const { created, keyid, nonce, alg, tag } = parameters;
+  const { created, expires, keyid, nonce, alg, tag } = parameters;
   if (alg !== SIGNATURE_ALGORITHM || tag !== SIGNATURE_TAG || typeof keyid !== "string") {
     throw new Failure("request.unauthorized", { reason: "signature made for something else" });
   }
@@ -66,6 +66,10 @@ export function checkRequestParameters(
   }
   if (Math.abs(now - created) > REQUEST_SKEW_S) {
     throw new Failure("request.clock-skew", { secondsAhead: created - now, atMost: REQUEST_SKEW_S });
+  }
+  // ours do not say; what does is taken at its word (RFC 9421 section 2.3)
+  if (expires !== undefined && !(typeof expires === "number" && expires >= now)) {
+    throw new Failure("request.unauthorized", { reason: "the signature has expired" });
   }
   return { created, keyid, nonce };
 }

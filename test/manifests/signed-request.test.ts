@@ -55,6 +55,12 @@ test("parameters are taken within the window of the clock, on both sides", () =>
   }
 });
 
+test("a signature that says when it expires is taken until then, and not a second longer", () => {
+  const parameters = { ...requestParameters("k".repeat(64), NONCE, NOW), expires: NOW + 60 };
+  expect(checkRequestParameters(parameters, (NOW + 60) as UnixSeconds)).toMatchObject({ created: NOW });
+  expect(() => checkRequestParameters(parameters, (NOW + 61) as UnixSeconds)).toThrow(unauthorized);
+});
+
 test("a nonce is remembered until no request can carry it inside its window", () => {
   // made by a clock that is fast by the whole window, and sent again at the last moment
   const created = NOW + REQUEST_SKEW_S;
@@ -75,6 +81,8 @@ test.each([
   { created: undefined },
   { created: "now" },
   { created: Number.NaN },
+  { expires: "never" },
+  { expires: Number.NaN },
 ])("parameters with %o are refused", (change) => {
   const parameters = { ...requestParameters("k".repeat(64), NONCE, NOW), ...change };
   expect(() => checkRequestParameters(parameters, NOW)).toThrow(unauthorized);

@@ -44,9 +44,15 @@ describe("a method that the URL does not have", () => {
     }
   });
 
-  test("OPTIONS tells of them", async () => {
-    const response = await ask(`/t/${TITLE}/publish`, { method: "OPTIONS" });
-    expect([response.status, response.headers.get("allow")]).toEqual([204, "POST, OPTIONS"]);
+  test.each([
+    [() => `/t/${TITLE}/publish`, "POST, OPTIONS"],
+    [() => `/t/${TITLE}/join`, "POST, OPTIONS"],
+    [() => OBJECT, "GET, HEAD, PUT, OPTIONS"],
+    [() => "/healthz", "GET, HEAD, OPTIONS"],
+  ])("OPTIONS %s tells of them, when it is no page's preflight", async (url, allowed) => {
+    const response = await ask(url(), { method: "OPTIONS", headers: PAGE });
+    expect([response.status, response.headers.get("allow")]).toEqual([204, allowed]);
+    expect(response.headers.get("access-control-allow-methods")).toBeNull();
   });
 });
 
@@ -107,7 +113,8 @@ describe("pages of other sites", () => {
       ["fresh", { nonce: "0f".repeat(16) }],
     ] as const) {
       const url = `/t/${TITLE}/${path}`;
-      const preflight = await ask(url, { method: "OPTIONS", headers: PAGE });
+      const wish = { "access-control-request-method": "POST" };
+      const preflight = await ask(url, { method: "OPTIONS", headers: { ...PAGE, ...wish } });
       expect([anyone(preflight), preflight.headers.get("access-control-allow-methods")]).toEqual(["*", "POST"]);
       const response = await ask(url, { method: "POST", headers: PAGE, body: JSON.stringify(body) });
       expect([response.status, anyone(response)]).toEqual([200, "*"]);
@@ -116,7 +123,8 @@ describe("pages of other sites", () => {
 
   test("cannot reach what needs a signature or the admin token, nor the operator's figures", async () => {
     for (const url of ["", "/roles/stable", "/publish", "/deltas"].map((path) => `/t/${TITLE}${path}`)) {
-      for (const method of ["OPTIONS", "POST"]) expect(anyone(await ask(url, { method, headers: PAGE }))).toBeNull();
+      const headers = { ...PAGE, "access-control-request-method": "POST" };
+      for (const method of ["OPTIONS", "POST"]) expect(anyone(await ask(url, { method, headers }))).toBeNull();
     }
     for (const url of ["/metrics", "/"]) expect(anyone(await ask(url, { headers: PAGE }))).toBeNull();
     // a browser sends no PUT that the preflight did not name, and shows no answer to one

@@ -206,7 +206,7 @@ export class Publisher {
     method: string,
     url: string,
     body: Uint8Array,
-    { signer = this.targets, created = now(), digest = sha256(body), edge = EDGE }: SignOptions = {},
+    { signer = this.targets, created = now(), expires, digest = sha256(body), edge = EDGE }: SignOptions = {},
   ): Promise<Headers> {
     const value = contentDigest(digest);
     const nonce = toHex(crypto.getRandomValues(new Uint8Array(16)));
@@ -215,7 +215,10 @@ export class Publisher {
       {
         label: SIGNATURE_LABEL,
         components: SIGNED_COMPONENTS,
-        parameters: requestParameters(signer.keyid, nonce, created),
+        parameters: {
+          ...requestParameters(signer.keyid, nonce, created),
+          ...(expires === undefined ? {} : { expires }),
+        },
         signer: { algorithm: "ed25519", sign: (base) => signer.sign(base) },
       },
     );
@@ -244,6 +247,8 @@ export class Publisher {
 interface SignOptions {
   readonly signer?: RoleSigner;
   readonly created?: UnixSeconds;
+  /** Seconds; ours do not say. */
+  readonly expires?: number;
   readonly digest?: Uint8Array;
   /** Whom the request is meant for. */
   readonly edge?: string;

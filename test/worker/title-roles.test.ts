@@ -8,7 +8,7 @@ import { liveOf } from "../../manifests/trust/live.ts";
 import { sha256 } from "../support/hashes.ts";
 import { testKey } from "../support/role-keys.ts";
 import { file, openRepository } from "./published.ts";
-import { Publisher, ask, expectOk, noise, now, problemCode } from "./publisher.ts";
+import { Publisher, ask, buildRelease, expectOk, noise, now, problemCode } from "./publisher.ts";
 
 const NONCE = "0123456789abcdef".repeat(2);
 
@@ -63,13 +63,16 @@ describe("a snapshot", () => {
     expect([meta["stable.json"]?.version, meta["beta.json"]?.version]).toEqual([2, 1]);
   });
 
-  test("lists again a channel that an earlier edge left out when targets dropped it", async () => {
-    const publisher = await Publisher.register("snap-healed", ["stable", "beta"]);
+  test.each([
+    ["", "snap-healed", 1],
+    [", also one that nobody vouched for any more", "snap-healed-unusable", 0],
+  ])("lists again a channel that an earlier edge left out when targets dropped it%s", async (_, title, usable) => {
+    const publisher = await Publisher.register(title, ["stable", "beta"]);
     const { stable } = publisher.channels;
     if (stable === undefined) throw new Error("no key");
     await expectOk(await publisher.postRole("beta", await publisher.signedChannel("beta", [])));
     await expectOk(await publisher.postRole("targets", await publisher.signedTargets(2, { channels: { stable } })));
-    await runInDurableObject(env.TITLES.getByName("snap-healed"), (_, { storage }) => {
+    await runInDurableObject(env.TITLES.getByName(title), (_, { storage }) => {
       const [row] = storage.sql.exec("SELECT document FROM roles WHERE name = 'snapshot'").toArray();
       const snapshot = JSON.parse(new TextDecoder().decode(row?.["document"] as ArrayBuffer)) as {
         signed: { meta: Record<string, unknown> };
@@ -77,9 +80,10 @@ describe("a snapshot", () => {
       delete snapshot.signed.meta["beta.json"];
       const bytes = new TextEncoder().encode(JSON.stringify(snapshot));
       storage.sql.exec("UPDATE roles SET document = ? WHERE name = 'snapshot'", bytes);
+      storage.sql.exec("UPDATE roles SET usable = ? WHERE name = 'beta'", usable);
     });
     await expectOk(await publisher.postRole("stable", await publisher.signedChannel("stable", [])));
-    const { meta } = (await openRepository("snap-healed")).snapshot;
+    const { meta } = (await openRepository(title)).snapshot;
     expect([meta["stable.json"]?.version, meta["beta.json"]?.version]).toEqual([2, 2]);
   });
 });
@@ -188,14 +192,35 @@ describe("a tracker that cannot be told", () => {
     expect(await tracked("deaf-tracker")).toHaveLength(2);
   });
 
-  test("keeps no timestamp from being renewed", async () => {
-    await Publisher.register("deaf-for-long");
+  test("keeps no timestamp from being renewed; its release waits, and is told soon", async () => {
+    const publisher = await Publisher.register("deaf-for-long");
+    await publisher.release({ "a.txt": noise(10, 1) }, 1);
     await withTracker("deaf-for-long", deaf);
+    await expect(publisher.release({ "a.txt": noise(10, 2) }, 2)).rejects.toThrow("500");
     const before = await openRepository("deaf-for-long");
     const ahead = (ROLE_LIFETIME_S.timestamp - TIMESTAMP_RESIGN_BEFORE_S + 60) * 1000;
     vi.useFakeTimers({ now: Date.now() + ahead, toFake: ["Date"] });
     await expect(runDurableObjectAlarm(env.TITLES.getByName("deaf-for-long"))).rejects.toThrow("overloaded");
-    expect((await openRepository("deaf-for-long")).timestamp.version).toBe(before.timestamp.version + 1);
+    const after = await openRepository("deaf-for-long");
+    expect(after.timestamp.version).toBe(before.timestamp.version + 1);
+    expect(liveOf(after.live, "stable")).toMatchObject({ seq: 1 });
+    expect(await alarmOf("deaf-for-long")).toBeLessThanOrEqual((now() + ALARM_RETRY_S + 1) * 1000);
+    await withTracker("deaf-for-long", env.SWARMS);
+    await runDurableObjectAlarm(env.TITLES.getByName("deaf-for-long"));
+    expect(liveOf((await openRepository("deaf-for-long")).live, "stable")).toMatchObject({ seq: 2 });
+    expect(await tracked("deaf-for-long")).toHaveLength(4);
+  });
+
+  test("is told soon also when a role comes in between", async () => {
+    const publisher = await Publisher.register("deaf-role");
+    await withTracker("deaf-role", deaf);
+    const release = await buildRelease("deaf-role", { "a.txt": noise(10, 1) }, 1);
+    for (const object of release.objects) await expectOk(await publisher.putObject(object));
+    await publisher.list(release.signed);
+    expect((await publisher.publish({ channel: "stable", seq: 1, rollout: 100 })).status).toBe(500);
+    const alarm = await alarmOf("deaf-role");
+    for (let role = 0; role < 2; role++) await publisher.list(release.signed);
+    expect(await alarmOf("deaf-role")).toBe(alarm);
   });
 });
 

@@ -194,6 +194,17 @@ describe("roles", () => {
     }
   });
 
+  test("a signature that says that it has expired is refused", async () => {
+    const publisher = await Publisher.register("role-old-signature");
+    const body = await publisher.signedChannel("stable", []);
+    const url = "/t/role-old-signature/roles/stable";
+    setClock(0);
+    const post = async (expires: number): Promise<Response> =>
+      await ask(url, { method: "POST", headers: await publisher.signedHeaders("POST", url, body, { expires }), body });
+    expect(await problemCode(await post(now() - 1))).toBe("request.unauthorized");
+    expect((await post(now() + 1)).status).toBe(200);
+  });
+
   test("a channel's key acts on its own channel, and on nothing else", async () => {
     const publisher = await Publisher.register("role-own-channel", ["stable", "beta"]);
     const { stable, beta } = publisher.channels;

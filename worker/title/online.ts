@@ -12,6 +12,7 @@ import {
   type RoleDates,
   type RoleSigner,
   type SnapshotRole,
+  type TargetsRole,
   type UnixSeconds,
   after,
   buildLive,
@@ -79,6 +80,17 @@ export function publisherRolesOf(snapshot: RoleRow): Record<string, MetaFile> {
     Object.entries(meta)
       .map(([file, role]) => [file.replace(/\.json$/, ""), role] as const)
       .filter(([name]) => name !== LIVE_ROLE),
+  );
+}
+
+/** What the live role says of each channel now. */
+export function liveChannelsOf(live: RoleRow): OnlineState["live"] {
+  const { targets } = signedPart(live.bytes ?? new Uint8Array()) as unknown as TargetsRole;
+  return Object.fromEntries(
+    Object.entries(targets).map(([path, { custom }]) => [
+      path.slice(`${LIVE_ROLE}/`.length, -".json".length),
+      custom as LiveChannel,
+    ]),
   );
 }
 

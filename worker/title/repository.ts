@@ -27,7 +27,7 @@ import {
 import { CRYPTO, sha256 } from "../crypto.ts";
 import { metadataKey } from "../origin/keys.ts";
 import { acceptChannel, acceptRoot, acceptTargets } from "./accept.ts";
-import { nextDue, publisherRolesOf, signOnline } from "./online.ts";
+import { type OnlineState, liveChannelsOf, nextDue, publisherRolesOf, signOnline } from "./online.ts";
 import { type RoleFile, type TitleStore } from "./store.ts";
 
 export class Repository {
@@ -168,11 +168,26 @@ export class Repository {
   /** Signs what changed or runs out, and publishes it: named before naming, the timestamp last. Repeatable. */
   async sign(signer: RoleSigner, now: UnixSeconds): Promise<void> {
     const publisherRoles = this.#publisherRoles();
-    if (publisherRoles === undefined) return;
+    if (publisherRoles !== undefined) await this.#signAs(publisherRoles, this.#store.liveChannels(), signer, now);
+  }
+
+  /** Signs only what runs out, and it goes on saying what it says: what is new waits. Repeatable. */
+  async renew(signer: RoleSigner, now: UnixSeconds): Promise<void> {
+    const [snapshot, live] = [this.#store.role("snapshot"), this.#store.role("live")];
+    if (snapshot === undefined || live === undefined) return;
+    await this.#signAs(publisherRolesOf(snapshot), liveChannelsOf(live), signer, now);
+  }
+
+  async #signAs(
+    publisherRoles: OnlineState["publisherRoles"],
+    live: OnlineState["live"],
+    signer: RoleSigner,
+    now: UnixSeconds,
+  ): Promise<void> {
     const renewed = await signOnline(
       {
         publisherRoles,
-        live: this.#store.liveChannels(),
+        live,
         held: (role) => this.#store.role(role),
         drawVersion: (role) => this.#store.drawVersion(role),
       },

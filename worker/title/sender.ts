@@ -47,7 +47,7 @@ export async function requireSigned(
         algorithms: [SIGNATURE_ALGORITHM],
         requiredComponents: SIGNED_COMPONENTS,
         requiredParameters: SIGNED_PARAMETERS,
-        // the library's own is 0: a publisher's clock may be ahead; by how much is checked below
+        // the library's own is 0: a publisher's clock may be ahead; `created` and `expires` are checked below
         clockSkew: Number.MAX_SAFE_INTEGER,
       },
       resolveVerifier: async ({ parameters: { keyid } }) =>

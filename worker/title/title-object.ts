@@ -86,7 +86,8 @@ export class TitleObject extends DurableObject<Env> {
       if (sender !== "admin") this.#admit(sender, name);
       else if (!firstRoot) throw new Failure("request.unauthorized", { reason: "the admin token sets the first root" });
       if (!again) await repository.accept(name, bytes, now());
-      await this.#sign();
+      // a role may take a lost key's rights away: it does not wait for the tracker
+      await this.#signBeforeAlarm();
       const meta = repository.meta(name);
       if (meta === undefined) throw new Error(`role ${name} was accepted but is not kept`);
       return meta;
@@ -159,12 +160,17 @@ export class TitleObject extends DurableObject<Env> {
   /** Signs again what runs out. Runs at least once; it is armed again whatever happens. */
   override async alarm(): Promise<void> {
     await this.#exclusively(async () => {
+      const title = this.#title();
+      // the runtime does not try again what has set an alarm itself
+      await this.#wakeSoon();
       try {
-        await this.#tellSwarm(this.#title());
-      } finally {
-        // what players have must not run out because a tracker cannot be reached
-        await this.#sign();
+        await this.#tellSwarm(title);
+      } catch (error) {
+        // what players have must not run out because a tracker cannot be reached; what is new waits for it
+        await title.repository.renew(await this.#openSigner(), now());
+        throw error;
       }
+      await this.#sign();
     });
   }
 
@@ -212,6 +218,13 @@ export class TitleObject extends DurableObject<Env> {
     const { due } = repository;
     if (due === undefined) await this.ctx.storage.deleteAlarm();
     else await this.ctx.storage.setAlarm(Math.max(due, now() + ALARM_RETRY_S) * 1000);
+  }
+
+  /** Signs, and leaves an alarm that is near where it is: it has to do again what failed. */
+  async #signBeforeAlarm(): Promise<void> {
+    const alarm = await this.ctx.storage.getAlarm();
+    await this.#sign();
+    if (alarm !== null && alarm <= Date.now() + ALARM_RETRY_S * 1000) await this.ctx.storage.setAlarm(alarm);
   }
 
   /** Should what comes next fail, or we die before the timestamp is out, the alarm does it again. */
