@@ -240,6 +240,8 @@ export const UPLOADS_AT_ONCE = 4;
 export const EDGE_TRIES = 6;
 /** Largest answer of an edge about itself: 600 B for each of 10,000 releases, its two swarms included. */
 export const STATS_BYTES_MAX = 8 * MIB;
+/** Days that limits are given in, milliseconds. */
+export const DAY_MS = 86_400_000;
 /** Days that an unused object stays in the publisher's cache. Longer than a holiday between two releases. */
 export const CACHE_DAYS = 60;
 /** Deltas made for a release when the publisher does not say. */
@@ -419,7 +421,7 @@ export const CLAIM_STALE_MS = 2000;
 export const LOCK_STALE_MS = 10_000;
 /** The coarsest steps in which a disk keeps times, milliseconds: FAT32. */
 export const DISK_TIME_STEP_MS = 2000;
-/** Between two looks at whether another run is done with a cached build, milliseconds. */
+/** Between two looks at whether another run is done with a cached build, or touched its lock, milliseconds. */
 export const TURN_RETRY_MS = 500;
 /** A file that another program holds (Windows): tries, and the pause between them, milliseconds. Four seconds in all. */
 export const LOCKED_FILE_TRIES = 40;

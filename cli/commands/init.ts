@@ -1,4 +1,5 @@
 /** `init`: keys, root, registration, title.json. Run again after an interruption, it goes on with the same keys. */
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { readFile } from "node:fs/promises";
 import { type Command, type OptionValues } from "commander";
@@ -9,8 +10,9 @@ import { type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts"
 import { type TitleFile, parseEdgeUrl, writeTitleFile } from "../../manifests/trust/title-file.ts";
 import { act, verb } from "../command.ts";
 import { type Output } from "../output.ts";
-import { type PublisherKey, ensureKey, keyIfThere, makeKeysFolder } from "../publish/keys.ts";
+import { type PublisherKey, ensureKey, keyIfThere } from "../publish/keys.ts";
 import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, isRegistered, registerTitle } from "../publish/register.ts";
+import { isFolder } from "../publish/walk.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
@@ -61,7 +63,7 @@ export async function init(options: InitOptions, world: InitWorld): Promise<void
   const { title, edge, keysDir, out, channels } = options;
   const { output, ...web } = world;
   await refuseForeignTitleFile(out, title);
-  await makeKeysFolder(keysDir).catch(refusePath("--keys", keysDir));
+  refuseKeysPath(keysDir);
   const isNew = !(await isRegistered({ ...options, ...web }));
   const keyOf = isNew ? ensureKey : ownKeyOf(options);
   const keys = await takeKeys(keysDir, channels, keyOf).catch(refusePath("--keys", keysDir));
@@ -110,6 +112,12 @@ async function proveAsPlayer(titleFile: TitleFile, { output, fetch, now, signal,
     output.log(`This machine's clock and the edge's differ by ${Math.abs(clockBehindSeconds)} s.`);
   }
   return Math.min(titleFile.floor.time, titleFile.floor.time + clockBehindSeconds) as UnixSeconds;
+}
+
+/** Before the edge is asked. Only looks: the folder is made with the first key. */
+function refuseKeysPath(dir: string): void {
+  if (dir !== "" && (isFolder(dir) || !existsSync(dir))) return;
+  throw new Failure("usage.bad-flag", { option: "--keys", file: dir, expected: "a folder" });
 }
 
 async function refuseForeignTitleFile(out: string, title: string): Promise<void> {

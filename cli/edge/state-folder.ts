@@ -25,12 +25,11 @@ export async function whileStateIsOurs(
   await makeStateFolder(state);
   const lost = new AbortController();
   // as an install is locked, under `<state>/.patchswarm`
-  const unlock = await lockInstall(new Install(state), (cause) => lost.abort(inUse(state, cause))).catch(
-    (error: unknown) => {
-      if (error instanceof Failure && error.code === "install.busy") throw inUse(state, error, error.facts["process"]);
-      return refuseFolder(state)(error);
-    },
-  );
+  const onLost = (cause: Error): void => lost.abort(inUse(state, cause));
+  const unlock = await lockInstall(new Install(state), { onLost, signal }).catch((error: unknown) => {
+    if (error instanceof Failure && error.code === "install.busy") throw inUse(state, error, error.facts["process"]);
+    return refuseFolder(state)(error);
+  });
   try {
     await work(AbortSignal.any([signal, lost.signal]));
   } finally {

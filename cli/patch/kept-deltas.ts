@@ -8,14 +8,13 @@
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { DELTA_KEEP_DAYS } from "../../manifests/limits.ts";
+import { DAY_MS, DELTA_KEEP_DAYS } from "../../manifests/limits.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { isCode } from "./disk.ts";
 import type { Install } from "./install.ts";
 
 const TORRENT = /^([0-9a-f]{64})\.torrent$/;
-const DAY_MS = 86_400_000;
 
 export interface KeptDelta {
   readonly layout: TorrentLayout;

@@ -5,10 +5,11 @@
 import fs, { type NoParamCallback, type PathLike, type Stats } from "node:fs";
 import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import lockfile from "proper-lockfile";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
-import { DISK_TIME_STEP_MS, LOCK_STALE_MS } from "../../manifests/limits.ts";
+import { DISK_TIME_STEP_MS, LOCK_STALE_MS, TURN_RETRY_MS } from "../../manifests/limits.ts";
 import { makeFolder } from "../make-folder.ts";
 import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
@@ -22,13 +23,25 @@ const Owner = v.object({
 });
 type Owner = v.InferOutput<typeof Owner>;
 
-/** Locks that this process holds. An owner with our pid and none of these is an earlier process: a restarted container. */
+/** Locks that this process holds. An owner with our place and pid and none of these is an earlier process of that number. */
 const ours = new Set<string>();
+
+/** How long it takes to find out whether a holder lives. */
+export interface LockWait {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds. */
+  readonly sleep?: (time: number) => Promise<unknown>;
+}
+
+export interface LockOptions extends LockWait {
+  /** Called when another took the lock over. */
+  readonly onLost?: (cause: Error) => void;
+}
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted. Throws: install.busy, also when the lock was lost on the way; whatever the work throws, as a
- * failure when it is what a disk says.
+ * the work got is aborted. Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the
+ * work throws, as a failure when it is what a disk says.
  */
 export async function whileLocked<T>(
   install: Install,
@@ -37,7 +50,8 @@ export async function whileLocked<T>(
 ): Promise<T> {
   const lost = new AbortController();
   try {
-    const unlock = await lockInstall(install, (cause) => lost.abort(busy(install, undefined, cause)));
+    const onLost = (cause: Error): void => lost.abort(busy(install, undefined, cause));
+    const unlock = await lockInstall(install, { onLost, signal });
     try {
       return await work(AbortSignal.any([signal, lost.signal]));
     } finally {
@@ -48,10 +62,13 @@ export async function whileLocked<T>(
   }
 }
 
-/** Does work that only looks, and leaves no lock: not a byte is written. Throws: install.busy; what the work throws. */
-export async function whileFree<T>(install: Install, work: () => Promise<T>): Promise<T> {
+/**
+ * Does work that only looks, and leaves no lock: not a byte is written. Throws: install.busy; source.interrupted; what the
+ * work throws.
+ */
+export async function whileFree<T>(install: Install, wait: LockWait, work: () => Promise<T>): Promise<T> {
   try {
-    await checkFree(install);
+    await checkFree(install, wait);
     return await work();
   } catch (error) {
     throw failureOfDisk(error, install.folder);
@@ -59,26 +76,32 @@ export async function whileFree<T>(install: Install, work: () => Promise<T>): Pr
 }
 
 /** Throws: install.busy while a process that lives, or may live, holds the install. */
-async function checkFree(install: Install): Promise<void> {
-  const options = { lockfilePath: install.own("lock"), stale: LOCK_STALE_MS, realpath: false };
-  if (!(await lockfile.check(install.folder, options))) return;
+async function checkFree(install: Install, wait: LockWait): Promise<void> {
+  if (!(await isFresh(install))) return;
   const owner = await readOwner(install);
-  if (await mayLive(owner, install)) throw busy(install, owner?.pid, undefined);
+  if (await mayLive(owner, install, wait)) throw busy(install, owner?.pid, undefined);
 }
 
-/** Locks the install; gives the way to unlock it. `onLost` is called when another took it over. Throws: install.busy. */
+/** Whether somebody touched the lock in the last LOCK_STALE_MS. */
+async function isFresh(install: Install): Promise<boolean> {
+  const options = { lockfilePath: install.own("lock"), stale: LOCK_STALE_MS, realpath: false };
+  return await lockfile.check(install.folder, options);
+}
+
+/** Locks the install; gives the way to unlock it. Throws: install.busy; source.interrupted. */
 export async function lockInstall(
   install: Install,
-  onLost: (cause: Error) => void = () => {},
+  { onLost, ...wait }: LockOptions = {},
 ): Promise<() => Promise<void>> {
   await makeFolder(install.own());
   const lock = install.own("lock");
   let isLost = false;
-  const release = await take(install, (cause) => {
+  const whenLost = (cause: Error): void => {
     isLost = true;
     ours.delete(lock);
-    onLost(cause);
-  });
+    onLost?.(cause);
+  };
+  const release = await take(install, whenLost, wait);
   ours.add(lock);
   try {
     const where = await whereWeRun();
@@ -98,14 +121,14 @@ export async function lockInstall(
 
 type OnLost = (cause: Error) => void;
 
-async function take(install: Install, onLost: OnLost): Promise<() => Promise<void>> {
+async function take(install: Install, onLost: OnLost, wait: LockWait): Promise<() => Promise<void>> {
   const seen = await touched(install);
   try {
     return await tryTake(install, onLost);
   } catch (error) {
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
-    if (await mayLive(owner, install)) throw busy(install, owner?.pid, error);
+    if (await mayLive(owner, install, wait)) throw busy(install, owner?.pid, error);
     // others may have found the same dead owner: who moves the file away is the heir, unless the lock is another's by now
     const will = install.own("owner-gone.json");
     await rename(install.own("owner.json"), will).catch((cause: unknown) => {
@@ -182,11 +205,26 @@ async function readOwner(install: Install): Promise<Owner | undefined> {
   }
 }
 
-/** Of processes on other hosts, and in other containers of this one, nobody here can tell: a lock of theirs has to grow old. */
-async function mayLive(owner: Owner | undefined, install: Install): Promise<boolean> {
+/** Of processes on other hosts nobody here can tell: a lock of theirs has to grow old. */
+async function mayLive(owner: Owner | undefined, install: Install, wait: LockWait): Promise<boolean> {
   if (owner === undefined || owner.host !== hostname()) return true;
-  if (owner.where !== undefined && owner.where !== (await whereWeRun())) return true;
+  if (owner.where !== undefined && owner.where !== (await whereWeRun())) return await isTouched(install, wait);
   return isRunning(owner.pid, install);
+}
+
+/**
+ * Whether somebody touches the lock before it is old, as a holder that lives does. Our own container before its restart has
+ * our host's name and another place; so has a container that lives. Throws: source.interrupted.
+ */
+async function isTouched(install: Install, { signal, sleep = setTimeout }: LockWait): Promise<boolean> {
+  const seen = await touched(install);
+  for (let waited = 0; waited < LOCK_STALE_MS && (await isFresh(install)); waited += TURN_RETRY_MS) {
+    await sleep(TURN_RETRY_MS);
+    if (signal?.aborted === true) throw new Failure("source.interrupted");
+    const now = await touched(install);
+    if (now !== undefined && now !== seen) return true;
+  }
+  return false;
 }
 
 function isRunning(pid: number, install: Install): boolean {

@@ -114,7 +114,7 @@ export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
-  if (request.dryRun) return await whileFree(install, () => runSession(install, request, world));
+  if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
     // who hashes everything heals what a journal that rotted has left behind
     const kept = await recover(world.disk, install, request.force);

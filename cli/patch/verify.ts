@@ -47,7 +47,7 @@ export async function verifyInstall(install: Install, world: VerifyWorld): Promi
   } catch (error) {
     // who may only look cannot lock
     if (isLocked || !isCode((error as Error).cause, "EACCES", "EPERM", "EROFS")) throw error;
-    return await whileFree(install, () => verifyFiles(install, world, true));
+    return await whileFree(install, world, () => verifyFiles(install, world, true));
   }
 }
 

@@ -23,7 +23,7 @@ export async function openAnnouncer(
   world: { readonly fetch: Fetch; readonly signal?: AbortSignal | undefined; readonly patience?: Patience | undefined },
 ): Promise<Announcer> {
   const { fetch, signal, patience } = world;
-  const signers = signersOf(channel, delegateOf(title.roles.targets, channel), await readKeys(keysDir));
+  const signers = signersOf(channel, delegateOf(title.roles.targets, channel), await readKeys(keysDir), keysDir);
   const [signer] = signers;
   if (signer === undefined) throw new Error("a role that needs no signature");
   const send = createSignedFetch({ fetch, signer, ...(patience === undefined ? {} : { patience }) });

@@ -7,9 +7,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { CACHE_DAYS } from "../../manifests/limits.ts";
-
-const DAY_MS = 86_400_000;
+import { CACHE_DAYS, DAY_MS } from "../../manifests/limits.ts";
 
 export class ObjectCache {
   readonly #folder: string;

@@ -14,6 +14,7 @@ import { isBadPath, readIfThere, syncFolder } from "../trust/store.ts";
 const SUFFIX = ".pem";
 /** Owner may read and write; nobody else may do anything. */
 const KEY_MODE = 0o600;
+/** The folder is its owner's only, too. */
 const FOLDER_MODE = 0o700;
 
 /** One key of the publisher, able to sign. */
@@ -30,14 +31,9 @@ export async function ensureKey(dir: string, name: string): Promise<PublisherKey
   const there = await keyIfThere(dir, name);
   if (there !== undefined) return there;
   const { privateKey } = generateKeyPairSync("ed25519");
-  await makeKeysFolder(dir);
+  await makeFolder(dir, FOLDER_MODE);
   await writeKey(path.join(dir, name + SUFFIX), privateKey);
   return publisherKey(name, privateKey);
-}
-
-/** For its owner only. */
-export async function makeKeysFolder(dir: string): Promise<void> {
-  await makeFolder(dir, FOLDER_MODE);
 }
 
 /** Undefined when there is none. Throws: usage.bad-key-file when a file of that name holds no Ed25519 key. */
@@ -72,13 +68,19 @@ async function readKeyFile(file: string): Promise<Buffer> {
 
 /**
  * Of the keys at hand, those that sign a role together: as many as its threshold asks for.
+ * @param folder  where those at hand lie, as it was given
  * Throws: usage.no-keys when there are too few.
  */
-export function signersOf(role: string, holders: RoleHolders, keys: readonly PublisherKey[]): PublisherKey[] {
+export function signersOf(
+  role: string,
+  holders: RoleHolders,
+  keys: readonly PublisherKey[],
+  folder: string,
+): PublisherKey[] {
   const able = keys.filter(({ keyid }) => holders.keyids.includes(keyid)).slice(0, holders.threshold);
   if (able.length < holders.threshold) {
-    const lookedAt = keys.map(({ name }) => name);
-    throw new Failure("usage.no-keys", { role, found: able.length, expected: holders.threshold, lookedAt });
+    const lookedAt = keys.length === 0 ? {} : { lookedAt: keys.map(({ name }) => name) };
+    throw new Failure("usage.no-keys", { role, folder, found: able.length, expected: holders.threshold, ...lookedAt });
   }
   return able;
 }

@@ -61,7 +61,7 @@ async function takeTurn(title: string, { cacheDir, output, signal }: OldBuildWor
   for (let tries = 0; ; tries++) {
     if (signal.aborted) throw new Failure("source.interrupted");
     try {
-      return await lockInstall(turns);
+      return await lockInstall(turns, { signal });
     } catch (error) {
       if (!(error instanceof Failure && error.code === "install.busy")) throw failureOfDisk(error, cacheDir);
     }

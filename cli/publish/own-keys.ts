@@ -9,7 +9,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { KEY_FILE_BYTES_MAX, REFUSED_NAMED_MAX } from "../../manifests/limits.ts";
 import type { RootRole, TargetsRole } from "../../manifests/trust/roles.ts";
 import { keyIdsIn } from "./keys.ts";
-import { type SourceFile } from "./walk.ts";
+import { type SourceFile, quoted } from "./walk.ts";
 
 /** Throws: build.refused when files of the keys' folder are among those to publish, by whatever path it was named. */
 export async function refuseKeysFolder(
@@ -43,11 +43,16 @@ export function ownKeysIn(
     ids,
     refuse(found) {
       const known = new Set(ids);
-      const isKey = ({ path, size }: SourceFile): boolean =>
-        path === found || (size <= KEY_FILE_BYTES_MAX && holdsKey(readText(join(folder, path)), known));
+      const isKey = (file: SourceFile): boolean =>
+        file.path === found || (mayHoldKey(file) && holdsKey(readText(join(folder, file.path)), known));
       throw refusal(files.filter(isKey), "a private key of this title");
     },
   };
+}
+
+/** Whether a file is looked at for keys. */
+export function mayHoldKey({ size }: { readonly size: number }): boolean {
+  return size <= KEY_FILE_BYTES_MAX;
 }
 
 /** Whether a text holds one of these keys. */
@@ -66,6 +71,6 @@ function readText(file: string): string {
 function refusal(files: readonly SourceFile[], reason: string): Failure {
   return new Failure("build.refused", {
     count: files.length,
-    refused: files.slice(0, REFUSED_NAMED_MAX).map(({ path }) => `${JSON.stringify(path)} (${reason})`),
+    refused: files.slice(0, REFUSED_NAMED_MAX).map(({ path }) => `${quoted(path)} (${reason})`),
   });
 }

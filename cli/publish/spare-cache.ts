@@ -9,13 +9,12 @@
  */
 import { mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { CACHE_DAYS } from "../../manifests/limits.ts";
+import { CACHE_DAYS, DAY_MS } from "../../manifests/limits.ts";
 import { isAlive } from "../patch/lock.ts";
 import { whereWeRun } from "../patch/where.ts";
 
 const NAME = /^diff-(.+)-(\d+)-(\d+)$/;
 const PREFIX = "diff-";
-const DAY_MS = 86_400_000;
 
 /** This process's own, empty. */
 export async function openSpareCache(cacheDir: string): Promise<string> {

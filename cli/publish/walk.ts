@@ -57,9 +57,12 @@ export async function walk(folder: string, ignore: readonly string[]): Promise<r
   return files;
 }
 
-/** In quotes, with what cannot be seen, or turns a line round, spelled out. */
-function quoted(path: string): string {
-  return JSON.stringify(path).replaceAll(/\p{Cf}/gu, (sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`);
+/** In quotes, with what cannot be seen, turns or ends a line, or commands a terminal spelled out. */
+export function quoted(path: string): string {
+  return JSON.stringify(path).replaceAll(
+    /[\p{Cf}\p{Cc}\p{Zl}\p{Zp}]/gu,
+    (sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`,
+  );
 }
 
 /** Throws: usage.bad-flag when one cannot look. */

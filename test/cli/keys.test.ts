@@ -105,12 +105,15 @@ test("a role is signed by as many of its own keys as it takes, or not at all", a
   await inFolder(async (dir) => {
     const keys = await Promise.all(["a", "b", "c", "stranger"].map((name) => ensureKey(dir, name)));
     const holders = { keyids: keys.slice(0, 3).map(({ keyid }) => keyid), threshold: 2 };
-    expect(signersOf("root", holders, keys.toReversed()).map(({ name }) => name)).toEqual(["c", "b"]);
-    expect(() => signersOf("root", holders, keys.slice(2))).toThrow(
+    expect(signersOf("root", holders, keys.toReversed(), dir).map(({ name }) => name)).toEqual(["c", "b"]);
+    expect(() => signersOf("root", holders, keys.slice(2), dir)).toThrow(
       expect.objectContaining({
         code: "usage.no-keys",
-        facts: { role: "root", found: 1, expected: 2, lookedAt: ["c", "stranger"] },
+        facts: { role: "root", folder: dir, found: 1, expected: 2, lookedAt: ["c", "stranger"] },
       }),
+    );
+    expect(() => signersOf("root", holders, [], dir)).toThrow(
+      expect.objectContaining({ facts: { role: "root", folder: dir, found: 0, expected: 2 } }),
     );
   });
 });

@@ -32,7 +32,7 @@ async function locked(act: (lock: { file: string; touch: () => Promise<void>; lo
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"], now: 1_764_000_001_234 });
   const install = new Install(await mkdtemp(join(tmpdir(), "patchswarm-lock-")));
   const losses: unknown[] = [];
-  const unlock = await lockInstall(install, (cause) => void losses.push(cause));
+  const unlock = await lockInstall(install, { onLost: (cause) => void losses.push(cause) });
   const touch = async (): Promise<void> => {
     const before = touches.made;
     vi.advanceTimersByTime(LOCK_STALE_MS / 2);

@@ -86,6 +86,14 @@ test("what cannot be seen in a name, or turns it round on a terminal, is spelled
   expect(String(refusal)).toContain(String.raw`"zero\u{200b}width" (`);
 });
 
+test("what a terminal takes for a command, or for the end of a line, is spelled out", async () => {
+  await symlink("nowhere", `${folder}/a\u009b2Jb\u007fc\u2028d\u2029e\tf`);
+  const refusal = await paths().catch((error: unknown) => error);
+  expect(refusal).toMatchObject({
+    facts: { refused: [String.raw`"a\u{9b}2Jb\u{7f}c\u{2028}d\u{2029}e\tf" (symbolic link)`] },
+  });
+});
+
 test("a name that is not UTF-8 is refused", async () => {
   await writeFile(Buffer.concat([Buffer.from(`${folder}/`), Buffer.from([0x66, 0xff, 0x6f])]), "x");
   await expect(paths()).rejects.toMatchObject({

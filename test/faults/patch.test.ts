@@ -1,10 +1,14 @@
 /** What can go wrong around a patch: a full disk, a second patcher, an interruption, an origin that goes away. */
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { hash } from "node:crypto";
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
-import { lockInstall, whileLocked } from "../../cli/patch/lock.ts";
+import { lockInstall, whileFree, whileLocked } from "../../cli/patch/lock.ts";
+import { whereWeRun } from "../../cli/patch/where.ts";
 import { closePool } from "../../cli/threads/pool.ts";
-import { CHUNK_BYTES } from "../../manifests/limits.ts";
+import { CHUNK_BYTES, LOCK_STALE_MS } from "../../manifests/limits.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 
@@ -19,7 +23,6 @@ test("a disk that fills up while writing ends the patch with the bytes it needs,
   await player.patch();
   publisher.publish("2.0.0", { files: { "a.txt": "two" } });
   // the root of a file of one block is the hash of its bytes
-  const { hash } = await import("node:crypto");
   const staged = player.at(".patchswarm", "staging", hash("sha256", "two"));
   await mkdir(player.at(".patchswarm", "staging"), { recursive: true });
   await symlink("/dev/full", staged);
@@ -43,31 +46,67 @@ test("a second patcher on the same install is told that it is busy, and the lock
 
   // a process that was killed leaves its lock behind: no process has this number
   await mkdir(player.at(".patchswarm", "lock"));
-  const { hostname } = await import("node:os");
   await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
   await player.patch();
 
-  // where its numbers are counted by others, as in a container of the same host name, nobody knows whether it was killed
-  const elsewhere = { pid: 2 ** 30, host: hostname(), where: "0123456789ab" };
+  // the next process may get the number of the dead one
+  const itself = { pid: process.pid, host: hostname(), where: await whereWeRun() };
   await mkdir(player.at(".patchswarm", "lock"));
-  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify(elsewhere));
-  await expect(player.patch()).rejects.toMatchObject({ code: "install.busy" });
-  await expect(player.patch({ dryRun: true })).rejects.toMatchObject({ code: "install.busy" });
-  // until its lock is old
-  const { utimes } = await import("node:fs/promises");
-  await utimes(player.at(".patchswarm", "lock"), 0, 0);
+  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify(itself));
   await player.patch();
+});
 
-  // in a restarted container the next process gets the number of the dead one
-  await mkdir(player.at(".patchswarm", "lock"));
-  await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: process.pid, host: hostname() }));
-  await player.patch();
+/** A lock as a container leaves it, or holds it, that has our host's name and a number that is ours. */
+async function lockOfAnotherContainer() {
+  const install = new Install(await mkdtemp(join(tmpdir(), "patchswarm-lock-")));
+  const lock = install.own("lock");
+  await mkdir(lock, { recursive: true });
+  // fresh, whatever the time is
+  await utimes(lock, 0, new Date(2100, 0));
+  const owner = { pid: process.pid, host: hostname(), where: "0123456789ab" };
+  await writeFile(install.own("owner.json"), JSON.stringify(owner));
+  const naps: number[] = [];
+  return { install, lock, naps, [Symbol.asyncDispose]: () => rm(install.folder, { recursive: true }) };
+}
+
+test("a restarted container waits until the lock that it left is old, and has the install then", async () => {
+  await using left = await lockOfAnotherContainer();
+  const { install, naps } = left;
+  const sleep = (time: number): Promise<unknown> => Promise.resolve(naps.push(time));
+  await whileFree(install, { sleep }, () => Promise.resolve());
+  const unlock = await lockInstall(install, { sleep });
+  expect(naps.reduce((sum, time) => sum + time)).toBe(2 * LOCK_STALE_MS);
+  await unlock();
+
+  // one that is old already is not waited for
+  await using old = await lockOfAnotherContainer();
+  await utimes(old.lock, 0, 0);
+  await (
+    await lockInstall(old.install, { sleep: () => Promise.reject(new Error("waited")) })
+  )();
+});
+
+test("a container that lives, and touches its lock, keeps the install", async () => {
+  await using held = await lockOfAnotherContainer();
+  const { install, lock, naps } = held;
+  const sleep = async (time: number): Promise<void> => {
+    if (naps.push(time) % 3 === 0) await utimes(lock, 0, new Date(2100, naps.length));
+  };
+  await expect(lockInstall(install, { sleep })).rejects.toMatchObject({ code: "install.busy" });
+  await expect(whileFree(install, { sleep }, () => Promise.resolve())).rejects.toMatchObject({ code: "install.busy" });
+  expect(naps).toHaveLength(6);
+});
+
+test("who stops the wait for another container's lock has stopped the patch", async () => {
+  await using held = await lockOfAnotherContainer();
+  const stop = new AbortController();
+  const waiting = lockInstall(held.install, { signal: stop.signal, sleep: () => Promise.resolve(stop.abort()) });
+  await expect(waiting).rejects.toMatchObject({ code: "source.interrupted" });
 });
 
 test("of several patchers that find the same dead one, one gets the install", async () => {
   await using publisher = await Publisher.start();
   await using player = await newPlayer(publisher);
-  const { hostname } = await import("node:os");
   for (let round = 0; round < 20; round++) {
     await mkdir(player.at(".patchswarm", "lock"), { recursive: true });
     await writeFile(player.at(".patchswarm", "owner.json"), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
@@ -83,7 +122,6 @@ test("a patcher whose lock another took over ends as busy, and leaves the other'
   await using publisher = await Publisher.start();
   await using player = await newPlayer(publisher);
   const lock = player.at(".patchswarm", "lock");
-  const { utimes } = await import("node:fs/promises");
   const work = whileLocked(new Install(player.folder), new AbortController().signal, async (signal) => {
     await utimes(lock, 1, 1);
     await new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("stopped"))));
@@ -202,7 +240,6 @@ test("bytes that rotted in staging between two runs are fetched again", async ()
   let packs = 0;
   publisher.mishap = (_, isPack) => (isPack && ++packs > 2 ? "busy" : undefined);
   await expect(player.patch()).rejects.toMatchObject({ code: "sources.exhausted" });
-  const { readdir, open } = await import("node:fs/promises");
   for (const name of await readdir(player.at(".patchswarm", "staging"))) {
     if (name === "progress") continue;
     const file = await open(player.at(".patchswarm", "staging", name), "r+");

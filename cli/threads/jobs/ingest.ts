@@ -17,7 +17,6 @@ import { concatBytes, type PiecesRoot } from "../../../manifests/digest.ts";
 import {
   CHUNK_ZSTD_LEVEL,
   INGEST_DROPPED_BYTES_MAX,
-  KEY_FILE_BYTES_MAX,
   READ_BYTES,
   RESYNC_CHUNKS_MAX,
 } from "../../../manifests/limits.ts";
@@ -25,7 +24,7 @@ import { type FileHashes, FileHasher } from "../../../manifests/merkle.ts";
 import { chooseStored } from "../../../manifests/pack.ts";
 import { type SafePath } from "../../../manifests/paths.ts";
 import { type KnownChunks, findChunk } from "../../publish/chunk-table.ts";
-import { holdsKey } from "../../publish/own-keys.ts";
+import { holdsKey, mayHoldKey } from "../../publish/own-keys.ts";
 import { type FileStamp, stampOf } from "../../publish/walk.ts";
 import { collectGarbage } from "../collect-garbage.ts";
 import { isDiskFull } from "../disk-error.ts";
@@ -150,7 +149,7 @@ function readSpan(
       for (const length of chunker.push(bytes)) batch.add(window.take(length));
       at += bytes.length;
     }
-    if (span.stamp.size <= KEY_FILE_BYTES_MAX) refuseKeys(span, window, ownKeys);
+    if (mayHoldKey(span.stamp)) refuseKeys(span, window, ownKeys);
     for (const length of lastChunks(file, span, sizes, chunker, window)) batch.add(window.take(length));
     file.checkUnchanged();
     return hasher.finish();
