@@ -55,7 +55,7 @@ export class PackWriter implements ChunkSink {
     this.#signal = signal;
   }
 
-  /** @param folder  where parts may lie until they are sent: as many bytes as UPLOADS_AT_ONCE packs, a few jobs and all small files */
+  /** @param folder  where parts may lie until they are sent: as many bytes as UPLOADS_AT_ONCE packs and a few jobs */
   static async create(folder: string, names: PackNames, upload: Upload, signal?: AbortSignal): Promise<PackWriter> {
     await removeAbandoned(folder);
     return new PackWriter(await mkdtemp(join(folder, "parts-")), names, upload, signal);

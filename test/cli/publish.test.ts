@@ -1,17 +1,5 @@
 /** A build against a real edge: what becomes a release, what is sent for it, and what an interruption leaves behind. */
-import {
-  chmod,
-  copyFile,
-  link,
-  mkdir,
-  readFile,
-  readdir,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, copyFile, link, mkdir, readFile, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { generateKeyPairSync } from "node:crypto";
 import { afterAll, expect, test } from "vitest";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
@@ -19,7 +7,6 @@ import { closePool } from "../../cli/threads/pool.ts";
 import { readTorrent } from "../../manifests/torrent.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { type Failure } from "../../manifests/failures.ts";
-import { INGEST_JOBS_MAX, INGEST_JOB_BYTES } from "../../manifests/limits.ts";
 import { type TestEdge } from "../support/edge.ts";
 import { ForgetfulOrigin } from "../support/forgetful-origin.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
@@ -337,6 +324,8 @@ test("the keys' folder is the same by every name, and so is the build", async ()
 test("a copy of a key is not published either, whatever it is called and wherever it lies", async () => {
   const folder = await press.build("v1", {
     "a.bin": "a",
+    // keys on both sides of it are not read together
+    "large.bin": 9 * MIB,
     "note.txt": "-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----",
   });
   await mkdir(press.at("v1", "data"));
@@ -348,21 +337,14 @@ test("a copy of a key is not published either, whatever it is called and whereve
   expect(await refusedKeys(folder)).toEqual(named);
   expect(await refusedKeys(folder, { dryRun: true, keysDir: press.at("none") })).toEqual(named);
   expect(await readdir(press.at("cache", "spool")).catch(() => [])).toEqual([]);
+  // one that is found late is kept out of what was sent until then
+  for (const name of ["all.txt", "data/old.bak"]) await rm(press.at("v1", name));
+  await expect(press.publish(folder, "1.0.0")).rejects.toMatchObject({ code: "build.refused", facts: { count: 1 } });
+  expect((await press.title()).releases()).toEqual([]);
   // a game may have keys of its own
   const { privateKey } = generateKeyPairSync("ed25519");
   const own = await press.build("v2", { "server.pem": privateKey.export({ type: "pkcs8", format: "pem" }) });
   expect((await press.publish(own, "1.0.0")).outcome).toBe("published");
-});
-
-test("nothing of a build is sent before a key at its very end is found", async () => {
-  const folder = await press.build("v1", { "a.bin": pseudoRandomBytes(1, 16 * MIB) });
-  // as many jobs as are given out at once, so that the first one's packs could go
-  for (let file = 0; file < INGEST_JOBS_MAX; file++) {
-    await writeFile(press.at("v1", `b${file}.bin`), "");
-    await truncate(press.at("v1", `b${file}.bin`), INGEST_JOB_BYTES);
-  }
-  await copyFile(press.at("keys", "root-1.pem"), press.at("v1", "z.bak"));
-  expect(await refusedKeys(folder)).toEqual(['"z.bak" (a private key of this title)']);
 });
 
 test("a key's name is spelled out where a terminal would not show it", async () => {
