@@ -12,7 +12,7 @@ import { patch, type PatchOutcome, type PatchRequest, type PatchWorld } from "..
 import { SOURCES } from "../patch/source-list.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
-import { titleOfInstall } from "../trust/title.ts";
+import { titleOfInstall } from "../patch/title-of-install.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "./flags.ts";
 import { seedFolders } from "./seed.ts";

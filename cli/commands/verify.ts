@@ -7,7 +7,7 @@ import { Install } from "../patch/install.ts";
 import { patch, type PatchRequest } from "../patch/session.ts";
 import { SOURCES } from "../patch/source-list.ts";
 import { verifyInstall, type Verdict } from "../patch/verify.ts";
-import { titleOfInstall } from "../trust/title.ts";
+import { titleOfInstall } from "../patch/title-of-install.ts";
 import { printOutcome, worldOf } from "./patch.ts";
 
 /** How many files of each kind a failure names. */

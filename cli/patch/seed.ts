@@ -12,7 +12,7 @@ import { RateLimit } from "../peers/rates.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
-import { titleOfInstall } from "../trust/title.ts";
+import { titleOfInstall } from "./title-of-install.ts";
 import { STATE } from "./commit.ts";
 import { Install } from "./install.ts";
 import { keptDeltas } from "./kept-deltas.ts";

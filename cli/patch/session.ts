@@ -34,7 +34,6 @@ import { warmThreads } from "../threads/pool.ts";
 import { keepOldMemory, keepYoungMemory } from "../threads/keep-memory.ts";
 import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
-import { rememberTitle } from "../trust/title.ts";
 import { arrange, nextFiles } from "./arrange.ts";
 import { commit, cutShort, forgetUnbegun, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
@@ -56,6 +55,7 @@ import { stage, type Staged } from "./stage.ts";
 import { Staging } from "./staging.ts";
 import { ownedFiles, readState, requireState, saveState, treeOf, writeState, type InstallState } from "./state.ts";
 import { chooseTarget, type Target, type Wish } from "./target.ts";
+import { rememberTitle } from "./title-of-install.ts";
 import { WantedTree } from "./wanted-tree.ts";
 
 export interface PatchRequest {

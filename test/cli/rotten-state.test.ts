@@ -6,7 +6,7 @@ import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
-import { titleOfInstall } from "../../cli/trust/title.ts";
+import { titleOfInstall } from "../../cli/patch/title-of-install.ts";
 import { writeTitleFile } from "../../manifests/trust/title-file.ts";
 import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";

@@ -25,7 +25,7 @@ const RETRY_MS = 50;
 
 // trust has its own tests: the fixture's title has no keys
 const edges: string[] = vi.hoisted(() => []);
-vi.mock("../../cli/trust/title.ts", () => ({
+vi.mock("../../cli/patch/title-of-install.ts", () => ({
   titleOfInstall: () => Promise.resolve({ title: "demo", edges }),
   rememberTitle: () => Promise.resolve(),
 }));
