@@ -50,7 +50,10 @@ export function act(command: Command, action: Action): Command {
   });
 }
 
-/** A variable that a script forgot to set would else name the folder that one stands in. Throws: usage.bad-flag. */
+/**
+ * A variable that a script forgot to set would else name the folder that one stands in. Throws: usage.bad-flag.
+ * @param given  arguments, and what options have
+ */
 function refuseEmpty(given: readonly unknown[]): void {
   if (given.includes("")) throw new Failure("usage.bad-flag", { found: "an empty argument" });
 }

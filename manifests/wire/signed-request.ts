@@ -48,7 +48,8 @@ export function requestParameters(
 
 /**
  * Edge: the parameters of a signature whose bytes verified, checked against the clock.
- * Throws: request.unauthorized on a missing or foreign parameter and on a signature that has expired, request.clock-skew for a `created` outside the window.
+ * Throws: request.unauthorized on a missing or foreign parameter and on a signature that has expired; request.clock-skew
+ * for a `created` outside the window.
  */
 export function checkRequestParameters(
   parameters: Readonly<Record<string, unknown>>,

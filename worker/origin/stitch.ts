@@ -55,7 +55,8 @@ function joins(read: PackRead, chunk: RecipeChunk): boolean {
 
 /**
  * The plain bytes of the reads, in order. Of a client that reads slowly a piece of a pack is held, not the whole read; the
- * next one begins while the last chunk of this one is sent. A part is good until the next is asked for. Throws: object.not-found, chunk.corrupt.
+ * next one begins while the last chunk of this one is sent. A part is good until the next is asked for.
+ * Throws: object.not-found, chunk.corrupt.
  */
 export async function* plainParts(
   bucket: R2Bucket,
