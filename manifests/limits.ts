@@ -88,6 +88,13 @@ export const ROLE_LIFETIME_S = {
   snapshot: 7 * 86_400,
   timestamp: 86_400,
 } as const;
+/**
+ * A publish that changes nothing signs its channel again when less than this is left, seconds: half its life. Who publishes
+ * a finished game's last build once a quarter keeps it alive.
+ */
+export const CHANNEL_RESIGN_BEFORE_S = ROLE_LIFETIME_S.channel / 2;
+/** A publish says that root or targets run out when less than this is left, seconds: their keys are offline, and far away. */
+export const EXPIRY_WARNING_S = 60 * 86_400;
 /** The alarm signs the timestamp again when less than this is left, seconds. */
 export const TIMESTAMP_RESIGN_BEFORE_S = 12 * 3600;
 /** How far a signed request's `created` may be from the edge's clock, seconds. RFC 9421 section 7.2.1 asks for a window. */
@@ -419,6 +426,8 @@ export const PEERS_LAST_PIECES_MS = 500;
 export const CLAIM_STALE_MS = 2000;
 /** A lock that was not touched for this long belongs to nobody, milliseconds; it is touched twice as often. */
 export const LOCK_STALE_MS = 10_000;
+/** Times that a lock's folder is made: it is gone again when another patcher, which had made it, came to nothing just then. */
+export const LOCK_FOLDER_TRIES = 5;
 /** The coarsest steps in which a disk keeps times, milliseconds: FAT32. */
 export const DISK_TIME_STEP_MS = 2000;
 /** Between two looks at whether another run is done with a cached build, or touched its lock, milliseconds. */

@@ -11,7 +11,7 @@ import { type TitleFile, parseEdgeUrl, writeTitleFile } from "../../manifests/tr
 import { act, verb } from "../command.ts";
 import { type Output } from "../output.ts";
 import { type PublisherKey, ensureKey, keyIfThere } from "../publish/keys.ts";
-import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, isRegistered, registerTitle } from "../publish/register.ts";
+import { ROOT_KEY_NAMES, type TitleKeys, channelKeyName, heldRoot, registerTitle } from "../publish/register.ts";
 import { isFolder } from "../publish/walk.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
@@ -64,13 +64,13 @@ export async function init(options: InitOptions, world: InitWorld): Promise<void
   const { output, ...web } = world;
   await refuseForeignTitleFile(out, title);
   refuseKeysPath(keysDir);
-  const isNew = !(await isRegistered({ ...options, ...web }));
-  const keyOf = isNew ? ensureKey : ownKeyOf(options);
+  const held = await heldRoot({ ...options, ...web });
+  const keyOf = held === undefined ? ensureKey : ownKeyOf(options);
   const keys = await takeKeys(keysDir, channels, keyOf).catch(refusePath("--keys", keysDir));
   output.log(`Keys are in ${keysDir}: keep the root keys offline, and no copy of any of them with the game.`);
 
   const now = toUnixSeconds(world.now.getTime());
-  const root = await registerTitle({ ...options, ...web, keys, now });
+  const root = await registerTitle({ ...options, ...web, keys, now, held });
   const channel = channels[0] ?? "stable";
   const file: TitleFile = { title, edges: [edge], channel, root, floor: { root: 1, targets: 1, seq: 0, time: now } };
   const time = await proveAsPlayer(file, world);

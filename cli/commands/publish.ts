@@ -3,11 +3,13 @@ import { type Command, type OptionValues } from "commander";
 import { DELTAS_DEFAULT, DELTAS_MAX } from "../../manifests/limits.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
+import { formatTime } from "../../manifests/trust/roles.ts";
 import { cacheFolder } from "../cache-folder.ts";
 import { act, verb } from "../command.ts";
 import { failureFields, formatBytes, formatSeconds } from "../output.ts";
 import { openCache } from "../publish/open-cache.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
+import { dayOf } from "../publish/renewal.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { readTitleFile } from "../trust/title.ts";
 import { costFields, tellCosts } from "./costs.ts";
@@ -69,8 +71,8 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
 
 /** DESIGN section 4, and what only some runs have to say. */
 function fieldsOf(
-  { titleFile, channel, version }: PublishOptions,
-  { outcome, seq, bytes, added, deltas, deltasFailed, lost, live, rollout }: PublishResult,
+  { titleFile, channel, version, dryRun }: PublishOptions,
+  { outcome, seq, bytes, added, deltas, deltasFailed, lost, live, rollout, renewed }: PublishResult,
   seconds: number,
 ): Record<string, unknown> {
   return {
@@ -84,7 +86,9 @@ function fieldsOf(
     seconds,
     ...(outcome === "unchanged" ? { unchanged: true, live } : {}),
     ...(rollout === undefined ? {} : { rollout: rollout.now }),
-    ...(outcome === "dry-run" ? { dryRun: true, added } : {}),
+    ...(renewed === undefined ? {} : { renewed: { before: formatTime(renewed.before), now: formatTime(renewed.now) } }),
+    ...(dryRun ? { dryRun: true } : {}),
+    ...(outcome === "dry-run" ? { added } : {}),
     ...(lost === undefined ? {} : lost === "some" ? { lost: true } : { sentAgain: lost }),
   };
 }
@@ -92,20 +96,22 @@ function fieldsOf(
 /** What people are told. */
 export function describe(
   { titleFile: { title }, channel, version, dryRun, rollout = ROLLOUT_ALL }: PublishOptions,
-  { outcome, seq, files, bytes, added, deltas, lost, live, rollout: change }: PublishResult,
+  { outcome, seq, files, bytes, added, deltas, lost, live, rollout: change, renewed }: PublishResult,
   seconds: number,
 ): string {
   const build = `${title} ${version}: ${count(files, "file")}, ${formatBytes(bytes.total)}`;
   const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
   if (outcome === "unchanged" && change !== undefined) {
     const goes = `${dryRun ? "would go" : "goes"} to ${change.now} % of the players, ${change.before} % before`;
-    return `${build}. Release ${seq} on ${channel}, which is out, ${goes}.` + tellLost(lost) + tellDeltas(deltas);
+    const also = tellLost(lost) + tellRenewed(renewed, channel, dryRun) + tellDeltas(deltas);
+    return `${build}. Release ${seq} on ${channel}, which is out, ${goes}.` + also;
   }
   if (outcome === "unchanged") {
     return (
       `${build}. Nothing changed: it is release ${seq} on ${channel} already, and nothing was published.` +
       (live === undefined || live.seq === seq ? "" : tellLater(live, channel)) +
       tellLost(lost) +
+      tellRenewed(renewed, channel, dryRun) +
       tellDeltas(deltas)
     );
   }
@@ -126,6 +132,7 @@ export function describe(
     `${build}. Published as release ${seq} on ${channel}${share}. ` +
     `Sent ${formatBytes(bytes.uploaded)} in ${formatSeconds(seconds)}.` +
     tellLost(lost) +
+    tellRenewed(renewed, channel, dryRun) +
     tellDeltas(deltas) +
     why
   );
@@ -133,6 +140,14 @@ export function describe(
 
 function tellLater({ seq, version }: { readonly seq: number; readonly version: string }, channel: string): string {
   return `\nPlayers on ${channel} get ${version}, release ${seq}. To go back, publish this build under a new version.`;
+}
+
+function tellRenewed(renewed: PublishResult["renewed"], channel: string, dryRun: boolean): string {
+  if (renewed === undefined) return "";
+  const [before, now] = [dayOf(renewed.before), dayOf(renewed.now)];
+  return dryRun
+    ? `\nWhat is on ${channel} is signed until ${before}; without --dry-run, that is signed again, until ${now}.`
+    : `\nWhat is on ${channel} was signed until ${before}; it is signed again, until ${now}.`;
 }
 
 function tellDeltas(deltas: PublishResult["deltas"]): string {

@@ -9,8 +9,8 @@ import { setTimeout } from "node:timers/promises";
 import lockfile from "proper-lockfile";
 import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
-import { DISK_TIME_STEP_MS, LOCK_STALE_MS, TURN_RETRY_MS } from "../../manifests/limits.ts";
-import { makeFolder } from "../make-folder.ts";
+import { DISK_TIME_STEP_MS, LOCK_FOLDER_TRIES, LOCK_STALE_MS, TURN_RETRY_MS } from "../../manifests/limits.ts";
+import { makeFolder, removeIfEmpty } from "../make-folder.ts";
 import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 import { whereWeRun } from "./where.ts";
@@ -36,11 +36,13 @@ export interface LockWait {
 export interface LockOptions extends LockWait {
   /** Called when another took the lock over. */
   readonly onLost?: (cause: Error) => void;
+  /** Given each folder that had to be made for the install, the uppermost first. */
+  readonly onMade?: (folder: string) => void;
 }
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted. Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the
+ * the work got is aborted. Of work that failed, folders that were made for it are gone when nothing is in them. Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the
  * work throws, as a failure when it is what a disk says.
  */
 export async function whileLocked<T>(
@@ -49,15 +51,17 @@ export async function whileLocked<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const lost = new AbortController();
+  const made: string[] = [];
   try {
     const onLost = (cause: Error): void => lost.abort(busy(install, undefined, cause));
-    const unlock = await lockInstall(install, { onLost, signal });
+    const unlock = await lockInstall(install, { onLost, signal, onMade: (folder) => void made.push(folder) });
     try {
       return await work(AbortSignal.any([signal, lost.signal]));
     } finally {
       await unlock();
     }
   } catch (error) {
+    await removeIfEmpty(made);
     throw lost.signal.aborted ? lost.signal.reason : failureOfDisk(error, install.folder);
   }
 }
@@ -91,9 +95,8 @@ async function isFresh(install: Install): Promise<boolean> {
 /** Locks the install; gives the way to unlock it. Throws: install.busy; source.interrupted. */
 export async function lockInstall(
   install: Install,
-  { onLost, ...wait }: LockOptions = {},
+  { onLost, onMade, ...wait }: LockOptions = {},
 ): Promise<() => Promise<void>> {
-  await makeFolder(install.own());
   const lock = install.own("lock");
   let isLost = false;
   const whenLost = (cause: Error): void => {
@@ -101,7 +104,7 @@ export async function lockInstall(
     ours.delete(lock);
     onLost?.(cause);
   };
-  const release = await take(install, whenLost, wait);
+  const release = await takeInFolder(install, whenLost, onMade, wait);
   ours.add(lock);
   try {
     const where = await whereWeRun();
@@ -120,6 +123,30 @@ export async function lockInstall(
 }
 
 type OnLost = (cause: Error) => void;
+
+/** Makes the folder for the lock and takes it there; both again when the folder is gone in between. */
+async function takeInFolder(
+  install: Install,
+  onLost: OnLost,
+  onMade: LockOptions["onMade"],
+  wait: LockWait,
+): Promise<() => Promise<void>> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await makeFolder(install.own(), undefined, onMade);
+      return await take(install, onLost, wait);
+    } catch (error) {
+      if (!isFolderGone(error) || tries === LOCK_FOLDER_TRIES) throw error;
+    }
+  }
+}
+
+/** Of a lock, or of a folder that was to be made in one that was there just before. */
+function isFolderGone(error: unknown): boolean {
+  return (
+    (error as NodeJS.ErrnoException).code === "ENOENT" || (error instanceof Failure && error.code === "path.unusable")
+  );
+}
 
 async function take(install: Install, onLost: OnLost, wait: LockWait): Promise<() => Promise<void>> {
   const seen = await touched(install);

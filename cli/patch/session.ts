@@ -3,53 +3,39 @@
  * plan, check the disk, stage (local bytes, peers and origin at once), commit. Whatever happens before the commit, the
  * install is the old release; whatever happens once its journal is written, it will be the new one.
  */
-import { toHex, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import {
-  CHUNK_BYTES,
-  CHUNK_BYTES_LARGE,
-  OLD_MEMORY_TITLE_FILES,
-  YOUNG_MEMORY_TITLE_BYTES,
-} from "../../manifests/limits.ts";
+import { OLD_MEMORY_TITLE_FILES, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
-import {
-  isInPlace,
-  plan,
-  rootsToBuild,
-  type Have,
-  type LocalChunk,
-  type Offers,
-  type Plan,
-} from "../../manifests/plan.ts";
-import type { Recipe, RecipeChunk } from "../../manifests/recipe.ts";
-import type { Tree, TreeFile } from "../../manifests/tree.ts";
+import { isInPlace, type Have, type Plan } from "../../manifests/plan.ts";
+import type { Tree } from "../../manifests/tree.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { chosenWay, weighWays, type WeighedWay, type Ways } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
 import type { Swarm } from "../peers/board.ts";
 import { RateLimit } from "../peers/rates.ts";
 import { Origin } from "../sources/origin.ts";
-import { sha256 } from "../threads/digests.ts";
 import { warmThreads } from "../threads/pool.ts";
 import { keepOldMemory, keepYoungMemory } from "../threads/keep-memory.ts";
 import { type TitleOptions, type TrustedTitle } from "../trust/client.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { arrange, nextFiles } from "./arrange.ts";
-import { commit, cutShort, forgetUnbegun, NEXT_STATE, recover } from "./commit.ts";
+import { commit, cutShort, NEXT_STATE, recover } from "./commit.ts";
 import { Deltas } from "./deltas.ts";
-import { type KeptAside, tellKept } from "./aside.ts";
+import { tellKept } from "./aside.ts";
 import type { Disk } from "./disk.ts";
 import { Install } from "./install.ts";
 import { dropUnfinishedDeltas } from "./kept-deltas.ts";
+import { KeptRelease } from "./kept-release.ts";
 import { Layout } from "./layout.ts";
-import { findLocalChunks } from "./local-chunks.ts";
 import { whileFree, whileLocked } from "./lock.ts";
 import { Objects } from "./objects.ts";
+import { outcomeOf, type PatchOutcome } from "./outcome.ts";
 import { Peers } from "./peers.ts";
+import { planFrom, planInPlace } from "./planning.ts";
 import { PatchProgress } from "./progress.ts";
 import { ReadOnce } from "./read-once.ts";
 import { Recipes } from "./recipes.ts";
-import { chunkFiles, scan, type Scan } from "./scan.ts";
+import { scan, type Scan } from "./scan.ts";
 import { originGoesFirst, type Source } from "./source-list.ts";
 import { stage, type Staged } from "./stage.ts";
 import { Staging } from "./staging.ts";
@@ -96,21 +82,6 @@ export interface PatchWorld {
   readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
 }
 
-export interface PatchOutcome extends Pick<Target, "channel" | "because"> {
-  readonly title: string;
-  /** The version that was there before; null for a first install. */
-  readonly from: string | null;
-  readonly to: string;
-  readonly plan: Plan;
-  /** In which the contents to build could come, the lightest first. */
-  readonly ways: Ways;
-  /** Bytes that crossed the wire. */
-  readonly metadata: number;
-  readonly fetched: { readonly origin: number; readonly peers: number };
-  /** What was the player's and in the way -> where it is kept now. */
-  readonly keptAside: Readonly<KeptAside>;
-}
-
 /** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
@@ -146,6 +117,7 @@ class Session {
   readonly #title: Title;
   readonly #target: Target;
   readonly #recipes: Recipes;
+  readonly #kept: KeptRelease;
   readonly #peers: Peers;
   readonly #progress: PatchProgress;
   /** For content. Undefined when it is forbidden. */
@@ -216,6 +188,7 @@ class Session {
     this.#title = title;
     this.#target = target;
     this.#recipes = parts.recipes;
+    this.#kept = new KeptRelease(parts);
     this.#progress = new PatchProgress(world.output, world.clock);
     // one for both: what peers bring, the origin does not
     const download = new RateLimit(request.downloadLimit, world.clock());
@@ -292,7 +265,7 @@ class Session {
       staged = await this.#stage(planned, layout, staging, scanned);
     }
     const keptAside = await this.#commit(planned, layout, want, { ...scanned, have }, staged);
-    await this.#prune();
+    await this.#kept.prune();
     await staging.clear();
     if (this.#request.wish.what !== "installed") await dropUnfinishedDeltas(this.#install);
     return { ...this.#outcome(planned, ways), keptAside };
@@ -334,40 +307,13 @@ class Session {
   // --- Planning ----------------------------------------------------------------------------------------------------
 
   async #plan(have: Have, want: Tree, staging: Staging): Promise<Plan> {
-    const reuse = this.#request.sources.has("local");
-    const roots = new Set(rootsToBuild(have, want, reuse));
-    const toBuild = want.files.filter(({ root }) => roots.has(root));
-    await this.#recipes.fetch(toBuild, this.#edge, { signal: this.#world.signal });
-    const sizes = new Map(toBuild.map(({ root, size }) => [root, size]));
-    const recipeOf = (root: PiecesRoot): Recipe | undefined => this.#recipes.get(root, sizes.get(root) ?? 0);
-    const chunks = reuse ? await this.#localChunks(have, toBuild, recipeOf) : new Map<ChunkId, LocalChunk>();
-    const planned = plan(have, want, {
-      reuse,
-      recipeOf,
-      isZeros,
-      localChunk: (id) => chunks.get(id),
-      staged: (root) => staging.bytes(root),
+    return await planFrom(have, want, staging, {
+      install: this.#install,
+      sources: this.#request.sources,
+      recipes: this.#recipes,
+      edge: this.#edge,
+      signal: this.#world.signal,
     });
-    this.#recipes.forgetParsed();
-    return planned;
-  }
-
-  /** Where the install holds chunks of the contents to build. */
-  async #localChunks(
-    have: Have,
-    toBuild: readonly TreeFile[],
-    recipeOf: (root: PiecesRoot) => Recipe | undefined,
-  ): Promise<Map<ChunkId, LocalChunk>> {
-    if (toBuild.length === 0) return new Map();
-    const unknown = [...have.files.values()]
-      .filter(({ root, size }) => size > 0 && (root === null || !this.#recipes.has(root)))
-      .map(({ path }) => path);
-    const wanted = toBuild.flatMap(({ root }) => recipeOf(root)?.chunks ?? []);
-    // a title keeps the chunk sizes it began with, whatever it has grown to: the chunks themselves tell
-    const isLarge = wanted.some(({ size }) => size > CHUNK_BYTES.max);
-    const world = { install: this.#install, signal: this.#world.signal };
-    const cut = await chunkFiles(world, unknown, isLarge ? CHUNK_BYTES_LARGE : CHUNK_BYTES);
-    return findLocalChunks(wanted, have, this.#recipes, cut);
   }
 
   /** Throws: install.no-space, before the first byte is written. */
@@ -438,7 +384,7 @@ class Session {
         this.#recipes.save(want.files),
       ]);
       try {
-        const state = this.#stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
+        const state = this.#kept.stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
         disk.write(this.#install.own(NEXT_STATE), writeState(state));
       } finally {
         await keeping;
@@ -447,16 +393,9 @@ class Session {
     return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
   }
 
-  /** Deletes what was kept of other releases. */
-  async #prune(): Promise<void> {
-    const { tree, torrent } = this.#target.release;
-    await this.#objects.prune([tree.sha256, this.#treePlain, torrent.sha256]);
-    await this.#recipes.prune();
-  }
-
   /** Nothing has to change; what was learned about release and files is remembered. */
   async #finishUpToDate(want: Tree, { seen, have, hashed }: Scan): Promise<PatchOutcome> {
-    const planned = plan(have, want, NO_OFFERS);
+    const planned = planInPlace(have, want);
     const moved = this.#installed?.release.seq !== this.#target.release.seq;
     if (!this.#request.dryRun && this.#request.force) {
       // the list that `verify` goes by may be what was damaged
@@ -466,63 +405,20 @@ class Session {
     if (!this.#request.dryRun && (moved || hashed > 0)) {
       await saveState(
         this.#install,
-        this.#stateWith(nextFiles(this.#install, want, planned, new Layout(planned.contents, () => true), seen)),
+        this.#kept.stateWith(nextFiles(this.#install, want, planned, new Layout(planned.contents, () => true), seen)),
       );
     }
-    await this.#forgetAbandoned();
+    // who only heals an install goes on with an update afterwards
+    if (!this.#request.dryRun && this.#request.wish.what !== "installed") {
+      await this.#kept.forgetAbandoned(this.#world.disk);
+    }
     const free = Number.POSITIVE_INFINITY;
     return this.#outcome(planned, weighWays(planned, [], { isInstalled: () => false, staged: () => 0, free }));
   }
 
-  /** Gigabytes, perhaps, of an update that nobody wants any more. Who only heals an install goes on with it afterwards. */
-  async #forgetAbandoned(): Promise<void> {
-    if (this.#request.dryRun || this.#request.wish.what === "installed") return;
-    await (await Staging.look(this.#install)).clear();
-    forgetUnbegun(this.#world.disk, this.#install);
-    await dropUnfinishedDeltas(this.#install);
-    // a run that was killed behind its commit, or whose commit was finished by this one, kept what the old release had
-    await this.#prune();
-  }
-
-  #stateWith(files: InstallState["files"]): InstallState {
-    const { release, channel } = this.#target;
-    return {
-      title: this.#title.title,
-      release: {
-        seq: release.seq,
-        version: release.version,
-        channel,
-        tree: release.tree.sha256,
-        ...(this.#treePlain && { treePlain: this.#treePlain }),
-        torrent: release.torrent.sha256,
-        ...(release.torrent.v1 === undefined ? {} : { infohashV1: release.torrent.v1.infohash }),
-        pieceLength: release.torrent.pieceLength,
-      },
-      files,
-    };
-  }
-
-  /** What the wanted tree is uncompressed, under whose name it may be kept: another release may have said it. */
-  get #treePlain(): ObjectId | undefined {
-    const { tree } = this.#target.release;
-    const installed = this.#installed?.release;
-    return tree.plain?.sha256 ?? (installed?.tree === tree.sha256 ? installed.treePlain : undefined);
-  }
-
   #outcome(planned: Plan, ways: Ways): PatchOutcome {
-    const { release, channel, because } = this.#target;
-    return {
-      title: this.#title.title,
-      channel,
-      because,
-      to: release.version,
-      plan: planned,
-      ways,
-      from: this.#installed?.release.version ?? null,
-      metadata: this.#title.bytesFetched + this.#edge.received,
-      fetched: { origin: this.#origin?.received ?? 0, peers: this.#peers.downloaded },
-      keptAside: [],
-    };
+    const counters = { title: this.#title, edge: this.#edge, origin: this.#origin, peers: this.#peers };
+    return outcomeOf(planned, ways, this.#target, this.#installed, counters);
   }
 
   #openOrigin(limit: RateLimit): Origin {
@@ -532,28 +428,6 @@ class Session {
     return new Origin({ edges, title, signal, limit, now: clock });
   }
 }
-
-/** For a plan that fetches nothing. */
-const NO_OFFERS: Offers = {
-  reuse: false,
-  recipeOf: () => undefined,
-  localChunk: () => undefined,
-  isZeros: () => false,
-  staged: () => 0,
-};
-
-/** Runs of zeros are cut at the largest size, so only those two can repeat; a file's last few zeros may as well travel. */
-function isZeros({ id, size }: RecipeChunk): boolean {
-  if (size !== CHUNK_BYTES.max && size !== CHUNK_BYTES_LARGE.max) return false;
-  let known = ZERO_CHUNKS.get(size);
-  if (known === undefined) {
-    known = toHex(sha256(new Uint8Array(size))) as ChunkId;
-    ZERO_CHUNKS.set(size, known);
-  }
-  return known === id;
-}
-
-const ZERO_CHUNKS = new Map<number, ChunkId>();
 
 /** The same, once a commit is finished: files of its release are in their places, and old ones are gone. */
 function asFinished(scanned: Scan, owned: InstallState["files"], gone: readonly SafePath[]): Scan {

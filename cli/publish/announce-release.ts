@@ -42,15 +42,23 @@ export async function signRelease(
   announcer: Announcer,
   upload: Upload,
 ): Promise<void> {
-  const { title, channel } = release;
   const signed = sendDocuments(release, seq, upload);
   await upload.done();
-  const role = buildChannel({
-    version: channelRole.version + 1,
-    expires: after(release.created, ROLE_LIFETIME_S.channel),
-    releases: [...channelRole.releases, signed],
-  });
-  await post(announcer, `/t/${title}/roles/${channel}`, encodeRole(await signRole(role, announcer.signers)));
+  const expires = after(release.created, ROLE_LIFETIME_S.channel);
+  await signChannel(release.channel, channelRole, [...channelRole.releases, signed], expires, announcer);
+}
+
+/** Has the channel's next role list these releases. */
+export async function signChannel(
+  channel: string,
+  { version }: ChannelRole,
+  releases: readonly SignedRelease[],
+  expires: UnixSeconds,
+  announcer: Announcer,
+): Promise<void> {
+  const role = buildChannel({ version: version + 1, expires, releases });
+  const body = encodeRole(await signRole(role, announcer.signers));
+  await post(announcer, `/t/${announcer.title}/roles/${channel}`, body);
 }
 
 /** Makes a signed release the current one of its channel. Repeatable. */

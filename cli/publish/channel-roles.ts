@@ -3,11 +3,12 @@
  * build on a role that has expired: signing the next version is how it is renewed. Only on one that the snapshot names,
  * by its version, length and hash: an edge that offers another one of the same version is not built upon.
  */
-import { type SignedRelease } from "../../manifests/trust/roles.ts";
+import { type SignedRelease, type UnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TrustedTitle } from "../trust/client.ts";
 
 export interface ChannelRole {
   readonly version: number;
+  readonly expires: UnixSeconds;
   /** Oldest first. */
   readonly releases: readonly SignedRelease[];
 }

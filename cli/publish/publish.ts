@@ -26,6 +26,7 @@ import { type OnProgress, PublishMeter } from "./meter.ts";
 import { ownKeysIn, refuseKeysFolder } from "./own-keys.ts";
 import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
+import { type Renewal, expiryWarnings, renewChannel, renewalOf } from "./renewal.ts";
 import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
 import { sendContent } from "./send-content.ts";
 import { sendTree, treeOf } from "./tree-writer.ts";
@@ -82,6 +83,8 @@ export interface PublishResult {
   readonly deltas: readonly MadeDelta[];
   /** Percent of installs that get a release which was out already, where that changed, or would in a dry run. */
   readonly rollout: { readonly before: number; readonly now: number } | undefined;
+  /** Of a release that is there already: how long its channel's signature lasted, and lasts now, or would after a dry run. */
+  readonly renewed: Renewal | undefined;
   /** Why there are no more of them. The release stands: players update by chunks. */
   readonly deltasFailed: Failure | undefined;
 }
@@ -106,6 +109,7 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
   await refuseKeysFolder(files, options);
   if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
   const desk = await openDesk(options, world);
+  for (const warning of expiryWarnings(desk.title, world.now)) world.onLog(warning);
   const reading = planReading(files, desk.known, ownKeysIn(files, options.folder, desk.title.roles));
   if (options.dryRun) return await rehearse(reading, desk, options, world);
   const announcer = await openAnnouncer(options, desk.title, world);
@@ -159,7 +163,8 @@ async function publishNew(
 }
 
 /**
- * A version that the channel has: there is nothing to send but what the origin lost, or it is not that version.
+ * A version that the channel has: there is nothing to send but what the origin lost, and nothing to sign but what runs
+ * out; or it is not that version.
  * Throws: release.version-taken, release.incomplete.
  */
 async function publishAgain(
@@ -175,6 +180,11 @@ async function publishAgain(
   if (!isSameBuild(read, reading.pieceLength, earlier, options.titleFile)) throw versionTaken(options, desk);
   const lost = earlier.isWhole ? undefined : await sendLost(reading, desk, earlier.signed, announcer, options, world);
   const { seq, channel } = earlier.signed;
+  // whoever overtakes us has signed it
+  const renewed = await untilNotOvertaken(
+    desk,
+    async (roles) => await renewChannel(channel, roleOf(roles, channel), announcer, world.now),
+  );
   // signed by a run that was cut short before the edge made it current
   const current = title.live(channel);
   const isWaiting = (current?.seq ?? 0) < seq;
@@ -186,7 +196,8 @@ async function publishAgain(
   // a run that was cut short may not have made them all
   const followed = isWaiting || isOut ? await followWithDeltas(seq, desk, announcer, options, world) : {};
   const outcome = isWaiting ? "published" : "unchanged";
-  const also = { ...followed, lost, rollout, live: isWaiting ? undefined : liveOn(channel, title) };
+  const live = isWaiting ? undefined : liveOn(channel, title);
+  const also = { ...followed, lost, rollout, renewed, live };
   return resultOf(outcome, seq, read, lost?.bytes ?? 0, sink.counts, also);
 }
 
@@ -276,7 +287,8 @@ async function rehearse(
   const current = desk.title.live(options.channel);
   const rollout = current?.seq === signed.seq ? rolloutChange(current, options) : undefined;
   const live = liveOn(options.channel, desk.title);
-  const also = { rollout, live, ...(isWhole ? {} : { lost: "some" as const }) };
+  const renewed = renewalOf(roleOf(desk.roles, options.channel), world.now);
+  const also = { rollout, renewed, live, ...(isWhole ? {} : { lost: "some" as const }) };
   return resultOf("unchanged", signed.seq, read, 0, sink.counts, also);
 }
 
@@ -291,9 +303,10 @@ async function rehearseTree(read: readonly IngestedFile[], known: KnownContent):
   return { tree, release: { tree: sendTree(tree, nowhere) } };
 }
 
+/** Also of a channel whose role has expired: the publisher may build on it. */
 function liveOn(channel: string, title: Desk["title"]): PublishResult["live"] {
   const seq = title.live(channel)?.seq;
-  const release = title.releases(channel).find((one) => one.seq === seq);
+  const release = title.channelState(channel).releases.find((one) => one.seq === seq);
   return release === undefined ? undefined : { seq: release.seq, version: release.version };
 }
 
@@ -338,7 +351,7 @@ function versionTaken({ version, channel }: PublishOptions, { earlier }: Desk): 
 }
 
 /** What only some runs have to say. */
-type Extras = "deltas" | "deltasFailed" | "lost" | "live" | "rollout";
+type Extras = "deltas" | "deltasFailed" | "lost" | "live" | "rollout" | "renewed";
 
 function resultOf(
   outcome: PublishResult["outcome"],
@@ -346,11 +359,11 @@ function resultOf(
   read: readonly IngestedFile[],
   uploaded: number,
   added: PublishResult["added"],
-  { deltas = [], deltasFailed, lost, live, rollout }: Partial<Pick<PublishResult, Extras>> = {},
+  { deltas = [], deltasFailed, lost, live, rollout, renewed }: Partial<Pick<PublishResult, Extras>> = {},
 ): PublishResult {
   const total = read.reduce((sum, { hashes }) => sum + hashes.size, 0);
   const { chunks, packs } = added;
   const bytes = { total, uploaded };
-  const others = { deltas, deltasFailed, lost, live, rollout };
+  const others = { deltas, deltasFailed, lost, live, rollout, renewed };
   return { outcome, seq, files: read.length, bytes, added: { chunks, packs }, ...others };
 }

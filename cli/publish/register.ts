@@ -48,21 +48,27 @@ export interface TitleKeys {
   readonly channels: Readonly<Record<string, PublisherKey>>;
 }
 
-export interface RegisterOptions {
+/** A title, and the edge that is asked about it. */
+interface TitleAtEdge {
   readonly title: string;
   /** Base URL without a trailing slash. */
   readonly edge: string;
-  readonly keys: TitleKeys;
-  readonly adminToken: string;
-  readonly now: UnixSeconds;
   readonly fetch: Fetch;
   readonly patience?: Patience | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Whether the title has a root on the edge: then no key is made for it any more, unless the root's holders sign for it. */
-export async function isRegistered(options: Pick<RegisterOptions, "title" | "edge" | "fetch" | "patience" | "signal">) {
-  return (await held(options, "root", ROOT_BYTES_MAX)) !== undefined;
+export interface RegisterOptions extends TitleAtEdge {
+  readonly keys: TitleKeys;
+  readonly adminToken: string;
+  readonly now: UnixSeconds;
+  /** What `heldRoot` gave. */
+  readonly held: Uint8Array | undefined;
+}
+
+/** The title's first root, unverified; undefined before it is registered. Once it is, no key is made for it any more. */
+export async function heldRoot(options: TitleAtEdge): Promise<Uint8Array | undefined> {
+  return await heldRole(options, "root", ROOT_BYTES_MAX);
 }
 
 /**
@@ -71,10 +77,10 @@ export async function isRegistered(options: Pick<RegisterOptions, "title" | "edg
  * else the edge says.
  */
 export async function registerTitle(options: RegisterOptions): Promise<Signed<RootRole>> {
-  const rootBytes = (await held(options, "root", ROOT_BYTES_MAX)) ?? (await postRoot(options));
+  const rootBytes = options.held ?? (await postRoot(options));
   const root = await openOwnRoot(rootBytes, options);
 
-  const targetsBytes = (await held(options, "targets", ROLE_BYTES_MAX)) ?? (await postTargets(options, root));
+  const targetsBytes = (await heldRole(options, "targets", ROLE_BYTES_MAX)) ?? (await postTargets(options, root));
   const targets = await openOwn(options, () => openTargets(targetsBytes, root, machineCrypto));
   checkOwn(options, "targets", options.keys.targets, root.roles.targets);
 
@@ -83,7 +89,8 @@ export async function registerTitle(options: RegisterOptions): Promise<Signed<Ro
     const channels = channelsOf(targets);
     if (!channels.includes(channel)) throw new Failure("title.exists", { title, edge, channels, without: channel });
     checkOwn(options, channel, key, delegateOf(targets, channel));
-    const channelBytes = (await held(options, channel, ROLE_BYTES_MAX)) ?? (await postChannel(options, channel, key));
+    const channelBytes =
+      (await heldRole(options, channel, ROLE_BYTES_MAX)) ?? (await postChannel(options, channel, key));
     await openOwn(options, () => openDelegated(channelBytes, channel, targets, machineCrypto));
   }
   return JSON.parse(Buffer.from(rootBytes).toString()) as Signed<RootRole>;
@@ -92,11 +99,7 @@ export async function registerTitle(options: RegisterOptions): Promise<Signed<Ro
 // --- What is there -------------------------------------------------------------------------------------------------
 
 /** The first version of a role, when the edge has it. */
-function held(
-  { title, edge, fetch, patience, signal }: Parameters<typeof isRegistered>[0],
-  role: string,
-  bytesMax: number,
-) {
+function heldRole({ title, edge, fetch, patience, signal }: TitleAtEdge, role: string, bytesMax: number) {
   return fetchCapped(`${edge}/t/${title}/metadata/${metadataFileName(role, 1)}`, { fetch, patience, signal, bytesMax });
 }
 

@@ -11,6 +11,7 @@ import {
   type SignedRelease,
   type TargetsRole,
   type UnixSeconds,
+  parseTime,
   toUnixSeconds,
 } from "../../manifests/trust/roles.ts";
 import { type TitleFile, pinnedRoot } from "../../manifests/trust/title-file.ts";
@@ -56,6 +57,7 @@ export interface ListedRelease extends SignedRelease {
 export interface ChannelState {
   /** Of the role; the next one has to be above. */
   readonly version: number;
+  readonly expires: UnixSeconds;
   /** Who signs it. */
   readonly holders: RoleHolders;
   readonly releases: readonly SignedRelease[];
@@ -192,7 +194,8 @@ export class TrustedTitle {
   channelState(channel: string): ChannelState {
     const role = this.#soundRole(channel);
     const { keyids, threshold } = delegateOf(this.#verified().targets, channel);
-    return { version: role.version, holders: { keyids, threshold }, releases: releasesOf(role, channel) };
+    const expires = parseTime(role.expires);
+    return { version: role.version, expires, holders: { keyids, threshold }, releases: releasesOf(role, channel) };
   }
 
   /** What the edge says of a channel; undefined when nothing has been made current there. Throws: metadata.invalid. */

@@ -1,6 +1,7 @@
 /** What `publish` tells people, for each way in which it can end. */
 import { expect, test } from "vitest";
 import { describe as describePublish } from "../../cli/commands/publish.ts";
+import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type PublishOptions, type PublishResult } from "../../cli/publish/publish.ts";
 
 type Options = Partial<Pick<PublishOptions, "dryRun" | "rollout">>;
@@ -22,6 +23,7 @@ function told(result: Partial<PublishResult>, { dryRun = false, rollout }: Optio
     deltas: [],
     rollout: undefined,
     deltasFailed: undefined,
+    renewed: undefined,
     ...result,
   };
   // of the title file, its name is told
@@ -82,4 +84,16 @@ test("what the origin had lost and got again, counted; in a dry run only that it
   expect(told({ outcome: "unchanged", lost: "some" }, { dryRun: true }).slice(1)).toEqual([
     "The origin has lost some of it; without --dry-run, that is sent again.",
   ]);
+});
+
+test("a channel that was signed again: until when it was signed, and until when it is or would be", () => {
+  const renewed = { before: toUnixSeconds(Date.UTC(2027, 0, 30, 12)), now: toUnixSeconds(Date.UTC(2027, 4, 27)) };
+  const now = "What is on stable was signed until 2027-01-30; it is signed again, until 2027-05-27.";
+  expect(told({ outcome: "unchanged", renewed })).toEqual([SAME, now]);
+  expect(told({ renewed }).slice(1)).toEqual([now]);
+  expect(told({ outcome: "unchanged", renewed }, { dryRun: true }).slice(1)).toEqual([
+    "What is on stable is signed until 2027-01-30; without --dry-run, that is signed again, until 2027-05-27.",
+  ]);
+  const rollout = { before: 10, now: 100 };
+  expect(told({ outcome: "unchanged", rollout, renewed }).slice(1)).toEqual([now]);
 });

@@ -50,7 +50,7 @@ test("a key that was taken away uploads nothing once the edge has asked again", 
   const root = [await publisherKey("root-1"), await publisherKey("root-2"), await publisherKey("root-3")];
   const keys = { root, targets: await publisherKey("targets"), channels: { stable: await publisherKey("old") } };
   const { url, adminToken } = edge;
-  const { signed } = await registerTitle({ title: "demo", edge: url, keys, adminToken, now, fetch });
+  const { signed } = await registerTitle({ title: "demo", edge: url, keys, adminToken, now, fetch, held: undefined });
   let uploads = 0;
   const upload = async (): Promise<string> => {
     const body = new TextEncoder().encode(`object ${(uploads += 1)}`);

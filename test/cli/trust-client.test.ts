@@ -198,6 +198,7 @@ test("a beta that nobody signs any more does not stop stable", async () => {
     // its publisher can still build upon it
     expect(title.channelState("beta")).toEqual({
       version: 1,
+      expires: START + 180 * DAY,
       holders: { keyids: [repository.keys.channels["beta"]?.keyid], threshold: 1 },
       releases: [],
     });

@@ -10,6 +10,7 @@ import { ensureKey, readKeys } from "../../cli/publish/keys.ts";
 import { openTitle } from "../../cli/trust/client.ts";
 import { type Fetch } from "../../cli/trust/fetch-capped.ts";
 import { readTitleFile } from "../../cli/trust/title.ts";
+import { urlOf } from "../support/press.ts";
 
 let scratch: string;
 let edge: RunningEdge;
@@ -92,8 +93,10 @@ test("run again when all is done, it changes nothing", async () => {
   await run(options);
   const [first, keys] = [await readTitleFile(options.out), await readKeys(options.keysDir)];
   const methods: (string | undefined)[] = [];
+  const asked: string[] = [];
   await run(options, (url, request) => {
     methods.push(request?.method);
+    asked.push(urlOf(url));
     return fetch(url, request);
   });
   const second = await readTitleFile(options.out);
@@ -101,6 +104,7 @@ test("run again when all is done, it changes nothing", async () => {
   expect((await readKeys(options.keysDir)).map(({ keyid }) => keyid)).toEqual(keys.map(({ keyid }) => keyid));
   // the one POST asks what is current
   expect(methods.filter((method) => method === "POST")).toHaveLength(1);
+  expect(asked.filter((url) => url.endsWith("/1.root.json"))).toHaveLength(1);
 });
 
 test.each(["before it is sent", "after it was answered"])(

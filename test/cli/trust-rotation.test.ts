@@ -46,7 +46,7 @@ async function openWorld(title: string) {
   const channels = { stable: await publisherKey("stable"), beta: await publisherKey("beta") };
   const keys = { root, targets: await publisherKey("targets"), channels };
   const { url, adminToken } = edge;
-  const signed = await registerTitle({ title, edge: url, keys, adminToken, now: NOW, fetch });
+  const signed = await registerTitle({ title, edge: url, keys, adminToken, now: NOW, fetch, held: undefined });
   const online = signed.signed.roles.timestamp.keyids.map((keyid): NamedKey => {
     const key = signed.signed.keys[keyid];
     if (key === undefined) throw new Error(`no key ${keyid}`);

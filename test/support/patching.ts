@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { realDisk } from "../../cli/patch/disk.ts";
-import { patch, type PatchOutcome, type PatchRequest, type PatchWorld } from "../../cli/patch/session.ts";
+import type { PatchOutcome } from "../../cli/patch/outcome.ts";
+import { patch, type PatchRequest, type PatchWorld } from "../../cli/patch/session.ts";
 import { SOURCES } from "../../cli/patch/source-list.ts";
 import type { Publisher } from "./publish-fixture.ts";
 import { noise } from "./studio.ts";

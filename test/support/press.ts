@@ -34,6 +34,8 @@ export interface PressOptions extends Partial<PublishOptions> {
   /** Stands between publisher and edge. */
   readonly fetch?: Fetch;
   readonly signal?: AbortSignal;
+  /** The publisher's clock; the machine's by default. */
+  readonly now?: Date;
   readonly onLog?: (text: string) => void;
   readonly onProgress?: OnProgress;
 }
@@ -93,7 +95,7 @@ export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Pro
       await writeFiles(at(name), files);
       return at(name);
     },
-    publish(folder, version, { fetch = globalThis.fetch, signal, onLog, onProgress, ...options } = {}) {
+    publish(folder, version, { fetch = globalThis.fetch, signal, now, onLog, onProgress, ...options } = {}) {
       return publish(
         {
           folder,
@@ -112,7 +114,7 @@ export async function openPress(edge: Pick<TestEdge, "url" | "adminToken">): Pro
             requests.push(`${init?.method ?? "GET"} ${kindOf(urlOf(input))}`);
             return fetch(input, init);
           },
-          now: new Date(),
+          now: now ?? new Date(),
           clock: () => performance.now(),
           cacheDir: at("cache"),
           onProgress: onProgress ?? (() => {}),
