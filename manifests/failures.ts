@@ -100,6 +100,12 @@ export const FAILURES = {
     title: "Wrangler could not take a step of the deployment",
     remedy: "Its own words are above; sign in with `npx wrangler login`, or set CLOUDFLARE_API_TOKEN.",
   },
+  "edge.no-space": {
+    family: "no-space",
+    status: 507,
+    title: "The disk of the edge is full",
+    remedy: "Free the bytes named here on the edge's machine and run the command again; what was sent is kept.",
+  },
   "edge.not-installed": {
     family: "usage",
     status: 500,

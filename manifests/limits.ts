@@ -236,6 +236,13 @@ export const CHUNK_ZSTD_LEVEL = 6;
 export const METADATA_ZSTD_LEVEL = 9;
 /** Objects on their way to the origin at once. */
 export const UPLOADS_AT_ONCE = 4;
+/**
+ * What a publisher's uploads leave free on the disk of an edge on one machine: what four of 32 MiB, begun at once, may
+ * take together, and with it room for databases, which players need too.
+ */
+export const EDGE_DISK_RESERVE_BYTES = 128 * MIB;
+/** An edge that does not start with less than this free fails for that: its databases take a few hundred kilobytes. */
+export const EDGE_START_BYTES = MIB;
 /** Tries of one request to the edge before a publish gives up; waits double from one second: half a minute in all. */
 export const EDGE_TRIES = 6;
 /** Largest answer of an edge about itself: 600 B for each of 10,000 releases, its two swarms included. */
