@@ -324,6 +324,12 @@ export const FAILURES = {
     title: "The port for peers cannot be opened",
     remedy: "Name a free one, or none: then any free port is taken.",
   },
+  "system.too-many-files": {
+    family: "usage",
+    status: 500,
+    title: "The system lets no more files be open at once",
+    remedy: "Raise the limit, as with `ulimit -n 1024`, or close other programs; then run the command again.",
+  },
   "title.exists": {
     family: "usage",
     status: 409,

@@ -166,6 +166,24 @@ async function fillUp(file: string): Promise<void> {
   }
 }
 
+// 28: not even a thread starts; 36: threads start, and then files cannot be opened (of Node 24, on 2 cores)
+test.skipIf(process.platform === "win32").each([28, 36])(
+  "a patch that may open %d files says that these are too few, and succeeds with more",
+  async (openFilesMax) => {
+    await using studio = await openStudio();
+    const files = Array.from({ length: 200 }, (_, i) => [`file-${i}`, 10_000]);
+    await writeFiles(studio.at("v1"), Object.fromEntries(files) as Record<string, number>);
+    await studio.publish("v1", "1.0.0");
+    const refused = await studio.tryPatch("player", [], { openFilesMax });
+    expect([refused.code, refused.lines.at(-1)]).toEqual([
+      2,
+      expect.objectContaining({ type: "error", code: "system.too-many-files" }),
+    ]);
+    await studio.patch("player");
+    expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+  },
+);
+
 /** A file system of its own, of so many bytes; only root may make one. */
 async function mountSmallDisk(
   folder: string,
