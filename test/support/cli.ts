@@ -41,7 +41,7 @@ export interface RunningCli {
 
 /** Starts `patchswarm <args> --json`. */
 export function startCli(args: readonly string[], options: RunOptions = {}): RunningCli {
-  const [command = "", ...words] = [...underLimits(options), process.execPath, MAIN, ...args, "--json"];
+  const [command, ...words] = [...underLimits(options), process.execPath, MAIN, ...args, "--json"];
   const child: ChildProcessByStdio<null, Readable, Readable> = spawn(command, words, {
     stdio: ["ignore", "pipe", "pipe"],
     // no test may read or fill the cache of whoever runs it, and one of its own would never be warm
