@@ -82,6 +82,14 @@ export const FAILURES = {
     title: "The disk does not do what it is asked",
     remedy: "See that it is connected and in order, then run the command again.",
   },
+  "edge.bad-certificate": {
+    family: "unavailable",
+    status: 502,
+    title: "The certificate of the edge is not one that this machine trusts for it",
+    remedy:
+      "Check the host in the URL and this machine's clock; an authority of your own is named in NODE_EXTRA_CA_CERTS. " +
+      "Whoever runs the edge renews a certificate that has expired.",
+  },
   "edge.bad-secret": {
     family: "usage",
     status: 500,
@@ -129,6 +137,12 @@ export const FAILURES = {
     status: 503,
     title: "The edge cannot be reached",
     remedy: "Check the connection and the edge's URL, then run the command again.",
+  },
+  "edge.wrong-protocol": {
+    family: "unavailable",
+    status: 502,
+    title: "What listens at the edge's URL speaks another protocol",
+    remedy: "Check the port, and whether the URL begins with http:// or https:// as it should.",
   },
   "install.busy": {
     family: "busy",

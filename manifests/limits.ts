@@ -198,6 +198,8 @@ export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
 export const HTTP_IDLE_TIMEOUT_S = 20;
 /** The same where nobody counts more closely, as while an edge looks through what it was sent. */
 export const HTTP_SILENCE_S = 300;
+/** A TLS handshake that takes longer than this may be with a port that does not speak TLS, milliseconds. */
+export const TLS_SLOW_MS = 2000;
 /** Tries of a player's small request (metadata, a release document) before another edge is asked. */
 export const HTTP_TRIES = 4;
 /** Wait before the second try, milliseconds; it doubles each time: under two seconds in all. */

@@ -1,9 +1,10 @@
 /** Whole processes that are killed, starved or lied to: the install is the old release or the new one, never a mix. */
 import { execFile } from "node:child_process";
-import { cp, mkdir, open, readdir, rm, stat, symlink } from "node:fs/promises";
+import { cp, mkdir, open, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import type { Finished } from "../support/cli.ts";
 import { differences } from "../support/folders.ts";
 import { openStudio, writeFiles } from "../support/studio.ts";
 
@@ -57,6 +58,22 @@ test("an edge that goes away is waited for or reported, and the patch completes 
   expect(without.lines.at(-1)).toMatchObject({ type: "error", code: "edge.unreachable" });
   await studio.startEdge();
   await studio.patch("player");
+  expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+});
+
+test("an edge's URL with an s too much is told as that, and the other edge is asked", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  const title = JSON.parse(await readFile(studio.titleFile, "utf8")) as { readonly edges: readonly string[] };
+  const secure = studio.url.replace("http:", "https:");
+  const patchFrom = async (edges: readonly string[]): Promise<Finished> => {
+    await writeFile(studio.at("other.json"), JSON.stringify({ ...title, edges }));
+    return await studio.tryPatch("player", ["--title", studio.at("other.json")]);
+  };
+  const refused = await patchFrom([secure]);
+  expect([refused.code, refused.lines.at(-1)?.["code"]]).toEqual([4, "edge.wrong-protocol"]);
+  expect((await patchFrom([secure, studio.url])).code).toBe(0);
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
 });
 
