@@ -25,7 +25,7 @@ export const PACK_BYTES_WANTED = 8 * MIB;
 export const OBJECT_BYTES_MAX = 95 * MIB;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
 export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
-/** Chunks from one place of a recipe where reading can begin to the next: 20 microseconds of reading (measured). */
+/** Chunks from one place of a recipe where reading can begin to the next: a fifth of a millisecond of reading (measured). */
 export const RECIPE_INDEX_STEP = 256;
 /** A zstd frame may ask its reader for a window of 2^this bytes: levels up to 19 take no more; a larger one is an attack. */
 export const ZSTD_WINDOW_LOG_MAX = 23;
