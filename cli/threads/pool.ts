@@ -12,7 +12,7 @@ export type JobName = keyof Jobs;
 
 interface Pool {
   readonly threads: Piscina;
-  /** Why a thread ended that had no work; there is no other then, and what was to be done is not. */
+  /** Why a thread of it ended that had no work: what the pool was to do is not done then. */
   readonly broken: () => unknown;
 }
 
@@ -67,8 +67,11 @@ async function startPool(): Promise<Pool> {
   });
   let broken: unknown;
   threads.on("error", (error) => {
-    broken ??= error;
-    // what waits for a thread would wait for ever
+    if (broken !== undefined) return;
+    broken = error;
+    // who comes later may have more luck
+    pool = undefined;
+    // what waits for a thread of this pool would wait for ever
     void threads.destroy();
   });
   return { threads, broken: () => broken };
