@@ -12,7 +12,7 @@ import { seedCommand } from "./commands/seed.ts";
 import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { createOutput } from "./output.ts";
-import { isDiskBroken, isDiskFull } from "./threads/disk-error.ts";
+import { failureOfAnyFile } from "./patch/disk-failure.ts";
 import { closePool } from "./threads/pool.ts";
 import { isBadPath } from "./trust/store.ts";
 import { VERSION } from "./version.ts";
@@ -71,14 +71,15 @@ function report(error: unknown, json: boolean): number {
   return EXIT_BUG;
 }
 
-/** What the disk said of a path, where nobody nearer knew what the path is for; anything else as it is. */
+/** What the disk said, where nobody nearer knew what its path is for; anything else as it is. */
 function failureOfPath(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof Failure) return error;
-  const { code, path: file, message: reason } = error as NodeJS.ErrnoException;
-  if (file === undefined) return error;
-  if (isDiskFull(code)) return new Failure("install.no-space", { file, reason }, { cause: error });
-  if (isDiskBroken(code)) return new Failure("disk.failed", { file, reason }, { cause: error });
-  return isBadPath(error) ? new Failure("path.unusable", { file, reason }, { cause: error }) : error;
+  const { path: file, message: reason } = error as NodeJS.ErrnoException;
+  // of a file that is open, Node names no path
+  const common = failureOfAnyFile(error, { file, reason });
+  if (common !== undefined) return common;
+  const isPath = file !== undefined && isBadPath(error);
+  return isPath ? new Failure("path.unusable", { file, reason }, { cause: error }) : error;
 }
 
 /**

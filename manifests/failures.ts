@@ -82,6 +82,14 @@ export const FAILURES = {
     title: "The disk does not do what it is asked",
     remedy: "See that it is connected and in order, then run the command again.",
   },
+  "edge.bad-certificate": {
+    family: "unavailable",
+    status: 502,
+    title: "The certificate of the edge is not one that this machine trusts for it",
+    remedy:
+      "Check the host in the URL and this machine's clock; an authority of your own is named in NODE_EXTRA_CA_CERTS. " +
+      "Whoever runs the edge renews a certificate that has expired.",
+  },
   "edge.bad-secret": {
     family: "usage",
     status: 500,
@@ -99,6 +107,12 @@ export const FAILURES = {
     status: 502,
     title: "Wrangler could not take a step of the deployment",
     remedy: "Its own words are above; sign in with `npx wrangler login`, or set CLOUDFLARE_API_TOKEN.",
+  },
+  "edge.no-space": {
+    family: "no-space",
+    status: 507,
+    title: "The disk of the edge is full",
+    remedy: "Free the bytes named here on the edge's machine and run the command again; what was sent is kept.",
   },
   "edge.not-installed": {
     family: "usage",
@@ -123,6 +137,12 @@ export const FAILURES = {
     status: 503,
     title: "The edge cannot be reached",
     remedy: "Check the connection and the edge's URL, then run the command again.",
+  },
+  "edge.wrong-protocol": {
+    family: "unavailable",
+    status: 502,
+    title: "What listens at the edge's URL speaks another protocol",
+    remedy: "Check the port, and whether the URL begins with http:// or https:// as it should.",
   },
   "install.busy": {
     family: "busy",
@@ -317,6 +337,12 @@ export const FAILURES = {
     status: 503,
     title: "The port for peers cannot be opened",
     remedy: "Name a free one, or none: then any free port is taken.",
+  },
+  "system.too-many-files": {
+    family: "usage",
+    status: 500,
+    title: "The system lets no more files be open at once",
+    remedy: "Raise the limit, as with `ulimit -n 1024`, or close other programs; then run the command again.",
   },
   "title.exists": {
     family: "usage",

@@ -25,6 +25,8 @@ export const PACK_BYTES_WANTED = 8 * MIB;
 export const OBJECT_BYTES_MAX = 95 * MIB;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
 export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
+/** Chunks from one place of a recipe where reading can begin to the next: a fifth of a millisecond of reading (measured). */
+export const RECIPE_INDEX_STEP = 256;
 /** A zstd frame may ask its reader for a window of 2^this bytes: levels up to 19 take no more; a larger one is an attack. */
 export const ZSTD_WINDOW_LOG_MAX = 23;
 /** Largest index of the recipes an install keeps: 100 B a content x 2 M. */
@@ -184,9 +186,9 @@ export const SERVED_FLUSH_S = 10;
 export const WEB_SEED_TREE_BYTES_MAX = 32 * MIB;
 /** Web seed: the largest recipe it reads, decompressed: 400,000 chunks, a file of 25 GB. */
 export const WEB_SEED_RECIPE_BYTES_MAX = 16 * MIB;
-/** Web seed: bytes of trees, and of parsed recipes, that an isolate keeps. */
+/** Web seed: bytes of trees, and of recipes, that an isolate keeps: decompressed, but not parsed. */
 export const WEB_SEED_TREES_KEPT_BYTES = 40 * MIB;
-export const WEB_SEED_RECIPES_KEPT_BYTES = 16 * MIB;
+export const WEB_SEED_RECIPES_KEPT_BYTES = 24 * MIB;
 /** Web seed: stored bytes of a pack that the bucket is asked for at once; neighbours are fetched together up to this. */
 export const WEB_SEED_READ_BYTES = 2 * MIB;
 /**
@@ -203,6 +205,8 @@ export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
 export const HTTP_IDLE_TIMEOUT_S = 20;
 /** The same where nobody counts more closely, as while an edge looks through what it was sent. */
 export const HTTP_SILENCE_S = 300;
+/** A TLS handshake that takes longer than this may be with a port that does not speak TLS, milliseconds. */
+export const TLS_SLOW_MS = 2000;
 /** Tries of a player's small request (metadata, a release document) before another edge is asked. */
 export const HTTP_TRIES = 4;
 /** Wait before the second try, milliseconds; it doubles each time: under two seconds in all. */
@@ -243,6 +247,13 @@ export const CHUNK_ZSTD_LEVEL = 6;
 export const METADATA_ZSTD_LEVEL = 9;
 /** Objects on their way to the origin at once. */
 export const UPLOADS_AT_ONCE = 4;
+/**
+ * What a publisher's uploads leave free on the disk of an edge on one machine: what four of 32 MiB, begun at once, may
+ * take together, and with it room for databases, which players need too.
+ */
+export const EDGE_DISK_RESERVE_BYTES = 128 * MIB;
+/** An edge that does not start with less than this free fails for that: its databases take a few hundred kilobytes. */
+export const EDGE_START_BYTES = MIB;
 /** Tries of one request to the edge before a publish gives up; waits double from one second: half a minute in all. */
 export const EDGE_TRIES = 6;
 /** Largest answer of an edge about itself: 600 B for each of 10,000 releases, its two swarms included. */

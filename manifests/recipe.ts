@@ -11,7 +11,7 @@
  */
 import { fromHex, SHA256_BYTES, toHex, type ChunkId, type ObjectId } from "./digest.ts";
 import { Failure } from "./failures.ts";
-import { CHUNK_BYTES_MAX, PACK_BYTES_MAX, RECIPE_PLAIN_BYTES_MAX } from "./limits.ts";
+import { CHUNK_BYTES_MAX, PACK_BYTES_MAX, RECIPE_INDEX_STEP, RECIPE_PLAIN_BYTES_MAX } from "./limits.ts";
 
 export interface Recipe {
   /** In order of first use. */
@@ -62,6 +62,70 @@ export function writeRecipe(chunks: readonly RecipeChunk[]): Uint8Array<ArrayBuf
 
 /** Plain bytes -> the recipe of a file of `fileSize` bytes. Throws: object.malformed, object.too-large. */
 export function parseRecipe(bytes: Uint8Array, fileSize: number): Recipe {
+  const { packs, chunkCount, first } = readHeader(bytes);
+  const records = new Records(bytes, packs.length, first);
+  const chunks: RecipeChunk[] = [];
+  for (let i = 0; i < chunkCount; i++) {
+    records.next();
+    chunks.push(records.chunk(packs[records.pack] as ObjectId));
+  }
+  records.checkEnd(fileSize);
+  return { packs, chunks };
+}
+
+/** Chunks that follow each other in a file. */
+export interface ChunkRun {
+  /** Where the first one begins in the file. */
+  readonly start: number;
+  readonly chunks: Iterable<RecipeChunk>;
+}
+
+/** A recipe for who wants few of its chunks at a time: it stays as it was written, a fifth of what it takes parsed. */
+export interface IndexedRecipe {
+  /** The chunks from one that begins at this place of the file, or before it, to the end; each parsed when it is taken. */
+  from(position: number): ChunkRun;
+}
+
+/**
+ * Refuses what parseRecipe refuses, and gives the same chunks. Keeps the bytes, which must not change.
+ * @param step  chunks from one place where reading can begin to the next
+ * Throws: object.malformed, object.too-large.
+ */
+export function indexRecipe(bytes: Uint8Array, fileSize: number, step: number = RECIPE_INDEX_STEP): IndexedRecipe {
+  const { packs, packsAt, chunkCount, first } = readHeader(bytes);
+  const packCount = packs.length;
+  const records = new Records(bytes, packCount, first);
+  const places: Place[] = [];
+  for (let i = 0; i < chunkCount; i++) {
+    if (i % step === 0) places.push(records.place);
+    records.next();
+  }
+  records.checkEnd(fileSize);
+  const packOf = (index: number): ObjectId => hashAt(bytes, packsAt + index * SHA256_BYTES) as ObjectId;
+  return {
+    from(position) {
+      const place = places.findLast(({ start }) => start <= position) ?? first;
+      return { start: place.start, chunks: chunksFrom(new Records(bytes, packCount, place), packOf) };
+    },
+  };
+}
+
+function* chunksFrom(records: Records, packOf: (index: number) => ObjectId): Generator<RecipeChunk> {
+  while (!records.ended) {
+    records.next();
+    yield records.chunk(packOf(records.pack));
+  }
+}
+
+interface Header {
+  readonly packs: readonly ObjectId[];
+  /** Where their list begins in the recipe, bytes. */
+  readonly packsAt: number;
+  readonly chunkCount: number;
+  readonly first: Place;
+}
+
+function readHeader(bytes: Uint8Array): Header {
   if (bytes.length > RECIPE_PLAIN_BYTES_MAX) {
     throw new Failure("object.too-large", { kind: "recipe", bytes: bytes.length, limit: RECIPE_PLAIN_BYTES_MAX });
   }
@@ -70,35 +134,100 @@ export function parseRecipe(bytes: Uint8Array, fileSize: number): Recipe {
   const packCount = reader.varint();
   const chunkCount = reader.varint();
   if (packCount > chunkCount || chunkCount > bytes.length / RECORD_BYTES_MIN) throw malformed("counts exceed the data");
-  const packs = Array.from({ length: packCount }, () => reader.hash() as ObjectId);
+  const packsAt = reader.at;
+  const packs = Array.from({ length: packCount }, () => hashAt(bytes, reader.skipHash()) as ObjectId);
   if (new Set(packs).size !== packs.length) throw malformed("a pack listed twice");
+  return { packs, packsAt, chunkCount, first: { at: reader.at, start: 0, pack: -1, end: 0, packsUsed: 0 } };
+}
 
-  const chunks: RecipeChunk[] = [];
-  let total = 0;
-  let packsUsed = 0;
-  let last: RecipeChunk | undefined;
-  for (let i = 0; i < chunkCount; i++) {
-    const id = reader.hash() as ChunkId;
-    const sizeAndRaw = reader.varint();
-    const raw = sizeAndRaw % 2 === 1;
-    const size = Math.floor(sizeAndRaw / 2);
-    if (size === 0 || size > CHUNK_BYTES_MAX) throw malformed("chunk size outside the caps");
-    const packIndex = reader.varint();
-    const pack = packs[packIndex];
-    if (pack === undefined || packIndex > packsUsed) throw malformed("packs not in order of first use");
-    if (packIndex === packsUsed) packsUsed += 1;
-    const offset = expectedOffset(last, pack) + unzigzag(reader.varint());
-    const stored = raw ? size : reader.varint();
-    if (stored === 0 || (!raw && stored >= size)) throw malformed("a chunk stored larger than it is");
-    if (offset < 0 || offset + stored > PACK_BYTES_MAX) throw malformed("chunk outside its pack");
-    last = { id, size, pack, offset, stored, raw };
-    chunks.push(last);
-    total += size;
+/** All that the records before one say of it: reading can begin there. */
+interface Place {
+  /** Where the record begins in the recipe, and its chunk in the file, bytes. */
+  readonly at: number;
+  readonly start: number;
+  /** Pack of the record before, -1 when there is none, and where its chunk ends there. */
+  readonly pack: number;
+  readonly end: number;
+  /** Packs that were in use before. */
+  readonly packsUsed: number;
+}
+
+/** Goes from record to record, and makes a chunk of one only when it is asked for: hex digits take most of the time. */
+class Records {
+  readonly #bytes: Uint8Array;
+  readonly #reader: Reader;
+  readonly #packCount: number;
+  #start: number;
+  #pack: number;
+  #packsUsed: number;
+  #idAt = 0;
+  #size = 0;
+  #raw = false;
+  #offset: number;
+  #stored = 0;
+
+  constructor(bytes: Uint8Array, packCount: number, { at, start, pack, end, packsUsed }: Place) {
+    this.#bytes = bytes;
+    this.#reader = new Reader(bytes, at);
+    this.#packCount = packCount;
+    this.#start = start;
+    this.#pack = pack;
+    this.#offset = end;
+    this.#packsUsed = packsUsed;
   }
-  reader.end();
-  if (packsUsed !== packCount) throw malformed("a pack that no chunk uses");
-  if (total !== fileSize) throw malformed("chunks do not add up to the file", { expected: fileSize, found: total });
-  return { packs, chunks };
+
+  /** Of the record that was read last: the index of its pack. */
+  get pack(): number {
+    return this.#pack;
+  }
+
+  /** The place of the record that is next. */
+  get place(): Place {
+    const end = this.#offset + this.#stored;
+    return { at: this.#reader.at, start: this.#start, pack: this.#pack, end, packsUsed: this.#packsUsed };
+  }
+
+  get ended(): boolean {
+    return this.#reader.at === this.#bytes.length;
+  }
+
+  next(): void {
+    this.#idAt = this.#reader.skipHash();
+    const sizeAndRaw = this.#reader.varint();
+    this.#raw = sizeAndRaw % 2 === 1;
+    this.#size = Math.floor(sizeAndRaw / 2);
+    if (this.#size === 0 || this.#size > CHUNK_BYTES_MAX) throw malformed("chunk size outside the caps");
+    const pack = this.#reader.varint();
+    if (pack >= this.#packCount || pack > this.#packsUsed) throw malformed("packs not in order of first use");
+    if (pack === this.#packsUsed) this.#packsUsed += 1;
+    const expected = pack === this.#pack ? this.#offset + this.#stored : 0;
+    this.#pack = pack;
+    this.#offset = expected + unzigzag(this.#reader.varint());
+    this.#stored = this.#raw ? this.#size : this.#reader.varint();
+    if (this.#stored === 0 || (!this.#raw && this.#stored >= this.#size)) {
+      throw malformed("a chunk stored larger than it is");
+    }
+    if (this.#offset < 0 || this.#offset + this.#stored > PACK_BYTES_MAX) throw malformed("chunk outside its pack");
+    this.#start += this.#size;
+  }
+
+  /** Of the record that was read last. */
+  chunk(pack: ObjectId): RecipeChunk {
+    const id = hashAt(this.#bytes, this.#idAt) as ChunkId;
+    return { id, size: this.#size, pack, offset: this.#offset, stored: this.#stored, raw: this.#raw };
+  }
+
+  /** After the last one. */
+  checkEnd(fileSize: number): void {
+    if (!this.ended) throw malformed("bytes after the last chunk");
+    if (this.#packsUsed !== this.#packCount) throw malformed("a pack that no chunk uses");
+    const found = this.#start;
+    if (found !== fileSize) throw malformed("chunks do not add up to the file", { expected: fileSize, found });
+  }
+}
+
+function hashAt(bytes: Uint8Array, at: number): string {
+  return toHex(bytes.subarray(at, at + SHA256_BYTES));
 }
 
 function expectedOffset(last: RecipeChunk | undefined, pack: ObjectId): number {
@@ -139,10 +268,15 @@ class Writer {
 
 class Reader {
   readonly #bytes: Uint8Array;
-  #at = 0;
+  #at: number;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, at = 0) {
     this.#bytes = bytes;
+    this.#at = at;
+  }
+
+  get at(): number {
+    return this.#at;
   }
 
   byte(): number {
@@ -164,16 +298,12 @@ class Reader {
     throw malformed("a number over 35 bits");
   }
 
-  hash(): string {
-    const end = this.#at + SHA256_BYTES;
-    if (end > this.#bytes.length) throw malformed("cut short");
-    const hash = toHex(this.#bytes.subarray(this.#at, end));
-    this.#at = end;
-    return hash;
-  }
-
-  end(): void {
-    if (this.#at !== this.#bytes.length) throw malformed("bytes after the last chunk");
+  /** Gives where it began. */
+  skipHash(): number {
+    const at = this.#at;
+    this.#at += SHA256_BYTES;
+    if (this.#at > this.#bytes.length) throw malformed("cut short");
+    return at;
   }
 }
 

@@ -17,6 +17,8 @@ export interface Env {
   readonly PEERS_ENOUGH_BPS?: string;
   /** JSON list of STUN and TURN servers for players' WebRTC, as RTCIceServer. Unset: none, and nobody else is asked. */
   readonly ICE_SERVERS?: string;
+  /** Whether the disk has room, on an edge on one machine; see room.ts. */
+  readonly DISK?: Fetcher;
   /** The address of every client, on an edge that listens on loopback only; see client-address.ts. */
   readonly CLIENT_ADDRESS?: string;
 }

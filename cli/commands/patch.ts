@@ -1,13 +1,12 @@
 /** `patch`: makes a folder the release that the title's channel calls current, or one asked for. */
-import { statfs } from "node:fs/promises";
-import path from "node:path";
 import type { Command, OptionValues } from "commander";
 import { formatPlan } from "../../manifests/plan-report.ts";
 import { parseChannelName, parseVersion } from "../../manifests/release.ts";
 import { chosenWay, type WeighedWay } from "../../manifests/ways.ts";
 import { act, verb, type Context } from "../command.ts";
+import { freeBytesAt } from "../free-bytes.ts";
 import { describeSources, formatBytes, formatSeconds, type Output } from "../output.ts";
-import { isCode, realDisk } from "../patch/disk.ts";
+import { realDisk } from "../patch/disk.ts";
 import type { PatchOutcome } from "../patch/outcome.ts";
 import { patch, type PatchRequest, type PatchWorld } from "../patch/session.ts";
 import { SOURCES } from "../patch/source-list.ts";
@@ -119,17 +118,6 @@ function describeOutcome({ title, from, to, because, plan, ways, fetched }: Patc
   const { kept, reused } = chosenWay(ways).cost;
   const sources = describeSources({ kept, reused, ...fetched });
   return `${news} in ${formatSeconds(seconds)}${held}${waiting}: ${added} added, ${changed} changed, ${removed} removed (${sources}).`;
-}
-
-/** On the file system of a folder, which may still have to be made. */
-async function freeBytesAt(folder: string): Promise<number> {
-  try {
-    const { bavail, bsize } = await statfs(folder);
-    return bavail * bsize;
-  } catch (error) {
-    if (!isCode(error, "ENOENT")) throw error;
-    return await freeBytesAt(path.dirname(folder));
-  }
 }
 
 // --- Flags -----------------------------------------------------------------------------------------------------------

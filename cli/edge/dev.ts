@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { Failure } from "../../manifests/failures.ts";
 import { Install } from "../patch/install.ts";
 import { guard, watchSpawn } from "./guardian.ts";
+import { noRoomToStart, roomIn } from "./room.ts";
 import { readOrMakeSecrets } from "./secrets.ts";
 import { WORKER_SETTINGS } from "./worker-settings.ts";
 
@@ -56,7 +57,8 @@ const AUTOGATES = [
 ];
 
 /**
- * Starts an edge. Throws: edge.not-installed, edge.port-in-use, edge.bad-secret, usage.bad-flag, source.interrupted.
+ * Starts an edge. Throws: edge.not-installed, edge.port-in-use, edge.bad-secret, edge.no-space, usage.bad-flag,
+ * source.interrupted.
  * Nothing keeps a second edge from the same state: whileStateIsOurs does.
  */
 export async function startEdge(options: EdgeOptions): Promise<RunningEdge> {
@@ -135,6 +137,7 @@ async function run(
       KEY_WRAP_SECRET: secrets.keyWrapSecret,
       ...(loopback ? { CLIENT_ADDRESS: host === "::1" ? host : "127.0.0.1" } : {}),
     },
+    serviceBindings: { DISK: roomIn(path.resolve(options.state)) },
     unsafeRegisterWorker: false,
     unsafeDirectSockets: loopback ? [{ host, port }] : [],
   });
@@ -152,7 +155,7 @@ async function run(
   } catch (error) {
     await stop();
     if ((error as { code?: unknown }).code === "ERR_ADDRESS_IN_USE") throw portInUse(options.host, options.port);
-    throw error;
+    throw (await noRoomToStart(options.state, error)) ?? error;
   }
 }
 

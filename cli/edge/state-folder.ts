@@ -6,16 +6,17 @@ import { Failure } from "../../manifests/failures.ts";
 import { makeFolder } from "../make-folder.ts";
 import { Install } from "../patch/install.ts";
 import { lockInstall } from "../patch/lock.ts";
+import { isDiskFull } from "../threads/disk-error.ts";
 import { isBadPath } from "../trust/store.ts";
 
-/** For its owner only. Throws: usage.bad-flag when there can be no such folder. */
+/** For its owner only. Throws: usage.bad-flag when there can be no such folder; edge.no-space. */
 export async function makeStateFolder(state: string): Promise<void> {
   await makeFolder(state, 0o700).catch(refuseFolder(state));
 }
 
 /**
  * Does the work while the folder is ours. Should another edge take it over (we slept past the lock's age), the signal that
- * the work got is aborted. Throws: edge.state-in-use, also when it was taken over; usage.bad-flag.
+ * the work got is aborted. Throws: edge.state-in-use, also when it was taken over; edge.no-space; usage.bad-flag.
  */
 export async function whileStateIsOurs(
   state: string,
@@ -44,7 +45,9 @@ function inUse(folder: string, cause: unknown, process?: Failure["facts"][string
 
 function refuseFolder(folder: string): (cause: unknown) => never {
   return (cause) => {
+    const { code, message: reason } = cause as NodeJS.ErrnoException;
+    if (isDiskFull(code)) throw new Failure("edge.no-space", { folder, reason }, { cause });
     if (!isBadPath(cause)) throw cause;
-    throw new Failure("usage.bad-flag", { option: "--state", folder, reason: (cause as Error).message }, { cause });
+    throw new Failure("usage.bad-flag", { option: "--state", folder, reason }, { cause });
   };
 }

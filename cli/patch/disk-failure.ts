@@ -1,7 +1,7 @@
 /** What a disk says to those who work on an install, as failures that tell what to do. */
 import { join, sep } from "node:path";
-import { Failure } from "../../manifests/failures.ts";
-import { type DiskError, isDiskBroken, isDiskFull } from "../threads/disk-error.ts";
+import { Failure, type FailureFacts } from "../../manifests/failures.ts";
+import { type DiskError, isDiskBroken, isDiskFull, isOutOfHandles } from "../threads/disk-error.ts";
 
 /** What the game, an antivirus or an editor that holds a file open makes of a rename, on Windows. */
 const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
@@ -19,6 +19,14 @@ export function diskFailure({ code, message }: DiskError): Error {
     : Object.assign(new Error(message), { code });
 }
 
+/** What any file may meet, wherever it lies and whatever it is for. */
+export function failureOfAnyFile(cause: NodeJS.ErrnoException, facts: FailureFacts): Failure | undefined {
+  if (isDiskFull(cause.code)) return new Failure("install.no-space", facts, { cause });
+  if (isDiskBroken(cause.code)) return new Failure("disk.failed", facts, { cause });
+  if (isOutOfHandles(cause.code)) return new Failure("system.too-many-files", facts, { cause });
+  return undefined;
+}
+
 /** The failure that the error of a system call means; anything else as it is. @param folder  of the install */
 export function failureOfDisk(error: unknown, folder: string, platform: NodeJS.Platform = process.platform): unknown {
   if (error instanceof Failure || !(error instanceof Error)) return error;
@@ -27,8 +35,8 @@ export function failureOfDisk(error: unknown, folder: string, platform: NodeJS.P
   const own = join(folder, ".patchswarm", sep);
   const file = [dest, path].find((side) => side?.startsWith(own) === false) ?? dest ?? path;
   const facts = { folder, ...(file === undefined ? {} : { file }), reason };
-  if (isDiskFull(code)) return new Failure("install.no-space", facts, { cause: error });
-  if (isDiskBroken(code)) return new Failure("disk.failed", facts, { cause: error });
+  const common = failureOfAnyFile(error, facts);
+  if (common !== undefined) return common;
   const isHeld = platform === "win32" ? HELD_OPEN.has(code) : code === "EBUSY";
   if (isHeld) return new Failure("install.in-use", facts, { cause: error });
   if (OBSTRUCTED.has(code)) return new Failure("install.obstructed", facts, { cause: error });

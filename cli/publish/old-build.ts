@@ -2,12 +2,12 @@
  * An earlier release's files, for comparing: an install of the publisher's own, kept in its cache and patched from the
  * origin to whichever release is asked for. A runner without that cache fetches the release once.
  */
-import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { Failure } from "../../manifests/failures.ts";
 import { TURN_RETRY_MS } from "../../manifests/limits.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
+import { freeBytesAt } from "../free-bytes.ts";
 import type { Output } from "../output.ts";
 import { failureOfDisk } from "../patch/disk-failure.ts";
 import { realDisk } from "../patch/disk.ts";
@@ -93,10 +93,7 @@ async function makeRelease(
       now,
       clock,
       disk: realDisk,
-      freeBytes: async (at) => {
-        const { bavail, bsize } = await statfs(at);
-        return bavail * bsize;
-      },
+      freeBytes: freeBytesAt,
       openTitle,
       createSwarm: () => Promise.reject(new Error("peers are not among the sources")),
     },

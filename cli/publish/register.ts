@@ -27,6 +27,7 @@ import {
   openTargets,
   parseKey,
 } from "../../manifests/trust/verify.ts";
+import { connectionFailure } from "../sources/no-connection.ts";
 import { machineCrypto, sha256 } from "../trust/crypto.ts";
 import { type Fetch, PATIENCE, type Patience, fetchCapped, readCapped, retrying } from "../trust/fetch-capped.ts";
 import { problemOf } from "../trust/problem.ts";
@@ -199,7 +200,7 @@ function postAsAdmin(options: RegisterOptions, path: string, body: Uint8Array<Ar
       body,
       ...(signal === undefined ? {} : { signal }),
     }).catch((cause: unknown) => {
-      throw new Failure("edge.unreachable", { url: edge }, { cause });
+      throw connectionFailure(edge, cause);
     });
     if (response.ok) return response;
     throw await problemOf(response);

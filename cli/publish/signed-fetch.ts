@@ -1,7 +1,6 @@
 /** HTTP requests a publisher signs (RFC 9421), tried again while the edge is silent or busy. */
 import { createHash, randomBytes } from "node:crypto";
 import { type Signer, appendSignature, createSignature } from "http-message-sig";
-import { Failure } from "../../manifests/failures.ts";
 import { EDGE_RETRY_MS, EDGE_TRIES } from "../../manifests/limits.ts";
 import { type RoleSigner, type UnixSeconds, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import {
@@ -12,6 +11,7 @@ import {
   contentDigest,
   requestParameters,
 } from "../../manifests/wire/signed-request.ts";
+import { connectionFailure } from "../sources/no-connection.ts";
 import { type Fetch, type Patience, retrying } from "../trust/fetch-capped.ts";
 import { problemOf } from "../trust/problem.ts";
 
@@ -28,7 +28,7 @@ export interface SignedRequest {
 
 /**
  * The response to a request that worked (2xx). Throws: what the edge said; edge.unreachable, edge.busy,
- * source.interrupted.
+ * edge.wrong-protocol, edge.bad-certificate, source.interrupted.
  */
 export type SignedFetch = (request: SignedRequest) => Promise<Response>;
 
@@ -91,7 +91,7 @@ async function send(fetch: Fetch, { method, url, body, signal }: SignedRequest, 
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (cause) {
-    throw new Failure("edge.unreachable", { url, reason: String((cause as Error).cause ?? cause) }, { cause });
+    throw connectionFailure(url, cause);
   }
 }
 

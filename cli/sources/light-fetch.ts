@@ -9,6 +9,7 @@ import { HTTP_SILENCE_S, PROBLEM_BYTES_MAX } from "../../manifests/limits.ts";
 import { passedBy } from "../threads/collect-garbage.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
 import { http, https, type Agents } from "./node-http.ts";
+import { watchHandshake } from "./slow-handshake.ts";
 
 /** Connections are kept for the next request; they do not keep the program alive. */
 const AGENTS: Agents = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) };
@@ -39,6 +40,7 @@ export const lightFetch: Fetch = async (input, init = {}) => {
       timeout: HTTP_SILENCE_S * 1000,
       ...(init.signal === undefined || init.signal === null ? {} : { signal: init.signal }),
     });
+    if (secure) watchHandshake(request, url);
     request.on("response", (answer) => resolve([request, answer]));
     request.on("timeout", () => request.destroy(new Error(`silent for ${HTTP_SILENCE_S} s`)));
     // also what ends a body that is being sent; once there is an answer nobody minds

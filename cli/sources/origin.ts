@@ -10,6 +10,7 @@ import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts"
 import type { RateLimit } from "../peers/rates.ts";
 import { passedBy } from "../threads/collect-garbage.ts";
 import { VERSION } from "../version.ts";
+import { connectionFailure } from "./no-connection.ts";
 import { http, https, type Agents } from "./node-http.ts";
 import { cutStream, ownMemory, type SliceMemory } from "./slices.ts";
 
@@ -139,9 +140,7 @@ export class Origin {
 
   #unreachable(cause: unknown): Failure {
     if (this.#options.signal.aborted) return new Failure("source.interrupted", {}, { cause });
-    if (cause instanceof Failure) return cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    return new Failure("edge.unreachable", { url: this.edge, reason }, { cause });
+    return connectionFailure(this.edge, cause);
   }
 
   #broken(found: string): Failure {

@@ -1,4 +1,5 @@
 /** Worker threads for what burns processor: hashing, chunking, (de)compression. One pool a process, made on first use. */
+import { Failure } from "../../manifests/failures.ts";
 import { THREADS_MAX } from "../../manifests/limits.ts";
 import { getCompileCacheDir } from "node:module";
 import { availableParallelism } from "node:os";
@@ -9,7 +10,13 @@ import type * as jobs from "./thread.ts";
 type Jobs = typeof jobs;
 export type JobName = keyof Jobs;
 
-let pool: Promise<Piscina> | undefined;
+interface Pool {
+  readonly threads: Piscina;
+  /** Why a thread of it ended that had no work: what the pool was to do is not done then. */
+  readonly broken: () => unknown;
+}
+
+let pool: Promise<Pool> | undefined;
 
 /** How many jobs run at once; callers keep about twice that many queued. */
 export function threadCount(): number {
@@ -26,18 +33,30 @@ export async function runJob<Name extends JobName>(
   options: { readonly transfer?: readonly ArrayBuffer[]; readonly signal?: AbortSignal } = {},
 ): Promise<Awaited<ReturnType<Jobs[Name]>>> {
   pool ??= startPool();
-  const threads = await pool;
-  return (await threads.run(input, {
-    name,
-    ...(options.transfer === undefined ? {} : { transferList: [...options.transfer] }),
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  })) as Awaited<ReturnType<Jobs[Name]>>;
+  const { threads, broken } = await pool;
+  try {
+    return (await threads.run(input, {
+      name,
+      ...(options.transfer === undefined ? {} : { transferList: [...options.transfer] }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    })) as Awaited<ReturnType<Jobs[Name]>>;
+  } catch (error) {
+    throw failureOfThread(broken() ?? error);
+  }
+}
+
+/** Of an error that crosses threads, and of a thread that cannot start, Node gives the system's code in the text only. */
+const OUT_OF_HANDLES = /(?:^|: )(?:EMFILE|ENFILE|too many open files)(?:[:.]|$)/;
+
+function failureOfThread(error: unknown): unknown {
+  if (!(error instanceof Error) || !OUT_OF_HANDLES.test(error.message)) return error;
+  return new Failure("system.too-many-files", { reason: error.message }, { cause: error });
 }
 
 /** The library is loaded with the first job: a run with nothing to hash does without it, and is a sixth faster. */
-async function startPool(): Promise<Piscina> {
+async function startPool(): Promise<Pool> {
   const { Piscina } = await import("piscina");
-  return new Piscina({
+  const threads = new Piscina({
     filename: threadFile(),
     ...threadEnv(),
     // one may sleep until bytes come (arrival.ts), and they are proven by another
@@ -46,6 +65,16 @@ async function startPool(): Promise<Piscina> {
     idleTimeout: 60_000,
     concurrentTasksPerWorker: 1,
   });
+  let broken: unknown;
+  threads.on("error", (error) => {
+    if (broken !== undefined) return;
+    broken = error;
+    // who comes later may have more luck
+    pool = undefined;
+    // what waits for a thread of this pool would wait for ever
+    void threads.destroy();
+  });
+  return { threads, broken: () => broken };
 }
 
 /**
@@ -61,7 +90,7 @@ export function warmThreads(count = threadCount()): void {
 export async function closePool(): Promise<void> {
   const closing = pool;
   pool = undefined;
-  await (await closing)?.destroy();
+  await (await closing)?.threads.destroy();
 }
 
 /** Threads keep what they compile where the program does, but only when they are told. */

@@ -379,7 +379,13 @@ export class TrustedTitle {
   }
 }
 
-const GIVES_NOTHING: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy", "title.not-found"]);
+const GIVES_NOTHING: ReadonlySet<string> = new Set([
+  "edge.unreachable",
+  "edge.busy",
+  "edge.wrong-protocol",
+  "edge.bad-certificate",
+  "title.not-found",
+]);
 
 function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
   if (live?.seq !== release.seq) return "superseded";

@@ -5,6 +5,7 @@
 import pRetry, { AbortError } from "p-retry";
 import { Failure } from "../../manifests/failures.ts";
 import { HTTP_IDLE_TIMEOUT_S, HTTP_RETRY_MS, HTTP_TRIES } from "../../manifests/limits.ts";
+import { connectionFailure } from "../sources/no-connection.ts";
 
 export type Fetch = typeof globalThis.fetch;
 
@@ -36,7 +37,7 @@ export interface CappedRequest {
 
 /**
  * The body of a 2xx answer; undefined for 404 and 403 (an object store says 403 for what is not there).
- * Throws: object.too-large, edge.unreachable, edge.busy, source.interrupted.
+ * Throws: object.too-large, edge.unreachable, edge.busy, edge.wrong-protocol, edge.bad-certificate, source.interrupted.
  */
 export async function fetchCapped(url: string, request: CappedRequest): Promise<Buffer | undefined> {
   const { tries, retryMs } = request.patience ?? PATIENCE;
@@ -100,9 +101,7 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
     }
     return await readCapped(response, { bytesMax: request.bytesMax, onBytes: idle.restart });
   } catch (cause) {
-    if (cause instanceof Failure) throw cause;
-    // fetch and its streams have many ways to say that the connection did not work out
-    throw new Failure("edge.unreachable", { url, reason: reasonOf(cause) }, { cause });
+    throw connectionFailure(url, cause);
   } finally {
     idle.stop();
   }
@@ -137,10 +136,4 @@ function idleTimer(
     restart: () => void timer.refresh(),
     stop: () => clearTimeout(timer),
   };
-}
-
-/** "connect ECONNREFUSED …" is in the cause; undici's own message says only "fetch failed". */
-function reasonOf(error: unknown): string {
-  const inner = error instanceof Error ? (error.cause ?? error) : error;
-  return inner instanceof Error ? inner.message : String(inner);
 }

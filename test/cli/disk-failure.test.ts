@@ -13,6 +13,8 @@ test.each([
   ["EDQUOT", "linux", "install.no-space"],
   ["EIO", "linux", "disk.failed"],
   ["ESTALE", "linux", "disk.failed"],
+  ["EMFILE", "linux", "system.too-many-files"],
+  ["ENFILE", "darwin", "system.too-many-files"],
   ["EROFS", "linux", "install.unwritable"],
   ["EACCES", "linux", "install.unwritable"],
   ["EPERM", "darwin", "install.unwritable"],

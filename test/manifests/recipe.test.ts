@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { toHex, type ChunkId, type ObjectId } from "../../manifests/digest.ts";
 import { CHUNK_BYTES_MAX, PACK_BYTES_MAX, RECIPE_PLAIN_BYTES_MAX } from "../../manifests/limits.ts";
-import { parseRecipe, writeRecipe, type Recipe, type RecipeChunk } from "../../manifests/recipe.ts";
+import { indexRecipe, parseRecipe, writeRecipe, type Recipe, type RecipeChunk } from "../../manifests/recipe.ts";
 import { recipeChunks } from "../support/release-files.ts";
 
 const malformed = expect.objectContaining({ code: "object.malformed" });
@@ -60,6 +60,43 @@ describe("laws", () => {
         expect(writeRecipe(read.chunks)).toEqual(flipped);
       }),
       { numRuns: 500 },
+    );
+  });
+
+  test("from any place of the file, an index gives the chunks that a whole parse gives from there on", () => {
+    fc.assert(
+      fc.property(recipeChunks, fc.integer({ min: 1, max: 5 }), fc.nat(), (chunks, step, where) => {
+        const size = sizeOf(chunks);
+        const position = where % size;
+        const { start, chunks: run } = indexRecipe(writeRecipe(chunks), size, step).from(position);
+        const given = [...run];
+        const before = chunks.slice(0, chunks.length - given.length);
+        expect(given).toEqual(chunks.slice(before.length));
+        expect(start).toBe(sizeOf(before));
+        expect(start).toBeLessThanOrEqual(position);
+        // and not from much before
+        expect(sizeOf(given.slice(step))).toBeLessThan(size - position);
+      }),
+    );
+  });
+
+  test("an index is made of what parses, and of nothing else", () => {
+    const outcome = (read: () => unknown): unknown => {
+      try {
+        read();
+        return "read";
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    fc.assert(
+      fc.property(recipeChunks, fc.nat(), fc.integer({ min: 1, max: 255 }), (chunks, where, change) => {
+        const changed = writeRecipe(chunks);
+        changed[where % changed.length] = (changed[where % changed.length] ?? 0) ^ change;
+        expect(outcome(() => indexRecipe(changed, sizeOf(chunks)))).toBe(
+          outcome(() => parseRecipe(changed, sizeOf(chunks))),
+        );
+      }),
     );
   });
 

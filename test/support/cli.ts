@@ -25,6 +25,8 @@ export interface Finished {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** How many files it may have open; not on Windows. */
+  readonly openFilesMax?: number;
   /** Called for each line as it comes. */
   readonly onLine?: (line: JsonLine, process: RunningCli) => void;
 }
@@ -39,7 +41,8 @@ export interface RunningCli {
 
 /** Starts `patchswarm <args> --json`. */
 export function startCli(args: readonly string[], options: RunOptions = {}): RunningCli {
-  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(process.execPath, [MAIN, ...args, "--json"], {
+  const [command, ...words] = [...underLimits(options), process.execPath, MAIN, ...args, "--json"];
+  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(command, words, {
     stdio: ["ignore", "pipe", "pipe"],
     // no test may read or fill the cache of whoever runs it, and one of its own would never be warm
     env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1", ...options.env },
@@ -75,6 +78,10 @@ export function startCli(args: readonly string[], options: RunOptions = {}): Run
     return { code: code as number | null, lines, stdout, stderr };
   });
   return running;
+}
+
+function underLimits({ openFilesMax }: RunOptions): string[] {
+  return openFilesMax === undefined ? [] : ["/bin/sh", "-c", `ulimit -n ${openFilesMax}; exec "$@"`, "sh"];
 }
 
 /** Runs it to its end. */

@@ -13,6 +13,8 @@ export interface Studio {
   readonly titleFile: string;
   /** Publishes a folder of the scratch folder; gives the result line. */
   publish(folder: string, version: string, flags?: readonly string[]): Promise<JsonLine>;
+  /** The same, whatever comes of it. */
+  tryPublish(folder: string, version: string): Promise<Finished>;
   /** Patches a folder of the scratch folder; gives the result line. */
   patch(folder: string, flags?: readonly string[], options?: RunOptions): Promise<PatchResult>;
   /** The same, whatever comes of it. */
@@ -81,6 +83,10 @@ export async function openStudio(): Promise<Studio> {
     void process.finished().then(() => running.delete(process));
     return process;
   }
+  const publishArgs = (folder: string, version: string, flags: readonly string[] = []): string[] => [
+    ...["publish", at(folder), "--version", version, "--title", titleFile, "--keys", at("keys")],
+    ...flags,
+  ];
   const patchArgs = (folder: string, flags: readonly string[]): string[] => [
     ...["patch", at(folder), "--title", titleFile],
     ...flags,
@@ -91,10 +97,8 @@ export async function openStudio(): Promise<Studio> {
     at,
     url,
     titleFile,
-    publish: (folder, version, flags = []) =>
-      resultOf(["publish", at(folder), "--version", version, "--title", titleFile, "--keys", at("keys"), ...flags], {
-        env,
-      }),
+    publish: (folder, version, flags = []) => resultOf(publishArgs(folder, version, flags), { env }),
+    tryPublish: (folder, version) => runCli(publishArgs(folder, version), { env }),
     patch: async (folder, flags = [], options = {}) =>
       (await resultOf(patchArgs(folder, flags), withEnv(options))) as PatchResult,
     tryPatch: (folder, flags = [], options = {}) => runCli(patchArgs(folder, flags), withEnv(options)),

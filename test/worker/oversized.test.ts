@@ -2,7 +2,7 @@
 import { zstdCompressSync } from "node:zlib";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
-import { objectIdOf } from "../../manifests/digest.ts";
+import { type ChunkId, type ObjectId, objectIdOf } from "../../manifests/digest.ts";
 import {
   RELEASE_BYTES_MAX,
   TREE_BYTES_MAX,
@@ -11,9 +11,11 @@ import {
 } from "../../manifests/limits.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
 import { parseRelease } from "../../manifests/release.ts";
+import { writeRecipe } from "../../manifests/recipe.ts";
 import type { TreeFile } from "../../manifests/tree.ts";
 import { type Env } from "../../worker/env.ts";
 import { findFile, recipeOf } from "../../worker/origin/release-files.ts";
+import { readsFor } from "../../worker/origin/stitch.ts";
 import { makeLive } from "../../worker/title/publish.ts";
 import type { TitleStore } from "../../worker/title/store.ts";
 import { sha256 } from "../support/hashes.ts";
@@ -96,5 +98,25 @@ describe("the web seed", () => {
     await expect(recipeOf(edge, TITLE, withRecipe(packed.length))).rejects.toMatchObject(
       tooLarge("recipe", WEB_SEED_RECIPE_BYTES_MAX),
     );
+  });
+
+  // 26 GB in chunks of 64 KiB; the ids do not matter
+  test("keeps the longest recipe that it reads, and takes what a range needs from any place of it", async () => {
+    const id = "1".repeat(64);
+    const [size, stored] = [65_536, 60_000];
+    const chunk = { id: id as ChunkId, pack: id as ObjectId, size, stored, raw: false };
+    const chunks = Array.from({ length: 410_000 }, (_, index) => ({ ...chunk, offset: (index % 100) * stored }));
+    const plain = writeRecipe(chunks);
+    expect(plain.length).toBeLessThan(WEB_SEED_RECIPE_BYTES_MAX);
+    const packed = zstdCompressSync(plain);
+    const { edge, asked } = edgeWith({ [id]: packed });
+    const recipe = { object: id as ObjectId, offset: 0, bytes: packed.length };
+    const file = { ...((await find(env)) as TreeFile), size: chunks.length * size, recipe };
+    const [position, length] = [300_000 * size + 5, 3 * size];
+    for (let time = 0; time < 2; time++) {
+      const read = [...readsFor((await recipeOf(edge, TITLE, file)).from(position), { offset: position, length })];
+      expect(read.flatMap(({ cuts }) => cuts.map(({ chunk: { offset } }) => offset / stored))).toEqual([0, 1, 2, 3]);
+    }
+    expect(asked).toEqual([id]);
   });
 });

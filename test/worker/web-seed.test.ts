@@ -152,7 +152,7 @@ test("chunks of any size are unpacked", async () => {
     const pack = zstdCompressSync(plain);
     const bucket = { get: () => Promise.resolve({ body: new Response(pack).body }) };
     const place = { id: "" as ChunkId, pack: "" as ObjectId, offset: 0, stored: pack.length, raw: false };
-    const reads = readsFor({ packs: [], chunks: [{ ...place, size }] }, { offset: 0, length: size });
+    const reads = readsFor({ start: 0, chunks: [{ ...place, size }] }, { offset: 0, length: size });
     const parts: Uint8Array[] = [];
     for await (const part of plainParts(bucket as unknown as R2Bucket, TITLE, reads)) parts.push(part);
     return equalBytes(concatBytes(parts), plain) ? size : -1;
@@ -199,7 +199,7 @@ describe("a client that does not read", () => {
 
   test("holds a piece of what the bucket was asked for", async () => {
     const { bucket, count } = countingBucket();
-    const parts = plainParts(bucket, TITLE, readsFor({ packs: [], chunks }, { offset: 0, length: CHUNKS * CHUNK }));
+    const parts = plainParts(bucket, TITLE, readsFor({ start: 0, chunks }, { offset: 0, length: CHUNKS * CHUNK }));
     expect((await parts.next()).value).toHaveLength(CHUNK);
     expect(count).toEqual({ taken: expect.any(Number), asked: 1, cancelled: 0 });
     expect(count.taken).toBeLessThanOrEqual(WEB_SEED_HELD_BYTES + CHUNK);
@@ -209,7 +209,7 @@ describe("a client that does not read", () => {
 
   test("and goes away after the next read has begun, leaves nothing open", async () => {
     const { bucket, count, letGo } = countingBucket();
-    const parts = plainParts(bucket, TITLE, readsFor({ packs: [], chunks }, { offset: 0, length: CHUNKS * CHUNK }));
+    const parts = plainParts(bucket, TITLE, readsFor({ start: 0, chunks }, { offset: 0, length: CHUNKS * CHUNK }));
     for (let chunk = 0; chunk < CHUNKS / 2; chunk++) await parts.next();
     expect(count).toMatchObject({ asked: 2, cancelled: 0 });
     await parts.return(undefined);
@@ -226,7 +226,7 @@ describe("what is read for a range", () => {
         const size = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
         const offset = a % size;
         const length = 1 + (b % (size - offset));
-        const reads = [...readsFor({ packs: [], chunks }, { offset, length })];
+        const reads = [...readsFor({ start: 0, chunks }, { offset, length })];
         expect(reads.flatMap(({ cuts }) => cuts).reduce((sum, { from, to }) => sum + to - from, 0)).toBe(length);
         for (const { pack, offset: start, bytes, cuts } of reads) {
           const stored = cuts.reduce((sum, { chunk }) => sum + chunk.stored, 0);

@@ -8,6 +8,7 @@ import { Failure } from "../../manifests/failures.ts";
 import { OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
 import { parseTitleName } from "../../manifests/release.ts";
 import type { Edge } from "../env.ts";
+import { requireRoom } from "../room.ts";
 import { countServed } from "./served.ts";
 import { objectKey } from "./keys.ts";
 import { type RangeWish, contentRange, namesTag, parseRange, rangeApplies, resolveRange } from "./range.ts";
@@ -65,7 +66,7 @@ export async function getObject(c: Context<Edge>): Promise<Response> {
  * PUT /t/:title/objects/:sha256, after the signature was checked (title/sender.ts). The bytes stream into R2, which
  * hashes them on the way and keeps nothing that does not match the name. No nonce is used up: an object is its content,
  * so a replayed request could only store the same bytes again.
- * Throws: object.bad-name, object.too-large, object.mismatch, request.malformed.
+ * Throws: object.bad-name, object.too-large, object.mismatch, request.malformed, edge.no-space.
  */
 export async function putObject(c: Context<Edge>): Promise<Response> {
   const id = parseObjectId(c.req.param("sha256") ?? "");
@@ -79,6 +80,7 @@ export async function putObject(c: Context<Edge>): Promise<Response> {
     throw new Failure("object.too-large", { found: Number(length), expected: OBJECT_BYTES_MAX });
   }
   if ((await c.env.ORIGIN.head(key)) !== null) return c.json({ object: id, stored: false }, 200);
+  await requireRoom(c.env, Number(length));
   try {
     await c.env.ORIGIN.put(key, body ?? new Uint8Array(), { sha256: id });
   } catch (error) {

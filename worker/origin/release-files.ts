@@ -15,7 +15,7 @@ import {
   WEB_SEED_TREE_BYTES_MAX,
 } from "../../manifests/limits.ts";
 import { type SafePath, comparePaths } from "../../manifests/paths.ts";
-import { type Recipe, parseRecipe } from "../../manifests/recipe.ts";
+import { type IndexedRecipe, indexRecipe } from "../../manifests/recipe.ts";
 import { parseRelease } from "../../manifests/release.ts";
 import { type TreeFile, parseTree } from "../../manifests/tree.ts";
 import { type Env } from "../env.ts";
@@ -23,8 +23,8 @@ import { valueOf } from "../title/answer.ts";
 import { objectKey } from "./keys.ts";
 
 const NEWLINE = 0x0a;
-/** A parsed chunk takes about this much memory (measured): two 64-digit strings shared with others, five numbers. */
-const PARSED_CHUNK_BYTES = 200;
+/** Of a file that is empty: nothing is ever read of it. */
+const NO_RECIPE: IndexedRecipe = { from: () => ({ start: 0, chunks: [] }) };
 
 /** "<title>/<seq>" -> the plain text of the tree. Kept as text: parsed it would be several times larger. */
 const trees = new LRUCache<string, Uint8Array>({
@@ -33,10 +33,7 @@ const trees = new LRUCache<string, Uint8Array>({
 });
 
 /** "<title>/<object>/<offset>" -> the recipe there. */
-const recipes = new LRUCache<string, Recipe>({
-  maxSize: WEB_SEED_RECIPES_KEPT_BYTES,
-  sizeCalculation: ({ chunks }) => chunks.length * PARSED_CHUNK_BYTES + 1,
-});
+const recipes = new LRUCache<string, IndexedRecipe>({ maxSize: WEB_SEED_RECIPES_KEPT_BYTES });
 
 /** The file of a published release. Throws: title.not-found, release.not-found, object.not-found, object.too-large. */
 export async function findFile(env: Env, title: string, seq: number, path: SafePath): Promise<TreeFile | undefined> {
@@ -49,8 +46,8 @@ export async function requireRelease(env: Env, title: string, seq: number): Prom
 }
 
 /** How a file that is not empty is put together. Throws: object.not-found, object.malformed, object.too-large. */
-export async function recipeOf(env: Env, title: string, file: TreeFile): Promise<Recipe> {
-  if (file.recipe === null) return { packs: [], chunks: [] };
+export async function recipeOf(env: Env, title: string, file: TreeFile): Promise<IndexedRecipe> {
+  if (file.recipe === null) return NO_RECIPE;
   const { object, offset, bytes } = file.recipe;
   const name = `${title}/${object}/${offset}`;
   const kept = recipes.get(name);
@@ -58,8 +55,9 @@ export async function recipeOf(env: Env, title: string, file: TreeFile): Promise
   if (bytes > WEB_SEED_RECIPE_BYTES_MAX) throw tooLarge("recipe", bytes, WEB_SEED_RECIPE_BYTES_MAX);
   const found = await getObject(env, title, object, { offset, length: bytes });
   const compressed = new Uint8Array(await found.arrayBuffer());
-  const recipe = parseRecipe(decompress("recipe", compressed, WEB_SEED_RECIPE_BYTES_MAX), file.size);
-  recipes.set(name, recipe);
+  const plain = decompress("recipe", compressed, WEB_SEED_RECIPE_BYTES_MAX);
+  const recipe = indexRecipe(plain, file.size);
+  recipes.set(name, recipe, { size: plain.length });
   return recipe;
 }
 

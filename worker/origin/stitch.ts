@@ -6,7 +6,7 @@ import { zstdDecompressSync } from "node:zlib";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { WEB_SEED_HELD_BYTES, WEB_SEED_READ_BYTES } from "../../manifests/limits.ts";
-import { type Recipe, type RecipeChunk } from "../../manifests/recipe.ts";
+import { type ChunkRun, type RecipeChunk } from "../../manifests/recipe.ts";
 import { objectKey } from "./keys.ts";
 import { type ByteRange } from "./range.ts";
 
@@ -25,12 +25,15 @@ export interface PackRead {
   readonly cuts: readonly Cut[];
 }
 
-/** What has to be read from packs for a range of the file's plain bytes, in order; one at a time, for files are large. */
-export function* readsFor(recipe: Recipe, range: ByteRange): Generator<PackRead, undefined> {
+/**
+ * What has to be read from packs for a range of the file's plain bytes, in order; one at a time, for files are large.
+ * @param run  begins at the range or before it
+ */
+export function* readsFor(run: ChunkRun, range: ByteRange): Generator<PackRead, undefined> {
   const end = range.offset + range.length;
-  let at = 0;
+  let at = run.start;
   let read: { pack: ObjectId; offset: number; bytes: number; cuts: Cut[] } | undefined;
-  for (const chunk of recipe.chunks) {
+  for (const chunk of run.chunks) {
     if (at >= end) break;
     const from = Math.max(range.offset - at, 0);
     const to = Math.min(end - at, chunk.size);

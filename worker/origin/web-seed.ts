@@ -74,7 +74,7 @@ async function openSeedFile(c: Context<Edge>, title: string, seq: number, path: 
     size: file.size,
     tag: `"${file.root}"`,
     isContent: true,
-    read: (range) => plainParts(c.env.ORIGIN, title, readsFor(recipe, range)),
+    read: (range) => plainParts(c.env.ORIGIN, title, readsFor(recipe.from(range.offset), range)),
   };
 }
 

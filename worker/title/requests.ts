@@ -14,6 +14,7 @@ import type { Edge, Env } from "../env.ts";
 import { putObject } from "../origin/objects.ts";
 import { logFault } from "../log.ts";
 import { flushServed } from "../origin/served.ts";
+import { requireRoom } from "../room.ts";
 import { valueOf } from "./answer.ts";
 import { factsOf } from "./known-titles.ts";
 import { isAdmin, requireAdmin, requireSigned } from "./sender.ts";
@@ -38,6 +39,7 @@ export async function register(c: EdgeContext): Promise<Response> {
   requireAdmin(c.req.raw, c.env);
   const title = titleOf(c);
   const { open } = parseFields(await readBody(c.req.raw, REQUEST_BYTES_MAX));
+  await requireRoom(c.env, 0);
   const onlineKey = valueOf(await titleObject(c, title).register(title, open === true));
   return c.json({ title, onlineKey }, 201, UNCACHED);
 }
@@ -49,6 +51,7 @@ export async function postRole(c: EdgeContext): Promise<Response> {
   const body = await readBody(c.req.raw, ROLE_BYTES_MAX);
   const sender =
     role === "root" && isAdmin(c.req.raw, c.env) ? "admin" : await requireSigned(c.req.raw, c.env, title, sha256(body));
+  await requireRoom(c.env, body.length);
   const { version } = valueOf(await titleObject(c, title).acceptRole(role, body, sender));
   return c.json({ role, version }, 200, UNCACHED);
 }
@@ -59,6 +62,7 @@ export async function publish(c: EdgeContext): Promise<Response> {
   const body = await readBody(c.req.raw, REQUEST_BYTES_MAX);
   const sender = await requireSigned(c.req.raw, c.env, title, sha256(body));
   const order = parsePublishOrder(parseFields(body));
+  await requireRoom(c.env, 0);
   return c.json(valueOf(await titleObject(c, title).publish(order, sender)), 200, UNCACHED);
 }
 
@@ -68,6 +72,7 @@ export async function listDelta(c: EdgeContext): Promise<Response> {
   const body = await readBody(c.req.raw, REQUEST_BYTES_MAX);
   const sender = await requireSigned(c.req.raw, c.env, title, sha256(body));
   const order = parseDeltaOrder(parseFields(body));
+  await requireRoom(c.env, 0);
   return c.json(valueOf(await titleObject(c, title).listDelta(order, sender)), 200, UNCACHED);
 }
 

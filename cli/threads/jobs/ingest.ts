@@ -27,7 +27,7 @@ import { type KnownChunks, findChunk } from "../../publish/chunk-table.ts";
 import { holdsKey, mayHoldKey } from "../../publish/own-keys.ts";
 import { type FileStamp, stampOf } from "../../publish/walk.ts";
 import { collectGarbage } from "../collect-garbage.ts";
-import { isDiskFull } from "../disk-error.ts";
+import { isDiskFull, isOutOfHandles } from "../disk-error.ts";
 import { sha1, sha256 } from "../digests.ts";
 
 /** Bytes [start, end) of a file; for a small file, all of it. */
@@ -393,7 +393,7 @@ function reading<T>({ path }: FileSpan, read: () => T): T {
     return read();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
+    if (code === undefined || isOutOfHandles(code)) throw error;
     if (GONE.has(code)) throw new Unable("build.changed", path, "gone since it was listed");
     throw new Unable("build.unreadable", path, code);
   }

@@ -1,0 +1,112 @@
+/** What will not heal is not tried again, and has a name: real sockets on this machine, over TLS or not. */
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { expect, onTestFinished, test } from "vitest";
+import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";
+import { lightFetch } from "../../cli/sources/light-fetch.ts";
+import { Origin } from "../../cli/sources/origin.ts";
+import { fetchCapped } from "../../cli/trust/fetch-capped.ts";
+import type { ObjectId } from "../../manifests/digest.ts";
+import { certify } from "../support/certificate.ts";
+import { testKey } from "../support/role-keys.ts";
+
+/** Listens until the test ends; counts who comes. */
+async function listen(server: Server): Promise<{ readonly host: string; readonly seen: { connections: number } }> {
+  const seen = { connections: 0 };
+  const open = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    seen.connections += 1;
+    open.add(socket.on("error", () => {}));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const socket of open) socket.destroy();
+    server.close();
+  });
+  return { host: `localhost:${(server.address() as AddressInfo).port}`, seen };
+}
+
+/** With a wait before a second try that no test outlasts. */
+const ONCE = { tries: 2, retryMs: 1_000_000 };
+
+const get = (url: string): Promise<unknown> =>
+  fetchCapped(url, { fetch: lightFetch, bytesMax: 1000, patience: { idleSeconds: 60, ...ONCE } });
+
+test("a port for plain HTTP that is asked over TLS is told as that, whoever asks", async () => {
+  const { host, seen } = await listen(createHttpServer((_, response) => response.end()));
+  const url = `https://${host}`;
+  const told = { code: "edge.wrong-protocol", facts: { reason: "wrong version number" } };
+  await expect(get(url)).rejects.toMatchObject(told);
+  const send = createSignedFetch({ fetch: lightFetch, signer: await testKey("publisher"), patience: ONCE });
+  await expect(send({ method: "POST", url, body: new Uint8Array(1) })).rejects.toMatchObject(told);
+  const limit = { spend: () => {}, wait: () => 0 } as unknown as ConstructorParameters<typeof Origin>[0]["limit"];
+  const { signal } = new AbortController();
+  const origin = new Origin({ edges: [url], title: "demo", limit, signal, now: () => 0 });
+  await expect(origin.readWhole("0".repeat(64) as ObjectId, 0, 1, false)).rejects.toMatchObject(told);
+  expect(seen.connections).toBe(3);
+});
+
+test("what does not speak HTTP is told as that", async () => {
+  const { host } = await listen(createServer((socket) => socket.end("SSH-2.0-server\r\n")));
+  await expect(get(`http://${host}`)).rejects.toMatchObject({ code: "edge.wrong-protocol" });
+});
+
+/** The first byte of a TLS greeting (RFC 8446 section 5.1, "handshake"). */
+const TLS_HANDSHAKE = 0x16;
+
+/** Says nothing to a greeting, as workerd does, and this to a request in plain HTTP. */
+function silentToTls(answer: string, onAsked: (greeted: readonly Socket[]) => void = () => {}): Server {
+  const greeted: Socket[] = [];
+  return createServer((socket) => {
+    socket.once("data", (bytes: Uint8Array) => {
+      if (bytes[0] === TLS_HANDSHAKE) greeted.push(socket);
+      else socket.end(`HTTP/1.1 ${answer}\r\ncontent-length: 0\r\n\r\n`, () => onAsked(greeted));
+    });
+  });
+}
+
+test("an edge that is silent to TLS and answers without it is not waited for", async () => {
+  const { host, seen } = await listen(silentToTls("200 OK"));
+  await expect(get(`https://${host}/t/demo/metadata/1.root.json`)).rejects.toMatchObject({
+    code: "edge.wrong-protocol",
+    facts: { reason: `an edge answers at http://${host}` },
+  });
+  expect(seen.connections).toBe(2);
+});
+
+test("a server that is slow with TLS, and refuses plain HTTP, is one that cannot be reached and may be later", async () => {
+  const server = silentToTls("400 The plain HTTP request was sent to HTTPS port", (greeted) => {
+    for (const socket of greeted) socket.destroy();
+  });
+  const { host } = await listen(server);
+  const once = { idleSeconds: 60, tries: 1, retryMs: 0 };
+  const asked = fetchCapped(`https://${host}`, { fetch: lightFetch, bytesMax: 1000, patience: once });
+  await expect(asked).rejects.toMatchObject({ code: "edge.unreachable" });
+});
+
+test.each([
+  ["that nobody vouches for", certify("localhost"), false, "self-signed certificate"],
+  ["that has expired", certify("localhost", 2001), true, "certificate has expired"],
+  ["of another host", certify("edge.test"), true, "Hostname/IP does not match"],
+])("a certificate %s is told as that, at once", async (_, certified, isTrusted, reason) => {
+  const before = getCACertificates("default");
+  if (isTrusted) setDefaultCACertificates([certified.cert]);
+  onTestFinished(() => setDefaultCACertificates(before));
+  const { host, seen } = await listen(createHttpsServer(certified, (_request, response) => response.end()));
+  await expect(get(`https://${host}`)).rejects.toMatchObject({
+    code: "edge.bad-certificate",
+    facts: { reason: expect.stringContaining(reason) as unknown },
+  });
+  expect(seen.connections).toBe(1);
+});
+
+test("with a certificate that is trusted, an edge is read over TLS", async () => {
+  const certified = certify("localhost");
+  const before = getCACertificates("default");
+  setDefaultCACertificates([certified.cert]);
+  onTestFinished(() => setDefaultCACertificates(before));
+  const { host } = await listen(createHttpsServer(certified, (_, response) => response.end("read")));
+  expect(String((await get(`https://${host}`)) as Buffer)).toBe("read");
+});
