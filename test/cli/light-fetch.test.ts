@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { fetchCapped, PATIENCE, readCapped } from "../../cli/trust/fetch-capped.ts";
 import { lightFetch } from "../../cli/sources/light-fetch.ts";
 
@@ -137,4 +137,22 @@ test("a page for a login, or what a proxy packed, is not taken for the edge's an
     });
     expect(seen[0]?.headers["accept-encoding"]).toBe("identity");
   }
+});
+
+test("an answer that drips is given up as one that does not come", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const drip: typeof fetch = (_, init) => {
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      for (;;) {
+        await vi.advanceTimersByTimeAsync(1000);
+        init?.signal?.throwIfAborted();
+        yield new Uint8Array(1);
+      }
+    };
+    return Promise.resolve({ status: 200, ok: true, body: body() } as unknown as Response);
+  };
+  await expect(fetchCapped("http://edge", { fetch: drip, bytesMax: 100, patience: ONCE })).rejects.toMatchObject({
+    code: "edge.unreachable",
+  });
 });
