@@ -102,7 +102,9 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
     // fetch and its streams have many ways to say that the connection did not work out
-    throw new Failure("edge.unreachable", { url, reason: reasonOf(cause) }, { cause });
+    // a stream that we end says only that it was
+    const reason = reasonOf(idle.signal.aborted ? idle.signal.reason : cause);
+    throw new Failure("edge.unreachable", { url, reason }, { cause });
   } finally {
     idle.stop();
   }

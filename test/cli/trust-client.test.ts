@@ -379,6 +379,22 @@ test("a busy edge is asked again", async () => {
   });
 });
 
+test("a cache on the way that keeps an old timestamp, or a rotten object, is asked past", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    const kept = new Map([["metadata/timestamp.json", repository.files.get("timestamp.json")]]);
+    await repository.publish("stable", 2, "2.0.0");
+    for (const [id, bytes] of repository.objects) kept.set(`objects/${id}`, bytes.toReversed());
+    for (const [path, bytes] of kept) {
+      const now = path.startsWith("objects/") ? bytes?.toReversed() : repository.files.get("timestamp.json");
+      edge.overrides.set(path, (response) => {
+        response.end(response.req.headers["cache-control"] === "no-cache" ? now : bytes);
+      });
+    }
+    const title = await player.refreshed();
+    expect((await title.release("stable", 2)).version).toBe("2.0.0");
+  });
+});
+
 test("an interrupted run says so, and keeps what it verified", async () => {
   await onStage(async ({ edge, player }) => {
     const stop = new AbortController();
