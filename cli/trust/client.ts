@@ -239,16 +239,30 @@ export class TrustedTitle {
   }
 
   /**
-   * An object's bytes, from this disk or the edge, proven by their hash. Wrong ones are asked for once more, past the caches
-   * on the way.
+   * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, then the others when it
+   * does not give it.
    * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
    */
   async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
     const local = await this.#options.readObject?.(id);
     if (local !== undefined && objectIdOf(local, sha256) === id) return local;
+    let first: Failure | undefined;
+    for (const edge of new Set([this.#edge, ...this.#edges])) {
+      try {
+        return await this.#objectFrom(edge, id, bytesMax);
+      } catch (error) {
+        if (!(error instanceof Failure && GIVES_NO_OBJECT.has(error.code))) throw error;
+        first ??= error;
+      }
+    }
+    throw first;
+  }
+
+  /** Wrong bytes are asked for once more, past the caches on the way. */
+  async #objectFrom(edge: string, id: ObjectId, bytesMax: number): Promise<Uint8Array> {
     let found: ObjectId | undefined;
     for (const pastCaches of [false, true]) {
-      const fetched = await this.#fetch(this.#edge, `objects/${id}`, bytesMax, pastCaches);
+      const fetched = await this.#fetch(edge, `objects/${id}`, bytesMax, pastCaches);
       if (fetched === undefined) throw new Failure("object.not-found", { object: id });
       found = objectIdOf(fetched, sha256);
       if (found === id) return fetched;
@@ -387,6 +401,7 @@ export class TrustedTitle {
 }
 
 const GIVES_NOTHING: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy", "title.not-found"]);
+const GIVES_NO_OBJECT: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy", "object.not-found"]);
 
 function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
   if (live?.seq !== release.seq) return "superseded";

@@ -334,6 +334,23 @@ test("a silent edge sends the player to the next one; a lying edge does not", as
   });
 });
 
+test.each([503, 404])("an object that the edge answers with %i is asked of the next one", async (status) => {
+  await onStage(async ({ repository, edge, player }) => {
+    const second = await TestEdge.start(repository);
+    try {
+      Object.assign(player.titleFile, { edges: [edge.url, second.url] });
+      for (const id of repository.objects.keys()) {
+        edge.overrides.set(`objects/${id}`, (response) => response.writeHead(status).end());
+      }
+      const title = await player.refreshed();
+      expect(title.edge).toBe(edge.url);
+      expect((await title.release("stable", 1)).version).toBe("1.0.0");
+    } finally {
+      await second.close();
+    }
+  });
+});
+
 test.each([403, 404])("an edge that answers %i for the title sends the player to the next one", async (status) => {
   await onStage(async ({ repository, edge, player }) => {
     const second = await TestEdge.start(repository);
