@@ -203,6 +203,8 @@ export const WEB_SEED_HELD_BYTES = 128 * KIB;
 export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
 /** HTTP: seconds without a byte before a request is given up. */
 export const HTTP_IDLE_TIMEOUT_S = 20;
+/** What has to come of an answer in that time, bytes: 51 a second, or who drips would be waited for (TUF 1.0.31 §1.5.2). */
+export const HTTP_IDLE_BYTES = KIB;
 /** The same where nobody counts more closely, as while an edge looks through what it was sent. */
 export const HTTP_SILENCE_S = 300;
 /** A TLS handshake that takes longer than this may be with a port that does not speak TLS, milliseconds. */

@@ -71,7 +71,9 @@ class Fetching {
   #failures = 0;
   #round = 0;
   #retryAt = 0;
-  #originError: unknown;
+  /** The last request broke off before a slice had come whole: what had come was of no use. */
+  #isFragile = false;
+  #originError: Failure | undefined;
   #stopped = false;
   #error: unknown;
 
@@ -163,8 +165,10 @@ class Fetching {
 
   #exhausted(): Failure {
     const missing = this.#options.ledger.unbuilt();
-    const facts = { files: missing.length, roots: missing.slice(0, MISSING_NAMED_MAX) };
-    return new Failure("sources.exhausted", facts, { cause: this.#originError });
+    const cause = this.#originError;
+    const reason = cause?.facts["reason"] ?? cause?.facts["status"];
+    const facts = { files: missing.length, roots: missing.slice(0, MISSING_NAMED_MAX), origin: cause?.code, reason };
+    return new Failure("sources.exhausted", facts, { cause });
   }
 
   get #originAlive(): boolean {
@@ -209,8 +213,9 @@ class Fetching {
     return originShouldOvertake(swarm, ledger.peerClaims * ledger.map.pieceLength) ? ledger.claimRun(true, now()) : [];
   }
 
-  /** What one connection brings in ORIGIN_SLICE_MS, within bounds. */
+  /** What one connection brings in ORIGIN_SLICE_MS, within bounds; on a line that breaks before that, a chunk at a time. */
   #sliceBytes(): number {
+    if (this.#isFragile) return 0;
     const { origin, now } = this.#options;
     const bytesPerMs = (origin?.received ?? 0) / Math.max(now() - this.#started, 1);
     const wanted = (bytesPerMs / ORIGIN_REQUESTS) * ORIGIN_SLICE_MS;
@@ -246,7 +251,9 @@ class Fetching {
         landing.push(landed);
         if (this.#over) break;
       }
+      this.#isFragile = false;
     } catch (error) {
+      this.#isFragile ||= next === 0;
       this.#noteFailure(error, begun);
     } finally {
       // what is landing counts; what never came goes back

@@ -103,7 +103,7 @@ export class Recipes {
     const { tries, retryMs } = world.patience ?? PATIENCE;
     await Promise.all(
       inRanges(missing).map((range) =>
-        limit(() => retrying({ tries, retryMs, signal: world.signal }, () => this.#fetchRange(range, origin))),
+        limit(() => retrying({ tries, retryMs, signal: world.signal }, () => this.#fetchGood(range, origin))),
       ),
     );
     return origin.received - before;
@@ -198,9 +198,19 @@ export class Recipes {
     }
   }
 
-  async #fetchRange({ object, offset, bytes, files }: Range, origin: Origin): Promise<void> {
+  /** What is no recipe is asked for once more, past the caches on the way. */
+  async #fetchGood(range: Range, origin: Origin): Promise<void> {
+    try {
+      await this.#fetchRange(range, origin, false);
+    } catch (error) {
+      if (!(error instanceof Failure && error.code === "object.malformed")) throw error;
+      await this.#fetchRange(range, origin, true);
+    }
+  }
+
+  async #fetchRange({ object, offset, bytes, files }: Range, origin: Origin, fresh: boolean): Promise<void> {
     const { edge } = origin;
-    const range = await origin.readWhole(object, offset, bytes, false).catch((error: unknown) => {
+    const range = await origin.readWhole(object, offset, bytes, fresh).catch((error: unknown) => {
       origin.turnAwayFrom(edge);
       throw error;
     });

@@ -23,7 +23,7 @@ type Body = string | Uint8Array | Blob;
 /**
  * Understands method, headers, a body of text, bytes or a Blob, and a signal; gives up after HTTP_SILENCE_S without a byte
  * in either direction. The answer has `status`, `ok`, `url`, and a `body` that can be iterated once and cancelled; no
- * redirects, which an edge never sends.
+ * redirects, which an edge never sends. Throws also when something between gave a good answer that is not the edge's.
  */
 export const lightFetch: Fetch = async (input, init = {}) => {
   const url = new URL(typeof input === "object" && "url" in input ? input.url : input);
@@ -33,6 +33,8 @@ export const lightFetch: Fetch = async (input, init = {}) => {
     const request = (secure ? https : http).request(url, {
       method: init.method ?? "GET",
       headers: {
+        // without it, any encoding will do (RFC 9110 section 12.5.3)
+        "accept-encoding": "identity",
         ...headersOf(init.headers),
         ...(body instanceof Blob ? { "content-length": body.size } : {}),
       },
@@ -49,9 +51,15 @@ export const lightFetch: Fetch = async (input, init = {}) => {
     else request.end(body);
   });
   const status = answer.statusCode ?? 0;
+  const ok = status >= 200 && status < 300;
+  const foreign = ok ? notOfTheEdge(answer) : undefined;
+  if (foreign !== undefined) {
+    answer.destroy();
+    throw new Error(foreign);
+  }
   return {
     status,
-    ok: status >= 200 && status < 300,
+    ok,
     url: url.href,
     body: {
       [Symbol.asyncIterator]: () => answer[Symbol.asyncIterator](),
@@ -59,6 +67,15 @@ export const lightFetch: Fetch = async (input, init = {}) => {
     },
   } as unknown as Response;
 };
+
+/** Why an answer cannot be the edge's own: it sends programs no page, and packs nothing. */
+function notOfTheEdge({ headers }: IncomingMessage): string | undefined {
+  if (headers["content-type"]?.startsWith("text/html") === true) {
+    return "a web page came instead; a network may want you to log in first";
+  }
+  const encoding = headers["content-encoding"] ?? "identity";
+  return encoding === "identity" ? undefined : `something on the way packed the answer (${encoding})`;
+}
 
 /** Naming the class Headers, to look whether it is one, would load what is to be left out. */
 function headersOf(headers: RequestInit["headers"] = {}): OutgoingHttpHeaders {

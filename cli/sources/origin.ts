@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import type { ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
+import { HTTP_IDLE_BYTES, HTTP_IDLE_TIMEOUT_S, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
 import type { RateLimit } from "../peers/rates.ts";
 import { passedBy } from "../threads/collect-garbage.ts";
 import { VERSION } from "../version.ts";
@@ -23,7 +23,7 @@ export interface OriginOptions {
   readonly signal: AbortSignal;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
-  /** Seconds without a byte before an answer is given up. */
+  /** Seconds without HTTP_IDLE_BYTES more, or the end, before an answer is given up. */
   readonly idleSeconds?: number;
 }
 
@@ -67,16 +67,24 @@ export class Origin {
     memory: SliceMemory<Memory>,
   ): AsyncGenerator<Uint8Array<Memory>, void, undefined> {
     const { limit, now } = this.#options;
+    const response = await this.#request(request);
+    let unheard = HTTP_IDLE_BYTES;
+    let since = now();
     const onBytes = (bytes: number): number => {
       this.#received += bytes;
       passedBy(bytes);
       limit.spend(bytes);
+      unheard -= bytes;
+      if (unheard > 0 && now() - since > this.#idleMs) response.destroy(new Error("next to silent for too long"));
+      if (unheard <= 0) [unheard, since] = [HTTP_IDLE_BYTES, now()];
       return limit.wait(now());
     };
-    const response = await this.#request(request);
     try {
       // a socket that we hold back is silent because of us
-      const onHold = (isHeld: boolean): void => void response.socket.setTimeout(isHeld ? 0 : this.#idleMs);
+      const onHold = (isHeld: boolean): void => {
+        response.socket.setTimeout(isHeld ? 0 : this.#idleMs);
+        since = now();
+      };
       yield* cutStream(response, { lengths: request.slices, memory, onBytes, onHold });
     } catch (cause) {
       throw this.#unreachable(cause);

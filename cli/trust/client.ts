@@ -11,6 +11,7 @@ import {
   type SignedRelease,
   type TargetsRole,
   type UnixSeconds,
+  metadataFileName,
   parseTime,
   toUnixSeconds,
 } from "../../manifests/trust/roles.ts";
@@ -241,17 +242,35 @@ export class TrustedTitle {
   }
 
   /**
-   * An object's bytes, from this disk or the edge, proven by their hash.
+   * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, then the others when it
+   * does not give it.
    * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
    */
   async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
     const local = await this.#options.readObject?.(id);
     if (local !== undefined && objectIdOf(local, sha256) === id) return local;
-    const fetched = await this.#fetch(this.#edge, `objects/${id}`, bytesMax);
-    if (fetched === undefined) throw new Failure("object.not-found", { object: id });
-    const found = objectIdOf(fetched, sha256);
-    if (found !== id) throw new Failure("object.mismatch", { found, expected: id });
-    return fetched;
+    let first: Failure | undefined;
+    for (const edge of new Set([this.#edge, ...this.#edges])) {
+      try {
+        return await this.#objectFrom(edge, id, bytesMax);
+      } catch (error) {
+        if (!(error instanceof Failure && GIVES_NO_OBJECT.has(error.code))) throw error;
+        first ??= error;
+      }
+    }
+    throw first;
+  }
+
+  /** Wrong bytes are asked for once more, past the caches on the way. */
+  async #objectFrom(edge: string, id: ObjectId, bytesMax: number): Promise<Uint8Array> {
+    let found: ObjectId | undefined;
+    for (const pastCaches of [false, true]) {
+      const fetched = await this.#fetch(edge, `objects/${id}`, bytesMax, pastCaches);
+      if (fetched === undefined) throw new Failure("object.not-found", { object: id });
+      found = objectIdOf(fetched, sha256);
+      if (found === id) return fetched;
+    }
+    throw new Failure("object.mismatch", { found, expected: id });
   }
 
   get #edges(): readonly string[] {
@@ -305,12 +324,17 @@ export class TrustedTitle {
   }
 
   async #fetchMetadata(edge: string, fileName: string, bytesMax: number): Promise<Buffer | undefined> {
-    return await this.#fetch(edge, `metadata/${fileName}`, bytesMax).catch(refuseEndless);
+    // the one file that changes: a cache that keeps it, though it may not, would pass for an edge that goes back
+    const pastCaches = fileName === metadataFileName("timestamp", 0);
+    return await this.#fetch(edge, `metadata/${fileName}`, bytesMax, pastCaches).catch(refuseEndless);
   }
 
-  async #fetch(edge: string, file: string, bytesMax: number): Promise<Buffer | undefined> {
+  async #fetch(edge: string, file: string, bytesMax: number, pastCaches: boolean): Promise<Buffer | undefined> {
     const { fetch, signal, patience } = this.#options;
-    const bytes = await fetchCapped(`${edge}/t/${this.title}/${file}`, { fetch, signal, patience, bytesMax });
+    const bytes = await fetchCapped(`${edge}/t/${this.title}/${file}`, {
+      ...{ fetch, signal, patience, bytesMax },
+      ...(pastCaches ? { init: { headers: { "cache-control": "no-cache" } } } : {}),
+    });
     this.#bytesFetched += bytes?.length ?? 0;
     return bytes;
   }
@@ -379,13 +403,9 @@ export class TrustedTitle {
   }
 }
 
-const GIVES_NOTHING: ReadonlySet<string> = new Set([
-  "edge.unreachable",
-  "edge.busy",
-  "edge.wrong-protocol",
-  "edge.bad-certificate",
-  "title.not-found",
-]);
+const NO_ANSWER = ["edge.unreachable", "edge.busy", "edge.wrong-protocol", "edge.bad-certificate"];
+const GIVES_NOTHING: ReadonlySet<string> = new Set([...NO_ANSWER, "title.not-found"]);
+const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, "object.not-found"]);
 
 function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
   if (live?.seq !== release.seq) return "superseded";

@@ -1,17 +1,17 @@
 /**
- * HTTP with an end: no body longer than it may be, no silence longer than it may last, and a few tries. For bodies that
+ * HTTP with an end: no body longer than it may be, no silence or drip longer than it may last, and a few tries. For bodies that
  * fit in memory; what is larger is streamed by cli/sources.
  */
 import pRetry, { AbortError } from "p-retry";
 import { Failure } from "../../manifests/failures.ts";
-import { HTTP_IDLE_TIMEOUT_S, HTTP_RETRY_MS, HTTP_TRIES } from "../../manifests/limits.ts";
+import { HTTP_IDLE_BYTES, HTTP_IDLE_TIMEOUT_S, HTTP_RETRY_MS, HTTP_TRIES } from "../../manifests/limits.ts";
 import { connectionFailure } from "../sources/no-connection.ts";
 
 export type Fetch = typeof globalThis.fetch;
 
 /** How long and how often to try. */
 export interface Patience {
-  /** Seconds without a byte before a try is given up. */
+  /** Seconds without HTTP_IDLE_BYTES more, or the end, before a try is given up. */
   readonly idleSeconds: number;
   /** At least 1. */
   readonly tries: number;
@@ -87,7 +87,7 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
   const idle = idleTimer(request.patience ?? PATIENCE, request.signal);
   try {
     const response = await request.fetch(url, { ...request.init, signal: idle.signal });
-    idle.restart();
+    idle.begun();
     if (response.status === 404 || response.status === 403) {
       await response.body?.cancel();
       return undefined;
@@ -99,9 +99,11 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
         status: response.status,
       });
     }
-    return await readCapped(response, { bytesMax: request.bytesMax, onBytes: idle.restart });
+    return await readCapped(response, { bytesMax: request.bytesMax, onBytes: idle.heard });
   } catch (cause) {
-    throw connectionFailure(url, cause);
+    if (cause instanceof Failure) throw cause;
+    // a stream that we end says only that it was
+    throw connectionFailure(url, idle.signal.aborted ? idle.signal.reason : cause);
   } finally {
     idle.stop();
   }
@@ -110,7 +112,7 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
 /** The whole body, while it is no longer than `bytesMax`. Throws: object.too-large, and whatever the stream throws. */
 export async function readCapped(
   response: Response,
-  { bytesMax, onBytes }: { bytesMax: number; onBytes?: () => void },
+  { bytesMax, onBytes }: { bytesMax: number; onBytes?: (bytes: number) => void },
 ): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
@@ -119,21 +121,31 @@ export async function readCapped(
     bytes += part.length;
     if (bytes > bytesMax) throw new Failure("object.too-large", { url: response.url || undefined, limit: bytesMax });
     parts.push(part);
-    onBytes?.();
+    onBytes?.(part.length);
   }
   return Buffer.concat(parts);
 }
 
-/** Aborts when nothing has been heard for a while, or when the caller aborts. */
+/** Aborts when next to nothing has been heard for a while, or when the caller aborts. */
 function idleTimer(
   { idleSeconds }: Patience,
   outer: AbortSignal | undefined,
-): { signal: AbortSignal; restart: () => void; stop: () => void } {
+): { signal: AbortSignal; begun: () => void; heard: (bytes: number) => void; stop: () => void } {
   const silence = new AbortController();
-  const timer = setTimeout(() => silence.abort(new Error(`silent for ${idleSeconds} s`)), idleSeconds * 1000);
+  const timer = setTimeout(
+    () => silence.abort(new Error(`silent, or next to it, for ${idleSeconds} s`)),
+    idleSeconds * 1000,
+  );
+  let unheard = HTTP_IDLE_BYTES;
   return {
     signal: outer === undefined ? silence.signal : AbortSignal.any([outer, silence.signal]),
-    restart: () => void timer.refresh(),
+    begun: () => void timer.refresh(),
+    heard(bytes) {
+      unheard -= bytes;
+      if (unheard > 0) return;
+      unheard = HTTP_IDLE_BYTES;
+      timer.refresh();
+    },
     stop: () => clearTimeout(timer),
   };
 }

@@ -23,6 +23,8 @@ const PIECE = 2 * BLOCK_BYTES;
 interface Faults {
   /** Whether the edge answers. */
   readonly answers: (edge: number) => boolean;
+  /** All chunks lie in one pack, and a connection breaks after so many bytes. */
+  readonly breaksAfter?: number;
   readonly isBusy?: () => boolean;
   readonly swarm?: FetchOptions["swarm"];
   /** What becomes of a slice on its way to the disk. */
@@ -32,13 +34,14 @@ interface Faults {
 
 /** Fetches CONTENT from two edges. Time goes by as fast as somebody looks at the clock. */
 async function fetchFrom(faults: Faults) {
-  const { answers, isBusy = () => false, swarm = () => undefined, land, onTick = () => {} } = faults;
+  const { answers, breaksAfter, isBusy = () => false, swarm = () => undefined, land, onTick = () => {} } = faults;
   const hasher = new FileHasher(sha256, PIECE);
   hasher.update(CONTENT);
   const { root, layer } = hasher.finish();
   const parts = CHUNKS.map((bytes, i) => {
-    const [id, pack] = [toHex(sha256(bytes)) as ChunkId, `${i}`.repeat(64) as ObjectId];
-    const chunk = { id, size: bytes.length, pack, offset: 0, stored: bytes.length, raw: true };
+    const [number, offset] = breaksAfter === undefined ? [i, 0] : [0, i * CHUNK_BYTES];
+    const [id, pack] = [toHex(sha256(bytes)) as ChunkId, `${number}`.repeat(64) as ObjectId];
+    const chunk = { id, size: bytes.length, pack, offset, stored: bytes.length, raw: true };
     return { offset: i * CHUNK_BYTES, chunk, from: "pack" as const };
   });
   const build: Build = { root, size: CONTENT.length, parts, layer };
@@ -56,7 +59,10 @@ async function fetchFrom(faults: Faults) {
       asked.push(edge);
       await Promise.resolve();
       if (!answers(edge)) throw new Failure("edge.unreachable", { url: `edge ${edge}` });
+      let left = breaksAfter ?? Number.POSITIVE_INFINITY;
       for (const bytes of slices) {
+        left -= bytes;
+        if (left < 0) throw new Failure("edge.unreachable", { reason: "cut off" });
         yield memory(bytes);
         // the next part comes later than what was done with this one
         await setImmediate();
@@ -160,4 +166,10 @@ test("a slice that finds no room is a failure of its own, though the next part i
   const { fetched } = await fetchFrom({ answers: () => true, land });
   // a rejection that nobody hears of would end the program
   await expect(fetched).rejects.toMatchObject({ code: "install.no-space" });
+});
+
+test("a line that breaks before a slice has come still brings whole chunks", async () => {
+  const { fetched, ledger } = await fetchFrom({ answers: () => true, breaksAfter: 1.5 * CHUNK_BYTES });
+  await fetched;
+  expect(ledger.done).toBe(true);
 });

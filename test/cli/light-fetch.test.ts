@@ -6,8 +6,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
-import { expect, onTestFinished, test } from "vitest";
-import { readCapped } from "../../cli/trust/fetch-capped.ts";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { fetchCapped, PATIENCE, readCapped } from "../../cli/trust/fetch-capped.ts";
 import { lightFetch } from "../../cli/sources/light-fetch.ts";
 
 interface Seen {
@@ -43,6 +43,7 @@ async function fileOf(bytes: Uint8Array): Promise<string> {
   return path.join(folder, "body");
 }
 
+const ONCE = { ...PATIENCE, tries: 1 };
 const BYTES = new Uint8Array(3_000_000).map((_, i) => i * 7);
 
 test("text, bytes and a part of a file arrive whole, with their length", async () => {
@@ -123,4 +124,35 @@ test("a signal ends a request that waits, also while a file is sent", async () =
     void asked.then(() => stop.abort());
     await expect(answer).rejects.toMatchObject({ name: "AbortError" });
   }
+});
+
+test("a page for a login, or what a proxy packed, is not taken for the edge's answer", async () => {
+  for (const [name, value] of [
+    ["content-type", "text/html; charset=utf-8"],
+    ["content-encoding", "gzip"],
+  ] as const) {
+    const { url, seen } = await serve((response) => void response.setHeader(name, value).end("<html>"));
+    await expect(fetchCapped(url, { fetch: lightFetch, bytesMax: 100, patience: ONCE })).rejects.toMatchObject({
+      code: "edge.unreachable",
+    });
+    expect(seen[0]?.headers["accept-encoding"]).toBe("identity");
+  }
+});
+
+test("an answer that drips is given up as one that does not come", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const drip: typeof fetch = (_, init) => {
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      for (;;) {
+        await vi.advanceTimersByTimeAsync(1000);
+        init?.signal?.throwIfAborted();
+        yield new Uint8Array(1);
+      }
+    };
+    return Promise.resolve({ status: 200, ok: true, body: body() } as unknown as Response);
+  };
+  await expect(fetchCapped("http://edge", { fetch: drip, bytesMax: 100, patience: ONCE })).rejects.toMatchObject({
+    code: "edge.unreachable",
+  });
 });

@@ -25,7 +25,7 @@ const half: Answer = (_, response) => {
 /** Reads 10 to 49 in slices of 15, 15 and 10 from a server that answers so. */
 async function readFrom(
   answer: Answer,
-  options: { idleSeconds?: number; signal?: AbortSignal; bytesPerSecond?: number } = {},
+  options: { idleSeconds?: number; signal?: AbortSignal; bytesPerSecond?: number; now?: () => number } = {},
 ): Promise<Buffer[]> {
   const server = createServer((request, response) => {
     const [, from = "", to = ""] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
@@ -39,7 +39,7 @@ async function readFrom(
     title: "demo",
     limit: new RateLimit(options.bytesPerSecond ?? null, 0),
     signal,
-    now: () => 0,
+    now: options.now ?? (() => 0),
     ...(options.idleSeconds === undefined ? {} : { idleSeconds: options.idleSeconds }),
   });
   try {
@@ -115,6 +115,22 @@ describe("reading a range", () => {
   test("a server that falls silent is given up, before and in the middle of an answer", async () => {
     await expect(readFrom(() => {}, { idleSeconds: 0.05 })).rejects.toMatchObject({ code: "edge.unreachable" });
     await expect(readFrom(half, { idleSeconds: 0.05 })).rejects.toMatchObject({ code: "edge.unreachable" });
+  });
+
+  test("a server that drips is given up, too", async () => {
+    let clock = 0;
+    const drip: Answer = (_, response, from, to) => {
+      response.writeHead(206, { "content-range": `bytes ${from}-${to}/${CONTENT.length}` });
+      let at = from;
+      const next = (): void => {
+        clock += 5000;
+        if (at > to) response.end();
+        // the next one when the last is on its way
+        else response.write(CONTENT.subarray(at, ++at), () => setImmediate(next));
+      };
+      next();
+    };
+    await expect(readFrom(drip, { now: () => clock })).rejects.toMatchObject({ code: "edge.unreachable" });
   });
 
   test("a server that is silent because a limit holds it back is not given up", async () => {

@@ -335,6 +335,23 @@ test("a silent edge sends the player to the next one; a lying edge does not", as
   });
 });
 
+test.each([503, 404])("an object that the edge answers with %i is asked of the next one", async (status) => {
+  await onStage(async ({ repository, edge, player }) => {
+    const second = await TestEdge.start(repository);
+    try {
+      Object.assign(player.titleFile, { edges: [edge.url, second.url] });
+      for (const id of repository.objects.keys()) {
+        edge.overrides.set(`objects/${id}`, (response) => response.writeHead(status).end());
+      }
+      const title = await player.refreshed();
+      expect(title.edge).toBe(edge.url);
+      expect((await title.release("stable", 1)).version).toBe("1.0.0");
+    } finally {
+      await second.close();
+    }
+  });
+});
+
 test.each([403, 404])("an edge that answers %i for the title sends the player to the next one", async (status) => {
   await onStage(async ({ repository, edge, player }) => {
     const second = await TestEdge.start(repository);
@@ -377,6 +394,22 @@ test("a busy edge is asked again", async () => {
     });
     await player.refreshed({ patience: { idleSeconds: 5, tries: 2, retryMs: 1 } });
     expect(edge.asked.filter((asked) => asked === "metadata/timestamp.json")).toHaveLength(2);
+  });
+});
+
+test("a cache on the way that keeps an old timestamp, or a rotten object, is asked past", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    const kept = new Map([["metadata/timestamp.json", repository.files.get("timestamp.json")]]);
+    await repository.publish("stable", 2, "2.0.0");
+    for (const [id, bytes] of repository.objects) kept.set(`objects/${id}`, bytes.toReversed());
+    for (const [path, bytes] of kept) {
+      const now = path.startsWith("objects/") ? bytes?.toReversed() : repository.files.get("timestamp.json");
+      edge.overrides.set(path, (response) => {
+        response.end(response.req.headers["cache-control"] === "no-cache" ? now : bytes);
+      });
+    }
+    const title = await player.refreshed();
+    expect((await title.release("stable", 2)).version).toBe("2.0.0");
   });
 });
 

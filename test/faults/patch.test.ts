@@ -232,6 +232,19 @@ test("what an earlier run had is counted once, holes too", async () => {
   expect(seen.at(-1)).toBeLessThan(4096 * KIB + CHUNK_BYTES.max);
 });
 
+test("recipes that rotted in a cache on the way are asked for past it", async () => {
+  await using publisher = await Publisher.start();
+  const files = { "a.bin": noisy(200 * KIB, "a") };
+  publisher.publish("1.0.0", { files });
+  await using player = await newPlayer(publisher);
+  publisher.mishap = (_, isPack) => {
+    const { range, fresh } = publisher.requests.at(-1) ?? {};
+    return !isPack && range !== "" && fresh === false ? "corrupt" : undefined;
+  };
+  await player.patch();
+  expect(await player.contents()).toEqual(contentsOfBuild(files));
+});
+
 test("bytes that rotted in staging between two runs are fetched again", async () => {
   await using publisher = await Publisher.start({ pieceLength: 64 * KIB, packBytes: 512 * KIB });
   const files = { "a.bin": noisy(1024 * KIB, "a"), "b.bin": noisy(1024 * KIB, "b") };
