@@ -50,7 +50,7 @@ async function signUntil(name: string, keyNames: readonly string[], seconds: num
 
 const signStable = (seconds: number): Promise<void> => signUntil("stable", ["channel-stable"], seconds);
 
-test("the same build again signs its channel again once half the life of that signature is over", async () => {
+test("the same build again signs its channel again once little enough is left of that signature", async () => {
   const folder = await press.build("v1", { "a.txt": "a" });
   await press.publish(folder, "1.0.0");
   await press.publish(await press.build("v2", { "a.txt": "b" }), "1.1.0");
@@ -66,13 +66,13 @@ test("the same build again signs its channel again once half the life of that si
   expect(await roleOf("stable")).toEqual({ ...before, version: before.version + 1, expires: formatTime(until) });
   expect((await press.title()).live("stable")?.seq).toBe(2);
 
-  // and then not for another half of it
+  // and then not again at once
   press.requests();
   expect(await press.publish(folder, "1.0.0")).toMatchObject({ outcome: "unchanged", renewed: undefined });
   expect(roles(press.requests())).toEqual([]);
 });
 
-test("before half of it is over, nothing is signed", async () => {
+test("while enough is left of it, nothing is signed", async () => {
   const folder = await press.build("v1", { "a.txt": "a" });
   await press.publish(folder, "1.0.0");
   await signStable(CHANNEL_RESIGN_BEFORE_S + DAY);
