@@ -82,24 +82,26 @@ test("while enough is left of it, nothing is signed", async () => {
 });
 
 test("a channel whose signature is over is signed again too, and players get its release", async () => {
-  const folder = await press.build("v1", { "a.txt": "a" });
-  await press.publish(folder, "1.0.0");
+  await press.publish(await press.build("v1", { "a.txt": "a".repeat(1000) }), "1.0.0");
+  const folder = await press.build("v2", { "a.txt": "a".repeat(2000) });
+  await press.publish(folder, "1.1.0");
   await signStable(DAY / 4);
   const late = new Date(now().getTime() + (DAY / 2) * 1000);
-  const live = { seq: 1, version: "1.0.0" };
-  const dry = await press.publish(folder, "1.0.0", { now: late, dryRun: true, keysDir: press.at("none") });
+  const live = { seq: 2, version: "1.1.0" };
+  const dry = await press.publish(folder, "1.1.0", { now: late, dryRun: true, keysDir: press.at("none") });
   expect(dry).toMatchObject({
     outcome: "unchanged",
     live,
     renewed: { now: secondsFrom(late, ROLE_LIFETIME_S.channel) },
   });
-  expect(await press.publish(folder, "1.0.0", { now: late, deltas: 1 })).toMatchObject({
+  expect(await press.publish(folder, "1.1.0", { now: late, deltas: 1 })).toMatchObject({
     outcome: "unchanged",
     live,
+    deltas: [{ from: "1.0.0" }],
     deltasFailed: undefined,
     renewed: { now: secondsFrom(late, ROLE_LIFETIME_S.channel) },
   });
-  expect((await press.title()).current("stable", undefined)).toMatchObject({ release: { seq: 1 } });
+  expect((await press.title()).current("stable", undefined)).toMatchObject({ release: { seq: 2 } });
 });
 
 test("a dry run says until when it would be signed, and signs nothing", async () => {
