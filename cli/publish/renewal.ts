@@ -34,7 +34,7 @@ export async function renewChannel(
   return renewal;
 }
 
-/** A sentence or two on each role of other keys that ends soon: when, what that does, and what can be done. */
+/** What to say of each role of other keys that ends soon: when, what that does, and what can be done. */
 export function* expiryWarnings({ title, edge, roles }: TrustedTitle, date: Date): Generator<string> {
   for (const name of ["root", "targets"] as const) {
     const { expires } = roles[name];
