@@ -24,15 +24,15 @@ export async function makeFolder(folder: string, mode?: number, onMade: OnMade =
 }
 
 /**
- * Takes folders that were made away again, as far as nothing is in them. Whoever puts something there meanwhile keeps it:
- * the file system removes no folder that is not empty.
+ * Removes folders that were made, as far as nothing is in them. Whoever puts something there meanwhile keeps it: the file
+ * system removes no folder that is not empty.
  * @param made  in the order in which they were made
  */
 export async function removeIfEmpty(made: readonly string[]): Promise<void> {
   try {
     for (const folder of made.toReversed()) await rmdir(folder);
   } catch {
-    // in use, or gone: then those above it are no more ours to take
+    // in use, or gone: then those above it are no longer ours to remove
   }
 }
 

@@ -112,7 +112,7 @@ export const FAILURES = {
     family: "no-space",
     status: 507,
     title: "The disk of the edge is full",
-    remedy: "Free the bytes named here on the edge's machine and run the command again; what was sent is kept.",
+    remedy: "Make room on the edge's machine and run the command again; what was sent is kept.",
   },
   "edge.not-installed": {
     family: "usage",
@@ -342,7 +342,7 @@ export const FAILURES = {
     family: "usage",
     status: 500,
     title: "The system lets no more files be open at once",
-    remedy: "Raise the limit, as with `ulimit -n 1024`, or close other programs; then run the command again.",
+    remedy: "Raise the limit, as with `ulimit -n 4096`, or close other programs; then run the command again.",
   },
   "title.exists": {
     family: "usage",

@@ -91,12 +91,12 @@ export const ROLE_LIFETIME_S = {
   timestamp: 86_400,
 } as const;
 /**
- * A publish that changes nothing signs its channel again when less than this is left, seconds: half its life. Who publishes
- * a finished game's last build once a quarter keeps it alive.
+ * A publish that changes nothing signs its channel again when less than this is left, seconds. Who publishes a finished
+ * game's last build once a quarter keeps it alive: that is 92 days at most, and a month for a run that comes late.
  */
-export const CHANNEL_RESIGN_BEFORE_S = ROLE_LIFETIME_S.channel / 2;
-/** A publish says that root or targets run out when less than this is left, seconds: their keys are offline, and far away. */
-export const EXPIRY_WARNING_S = 60 * 86_400;
+export const CHANNEL_RESIGN_BEFORE_S = 120 * 86_400;
+/** A publish says that root or targets run out when less than this is left, seconds: one run a quarter says it in time. */
+export const EXPIRY_WARNING_S = 120 * 86_400;
 /** The alarm signs the timestamp again when less than this is left, seconds. */
 export const TIMESTAMP_RESIGN_BEFORE_S = 12 * 3600;
 /** How far a signed request's `created` may be from the edge's clock, seconds. RFC 9421 section 7.2.1 asks for a window. */

@@ -42,8 +42,9 @@ export interface LockOptions extends LockWait {
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted. Of work that failed, folders that were made for it are gone when nothing is in them. Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the
- * work throws, as a failure when it is what a disk says.
+ * the work got is aborted. When it fails, the folders that were made for it go again, as far as they are empty.
+ * Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the work throws, as a failure
+ * when it is what a disk says.
  */
 export async function whileLocked<T>(
   install: Install,

@@ -34,7 +34,7 @@ export async function renewChannel(
   return renewal;
 }
 
-/** A sentence or two on each role of other keys that ends soon: when, what that does, and what can be done. */
+/** What to say of each role of other keys that ends soon: when, what that does, and what can be done. */
 export function* expiryWarnings({ title, edge, roles }: TrustedTitle, date: Date): Generator<string> {
   for (const name of ["root", "targets"] as const) {
     const { expires } = roles[name];
@@ -42,7 +42,7 @@ export function* expiryWarnings({ title, edge, roles }: TrustedTitle, date: Date
     yield (
       `The title's ${name} expires on ${dayOf(parseTime(expires))}; from then on nobody can install, update or publish. ` +
         `No command signs it again yet: its keys must sign a next version by other means, sent to ` +
-        `POST ${edge}/t/${title}/roles/${name} (docs/ARCHITECTURE.md). Else the game needs a new title, ` +
+        `POST ${edge}/t/${title}/roles/${name}. Else the game needs a new title, ` +
         "by `patchswarm init` under another name, that players install anew."
     );
   }

@@ -2,17 +2,24 @@
 import { Failure } from "../../manifests/failures.ts";
 import { isOutOfHandles } from "../threads/disk-error.ts";
 
-/**
- * TLS that is none, or of a kind that this side does not speak: what OpenSSL says of a port for plain HTTP. HPE: what came
- * is not HTTP.
- */
+/** TLS that is none, as of a port for plain HTTP, or of a kind that this side does not speak. HPE: what came is not HTTP. */
 const WRONG_PROTOCOL: ReadonlySet<string> = new Set([
-  "EPROTO",
   "ERR_SSL_WRONG_VERSION_NUMBER",
   "ERR_SSL_PACKET_LENGTH_TOO_LONG",
   "ERR_SSL_UNSUPPORTED_PROTOCOL",
   "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
   "HPE_INVALID_CONSTANT",
+]);
+
+/**
+ * The same as numbers of OpenSSL's (sslerr.h): while a greeting waits to be sent, Node calls all that TLS says EPROTO, also
+ * an alert of a server that speaks it and may answer the next time.
+ */
+const WRONG_PROTOCOL_NUMBERS: ReadonlySet<string> = new Set([
+  "0A0000C6", // packet length too long
+  "0A000102", // unsupported protocol
+  "0A00010B", // wrong version number
+  "0A00042E", // tlsv1 alert protocol version
 ]);
 
 /** Names of OpenSSL's for what it finds wrong with a certificate (node:tls, "X509 certificate error codes"), and Node's own. */
@@ -45,16 +52,14 @@ export function connectionFailure(url: string, cause: unknown): Failure {
   // "connect ECONNREFUSED …" is in the cause; undici's own message says only "fetch failed"
   const inner: unknown = cause instanceof Error ? (cause.cause ?? cause) : cause;
   const { code = "" } = (inner ?? {}) as NodeJS.ErrnoException;
-  const reason = inner instanceof Error ? sayingOf(inner) : String(inner);
-  if (WRONG_PROTOCOL.has(code)) return new Failure("edge.wrong-protocol", { url, reason }, { cause });
+  const message = inner instanceof Error ? inner.message : String(inner);
+  const { number = "", words: reason = message } = OPENSSL.exec(message)?.groups ?? {};
+  if (WRONG_PROTOCOL.has(code) || WRONG_PROTOCOL_NUMBERS.has(number))
+    return new Failure("edge.wrong-protocol", { url, reason }, { cause });
   if (BAD_CERTIFICATE.has(code)) return new Failure("edge.bad-certificate", { url, reason }, { cause });
   if (isOutOfHandles(code)) return new Failure("system.too-many-files", { url, reason }, { cause });
   return new Failure("edge.unreachable", { url, reason }, { cause });
 }
 
-/** Of "<thread>:error:<number>:SSL routines:<function>:<words>:<source file>…", which is OpenSSL's, the words. */
-const OPENSSL = /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/;
-
-function sayingOf({ message }: Error): string {
-  return OPENSSL.exec(message)?.[1] ?? message;
-}
+/** "<thread>:error:<number>:SSL routines:<function>:<words>:<source file>…", which is OpenSSL's. */
+const OPENSSL = /:error:(?<number>[0-9A-F]+):[^:]*:[^:]*:(?<words>[^:]+):/;

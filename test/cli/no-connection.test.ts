@@ -3,12 +3,13 @@ import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";
 import { lightFetch } from "../../cli/sources/light-fetch.ts";
 import { Origin } from "../../cli/sources/origin.ts";
 import { fetchCapped } from "../../cli/trust/fetch-capped.ts";
 import type { ObjectId } from "../../manifests/digest.ts";
+import { TLS_SLOW_MS } from "../../manifests/limits.ts";
 import { certify } from "../support/certificate.ts";
 import { testKey } from "../support/role-keys.ts";
 
@@ -26,6 +27,13 @@ async function listen(server: Server): Promise<{ readonly host: string; readonly
     server.close();
   });
   return { host: `localhost:${(server.address() as AddressInfo).port}`, seen };
+}
+
+/** Until the test ends, this certificate and no other. */
+function trust(certificate: string): void {
+  const before = getCACertificates("default");
+  setDefaultCACertificates([certificate]);
+  onTestFinished(() => setDefaultCACertificates(before));
 }
 
 /** With a wait before a second try that no test outlasts. */
@@ -53,32 +61,84 @@ test("what does not speak HTTP is told as that", async () => {
   await expect(get(`http://${host}`)).rejects.toMatchObject({ code: "edge.wrong-protocol" });
 });
 
-/** The first byte of a TLS greeting (RFC 8446 section 5.1, "handshake"). */
-const TLS_HANDSHAKE = 0x16;
+/** RFC 8446 section 6: a fatal alert, "internal_error", of a server that speaks TLS and has a bad day. */
+const TLS_ALERT = Buffer.of(0x15, 3, 3, 0, 2, 2, 80);
 
-/** Says nothing to a greeting, as workerd does, and this to a request in plain HTTP. */
-function silentToTls(answer: string, onAsked: (greeted: readonly Socket[]) => void = () => {}): Server {
-  const greeted: Socket[] = [];
-  return createServer((socket) => {
-    socket.once("data", (bytes: Uint8Array) => {
-      if (bytes[0] === TLS_HANDSHAKE) greeted.push(socket);
-      else socket.end(`HTTP/1.1 ${answer}\r\ncontent-length: 0\r\n\r\n`, () => onAsked(greeted));
-    });
-  });
-}
-
-test("an edge that is silent to TLS and answers without it is not waited for", async () => {
-  const { host, seen } = await listen(silentToTls("200 OK"));
-  await expect(get(`https://${host}/t/demo/metadata/1.root.json`)).rejects.toMatchObject({
-    code: "edge.wrong-protocol",
-    facts: { reason: `an edge answers at http://${host}` },
+test("what TLS itself refuses may heal, and is tried again", async () => {
+  const { host, seen } = await listen(createServer((socket) => socket.once("data", () => socket.end(TLS_ALERT))));
+  const twice = { idleSeconds: 60, tries: 2, retryMs: 0 };
+  const asked = fetchCapped(`https://${host}`, { fetch: lightFetch, bytesMax: 1000, patience: twice });
+  await expect(asked).rejects.toMatchObject({
+    code: "edge.unreachable",
+    facts: { reason: "tlsv1 alert internal error" },
   });
   expect(seen.connections).toBe(2);
 });
 
-test("a server that is slow with TLS, and refuses plain HTTP, is one that cannot be reached and may be later", async () => {
-  const server = silentToTls("400 The plain HTTP request was sent to HTTPS port", (greeted) => {
-    for (const socket of greeted) socket.destroy();
+/** The first byte of a TLS greeting (RFC 8446 section 5.1, "handshake"). */
+const TLS_HANDSHAKE = 0x16;
+
+/** Says nothing to a greeting, as workerd does, for longer than a handshake takes. @param onAsked  of a request in plain HTTP, and of those who were greeting */
+function silentToTls(onAsked: (asking: Socket, greeting: readonly Socket[]) => void): Server {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const greeting: Socket[] = [];
+  return createServer((socket) => {
+    socket.once("data", (bytes: Uint8Array) => {
+      socket.pause();
+      socket.unshift(bytes);
+      if (bytes[0] !== TLS_HANDSHAKE) return onAsked(socket.resume(), greeting);
+      greeting.push(socket);
+      vi.advanceTimersByTime(TLS_SLOW_MS);
+    });
+  });
+}
+
+const HEALTHY = 'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{"status":"ok"}';
+
+test("an edge that is silent to TLS and answers without it is not waited for, nor for the end of its answer", async () => {
+  const left = Promise.withResolvers<void>();
+  const { host, seen } = await listen(
+    silentToTls((asking) => {
+      asking.on("close", left.resolve);
+      asking.write(HEALTHY);
+    }),
+  );
+  await expect(get(`https://${host}/t/demo/metadata/1.root.json`)).rejects.toMatchObject({
+    code: "edge.wrong-protocol",
+    facts: { reason: "an edge answers there without TLS" },
+  });
+  await left.promise;
+  expect(seen.connections).toBe(2);
+});
+
+test("once TLS is there after all, what is said without it changes nothing", async () => {
+  const certified = certify("localhost");
+  trust(certified.cert);
+  let asking: Socket | undefined;
+  const secure = createHttpsServer(certified, (_, response) => {
+    const answer = (): void => void response.end("read");
+    if (asking?.destroyed !== false) return answer();
+    asking.on("close", answer);
+    asking.end(HEALTHY);
+  });
+  const { host } = await listen(
+    silentToTls((socket, greeting) => {
+      asking = socket;
+      for (const one of greeting) secure.emit("connection", one);
+    }),
+  );
+  expect(String((await get(`https://${host}`)) as Buffer)).toBe("read");
+});
+
+test.each([
+  ["refuses plain HTTP", "HTTP/1.1 400 The plain HTTP request was sent to HTTPS port\r\n\r\n"],
+  ["has a page for everybody, as a network to sign in to", "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\nSign in"],
+])("a server that is slow with TLS, and %s, is one that cannot be reached and may be later", async (_, answer) => {
+  const server = silentToTls((asking, greeting) => {
+    asking.end(answer, () => {
+      for (const socket of greeting) socket.destroy();
+    });
   });
   const { host } = await listen(server);
   const once = { idleSeconds: 60, tries: 1, retryMs: 0 };
@@ -91,9 +151,7 @@ test.each([
   ["that has expired", certify("localhost", 2001), true, "certificate has expired"],
   ["of another host", certify("edge.test"), true, "Hostname/IP does not match"],
 ])("a certificate %s is told as that, at once", async (_, certified, isTrusted, reason) => {
-  const before = getCACertificates("default");
-  if (isTrusted) setDefaultCACertificates([certified.cert]);
-  onTestFinished(() => setDefaultCACertificates(before));
+  if (isTrusted) trust(certified.cert);
   const { host, seen } = await listen(createHttpsServer(certified, (_request, response) => response.end()));
   await expect(get(`https://${host}`)).rejects.toMatchObject({
     code: "edge.bad-certificate",
@@ -104,9 +162,7 @@ test.each([
 
 test("with a certificate that is trusted, an edge is read over TLS", async () => {
   const certified = certify("localhost");
-  const before = getCACertificates("default");
-  setDefaultCACertificates([certified.cert]);
-  onTestFinished(() => setDefaultCACertificates(before));
+  trust(certified.cert);
   const { host } = await listen(createHttpsServer(certified, (_, response) => response.end("read")));
   expect(String((await get(`https://${host}`)) as Buffer)).toBe("read");
 });
