@@ -506,8 +506,8 @@ export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Addresses go on behind what the file of a program holds: memory that is all zeros when it starts. */
 export const REFERENCE_BEYOND_BYTES = 64 * MIB;
-/** A number below is a count or a size, not an address. */
-export const REFERENCE_ABSOLUTE_MIN = 4096;
+/** Nearer to 0, a word is a count or a size and no address. */
+export const REFERENCE_WORD_MIN = 4096;
 /** What lies in one block of 2^6 bytes moves together, and mostly what lies in one region of 2^11 (measured). */
 export const REFERENCE_BLOCK_BITS = 6;
 export const REFERENCE_REGION_BITS = 11;
@@ -521,8 +521,10 @@ export const REFERENCE_CODE_TRUST = 4;
 export const REFERENCE_WORD_TRUST = -4;
 /** Where so few runs of bytes differ in a segment, nothing is guessed. */
 export const REFERENCE_RUNS_MIN = 128;
+/** Where guesses leave less than this share of what a segment costs without them, it is part of a program. */
+export const REFERENCE_SHARE_MAX = 0.75;
 /** Where words are no addresses, one in so many bytes is watched. */
-export const REFERENCE_WATCHED_BYTES = 32;
+export const REFERENCE_WATCHED_BYTES = 128;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
 /**

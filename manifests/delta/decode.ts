@@ -312,13 +312,10 @@ class Differences implements Settling {
   readonly #values: readonly StreamReader[];
   /** The one that the run under way takes. */
   #current: StreamReader;
-  /** Right bytes, then wrong ones, before the next numbers are read. */
-  #right = 0;
-  #wrong = 0;
-  /** Behind the last run all are right. */
-  #isOver = false;
+  /** The bytes that were copied last, and where in them, or behind them, the next run of wrong ones begins; how many those are. */
   #copied = NOTHING;
-  #settled = 0;
+  #wrongAt = 0;
+  #wrong = 0;
 
   constructor(streams: Streams) {
     this.#gaps = new StreamReader(streams.gaps);
@@ -329,35 +326,23 @@ class Differences implements Settling {
   }
 
   get isAtEnd(): boolean {
-    return this.#isOver && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
+    return this.#wrongAt === Infinity && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
   }
 
-  /** Copied bytes before the next one that differs. */
+  /** Bytes behind those copied last before the next one that differs. */
   get rightAhead(): number {
-    return this.#isOver ? Infinity : this.#right;
+    return this.#wrongAt - this.#copied.length;
   }
 
-  /** Copied bytes whose differences are told next. */
+  /** What is copied next; all of what was copied before is settled. */
   begin(copied: Uint8Array): void {
+    this.#wrongAt -= this.#copied.length;
     this.#copied = copied;
-    this.#settled = 0;
   }
 
-  /** Those up to `end` become what they are to be. */
+  /** Copied bytes up to `end` become what they are to be. */
   settle(end: number): void {
-    let at = this.#settled;
-    while (at < end && !this.#isOver) {
-      const right = Math.min(this.#right, end - at);
-      this.#right -= right;
-      at += right;
-      if (this.#right > 0) break;
-      const wrong = Math.min(this.#wrong, end - at);
-      this.#wrong -= wrong;
-      this.#current.addTo(this.#copied, at, at + wrong);
-      at += wrong;
-      if (this.#wrong === 0) this.#next();
-    }
-    this.#settled = end;
+    if (this.#wrongAt <= end) this.#correct(end);
   }
 
   applyTo(copied: Uint8Array): void {
@@ -365,14 +350,27 @@ class Differences implements Settling {
     this.settle(copied.length);
   }
 
+  #correct(end: number): void {
+    // a run of nothing ends a segment, and is over where it begins
+    while (this.#wrongAt < end || (this.#wrongAt === end && this.#wrong === 0)) {
+      const wrong = Math.min(this.#wrong, end - this.#wrongAt);
+      this.#current.addTo(this.#copied, this.#wrongAt, this.#wrongAt + wrong);
+      this.#wrongAt += wrong;
+      this.#wrong -= wrong;
+      if (this.#wrong === 0) this.#next();
+    }
+  }
+
   #next(): void {
+    // behind the last run all are right
     if (this.#gaps.isAtEnd) {
-      this.#isOver = true;
+      this.#wrongAt = Infinity;
       return;
     }
-    this.#right = this.#gaps.varint();
+    const right = this.#gaps.varint();
+    this.#wrongAt += right;
     this.#wrong = this.#runs.varint();
-    if (this.#right + this.#wrong === 0) throw malformedDelta("a run of nothing");
+    if (right + this.#wrong === 0) throw malformedDelta("a run of nothing");
     this.#current = this.#values[differencesOf(this.#wrong)] as StreamReader;
     if (this.#wrong > this.#current.left) throw malformedDelta("cut short");
   }

@@ -14,6 +14,7 @@ import {
   DELTA_TEXT_LOOK_BYTES,
   DELTA_TEXT_LOW_BYTES_SHARE_MAX,
   REFERENCE_RUNS_MIN,
+  REFERENCE_SHARE_MAX,
 } from "../limits.ts";
 import {
   CODECS,
@@ -77,24 +78,41 @@ export function segmentsOf(bytes: number): number[] {
 }
 
 /**
- * One segment of the new bytes as streams. Judged as text and, when it is none, as a program too, and with its references
- * guessed: which of these leaves least is not to be seen before.
+ * One segment of the new bytes as streams. What is no text is judged as a program and, unless guesses of its references make
+ * so little of it that it must be one, as text too: which of both leaves less is not to be seen before.
  */
 export function scanSegment(index: SourceIndex, segment: number, squeeze: Compressors["squeeze"]): ScannedSegments {
   const { source, oldBytes } = index;
   const start = oldBytes + segment * DELTA_SEGMENT_BYTES;
   const end = Math.min(source.length, start + DELTA_SEGMENT_BYTES);
-  const stepsAs = (judgement: Judgement): Step[] => [...scan(index, start, end, judgement)];
-  const asText = writeSteps(index, start, stepsAs(DELTA_TEXT_JUDGEMENT));
-  if (isTextLike(source.subarray(start, end))) return asText;
+  const scannedAs = (judgement: Judgement): Step[] => [...scan(index, start, end, judgement)];
+  if (isTextLike(source.subarray(start, end))) return writeSteps(index, start, scannedAs(DELTA_TEXT_JUDGEMENT));
+  const asProgram = leastOf(index, start, scannedAs(DELTA_PROGRAM_JUDGEMENT), squeeze);
+  if (asProgram.guessedShare < REFERENCE_SHARE_MAX) return asProgram.segment;
+  const asText = leastOf(index, start, scannedAs(DELTA_TEXT_JUDGEMENT), squeeze);
+  return asProgram.bytes < DELTA_PROGRAM_SHARE_MAX * asText.bytes ? asProgram.segment : asText.segment;
+}
+
+interface Judged {
+  readonly segment: ScannedSegments;
+  /** Quickly compressed. */
+  readonly bytes: number;
+  /** Of what it takes without guesses. */
+  readonly guessedShare: number;
+}
+
+/** With its references guessed, or without. */
+function leastOf(index: SourceIndex, start: number, steps: readonly Step[], squeeze: Compressors["squeeze"]): Judged {
   const bytesOf = ({ streams }: ScannedSegments): number =>
     STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
-  const steps = stepsAs(DELTA_PROGRAM_JUDGEMENT);
-  const asProgram = writeSteps(index, start, steps);
-  const phase = likelyPhase(source, start, steps);
-  const guessed = phase === undefined ? asProgram : writeSteps(index, start, steps, phase);
-  const best = bytesOf(guessed) < bytesOf(asProgram) ? guessed : asProgram;
-  return bytesOf(best) < DELTA_PROGRAM_SHARE_MAX * bytesOf(asText) ? best : asText;
+  const plain = writeSteps(index, start, steps);
+  const bytes = bytesOf(plain);
+  const phase = likelyPhase(index.source, start, steps);
+  if (phase === undefined) return { segment: plain, bytes, guessedShare: 1 };
+  const guessed = writeSteps(index, start, steps, phase);
+  const guessedBytes = bytesOf(guessed);
+  if (guessedBytes >= bytes) return { segment: plain, bytes, guessedShare: 1 };
+  return { segment: guessed, bytes: guessedBytes, guessedShare: guessedBytes / bytes };
 }
 
 /** @param phase  of the words, where references are guessed */

@@ -15,7 +15,7 @@
  * and from the new bytes up to there.
  */
 import {
-  REFERENCE_ABSOLUTE_MIN,
+  REFERENCE_WORD_MIN,
   REFERENCE_BEYOND_BYTES,
   REFERENCE_BLOCK_BITS,
   REFERENCE_CODE_TRUST,
@@ -31,13 +31,10 @@ export const FIELD_BYTES = 4;
 /** A field is known by up to two bytes before it, of the same part. */
 const FIRST_FIELD = 2;
 
-const [NO_CODE, CODE, CODE_BEHIND_PREFIX] = [0, 1, 2];
-const PREFIX = 0x0f;
-/** By the byte before a field. */
-const KIND_OF_CODE = Uint8Array.from({ length: 256 }, (_, byte) => {
+/** By the byte before a field: 1 when it may be followed by one. */
+const IS_CODE = Uint8Array.from({ length: 256 }, (_, byte) => {
   const isOperand = (byte & 0xc7) === 0x05;
-  if (byte === 0xe8 || byte === 0xe9 || isOperand) return CODE;
-  return (byte & 0xf0) === 0x80 ? CODE_BEHIND_PREFIX : NO_CODE;
+  return byte === 0xe8 || byte === 0xe9 || isOperand ? 1 : 0;
 });
 
 /** A part of a copy: what is copied, what is guessed of it, and what it becomes. All three have the same length. */
@@ -85,93 +82,87 @@ export class References {
    * Guesses the fields of a part and learns from them, in order.
    * @param phase  words begin where `at` modulo 4 is this
    */
-  guess(part: CopiedPart, phase: number, settling: Settling): void {
-    const { old, made, from, at } = part;
+  guess({ old, guessed, made, from, at }: CopiedPart, phase: number, settling: Settling): void {
+    const code = this.#code;
+    const end = this.#end;
+    const moved = at - from;
     const fieldsEnd = old.length - FIELD_BYTES + 1;
-    let mask = this.#wordMask();
+    let codeTrust = this.#codeTrust;
+    let wordMask = this.#wordMask();
+    let wordAt = FIRST_FIELD;
     // a word that was left as it is, to be learned from when it is settled: code may lie across it
     let watched = -1;
     for (let i = FIRST_FIELD; i < fieldsEnd;) {
-      const code = KIND_OF_CODE[old[i - 1] as number] as number;
-      const isWord = ((at + i) & mask) === phase;
-      if (isWord && watched >= 0) {
+      if (i >= wordAt) wordAt = i + ((phase - at - i) & wordMask);
+      for (const stop = Math.min(wordAt, fieldsEnd); i < stop && IS_CODE[old[i - 1] as number] === 0;) i++;
+      if (i === fieldsEnd) break;
+      if (i === wordAt && watched >= 0) {
         settling.settle(i);
-        this.#learnWord(from + watched, at + watched, read(old, watched), read(made, watched));
-        mask = this.#wordMask();
+        this.#learnWord(read(old, watched), read(made, watched), from + watched, moved);
+        wordMask = this.#wordMask();
         watched = -1;
       }
-      if (code === CODE || (code === CODE_BEHIND_PREFIX && old[i - 2] === PREFIX)) {
-        if (this.#guessCode(part, i, settling)) {
-          i += FIELD_BYTES;
-          continue;
-        }
+      const value = read(old, i);
+      const target = from + i + FIELD_BYTES + value;
+      if (IS_CODE[old[i - 1] as number] === 1 && target >= 0 && target < end) {
+        const guess = (value + code.of(target, moved) - moved) | 0;
+        const isGuess = guess !== value;
+        if (isGuess && codeTrust > 0) write(guessed, i, guess);
+        settling.settle(i + FIELD_BYTES);
+        const actual = read(made, i);
+        if (isGuess) codeTrust = trustAfter(codeTrust, guess, value, actual);
+        code.learn(target, actual - value, moved);
+        i += FIELD_BYTES;
+        continue;
       }
-      if (isWord) {
-        if (this.#guessWord(part, i)) {
+      if (i === wordAt && isLarge(value)) {
+        const guess = this.#guessWord(value, from + i, moved);
+        if (guess === value) {
+          watched = i;
+        } else {
+          write(guessed, i, guess);
           settling.settle(i + FIELD_BYTES);
-          this.#learnWord(from + i, at + i, read(old, i), read(made, i));
-          mask = this.#wordMask();
+          this.#learnWord(value, read(made, i), from + i, moved);
+          wordMask = this.#wordMask();
           i += FIELD_BYTES;
           continue;
         }
-        watched = i;
       }
       i++;
     }
+    this.#codeTrust = codeTrust;
   }
 
-  /** As long as no word was ever guessed right, only one of a few is looked at. */
+  /** As long as words are not guessed, only one of a few is looked at. */
   #wordMask(): number {
-    const isHopeless = Math.max(this.#relativeTrust, this.#absoluteTrust) === -REFERENCE_TRUST_MAX;
-    return (isHopeless ? REFERENCE_WATCHED_BYTES : FIELD_BYTES) - 1;
+    return (Math.max(this.#relativeTrust, this.#absoluteTrust) > 0 ? FIELD_BYTES : REFERENCE_WATCHED_BYTES) - 1;
   }
 
-  /** False when it leads nowhere. */
-  #guessCode({ old, guessed, made, from, at }: CopiedPart, i: number, settling: Settling): boolean {
-    const value = read(old, i);
-    const target = from + i + FIELD_BYTES + value;
-    if (target < 0 || target >= this.#end) return false;
-    const moved = at - from;
-    const guess = (value + this.#code.of(target, moved) - moved) | 0;
-    const isGuessed = guess !== value;
-    if (isGuessed && this.#codeTrust > 0) write(guessed, i, guess);
-    settling.settle(i + FIELD_BYTES);
-    const actual = read(made, i);
-    if (isGuessed) this.#codeTrust = trustAfter(this.#codeTrust, guess, value, actual);
-    this.#code.learn(target, actual - value, moved);
-    return true;
-  }
-
-  /** False when it is left as it is. */
-  #guessWord({ old, guessed, from, at }: CopiedPart, i: number): boolean {
+  /** The word itself when there is nothing to guess, or guesses are not trusted. */
+  #guessWord(value: number, from: number, moved: number): number {
+    if (Math.max(this.#relativeTrust, this.#absoluteTrust) <= 0) return value;
     const isAbsolute = this.#absoluteTrust >= this.#relativeTrust;
-    if ((isAbsolute ? this.#absoluteTrust : this.#relativeTrust) <= 0) return false;
-    const value = read(old, i);
-    const guess = isAbsolute ? this.#absoluteGuess(value) : this.#relativeGuess(from + i, at + i, value);
-    if (guess === value) return false;
-    write(guessed, i, guess);
-    return true;
+    return isAbsolute ? this.#absoluteGuess(value) : this.#relativeGuess(value, from, moved);
   }
 
-  #learnWord(from: number, at: number, value: number, actual: number): void {
-    const relative = this.#relativeGuess(from, at, value);
+  #learnWord(value: number, actual: number, from: number, moved: number): void {
+    const relative = this.#relativeGuess(value, from, moved);
     if (relative !== value) this.#relativeTrust = trustAfter(this.#relativeTrust, relative, value, actual);
     const target = from + value;
-    if (target >= 0 && target < this.#end) this.#relative.learn(target, actual - value, at - from);
+    if (target >= 0 && target < this.#end) this.#relative.learn(target, actual - value, moved);
     const absolute = this.#absoluteGuess(value);
     if (absolute !== value) this.#absoluteTrust = trustAfter(this.#absoluteTrust, absolute, value, actual);
-    if (value >= REFERENCE_ABSOLUTE_MIN && value < this.#end) this.#absolute.learn(value, actual - value, 0);
+    if (value >= 0 && value < this.#end) this.#absolute.learn(value, actual - value, 0);
   }
 
-  #relativeGuess(from: number, at: number, value: number): number {
+  #relativeGuess(value: number, from: number, moved: number): number {
     const target = from + value;
     if (target < 0 || target >= this.#end) return value;
-    const moved = at - from;
     return (value + this.#relative.of(target, moved) - moved) | 0;
   }
 
   #absoluteGuess(value: number): number {
-    if (value < REFERENCE_ABSOLUTE_MIN || value >= this.#end) return value;
+    if (value < 0 || value >= this.#end) return value;
     return (value + this.#absolute.of(value, 0)) | 0;
   }
 }
@@ -198,18 +189,23 @@ class Shifts {
     return otherwise;
   }
 
-  /** @param more  by how much the field grew  @param moved  by how much the field itself has moved, where it counts from there */
+  /**
+   * @param more  by how much the field grew
+   * @param moved  by how much it has moved itself, where it counts from there
+   */
   learn(target: number, more: number, moved: number): void {
     // what grew by more was no reference
     if (more > REFERENCE_SHIFT_BYTES_MAX || more < -REFERENCE_SHIFT_BYTES_MAX) return;
+    const shift = more + moved;
     const block = target >>> REFERENCE_BLOCK_BITS;
     const blockSlot = slotOf(block);
+    if (this.#blocks[blockSlot] === block + 1 && this.#blocks[blockSlot + 1] === shift) return;
     this.#blocks[blockSlot] = block + 1;
-    this.#blocks[blockSlot + 1] = more + moved;
+    this.#blocks[blockSlot + 1] = shift;
     const region = target >>> REFERENCE_REGION_BITS;
     const regionSlot = slotOf(region);
     this.#regions[regionSlot] = region + 1;
-    this.#regions[regionSlot + 1] = more + moved;
+    this.#regions[regionSlot + 1] = shift;
   }
 }
 
@@ -221,6 +217,11 @@ function slotOf(key: number): number {
 function trustAfter(trust: number, guess: number, before: number, actual: number): number {
   if (actual === guess) return Math.min(REFERENCE_TRUST_MAX, trust + 1);
   return actual === before ? Math.max(-REFERENCE_TRUST_MAX, trust - 1) : trust;
+}
+
+/** Small numbers are counts and sizes. */
+function isLarge(value: number): boolean {
+  return value >= REFERENCE_WORD_MIN || value <= -REFERENCE_WORD_MIN;
 }
 
 function read(bytes: Uint8Array, at: number): number {
