@@ -521,7 +521,9 @@ export const REFERENCE_CODE_TRUST = 4;
 export const REFERENCE_WORD_TRUST = -4;
 /** Where so few runs of bytes differ in a segment, nothing is guessed. */
 export const REFERENCE_RUNS_MIN = 128;
-/** Where guesses leave less than this share of what a segment costs without them, it is part of a program. */
+/** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
+export const REFERENCE_WORTH_SHARE = 0.98;
+/** Where they leave less than this, it is part of a program, and not judged as text as well. */
 export const REFERENCE_SHARE_MAX = 0.75;
 /** Where words are no addresses, one in so many bytes is watched. */
 export const REFERENCE_WATCHED_BYTES = 128;

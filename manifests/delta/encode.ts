@@ -15,6 +15,7 @@ import {
   DELTA_TEXT_LOW_BYTES_SHARE_MAX,
   REFERENCE_RUNS_MIN,
   REFERENCE_SHARE_MAX,
+  REFERENCE_WORTH_SHARE,
 } from "../limits.ts";
 import {
   CODECS,
@@ -111,8 +112,9 @@ function leastOf(index: SourceIndex, start: number, steps: readonly Step[], sque
   if (phase === undefined) return { segment: plain, bytes, guessedShare: 1 };
   const guessed = writeSteps(index, start, steps, phase);
   const guessedBytes = bytesOf(guessed);
-  if (guessedBytes >= bytes) return { segment: plain, bytes, guessedShare: 1 };
-  return { segment: guessed, bytes: guessedBytes, guessedShare: guessedBytes / bytes };
+  const guessedShare = guessedBytes / bytes;
+  if (guessedShare > REFERENCE_WORTH_SHARE) return { segment: plain, bytes, guessedShare: 1 };
+  return { segment: guessed, bytes: guessedBytes, guessedShare };
 }
 
 /** @param phase  of the words, where references are guessed */
@@ -125,7 +127,7 @@ function writeSteps(
   const writers = STREAMS.map((name) => [name, new StreamWriter()] as const);
   const to = Object.fromEntries(writers) as Record<StreamName, StreamWriter>;
   const differences = new DifferencesWriter(to, source);
-  const references = phase === undefined ? undefined : new GuessedCopies({ source, oldBytes, phase });
+  const references = phase === undefined ? undefined : new GuessedCopies({ source, oldBytes }, phase);
   to.references.byte(phase === undefined ? 0 : phase + 1);
   let at = start;
   let expected = 0;
@@ -133,10 +135,13 @@ function writeSteps(
     to.copies.varint(copy);
     to.literals.varint(literal);
     to.jumps.varint(zigzag(from - expected));
-    if (references === undefined || from + copy > at) differences.write(source, from, at, copy);
-    else
-      for (const part of references.partsOf(from, at, copy))
+    if (references === undefined || from + copy > at) {
+      differences.write(source, from, at, copy);
+    } else {
+      for (const part of references.partsOf(from, at, copy)) {
         differences.write(part.guessed, 0, part.at, part.guessed.length);
+      }
+    }
     to.bytes.bytes(source.subarray(at + copy, at + copy + literal));
     at += copy + literal;
     expected = from + copy;
@@ -197,15 +202,7 @@ class GuessedCopies {
   readonly #references: References;
   readonly #guessed = new Uint8Array(DELTA_OUTPUT_BYTES);
 
-  constructor({
-    source,
-    oldBytes,
-    phase,
-  }: {
-    readonly source: Uint8Array;
-    readonly oldBytes: number;
-    readonly phase: number;
-  }) {
+  constructor({ source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">, phase: number) {
     this.#source = source;
     this.#oldBytes = oldBytes;
     this.#phase = phase;
