@@ -57,8 +57,12 @@ function decode(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Arra
   return made;
 }
 
-test.each(golden)("golden delta: $case", ({ seed, oldBytes, delta, newBytes, sha256: expected }) => {
-  const made = decode(pseudoRandomBytes(seed, oldBytes), fromHex(delta), newBytes);
+test.each(golden)("golden delta: $case", ({ seed, oldBytes, planted, delta, newBytes, sha256: expected }) => {
+  const old = pseudoRandomBytes(seed, oldBytes);
+  for (const [at, bytes] of planted.split(";").map((part) => part.split(" "))) {
+    if (bytes !== undefined) old.set(fromHex(bytes), Number(at));
+  }
+  const made = decode(old, fromHex(delta), newBytes);
   expect(toHex(sha256(made))).toBe(expected);
 });
 
