@@ -12,6 +12,7 @@ import os
 
 SEGMENT = 4 * 1024 * 1024
 OUTPUT = 1024 * 1024
+PERIOD_MIN = 64
 STREAMS = ["copies", "literals", "jumps", "gaps", "runs", "ones", "twos", "threes", "longer", "bytes", "references"]
 
 
@@ -190,8 +191,8 @@ class Delta:
         return self
 
     def guessed_section(self, kind, steps, wanted, source_bytes):
-        """One segment whose references are guessed. wanted: what is to be made, all of it. A copy that overlaps what it
-        makes is not guessed, and copies what it is to."""
+        """One segment whose references are guessed. wanted: what is to be made, all of it. A copy from nearby is not
+        guessed, and right as it is."""
         plain = {name: bytearray() for name in STREAMS}
         plain["references"] = bytearray([kind])
         references = References(source_bytes, kind - 1)
@@ -202,13 +203,14 @@ class Delta:
             plain["jumps"] += varint(zigzag(position - expected))
             plain["bytes"] += literal
             expected = position + copy
-            overlapping = copy if position + copy > len(self.old) + len(self.new) else 0
-            for source in range(position, position + overlapping):
+            distance = len(self.old) + len(self.new) - position
+            near = copy if distance < PERIOD_MIN else 0
+            for source in range(position, position + near):
                 self.new.append(self.old[source] if source < len(self.old) else self.new[source - len(self.old)])
-            right, copy = right + overlapping, copy - overlapping
+            right, copy = right + near, copy - near
             while copy > 0:
                 made, at = len(self.new), len(self.old) + len(self.new)
-                count = min(copy, OUTPUT - made % OUTPUT)
+                count = min(copy, OUTPUT - made % OUTPUT, distance)
                 old = (bytes(self.old) + bytes(self.new))[position:position + count]
                 becomes = wanted[made - begin:made - begin + count]
                 right = self.write_runs(plain, references.guess(old, becomes, position, at), becomes, right)
@@ -315,8 +317,26 @@ def in_two(half, length):
 
 
 def behind_a_run(before):
-    """A copy that overlaps what it makes, then the program."""
+    """A copy that is not guessed, then the program."""
     return lambda half, length: (before, [(length - 10, before, b""), (0, half, INSERTED), (half, length - half, b"")])
+
+
+def rows_case(name, seed, length, row, copy):
+    """A row of code that is repeated, each time `row` bytes further on, and leads where the first one does."""
+    delta = Delta(pseudo_random(seed, length))
+    first, planted, wanted = bytearray(delta.old[:row]), [], bytearray()
+    for at in range(5, row - 8, 17):
+        planted.append((at, b"\xe8" + as_field(900 - at)))
+        first[at:at + 5] = planted[-1][1]
+    delta.old = bytes(first) + delta.old[row:]
+    for number in range(copy // row + 2):
+        again = bytearray(first)
+        for at, _ in planted:
+            again[at + 1:at + 5] = as_field(field(first, at + 1) - number * row)
+        wanted += again
+    steps = [(0, row, b""), (length, copy, b"")]
+    delta.guessed_section(1, steps, wanted[:row + copy], length + row + copy)
+    return delta.vector(name, seed, planted)
 
 
 def spread(noise, first, last):
@@ -365,6 +385,8 @@ CASES = [
     program_case("code, then addresses, with another program's bytes before them", 14, 5000, 3,
                  calls(105, 20, 2400, 13, (2000, 3000)) + words(106, "absolute", 2600, 4900, (2000, 4400)),
                  behind_a_run(2)),
+    rows_case("references in a copy that goes on into what it makes", 15, 1000, 90, 700),
+    rows_case("the same from nearest by", 16, 1000, PERIOD_MIN, 300),
 ]
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"), "w") as file:
     json.dump(CASES, file, indent=1)
