@@ -1,0 +1,346 @@
+import * as fc from "fast-check";
+import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { decodeInMemory } from "../../manifests/delta/decode.ts";
+import {
+  type Compressors,
+  encodeDelta,
+  scanSegment,
+  SectionJoiner,
+  segmentsOf,
+  writeDeltaHeader,
+  writeSection,
+} from "../../manifests/delta/encode.ts";
+import { STREAMS } from "../../manifests/delta/format.ts";
+import { References } from "../../manifests/delta/references.ts";
+import { SourceIndex } from "../../manifests/delta/source-index.ts";
+import { concatBytes } from "../../manifests/digest.ts";
+import {
+  DELTA_SEGMENT_BYTES,
+  REFERENCE_BEYOND_BYTES,
+  REFERENCE_CODE_TRUST,
+  REFERENCE_SHIFT_BYTES_MAX,
+  REFERENCE_TRUST_MAX,
+  REFERENCE_WATCHED_BYTES,
+  REFERENCE_WORD_DISTRUST,
+  REFERENCE_WORD_MIN,
+} from "../../manifests/limits.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+const SOURCE_BYTES = 1_000_000;
+/** A part that is copied from here to there, unless a test says otherwise: the copy has not moved against the source's fours. */
+const FROM = 20_000;
+const MOVED = 400_000;
+
+/** A field as it was and as it became. */
+interface Change {
+  readonly at: number;
+  readonly before: number;
+  readonly after: number;
+  /** In front of the field; nothing for a word. */
+  readonly opcode?: readonly number[];
+}
+
+const CALL = [0xe8];
+
+interface Copy {
+  readonly bytes: number;
+  readonly from?: number;
+  readonly moved?: number;
+  readonly phase?: number;
+}
+
+/** The copied bytes with these fields, what they became, and what was guessed: as a writer asks, and as a reader does. */
+function guessed(references: readonly [References, References], changes: readonly Change[], copy: Copy): DataView {
+  const { bytes, from = FROM, moved = MOVED, phase = 0 } = copy;
+  const old = new Uint8Array(bytes);
+  const made = new Uint8Array(bytes);
+  for (const { at, before, after, opcode = [] } of changes) {
+    for (const part of [old, made]) part.set(opcode, at - opcode.length);
+    new DataView(old.buffer).setInt32(at, before, true);
+    new DataView(made.buffer).setInt32(at, after, true);
+  }
+  const guess = old.slice();
+  references[0].guess({ old, guessed: guess, made, from, at: from + moved }, phase, { settle: () => {} });
+  const settled = old.slice();
+  const guessedThere = old.slice();
+  let settledTo = 0;
+  references[1].guess({ old, guessed: settled, made: settled, from, at: from + moved }, phase, {
+    settle: (end) => {
+      expect(end).toBeGreaterThanOrEqual(settledTo);
+      expect(end).toBeLessThanOrEqual(bytes);
+      guessedThere.set(settled.subarray(settledTo, end), settledTo);
+      settled.set(made.subarray(settledTo, end), settledTo);
+      settledTo = end;
+    },
+  });
+  guessedThere.set(settled.subarray(settledTo), settledTo);
+  expect(guessedThere).toEqual(guess);
+  return new DataView(guess.buffer);
+}
+
+function fresh(sourceBytes = SOURCE_BYTES): [References, References] {
+  return [new References(sourceBytes), new References(sourceBytes)];
+}
+
+/** A call at `at` of the part to `target`, which has moved by `shift`. */
+function call(at: number, target: number, shift: number, { from = FROM, moved = MOVED, opcode = CALL } = {}): Change {
+  const before = target - (from + at + 4);
+  return { at, before, after: before + shift - moved, opcode };
+}
+
+/** An absolute word that leads to `target`, which has moved by `shift`. */
+function pointer(at: number, target: number, shift: number): Change {
+  return { at, before: target, after: target + shift };
+}
+
+/** Pointers that are only watched, until absolute words are trusted; and where the next part of the copy may have its own. */
+function trustedPointers(shift: number): { readonly changes: Change[]; readonly end: number } {
+  const count = REFERENCE_WORD_DISTRUST + 3;
+  const changes = Array.from({ length: count }, (_, i) => pointer(128 + REFERENCE_WATCHED_BYTES * i, 500_000, shift));
+  return { changes, end: 128 + REFERENCE_WATCHED_BYTES * count };
+}
+
+describe("code", () => {
+  test("nothing is guessed before anything is learned: targets move as the copy does", () => {
+    const changes = [call(10, 500_000, MOVED), call(40, 700_000, MOVED)];
+    const guess = guessed(fresh(), changes, { bytes: 100 });
+    for (const { at, before } of changes) expect(guess.getInt32(at, true)).toBe(before);
+  });
+
+  test.each([
+    ["in the same block", 500_000, 500_020],
+    ["in the same region", 500_000, 500_500],
+  ])("a call's target moves as an earlier one's, %s", (_, first, second) => {
+    const changes = [call(10, first, 48), call(40, second, 48)];
+    const guess = guessed(fresh(), changes, { bytes: 100 });
+    expect(guess.getInt32(10, true)).toBe(changes[0]?.before);
+    expect(guess.getInt32(40, true)).toBe(changes[1]?.after);
+  });
+
+  test("what lies in another region is not known", () => {
+    const changes = [call(10, 500_000, 48), call(40, 510_000, 48)];
+    expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(changes[1]?.before);
+  });
+
+  test("a block is asked before its region", () => {
+    // 64 × 7812 = 499968: three blocks of one region
+    const blocks = [call(10, 499_968, 48), call(40, 500_032, 64), call(70, 499_970, 48), call(100, 500_100, 64)];
+    const guess = guessed(fresh(), blocks, { bytes: 200 });
+    expect(guess.getInt32(70, true)).toBe(blocks[2]?.after);
+    expect(guess.getInt32(100, true)).toBe(blocks[3]?.after);
+  });
+
+  test.each([
+    ["E8", [0xe8]],
+    ["E9", [0xe9]],
+    ["ModRM 05", [0x8b, 0x05]],
+    ["ModRM 3D", [0x48, 0x8d, 0x3d]],
+  ])("a field behind %s", (_, opcode) => {
+    const changes = [call(10, 500_000, 48, { opcode }), call(40, 500_001, 48, { opcode })];
+    expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(changes[1]?.after);
+  });
+
+  test("a field behind anything else is left", () => {
+    const known = (byte: number): boolean => byte === 0xe8 || byte === 0xe9 || (byte & 0xc7) === 0x05;
+    for (let byte = 0; byte < 256; byte++) {
+      const changes = [call(10, 500_000, 48), call(40, 500_001, 48, { opcode: [byte] })];
+      const expected = known(byte) ? changes[1]?.after : changes[1]?.before;
+      expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("what leads out of the program is no field", () => {
+    const end = SOURCE_BYTES + REFERENCE_BEYOND_BYTES;
+    for (const [target, isField] of [
+      [end - 1, true],
+      [end, false],
+      [0, true],
+      [-1, false],
+    ] as const) {
+      const changes = [call(10, target, 48), call(40, target, 48)];
+      const expected = isField ? changes[1]?.after : changes[1]?.before;
+      expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("what changed by too much was no reference", () => {
+    for (const [more, isLearned] of [
+      [REFERENCE_SHIFT_BYTES_MAX, true],
+      [REFERENCE_SHIFT_BYTES_MAX + 1, false],
+      [-REFERENCE_SHIFT_BYTES_MAX, true],
+      [-REFERENCE_SHIFT_BYTES_MAX - 1, false],
+    ] as const) {
+      const changes = [call(10, 500_000, MOVED + more), call(40, 500_001, MOVED + more)];
+      const expected = isLearned ? changes[1]?.after : changes[1]?.before;
+      expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("the first two bytes of a part begin no field, and its last three neither", () => {
+    for (const [at, isField] of [
+      [1, false],
+      [2, true],
+      [96, true],
+    ] as const) {
+      const references = fresh();
+      guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+      const again = call(at, 500_001, 48);
+      const expected = isField ? again.after : again.before;
+      expect(guessed(references, [again], { bytes: 100 }).getInt32(at, true)).toBe(expected);
+    }
+    const references = fresh();
+    guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+    // only three of its four bytes
+    const cut = Uint8Array.of(...new Uint8Array(96), 0xe8, 1, 2, 3);
+    const part = { old: cut, guessed: cut.slice(), made: cut, from: FROM, at: FROM + MOVED };
+    references[0].guess(part, 0, { settle: () => {} });
+    expect(part.guessed).toEqual(cut);
+  });
+
+  test.each([0, 1, 2, 3, 4, 5, 6])("a part of %d bytes may be all calls", (bytes) => {
+    const old = new Uint8Array(bytes).fill(0xe8);
+    const part = { old, guessed: old.slice(), made: old, from: FROM, at: FROM + MOVED };
+    new References(SOURCE_BYTES).guess(part, 0, { settle: (end) => expect(end).toBeLessThanOrEqual(bytes) });
+    expect(part.guessed).toEqual(old);
+  });
+
+  test("guesses that are wrong are trusted less, and stop; right ones bring them back", () => {
+    const references = fresh();
+    guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+    // all in one block, whose shift is learned again each time: one moves with the copy, the next does not
+    const isGuessed = (): boolean => {
+      const probe = call(10, 600_000, 48);
+      guessed(references, [probe], { bytes: 50 });
+      const guess = guessed(references, [probe], { bytes: 50 });
+      return guess.getInt32(10, true) === probe.after;
+    };
+    const wrong = (): void => {
+      guessed(references, [call(10, 700_000, 48), { ...call(40, 700_000, MOVED) }], { bytes: 100 });
+      // so that the next is guessed again
+    };
+    for (let i = 0; i < REFERENCE_CODE_TRUST + 2; i++) {
+      wrong();
+      wrong();
+    }
+    for (let i = 0; i < 2 * REFERENCE_TRUST_MAX; i++) wrong();
+    expect(isGuessed()).toBe(false);
+    for (let i = 0; i < REFERENCE_TRUST_MAX + 1; i++) isGuessed();
+    expect(isGuessed()).toBe(true);
+  });
+
+  test("a guess that is wrong as the old bytes were does not count", () => {
+    const references = fresh();
+    guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+    for (let i = 1; i <= 3 * REFERENCE_TRUST_MAX; i++) guessed(references, [call(10, 500_000, 48 + i)], { bytes: 100 });
+    const last = call(10, 500_000, 48 + 3 * REFERENCE_TRUST_MAX);
+    expect(guessed(references, [last], { bytes: 100 }).getInt32(10, true)).toBe(last.after);
+  });
+
+  test("what was forgotten is not guessed, and trust is as at first", () => {
+    const references = fresh();
+    const change = call(10, 500_000, 48);
+    guessed(references, [change], { bytes: 100 });
+    expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.after);
+    for (const side of references) side.forget();
+    expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.before);
+    expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.after);
+  });
+
+  test("calls far behind 2^32 are guessed as those at the front", () => {
+    for (const from of [2 ** 31 - 50, 2 ** 32 - 50, 5 * 2 ** 32, 2 ** 40]) {
+      const references = fresh(2 ** 41);
+      const target = from + 100_000;
+      const changes = [
+        call(10, target, 48 - 7e6, { from, moved: 1000 }),
+        call(40, target + 1, 48 - 7e6, { from, moved: 1000 }),
+      ];
+      const guess = guessed(references, changes, { bytes: 100, from, moved: 1000 });
+      expect(guess.getInt32(10, true)).toBe(changes[0]?.before);
+      expect(guess.getInt32(40, true)).toBe(changes[1]?.after);
+    }
+  });
+
+  test("a copy that moved by more than 2^32 learns what 32 bits can say", () => {
+    const moved = 5 * 2 ** 32 + 8;
+    // the field grows by 40: its target has moved 40 further than itself
+    const changes = [call(10, 500_000, moved + 40, { moved }), call(40, 500_001, moved + 40, { moved })];
+    const guess = guessed(fresh(2 ** 41), changes, { bytes: 100, moved });
+    expect(guess.getInt32(40, true)).toBe(changes[1]?.after);
+  });
+});
+
+describe("words", () => {
+  test("absolute ones are guessed when watched ones would have been guessed right, and not before", () => {
+    const { changes, end } = trustedPointers(64);
+    const after = [pointer(end, 500_010, 64), pointer(end + 4, 500_020, 64)];
+    const guess = guessed(fresh(), [...changes, ...after], { bytes: end + 100 });
+    for (const { at, before } of changes.slice(0, -1)) expect(guess.getInt32(at, true)).toBe(before);
+    for (const { at, after: expected } of after) expect(guess.getInt32(at, true)).toBe(expected);
+  });
+
+  test("relative ones are", () => {
+    const count = REFERENCE_WORD_DISTRUST + 3;
+    const relative = (at: number): Change => {
+      const before = 500_000 - (FROM + at);
+      return { at, before, after: before + 64 - MOVED };
+    };
+    const changes = Array.from({ length: count }, (_, i) => relative(128 + REFERENCE_WATCHED_BYTES * i));
+    const last = relative(128 + REFERENCE_WATCHED_BYTES * count);
+    const guess = guessed(fresh(), [...changes, last], { bytes: last.at + 100 });
+    expect(guess.getInt32(changes[0]?.at ?? 0, true)).toBe(changes[0]?.before);
+    expect(guess.getInt32(last.at, true)).toBe(last.after);
+  });
+
+  test.each([0, 1, 2, 3])("only where they begin at the phase: %d", (phase) => {
+    const references = fresh();
+    const { changes, end } = trustedPointers(64);
+    const shifted = (change: Change, by: number): Change => ({ ...change, at: change.at + by });
+    const bytes = end + 100;
+    guessed(
+      references,
+      changes.map((change) => shifted(change, phase)),
+      { bytes, phase },
+    );
+    for (let by = 0; by < 4; by++) {
+      const probe = pointer(40 + by, 500_010, 64);
+      const expected = by === phase ? probe.after : probe.before;
+      expect(guessed(references, [probe], { bytes: 100, phase }).getInt32(probe.at, true)).toBe(expected);
+    }
+  });
+
+  test("small ones are left", () => {
+    const references = fresh();
+    const near = REFERENCE_WORD_MIN - 1;
+    const count = REFERENCE_WORD_DISTRUST + 3;
+    // what is learned of 4096 and further is of the region before it too, as blocks are 64 bytes
+    const changes = Array.from({ length: count }, (_, i) => pointer(128 + REFERENCE_WATCHED_BYTES * i, 4096, 64));
+    guessed(references, changes, { bytes: 128 * (count + 2) });
+    for (const [value, isField] of [
+      [near, false],
+      [REFERENCE_WORD_MIN, true],
+      [0, false],
+    ] as const) {
+      const probe = pointer(40, value, 64);
+      const expected = isField ? probe.after : probe.before;
+      expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("guesses that are wrong stop", () => {
+    const references = fresh();
+    const { changes, end } = trustedPointers(64);
+    guessed(references, changes, { bytes: end + 100 });
+    const probe = pointer(40, 500_010, 64);
+    expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(probe.after);
+    // a block's shift is learned from what moved, and what did not is guessed wrong
+    for (let i = 0; i < 4 * REFERENCE_TRUST_MAX; i++) {
+      guessed(references, [pointer(REFERENCE_WATCHED_BYTES, 500_000, i % 2 === 0 ? 64 : 0), pointer(256, 500_001, 0)], {
+        bytes: 400,
+        from: 0,
+        moved: 1024,
+      });
+    }
+    expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(probe.before);
+  });
+});
