@@ -308,19 +308,19 @@ describe("words", () => {
 
   test("small ones are left", () => {
     const references = fresh();
-    const near = REFERENCE_WORD_MIN - 1;
-    const count = REFERENCE_WORD_DISTRUST + 3;
-    // what is learned of 4096 and further is of the region before it too, as blocks are 64 bytes
-    const changes = Array.from({ length: count }, (_, i) => pointer(128 + REFERENCE_WATCHED_BYTES * i, 4096, 64));
-    guessed(references, changes, { bytes: 128 * (count + 2) });
+    // backwards, so that they are no absolute ones: those that are small are all in regions that nothing is learned of
+    const target = FROM - 6003;
+    const back = (at: number, value: number): Change => ({ at, before: value, after: value + 64 - MOVED });
+    const places = Array.from({ length: REFERENCE_WORD_DISTRUST + 3 }, (_, i) => REFERENCE_WATCHED_BYTES * (i + 1));
+    const changes = places.map((at) => back(at, target - (FROM + at)));
+    guessed(references, changes, { bytes: REFERENCE_WATCHED_BYTES * (places.length + 2) });
     for (const [value, isField] of [
-      [near, false],
-      [REFERENCE_WORD_MIN, true],
-      [0, false],
+      [1 - REFERENCE_WORD_MIN, false],
+      [-REFERENCE_WORD_MIN, true],
     ] as const) {
-      const probe = pointer(40, value, 64);
-      const expected = isField ? probe.after : probe.before;
-      expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(expected);
+      const probe = back(40, value);
+      const guess = guessed(references, [probe], { bytes: 100, from: target + REFERENCE_WORD_MIN - 1 - 40 });
+      expect(guess.getInt32(40, true)).toBe(isField ? probe.after : probe.before);
     }
   });
 
