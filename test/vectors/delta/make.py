@@ -322,7 +322,8 @@ def behind_a_run(before):
 
 
 def rows_case(name, seed, length, row, copy):
-    """A row of code that is repeated, each time `row` bytes further on, and leads where the first one does."""
+    """A row of code that is repeated, each time `row` bytes further on, and leads where the first one does; then, in a section
+    that knows nothing of that, the row as it was but for the first field."""
     delta = Delta(pseudo_random(seed, length))
     first, planted, wanted = bytearray(delta.old[:row]), [], bytearray()
     for at in range(5, row - 8, 17):
@@ -335,7 +336,11 @@ def rows_case(name, seed, length, row, copy):
             again[at + 1:at + 5] = as_field(field(first, at + 1) - number * row)
         wanted += again
     steps = [(0, row, b""), (length, copy, b"")]
-    delta.guessed_section(1, steps, wanted[:row + copy], length + row + copy)
+    source_bytes = length + 2 * row + copy
+    delta.guessed_section(1, steps, wanted[:row + copy], source_bytes)
+    again = bytearray(first)
+    again[6:10] = as_field(field(first, 6) + 5)
+    delta.guessed_section(1, [(0, row, b"")], again, source_bytes)
     return delta.vector(name, seed, planted)
 
 
