@@ -528,9 +528,9 @@ test("of a program that was linked again, most references are guessed", () => {
 });
 
 test("segments that are scanned in any order, by different threads, make the delta that one thread makes", () => {
-  const [old, rebuilt] = [linked(LARGE), rebuiltLarge(0)];
-  // three segments, with one build in the first, and another over the end of the second
+  // three segments, with one build in the first, and another over the end of the second; what is between is old
   const filler = pseudoRandomBytes(5, DELTA_SEGMENT_BYTES);
+  const [old, rebuilt] = [concatBytes([linked(LARGE), filler]), rebuiltLarge(0)];
   const fresh = concatBytes([rebuilt, filler, filler.subarray(rebuilt.length + 100_000), rebuiltLarge(11)]);
   const source = concatBytes([old, fresh]);
   const index = SourceIndex.of(source, old.length);

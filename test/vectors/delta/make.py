@@ -12,7 +12,6 @@ import os
 
 SEGMENT = 4 * 1024 * 1024
 OUTPUT = 1024 * 1024
-PERIOD_MIN = 64
 STREAMS = ["copies", "literals", "jumps", "gaps", "runs", "ones", "twos", "threes", "longer", "bytes", "references"]
 
 
@@ -191,8 +190,8 @@ class Delta:
         return self
 
     def guessed_section(self, kind, steps, wanted, source_bytes):
-        """One segment whose references are guessed. wanted: what is to be made, all of it. A copy from nearby is not
-        guessed, and right as it is."""
+        """One segment whose references are guessed. wanted: what is to be made, all of it. A copy that overlaps
+        what it makes is not guessed, and right as it is."""
         plain = {name: bytearray() for name in STREAMS}
         plain["references"] = bytearray([kind])
         references = References(source_bytes, kind - 1)
@@ -203,14 +202,13 @@ class Delta:
             plain["jumps"] += varint(zigzag(position - expected))
             plain["bytes"] += literal
             expected = position + copy
-            distance = len(self.old) + len(self.new) - position
-            near = copy if distance < PERIOD_MIN else 0
-            for source in range(position, position + near):
+            overlapping = copy if position + copy > len(self.old) + len(self.new) else 0
+            for source in range(position, position + overlapping):
                 self.new.append(self.old[source] if source < len(self.old) else self.new[source - len(self.old)])
-            right, copy = right + near, copy - near
+            right, copy = right + overlapping, copy - overlapping
             while copy > 0:
                 made, at = len(self.new), len(self.old) + len(self.new)
-                count = min(copy, OUTPUT - made % OUTPUT, distance)
+                count = min(copy, OUTPUT - made % OUTPUT)
                 old = (bytes(self.old) + bytes(self.new))[position:position + count]
                 becomes = wanted[made - begin:made - begin + count]
                 right = self.write_runs(plain, references.guess(old, becomes, position, at), becomes, right)
@@ -317,27 +315,27 @@ def in_two(half, length):
 
 
 def behind_a_run(before):
-    """A copy that is not guessed, then the program."""
+    """A copy that overlaps what it makes, or is not what is wanted, then the program."""
     return lambda half, length: (before, [(length - 10, before, b""), (0, half, INSERTED), (half, length - half, b"")])
 
 
-def rows_case(name, seed, length, row, copy):
-    """A row of code that is repeated, each time `row` bytes further on, and leads where the first one does; then, in a section
-    that knows nothing of that, the row as it was but for the first field."""
+def rows_case(name, seed, length, row, rows):
+    """A row of code that is repeated, each time from the one before it, and leads where the first one does; then, in a
+    section that knows nothing of that, the row as it was but for the first field."""
     delta = Delta(pseudo_random(seed, length))
     first, planted, wanted = bytearray(delta.old[:row]), [], bytearray()
     for at in range(5, row - 8, 17):
         planted.append((at, b"\xe8" + as_field(900 - at)))
         first[at:at + 5] = planted[-1][1]
     delta.old = bytes(first) + delta.old[row:]
-    for number in range(copy // row + 2):
+    for number in range(rows):
         again = bytearray(first)
         for at, _ in planted:
             again[at + 1:at + 5] = as_field(field(first, at + 1) - number * row)
         wanted += again
-    steps = [(0, row, b""), (length, copy, b"")]
-    source_bytes = length + 2 * row + copy
-    delta.guessed_section(1, steps, wanted[:row + copy], source_bytes)
+    steps = [(0, row, b"")] + [(length + number * row, row, b"") for number in range(rows - 1)]
+    source_bytes = length + rows * row + row
+    delta.guessed_section(1, steps, wanted, source_bytes)
     again = bytearray(first)
     again[6:10] = as_field(field(first, 6) + 5)
     delta.guessed_section(1, [(0, row, b"")], again, source_bytes)
@@ -390,8 +388,7 @@ CASES = [
     program_case("code, then addresses, with another program's bytes before them", 14, 5000, 3,
                  calls(105, 20, 2400, 13, (2000, 3000)) + words(106, "absolute", 2600, 4900, (2000, 4400)),
                  behind_a_run(2)),
-    rows_case("references in a copy that goes on into what it makes", 15, 1000, 90, 700),
-    rows_case("the same from nearest by", 16, 1000, PERIOD_MIN, 300),
+    rows_case("references in new bytes that are copied, up to where they are copied to", 15, 1000, 90, 8),
 ]
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"), "w") as file:
     json.dump(CASES, file, indent=1)
