@@ -515,10 +515,10 @@ export const REFERENCE_REGION_BITS = 11;
 export const REFERENCE_SHIFTS_BITS = 14;
 /** Nothing moves further from one build to the next: what changed by more was no address. */
 export const REFERENCE_SHIFT_BYTES_MAX = 8 * MIB;
-/** Right guesses less wrong ones, at most, and where a segment begins: above 0 they are trusted. */
+/** Right guesses less wrong ones, at most, and where a segment begins (of words, less than 0): above 0 they are trusted. */
 export const REFERENCE_TRUST_MAX = 16;
 export const REFERENCE_CODE_TRUST = 4;
-export const REFERENCE_WORD_TRUST = -4;
+export const REFERENCE_WORD_DISTRUST = 4;
 /** Where so few runs of bytes differ in a segment, nothing is guessed. */
 export const REFERENCE_RUNS_MIN = 128;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */

@@ -313,7 +313,7 @@ class Differences implements Settling {
   /** The one that the run under way takes. */
   #current: StreamReader;
   /** The bytes that were copied last, and where in them, or behind them, the next run of wrong ones begins; how many those are. */
-  #copied = NOTHING;
+  #copied: Uint8Array = NOTHING;
   #wrongAt = 0;
   #wrong = 0;
 

@@ -24,7 +24,7 @@ import {
   REFERENCE_SHIFTS_BITS,
   REFERENCE_TRUST_MAX,
   REFERENCE_WATCHED_BYTES,
-  REFERENCE_WORD_TRUST,
+  REFERENCE_WORD_DISTRUST,
 } from "../limits.ts";
 
 export const FIELD_BYTES = 4;
@@ -62,8 +62,8 @@ export class References {
   readonly #relative = new Shifts();
   readonly #absolute = new Shifts();
   #codeTrust = REFERENCE_CODE_TRUST;
-  #relativeTrust = REFERENCE_WORD_TRUST;
-  #absoluteTrust = REFERENCE_WORD_TRUST;
+  #relativeTrust = -REFERENCE_WORD_DISTRUST;
+  #absoluteTrust = -REFERENCE_WORD_DISTRUST;
 
   /** @param sourceBytes  old and new bytes */
   constructor(sourceBytes: number) {
@@ -74,8 +74,8 @@ export class References {
   forget(): void {
     for (const shifts of [this.#code, this.#relative, this.#absolute]) shifts.forget();
     this.#codeTrust = REFERENCE_CODE_TRUST;
-    this.#relativeTrust = REFERENCE_WORD_TRUST;
-    this.#absoluteTrust = REFERENCE_WORD_TRUST;
+    this.#relativeTrust = -REFERENCE_WORD_DISTRUST;
+    this.#absoluteTrust = -REFERENCE_WORD_DISTRUST;
   }
 
   /**
