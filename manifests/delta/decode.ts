@@ -150,16 +150,14 @@ const NOTHING = new Uint8Array();
 class Decoder {
   readonly #world: DeltaWorld;
   readonly #output = new Uint8Array(DELTA_OUTPUT_BYTES);
-  /** What a guessed part of a copy was. */
-  readonly #copied = new Uint8Array(DELTA_OUTPUT_BYTES);
-  readonly #references: References;
+  /** Made for the first copy that is guessed: what was learned, and room for what a part of a copy was. */
+  #guessing: { readonly references: References; readonly copied: Uint8Array } | undefined;
   /** New bytes given on, and those in `#output` behind them. */
   #given = 0;
   #filled = 0;
 
   constructor(world: DeltaWorld) {
     this.#world = world;
-    this.#references = new References(world.oldBytes + world.newBytes);
   }
 
   /** New bytes made so far. */
@@ -185,7 +183,7 @@ class Decoder {
         segmentEnd = Math.min(end, this.#made - (this.#made % DELTA_SEGMENT_BYTES) + DELTA_SEGMENT_BYTES);
         position = 0;
         phase = readPhase(references);
-        if (phase !== undefined) this.#references.forget();
+        if (phase !== undefined) this.#guessing?.references.forget();
       }
       const copy = copies.varint();
       const literal = literals.varint();
@@ -232,16 +230,22 @@ class Decoder {
     return length;
   }
 
-  /** As many of the bytes from `position` on as fit, their references guessed; how many that were. They lie before what they make. */
+  /**
+   * The same of a copy whose references are guessed: as many of its bytes as fit, wherever they lie. All of them are there
+   * before it is made.
+   */
   #guess(position: number, bytes: number, phase: number, differences: Differences): number {
+    const { oldBytes, newBytes } = this.#world;
+    this.#guessing ??= { references: new References(oldBytes + newBytes), copied: new Uint8Array(DELTA_OUTPUT_BYTES) };
+    const { references, copied } = this.#guessing;
     const length = Math.min(bytes, this.#output.length - this.#filled);
     const made = this.#output.subarray(this.#filled, this.#filled + length);
     this.#read(position, made);
-    const old = this.#copied.subarray(0, length);
+    const old = copied.subarray(0, length);
     old.set(made);
     differences.begin(made);
-    const at = this.#world.oldBytes + this.#made;
-    this.#references.guess({ old, guessed: made, made, from: position, at }, phase, differences);
+    const at = oldBytes + this.#made;
+    references.guess({ old, guessed: made, made, from: position, at }, phase, differences);
     differences.settle(length);
     this.#filled += length;
     return length;

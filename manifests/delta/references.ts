@@ -6,13 +6,14 @@
  * kind is trusted as long as its guesses are more often right than what was there before.
  *
  * Fields, each of 32 bits, least byte first:
- *   code      from its own end on, behind what may stand there in x86-64 code: E8 call, E9 jump, 0F 8x jump if, or an
- *             operand that is relative to the instruction (ModRM: mod 0, r/m 5)
+ *   code      from its own end on, behind a byte that it may follow in x86-64 code: E8 call, E9 jump, or an operand that is
+ *             relative to the instruction (ModRM: mod 0, r/m 5)
  *   relative  a word: from itself on, as tables of jumps and of unwinding have it
  *   absolute  a word: from the start of the program on
  *
  * Part of the format: reader and writer guess the same, for all follows from the bytes that are copied, from where they lie,
- * and from the new bytes up to there.
+ * and from the new bytes up to there. So is what a table forgets when two of its keys share a slot, and that a region
+ * learns only what its block did not know.
  */
 import {
   REFERENCE_WORD_MIN,
@@ -28,7 +29,7 @@ import {
 } from "../limits.ts";
 
 export const FIELD_BYTES = 4;
-/** A field is known by up to two bytes before it, of the same part. */
+/** Of each part the first two bytes are none of a field: a copy mostly begins in the middle of one. */
 const FIRST_FIELD = 2;
 
 /** By the byte before a field: 1 when it may be followed by one. */
@@ -167,7 +168,7 @@ export class References {
   }
 }
 
-/** How far targets have moved: as the last one in the same block did, or in the same region. */
+/** How far targets have moved: as the last one in the same block did, or the last in the same region that moved otherwise. */
 class Shifts {
   /** Blocks, then regions: (number + 1) ‖ bytes moved, where its hash says; 0: none yet. */
   readonly #blocks = new Int32Array(2 << REFERENCE_SHIFTS_BITS);
