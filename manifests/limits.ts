@@ -526,6 +526,29 @@ export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
  */
 export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
+/** Addresses go on behind what the file of a program holds: memory that is all zeros when it starts. */
+export const REFERENCE_BEYOND_BYTES = 64 * MIB;
+/** Nearer to 0, a word is a count or a size and no address. */
+export const REFERENCE_WORD_MIN = 4096;
+/** What lies in one block of 2^6 bytes moves together, and mostly what lies in one region of 2^11 (measured). */
+export const REFERENCE_BLOCK_BITS = 6;
+export const REFERENCE_REGION_BITS = 11;
+/** A segment remembers 2^14 of each: with more it is slower, and hardly a guess is better (measured). */
+export const REFERENCE_SHIFTS_BITS = 14;
+/** Nothing moves further from one build to the next: what changed by more was no address. */
+export const REFERENCE_SHIFT_BYTES_MAX = 8 * MIB;
+/** Right guesses less wrong ones, at most, and where a segment begins (of words, less than 0): above 0 they are trusted. */
+export const REFERENCE_TRUST_MAX = 16;
+export const REFERENCE_CODE_TRUST = 4;
+export const REFERENCE_WORD_DISTRUST = 4;
+/** Where so few runs of bytes differ in a segment, nothing is guessed. */
+export const REFERENCE_RUNS_MIN = 128;
+/** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
+export const REFERENCE_WORTH_SHARE = 0.98;
+/** Where they leave less than this, it is part of a program, and not judged as text as well. */
+export const REFERENCE_SHARE_MAX = 0.75;
+/** Where words are no addresses, one in so many bytes is watched. */
+export const REFERENCE_WATCHED_BYTES = 128;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
 /**
@@ -548,7 +571,7 @@ export const DELTA_PATHS_MAX = 3;
 export const DELTA_CHAIN_STEPS_MAX = 4;
 /** Deltas to earlier releases that stay listed, for chains: at 3 a release the last eight, in 10 KB of `live`. */
 export const DELTAS_EARLIER_MAX = 24;
-/** Bytes a decoder collects before it gives them on. */
+/** Bytes a decoder collects before it gives them on; a guessed copy is cut there (delta/format.ts). */
 export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */
 export const DELTA_PIECE_BYTES = 128 * 1024;

@@ -40,6 +40,7 @@ const KINDS: Readonly<Record<StreamName, CostKind>> = {
   threes: "changes",
   longer: "changes",
   bytes: "literals",
+  references: "control",
 };
 
 /** Bytes of the delta. */

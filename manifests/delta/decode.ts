@@ -14,6 +14,7 @@ import {
   malformedDelta,
   unzigzag,
 } from "./format.ts";
+import { FIELD_BYTES, References, type Settling } from "./references.ts";
 
 /** What a decoder may ask. */
 export interface DeltaWorld {
@@ -91,7 +92,7 @@ export function readHeader({
   readDelta,
 }: Pick<DeltaWorld, "oldBytes" | "newBytes" | "deltaBytes" | "readDelta">): number {
   const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
-  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 3");
+  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 4");
   if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
   return reader.at;
 }
@@ -144,9 +145,13 @@ export function readSection(
   };
 }
 
+const NOTHING = new Uint8Array();
+
 class Decoder {
   readonly #world: DeltaWorld;
   readonly #output = new Uint8Array(DELTA_OUTPUT_BYTES);
+  /** Made for the first copy that is guessed: what was learned, and room for what a part of a copy was. */
+  #guessing: { readonly references: References; readonly copied: Uint8Array } | undefined;
   /** New bytes given on, and those in `#output` behind them. */
   #given = 0;
   #filled = 0;
@@ -165,16 +170,20 @@ class Decoder {
     const copies = new StreamReader(streams.copies);
     const literals = new StreamReader(streams.literals);
     const jumps = new StreamReader(streams.jumps);
+    const references = new StreamReader(streams.references);
     const differences = new Differences(streams);
     const end = this.#made + bytes;
     if (end > newBytes) throw malformedDelta("more new bytes than there are");
     let literalAt = 0;
     let position = 0;
     let segmentEnd = 0;
+    let phase: number | undefined;
     while (!copies.isAtEnd) {
       if (this.#made >= segmentEnd) {
         segmentEnd = Math.min(end, this.#made - (this.#made % DELTA_SEGMENT_BYTES) + DELTA_SEGMENT_BYTES);
         position = 0;
+        phase = readPhase(references);
+        if (phase !== undefined) this.#guessing?.references.forget();
       }
       const copy = copies.varint();
       const literal = literals.varint();
@@ -183,16 +192,19 @@ class Decoder {
       if (position < 0 || (copy > 0 && position >= oldBytes + this.#made)) throw malformedDelta("a copy from nowhere");
       if (literalAt + literal > streams.bytes.length) throw malformedDelta("cut short");
       // no generator a step: there are hundreds of thousands, and what they leave behind is megabytes (measured)
+      const isGuessed = phase !== undefined && position + copy <= oldBytes + this.#made;
       for (const copyEnd = position + copy; position < copyEnd;) {
         if (this.#filled === this.#output.length) yield* this.#flush();
-        position += this.#copy(position, copyEnd - position, differences);
+        if (isGuessed) position += this.#guess(position, copyEnd - position, phase as number, differences);
+        else position += this.#copy(position, copyEnd - position, differences);
       }
       for (const literalEnd = literalAt + literal; literalAt < literalEnd;) {
         if (this.#filled === this.#output.length) yield* this.#flush();
         literalAt += this.#take(streams.bytes, literalAt, literalEnd);
       }
     }
-    if (!literals.isAtEnd || !jumps.isAtEnd || !differences.isAtEnd || literalAt !== streams.bytes.length) {
+    const isAllRead = [literals, jumps, references, differences].every((stream) => stream.isAtEnd);
+    if (!isAllRead || literalAt !== streams.bytes.length) {
       throw malformedDelta("bytes after the last step");
     }
     if (this.#made !== end) throw malformedDelta("steps do not add up to the section");
@@ -216,6 +228,42 @@ class Decoder {
     differences.applyTo(target);
     this.#filled += length;
     return length;
+  }
+
+  /**
+   * The same of a copy whose references are guessed: as many of its bytes as fit, wherever they lie. All of them are there
+   * before it is made.
+   */
+  #guess(position: number, bytes: number, phase: number, differences: Differences): number {
+    const { oldBytes, newBytes } = this.#world;
+    this.#guessing ??= { references: new References(oldBytes + newBytes), copied: new Uint8Array(DELTA_OUTPUT_BYTES) };
+    const { references, copied } = this.#guessing;
+    const length = Math.min(bytes, this.#output.length - this.#filled);
+    const made = this.#output.subarray(this.#filled, this.#filled + length);
+    this.#read(position, made);
+    const old = copied.subarray(0, length);
+    old.set(made);
+    differences.begin(made);
+    const at = oldBytes + this.#made;
+    references.guess({ old, guessed: made, made, from: position, at }, phase, differences);
+    differences.settle(length);
+    this.#filled += length;
+    return length;
+  }
+
+  /** Bytes of the source that are all there. */
+  #read(position: number, target: Uint8Array): void {
+    const { oldBytes, readOld, readMade } = this.#world;
+    const givenEnd = oldBytes + this.#given;
+    for (let done = 0; done < target.length;) {
+      const from = position + done;
+      const end = from < oldBytes ? oldBytes : from < givenEnd ? givenEnd : Infinity;
+      const some = target.subarray(done, Math.min(target.length, done + end - from));
+      if (from < oldBytes) readOld(from, some);
+      else if (from < givenEnd) readMade(from - oldBytes, some);
+      else some.set(this.#output.subarray(from - givenEnd, from - givenEnd + some.length));
+      done += some.length;
+    }
   }
 
   /**
@@ -253,19 +301,25 @@ class Decoder {
   }
 }
 
+/** How a segment is guessed: undefined when it is not. Throws: object.malformed. */
+function readPhase(references: StreamReader): number | undefined {
+  const kind = references.byte();
+  if (kind > FIELD_BYTES) throw malformedDelta("an unknown kind of references");
+  return kind === 0 ? undefined : kind - 1;
+}
+
 /** The differences of a section, taken off as its copies are made. */
-class Differences {
+class Differences implements Settling {
   readonly #gaps: StreamReader;
   readonly #runs: StreamReader;
   /** In the order of DIFFERENCES. */
   readonly #values: readonly StreamReader[];
   /** The one that the run under way takes. */
   #current: StreamReader;
-  /** Right bytes, then wrong ones, before the next numbers are read. */
-  #right = 0;
+  /** The bytes that were copied last, and where in them, or behind them, the next run of wrong ones begins; how many those are. */
+  #copied: Uint8Array = NOTHING;
+  #wrongAt = 0;
   #wrong = 0;
-  /** Behind the last run all are right. */
-  #isOver = false;
 
   constructor(streams: Streams) {
     this.#gaps = new StreamReader(streams.gaps);
@@ -276,36 +330,51 @@ class Differences {
   }
 
   get isAtEnd(): boolean {
-    return this.#isOver && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
+    return this.#wrongAt === Infinity && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
   }
 
-  /** Copied bytes before the next one that differs. */
+  /** Bytes behind those copied last before the next one that differs. */
   get rightAhead(): number {
-    return this.#isOver ? Infinity : this.#right;
+    return this.#wrongAt - this.#copied.length;
+  }
+
+  /** What is copied next; all of what was copied before is settled. */
+  begin(copied: Uint8Array): void {
+    this.#wrongAt -= this.#copied.length;
+    this.#copied = copied;
+  }
+
+  /** Copied bytes up to `end` become what they are to be. */
+  settle(end: number): void {
+    if (this.#wrongAt <= end) this.#correct(end);
   }
 
   applyTo(copied: Uint8Array): void {
-    for (let at = 0; at < copied.length && !this.#isOver;) {
-      const right = Math.min(this.#right, copied.length - at);
-      this.#right -= right;
-      at += right;
-      if (this.#right > 0) return;
-      const wrong = Math.min(this.#wrong, copied.length - at);
+    this.begin(copied);
+    this.settle(copied.length);
+  }
+
+  #correct(end: number): void {
+    // a run of nothing ends a segment, and is over where it begins
+    while (this.#wrongAt < end || (this.#wrongAt === end && this.#wrong === 0)) {
+      const wrong = Math.min(this.#wrong, end - this.#wrongAt);
+      this.#current.addTo(this.#copied, this.#wrongAt, this.#wrongAt + wrong);
+      this.#wrongAt += wrong;
       this.#wrong -= wrong;
-      this.#current.addTo(copied, at, at + wrong);
-      at += wrong;
       if (this.#wrong === 0) this.#next();
     }
   }
 
   #next(): void {
+    // behind the last run all are right
     if (this.#gaps.isAtEnd) {
-      this.#isOver = true;
+      this.#wrongAt = Infinity;
       return;
     }
-    this.#right = this.#gaps.varint();
+    const right = this.#gaps.varint();
+    this.#wrongAt += right;
     this.#wrong = this.#runs.varint();
-    if (this.#right + this.#wrong === 0) throw malformedDelta("a run of nothing");
+    if (right + this.#wrong === 0) throw malformedDelta("a run of nothing");
     this.#current = this.#values[differencesOf(this.#wrong)] as StreamReader;
     if (this.#wrong > this.#current.left) throw malformedDelta("cut short");
   }

@@ -4,6 +4,7 @@
  */
 import { concatBytes } from "../digest.ts";
 import {
+  DELTA_OUTPUT_BYTES,
   DELTA_PROGRAM_JUDGEMENT,
   DELTA_PROGRAM_SHARE_MAX,
   DELTA_SECTION_STREAM_BYTES,
@@ -12,6 +13,9 @@ import {
   DELTA_TEXT_JUDGEMENT,
   DELTA_TEXT_LOOK_BYTES,
   DELTA_TEXT_LOW_BYTES_SHARE_MAX,
+  REFERENCE_RUNS_MIN,
+  REFERENCE_SHARE_MAX,
+  REFERENCE_WORTH_SHARE,
 } from "../limits.ts";
 import {
   CODECS,
@@ -25,7 +29,8 @@ import {
   StreamWriter,
   zigzag,
 } from "./format.ts";
-import { type Judgement, scan } from "./scan.ts";
+import { FIELD_BYTES, References, type Settling } from "./references.ts";
+import { type Judgement, scan, type Step } from "./scan.ts";
 import { SourceIndex } from "./source-index.ts";
 
 /** A stream as the delta holds it. */
@@ -74,73 +79,174 @@ export function segmentsOf(bytes: number): number[] {
 }
 
 /**
- * One segment of the new bytes as streams. Judged as text and, when it is none, as a program too: which of both leaves
- * less is not to be seen before.
+ * One segment of the new bytes as streams. What is no text is judged as a program and, unless guesses of its references make
+ * so little of it that it must be one, as text too: which of both leaves less is not to be seen before.
  */
 export function scanSegment(index: SourceIndex, segment: number, squeeze: Compressors["squeeze"]): ScannedSegments {
   const { source, oldBytes } = index;
   const start = oldBytes + segment * DELTA_SEGMENT_BYTES;
   const end = Math.min(source.length, start + DELTA_SEGMENT_BYTES);
-  const asText = scannedAs(index, start, end, DELTA_TEXT_JUDGEMENT);
-  if (isTextLike(source.subarray(start, end))) return asText;
-  const asProgram = scannedAs(index, start, end, DELTA_PROGRAM_JUDGEMENT);
-  const bytesOf = ({ streams }: ScannedSegments): number =>
-    STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
-  return bytesOf(asProgram) < DELTA_PROGRAM_SHARE_MAX * bytesOf(asText) ? asProgram : asText;
+  const scannedAs = (judgement: Judgement): Step[] => [...scan(index, start, end, judgement)];
+  if (isTextLike(source.subarray(start, end))) return writeSteps(index, start, scannedAs(DELTA_TEXT_JUDGEMENT));
+  const asProgram = leastOf(index, start, scannedAs(DELTA_PROGRAM_JUDGEMENT), squeeze);
+  if (asProgram.guessedShare < REFERENCE_SHARE_MAX) return asProgram.segment;
+  const asText = leastOf(index, start, scannedAs(DELTA_TEXT_JUDGEMENT), squeeze);
+  return asProgram.bytes < DELTA_PROGRAM_SHARE_MAX * asText.bytes ? asProgram.segment : asText.segment;
 }
 
-function scannedAs(index: SourceIndex, start: number, end: number, judgement: Judgement): ScannedSegments {
-  const { source } = index;
+interface Judged {
+  readonly segment: ScannedSegments;
+  /** Quickly compressed. */
+  readonly bytes: number;
+  /** Of what it takes without guesses. */
+  readonly guessedShare: number;
+}
+
+/** With its references guessed, or without. */
+function leastOf(index: SourceIndex, start: number, steps: readonly Step[], squeeze: Compressors["squeeze"]): Judged {
+  const bytesOf = ({ streams }: ScannedSegments): number =>
+    STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
+  const plain = writeSteps(index, start, steps);
+  const bytes = bytesOf(plain);
+  const phase = likelyPhase(index.source, start, steps);
+  if (phase === undefined) return { segment: plain, bytes, guessedShare: 1 };
+  const guessed = writeSteps(index, start, steps, phase);
+  const guessedBytes = bytesOf(guessed);
+  const guessedShare = guessedBytes / bytes;
+  if (guessedShare > REFERENCE_WORTH_SHARE) return { segment: plain, bytes, guessedShare: 1 };
+  return { segment: guessed, bytes: guessedBytes, guessedShare };
+}
+
+/** @param phase  of the words, where references are guessed */
+function writeSteps(
+  { source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">,
+  start: number,
+  steps: readonly Step[],
+  phase?: number,
+): ScannedSegments {
   const writers = STREAMS.map((name) => [name, new StreamWriter()] as const);
   const to = Object.fromEntries(writers) as Record<StreamName, StreamWriter>;
-  const differences = DIFFERENCES.map((name) => to[name]);
+  const differences = new DifferencesWriter(to, source);
+  const references = phase === undefined ? undefined : new GuessedCopies({ source, oldBytes }, phase);
+  to.references.byte(phase === undefined ? 0 : phase + 1);
   let at = start;
   let expected = 0;
-  let gap = 0;
-  for (const { from, copy, literal } of scan(index, start, end, judgement)) {
+  for (const { from, copy, literal } of steps) {
     to.copies.varint(copy);
     to.literals.varint(literal);
     to.jumps.varint(zigzag(from - expected));
-    gap = writeDifferences(source, from, at, copy, gap, to, differences);
+    if (references === undefined || from + copy > at) {
+      differences.write(source, from, at, copy);
+    } else {
+      for (const part of references.partsOf(from, at, copy)) {
+        differences.write(part.guessed, 0, part.at, part.guessed.length);
+      }
+    }
     to.bytes.bytes(source.subarray(at + copy, at + copy + literal));
     at += copy + literal;
     expected = from + copy;
   }
-  if (gap > 0) {
-    // so that the next segment's gaps count from its own start
-    to.gaps.varint(gap);
-    to.runs.varint(0);
-  }
+  differences.finish();
   const streams = writers.map(([name, writer]) => [name, writer.finish()] as const);
-  return { bytes: end - start, streams: Object.fromEntries(streams) as Record<StreamName, Uint8Array> };
+  return { bytes: at - start, streams: Object.fromEntries(streams) as Record<StreamName, Uint8Array> };
 }
 
-/** Writes where a copy differs. `gap`: right bytes since the last run; so many there are afterwards. */
-function writeDifferences(
-  source: Uint8Array,
-  from: number,
-  at: number,
-  copy: number,
-  gap: number,
-  to: Readonly<Record<"gaps" | "runs", StreamWriter>>,
-  differences: readonly StreamWriter[],
-): number {
-  let right = gap;
-  for (let i = 0; i < copy;) {
-    if (source[from + i] === source[at + i]) {
-      right++;
-      i++;
-      continue;
-    }
-    let end = i + 1;
-    while (end < copy && source[from + end] !== source[at + end]) end++;
-    const values = differences[differencesOf(end - i)] as StreamWriter;
-    to.gaps.varint(right);
-    to.runs.varint(end - i);
-    for (; i < end; i++) values.byte((source[at + i] as number) - (source[from + i] as number));
-    right = 0;
+/** Writes where copies differ from what is expected of them. */
+class DifferencesWriter {
+  readonly #to: Readonly<Record<"gaps" | "runs", StreamWriter>>;
+  readonly #values: readonly StreamWriter[];
+  readonly #source: Uint8Array;
+  /** Right bytes since the last run. */
+  #right = 0;
+
+  constructor(to: Readonly<Record<StreamName, StreamWriter>>, source: Uint8Array) {
+    this.#to = to;
+    this.#values = DIFFERENCES.map((name) => to[name]);
+    this.#source = source;
   }
-  return right;
+
+  /** The source at `at`, of which as much is expected as lies in `expected` at `from`. */
+  write(expected: Uint8Array, from: number, at: number, bytes: number): void {
+    const source = this.#source;
+    let right = this.#right;
+    for (let i = 0; i < bytes;) {
+      if (expected[from + i] === source[at + i]) {
+        right++;
+        i++;
+        continue;
+      }
+      let end = i + 1;
+      while (end < bytes && expected[from + end] !== source[at + end]) end++;
+      const values = this.#values[differencesOf(end - i)] as StreamWriter;
+      this.#to.gaps.varint(right);
+      this.#to.runs.varint(end - i);
+      for (; i < end; i++) values.byte((source[at + i] as number) - (expected[from + i] as number));
+      right = 0;
+    }
+    this.#right = right;
+  }
+
+  /** So that the next segment's gaps count from its own start. */
+  finish(): void {
+    if (this.#right === 0) return;
+    this.#to.gaps.varint(this.#right);
+    this.#to.runs.varint(0);
+  }
+}
+
+/** What a reader will expect of the copies of a segment. */
+class GuessedCopies {
+  readonly #source: Uint8Array;
+  readonly #oldBytes: number;
+  readonly #phase: number;
+  readonly #references: References;
+  readonly #guessed = new Uint8Array(DELTA_OUTPUT_BYTES);
+
+  constructor({ source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">, phase: number) {
+    this.#source = source;
+    this.#oldBytes = oldBytes;
+    this.#phase = phase;
+    this.#references = new References(source.length);
+  }
+
+  /** One after another, in memory that is used again. */
+  *partsOf(from: number, at: number, copy: number): Generator<{ readonly at: number; readonly guessed: Uint8Array }> {
+    const source = this.#source;
+    for (let done = 0; done < copy;) {
+      const room = DELTA_OUTPUT_BYTES - ((at + done - this.#oldBytes) % DELTA_OUTPUT_BYTES);
+      const bytes = Math.min(copy - done, room);
+      const old = source.subarray(from + done, from + done + bytes);
+      const guessed = this.#guessed.subarray(0, bytes);
+      guessed.set(old);
+      const made = source.subarray(at + done, at + done + bytes);
+      const part = { old, guessed, made, from: from + done, at: at + done };
+      this.#references.guess(part, this.#phase, ALL_IS_MADE);
+      yield part;
+      done += bytes;
+    }
+  }
+}
+
+const ALL_IS_MADE: Settling = { settle: () => {} };
+
+/**
+ * Where words probably begin: an address differs from its least byte on. Undefined when too little differs for guesses to
+ * matter.
+ */
+function likelyPhase(source: Uint8Array, start: number, steps: readonly Step[]): number | undefined {
+  const runs = [0, 0, 0, 0];
+  let at = start;
+  for (const { from, copy, literal } of steps) {
+    for (let i = 0; i < copy; i++) {
+      if (source[from + i] === source[at + i]) continue;
+      const phase = (at + i) % FIELD_BYTES;
+      runs[phase] = (runs[phase] as number) + 1;
+      while (i + 1 < copy && source[from + i + 1] !== source[at + i + 1]) i++;
+    }
+    at += copy + literal;
+  }
+  const most = Math.max(...runs);
+  return runs.reduce((sum, count) => sum + count) < REFERENCE_RUNS_MIN ? undefined : runs.indexOf(most);
 }
 
 /** Whether hardly a byte is one that text does not have. */

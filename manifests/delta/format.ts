@@ -2,8 +2,8 @@
  * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes one
  * while the next is on its way and holds no more than one.
  *
- *   delta    "PSD" 0x03 ‖ varint old bytes ‖ varint new bytes ‖ section …
- *   section  varint new bytes ‖ 10 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 10 streams as stored
+ *   delta    "PSD" 0x04 ‖ varint old bytes ‖ varint new bytes ‖ section …
+ *   section  varint new bytes ‖ 11 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 11 streams as stored
  *   codec    1 byte: 0 as it is, 1 zstd, 2 brotli
  *
  * The streams:
@@ -11,6 +11,7 @@
  *   gaps, runs                  where the copies differ from what they copy
  *   ones, twos, threes, longer  by how much, in runs of 1, of 2, of 3 and of more bytes
  *   bytes                       the literals
+ *   references                  a byte a segment: 0, or how its copies are guessed
  *
  * A step copies `copies` bytes of the source (the old bytes, then the new ones made so far) at its position, then takes
  * `literals` bytes as they are. Its position is where the copy before it ended plus `jumps` (zigzag); at the start of each
@@ -20,16 +21,20 @@
  * compress best among their like: two bytes that differ are mostly of an address, one is not. Varint: unsigned LEB128,
  * shortest form.
  *
+ * A segment is DELTA_SEGMENT_BYTES of the new bytes. Where its byte of `references` is r > 0, what differs counts from what
+ * references.ts makes of the copied bytes, with words where the source's offset modulo 4 is r - 1. It guesses the copies that
+ * do not overlap what they make, each cut where DELTA_OUTPUT_BYTES of the new bytes are full.
+ *
  * Needs no signature: what it makes is kept only when its pieces root is the signed one; but it is read before that, so
  * every number in it is capped.
  */
 import { Failure } from "../failures.ts";
 
-export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x03);
+export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x04);
 /** The streams of differences: of runs of one byte, of two, of three, and of more. */
 export const DIFFERENCES = ["ones", "twos", "threes", "longer"] as const;
 export type DifferencesName = (typeof DIFFERENCES)[number];
-export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", ...DIFFERENCES, "bytes"] as const;
+export const STREAMS = ["copies", "literals", "jumps", "gaps", "runs", ...DIFFERENCES, "bytes", "references"] as const;
 export type StreamName = (typeof STREAMS)[number];
 export type Streams = Readonly<Record<StreamName, Uint8Array>>;
 

@@ -57,8 +57,35 @@ function decode(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Arra
   return made;
 }
 
-test.each(golden)("golden delta: $case", ({ seed, oldBytes, delta, newBytes, sha256: expected }) => {
-  const made = decode(pseudoRandomBytes(seed, oldBytes), fromHex(delta), newBytes);
+/** As many bytes as there are to be, or a refusal, and nothing else. */
+function expectMadeOrRefused(old: Uint8Array, delta: Uint8Array, newBytes: number): void {
+  try {
+    expect(decode(old, delta, newBytes).length).toBe(newBytes);
+  } catch (error) {
+    expect(error).toEqual(malformed);
+  }
+}
+
+/** A golden delta's old bytes: those of its seed, and what is planted in them. */
+function oldOf({
+  seed,
+  oldBytes,
+  planted,
+}: Pick<(typeof golden)[number], "seed" | "oldBytes" | "planted">): Uint8Array {
+  const old = pseudoRandomBytes(seed, oldBytes);
+  for (const [at, bytes] of planted.split(";").map((part) => part.split(" "))) {
+    if (bytes !== undefined) old.set(fromHex(bytes), Number(at));
+  }
+  return old;
+}
+
+/** Calls without end, each to 9 bytes behind itself. */
+function callers(bytes: number): Uint8Array {
+  return Uint8Array.from({ length: bytes }, (_, i) => [0xe8, 9, 0, 0, 0][i % 5] ?? 0);
+}
+
+test.each(golden)("golden delta: $case", ({ delta, newBytes, sha256: expected, ...vector }) => {
+  const made = decode(oldOf(vector), fromHex(delta), newBytes);
   expect(toHex(sha256(made))).toBe(expected);
 });
 
@@ -134,14 +161,76 @@ describe("laws", () => {
     const start = encode(old, noise(10, 3)).subarray(0, 7);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (rest) => {
-        try {
-          decode(old, concatBytes([start, rest]), 10);
-        } catch (error) {
-          expect(error).toEqual(malformed);
-        }
+        expectMadeOrRefused(old, concatBytes([start, rest]), 10);
       }),
     );
   });
+
+  test("whatever a section's streams hold, it is decoded or refused, never anything else", () => {
+    const old = callers(120);
+    const stream = fc.array(fc.oneof(fc.nat({ max: 12 }), fc.nat({ max: 255 })), { maxLength: 12 });
+    const streams = fc.record(Object.fromEntries(STREAMS.map((name) => [name, stream])), { noNullPrototype: true });
+    fc.assert(
+      fc.property(streams, fc.integer({ min: 1, max: 100 }), (hostile, newBytes) => {
+        // a first step that is good, so that what follows is read at all
+        const delta = deltaOf(120, newBytes, {
+          ...hostile,
+          copies: [Math.ceil(newBytes / 2), ...(hostile["copies"] ?? [])],
+          literals: [0, ...(hostile["literals"] ?? [])],
+          jumps: [0, ...(hostile["jumps"] ?? [])],
+        });
+        expectMadeOrRefused(old, delta, newBytes);
+      }),
+    );
+  });
+
+  test.each([0, 1, 2, 3, 4])("references of kind %d make some bytes, whatever differs", (kind) => {
+    const old = callers(120);
+    const runs = fc.array(fc.tuple(fc.nat({ max: 9 }), fc.integer({ min: 1, max: 3 })), { maxLength: 8 });
+    fc.assert(
+      fc.property(runs, fc.uint8Array({ minLength: 24, maxLength: 24 }), (gapsAndRuns, values) => {
+        const runsOf = (bytes: number): number => bytes * gapsAndRuns.filter(([, run]) => run === bytes).length;
+        const delta = deltaOf(120, 120, {
+          copies: [100, 20],
+          literals: [0, 0],
+          // the second copy is of new bytes
+          jumps: [0, 40],
+          gaps: gapsAndRuns.map(([gap]) => gap),
+          runs: gapsAndRuns.map(([, run]) => run),
+          ones: [...values.subarray(0, runsOf(1))],
+          twos: [...values.subarray(0, runsOf(2))],
+          threes: [...values.subarray(0, runsOf(3))],
+          references: [kind],
+        });
+        expect(decode(old, delta, 120).length).toBe(120);
+      }),
+    );
+  });
+
+  test("references of any other kind are refused", () => {
+    const streams = { copies: [10], literals: [0], jumps: [0] };
+    for (let kind = 5; kind < 256; kind++) {
+      expect(() => decode(callers(120), deltaOf(120, 10, { ...streams, references: [kind] }), 10)).toThrow(malformed);
+    }
+  });
+
+  test.each(golden.map(({ case: name, ...vector }) => [name, vector] as const))(
+    "golden delta with one bit flipped: %s: refused, or as many bytes",
+    (_, { newBytes, delta, ...vector }) => {
+      const old = oldOf(vector);
+      const bytes = fromHex(delta);
+      // each decodes megabytes, or is refused at once
+      const numRuns = newBytes > DELTA_OUTPUT_BYTES / 2 ? 5 : 100;
+      fc.assert(
+        fc.property(fc.nat({ max: 8 * bytes.length - 1 }), (bit) => {
+          const flipped = bytes.slice();
+          flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+          expectMadeOrRefused(old, flipped, newBytes);
+        }),
+        { numRuns },
+      );
+    },
+  );
 
   test("a delta that is cut short is refused", () => {
     fc.assert(
@@ -159,11 +248,7 @@ describe("laws", () => {
       fc.property(edited, fc.nat(), fc.nat({ max: 7 }), ({ old, fresh }, where, bit) => {
         const flipped = encode(old, fresh);
         flipped[where % flipped.length] = (flipped[where % flipped.length] ?? 0) ^ (1 << bit);
-        try {
-          expect(decode(old, flipped, fresh.length).length).toBe(fresh.length);
-        } catch (error) {
-          expect(error).toEqual(malformed);
-        }
+        expectMadeOrRefused(old, flipped, fresh.length);
       }),
     );
   });
@@ -202,7 +287,7 @@ function deltaOf(oldBytes: number, newBytes: number, streams: Partial<Record<Str
 
 describe("differences by hand", () => {
   const old = Uint8Array.from({ length: 16 }, (_, i) => 16 * i);
-  const whole = { copies: [16], literals: [0], jumps: [0] };
+  const whole = { copies: [16], literals: [0], jumps: [0], references: [0] };
   const values = { ones: [1], twos: [2, 2], threes: [3, 3, 3], longer: [4, 4, 4, 4] };
   const good = { ...whole, gaps: [1, 1, 1, 1], runs: [1, 2, 3, 4], ...values };
 
@@ -225,6 +310,8 @@ describe("differences by hand", () => {
     ["a run of nothing behind nothing", { ...good, gaps: [0, ...good.gaps], runs: [0, ...good.runs] }],
     ["a run that goes on behind the last copy", { ...good, gaps: [1, 1, 1, 4] }],
     ["a gap that goes on behind the last copy", { ...good, gaps: [...good.gaps, 3], runs: [...good.runs, 0] }],
+    ["a segment that does not say how its copies are guessed", { ...good, references: [] }],
+    ["references of a segment too many", { ...good, references: [0, 0] }],
   ])("%s is refused", (_, bad) => {
     expect(() => decode(old, deltaOf(16, 16, bad), 16)).toThrow(malformed);
   });

@@ -14,6 +14,7 @@ export function literalSection(bytes: Uint8Array): Uint8Array {
   writers.get("literals")?.varint(bytes.length);
   writers.get("jumps")?.varint(0);
   writers.get("bytes")?.bytes(bytes);
+  writers.get("references")?.byte(0);
   const streams = Object.fromEntries([...writers].map(([name, writer]) => [name, writer.finish()])) as Streams;
   const stored = Object.fromEntries(STREAMS.map((name) => [name, { codec: "none", bytes: streams[name] }] as const));
   return writeSection({ bytes: bytes.length, streams }, stored as Parameters<typeof writeSection>[1]);

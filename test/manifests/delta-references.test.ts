@@ -1,0 +1,552 @@
+import * as fc from "fast-check";
+import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
+import { describe, expect, test } from "vitest";
+import { decodeInMemory } from "../../manifests/delta/decode.ts";
+import {
+  type Compressors,
+  encodeDelta,
+  scanSegment,
+  SectionJoiner,
+  segmentsOf,
+  writeDeltaHeader,
+  writeSection,
+} from "../../manifests/delta/encode.ts";
+import { STREAMS } from "../../manifests/delta/format.ts";
+import { References } from "../../manifests/delta/references.ts";
+import { SourceIndex } from "../../manifests/delta/source-index.ts";
+import { concatBytes } from "../../manifests/digest.ts";
+import {
+  DELTA_SEGMENT_BYTES,
+  REFERENCE_BEYOND_BYTES,
+  REFERENCE_CODE_TRUST,
+  REFERENCE_SHIFT_BYTES_MAX,
+  REFERENCE_TRUST_MAX,
+  REFERENCE_WATCHED_BYTES,
+  REFERENCE_WORD_DISTRUST,
+  REFERENCE_WORD_MIN,
+} from "../../manifests/limits.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+const SOURCE_BYTES = 1_000_000;
+/** A part that is copied from here to there, unless a test says otherwise, so that words are watched where the part begins. */
+const FROM = 160 * REFERENCE_WATCHED_BYTES;
+const MOVED = 3000 * REFERENCE_WATCHED_BYTES;
+
+/** A field as it was and as it became. */
+interface Change {
+  readonly at: number;
+  readonly before: number;
+  readonly after: number;
+  /** In front of the field; nothing for a word. */
+  readonly opcode?: readonly number[];
+}
+
+const CALL = [0xe8];
+
+interface Copy {
+  readonly bytes: number;
+  readonly from?: number;
+  readonly moved?: number;
+  readonly phase?: number;
+}
+
+/** The copied bytes with these fields, what they became, and what was guessed: as a writer asks, and as a reader does. */
+function guessed(references: readonly [References, References], changes: readonly Change[], copy: Copy): DataView {
+  const { bytes, from = FROM, moved = MOVED, phase = 0 } = copy;
+  const old = new Uint8Array(bytes);
+  const made = new Uint8Array(bytes);
+  for (const { at, before, after, opcode = [] } of changes) {
+    for (const part of [old, made]) part.set(opcode, at - opcode.length);
+    new DataView(old.buffer).setInt32(at, before, true);
+    new DataView(made.buffer).setInt32(at, after, true);
+  }
+  const guess = old.slice();
+  references[0].guess({ old, guessed: guess, made, from, at: from + moved }, phase, { settle: () => {} });
+  const settled = old.slice();
+  const guessedThere = old.slice();
+  let settledTo = 0;
+  references[1].guess({ old, guessed: settled, made: settled, from, at: from + moved }, phase, {
+    settle: (end) => {
+      expect(end).toBeGreaterThanOrEqual(settledTo);
+      expect(end).toBeLessThanOrEqual(bytes);
+      guessedThere.set(settled.subarray(settledTo, end), settledTo);
+      settled.set(made.subarray(settledTo, end), settledTo);
+      settledTo = end;
+    },
+  });
+  guessedThere.set(settled.subarray(settledTo), settledTo);
+  expect(guessedThere).toEqual(guess);
+  return new DataView(guess.buffer);
+}
+
+function fresh(sourceBytes = SOURCE_BYTES): [References, References] {
+  return [new References(sourceBytes), new References(sourceBytes)];
+}
+
+/** A call at `at` of the part to `target`, which has moved by `shift`. */
+function call(at: number, target: number, shift: number, { from = FROM, moved = MOVED, opcode = CALL } = {}): Change {
+  const before = target - (from + at + 4);
+  return { at, before, after: before + shift - moved, opcode };
+}
+
+/** An absolute word that leads to `target`, which has moved by `shift`. */
+function pointer(at: number, target: number, shift: number): Change {
+  return { at, before: target, after: target + shift };
+}
+
+/** Pointers that are only watched, until absolute words are trusted; and where the next part of the copy may have its own. */
+function trustedPointers(shift: number): { readonly changes: Change[]; readonly end: number } {
+  const count = REFERENCE_WORD_DISTRUST + 3;
+  const changes = Array.from({ length: count }, (_, i) => pointer(128 + REFERENCE_WATCHED_BYTES * i, 500_000, shift));
+  return { changes, end: 128 + REFERENCE_WATCHED_BYTES * count };
+}
+
+describe("code", () => {
+  test("nothing is guessed before anything is learned: targets move as the copy does", () => {
+    const changes = [call(10, 500_000, MOVED), call(40, 700_000, MOVED)];
+    const guess = guessed(fresh(), changes, { bytes: 100 });
+    for (const { at, before } of changes) expect(guess.getInt32(at, true)).toBe(before);
+  });
+
+  test.each([
+    ["in the same block", 500_000, 500_020],
+    ["in the same region", 500_000, 500_500],
+  ])("a call's target moves as an earlier one's, %s", (_, first, second) => {
+    const changes = [call(10, first, 48), call(40, second, 48)];
+    const guess = guessed(fresh(), changes, { bytes: 100 });
+    expect(guess.getInt32(10, true)).toBe(changes[0]?.before);
+    expect(guess.getInt32(40, true)).toBe(changes[1]?.after);
+  });
+
+  test("what lies in another region is not known", () => {
+    const changes = [call(10, 500_000, 48), call(40, 510_000, 48)];
+    expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(changes[1]?.before);
+  });
+
+  test("a block is asked before its region", () => {
+    // 64 × 7812 = 499968: three blocks of one region
+    const blocks = [call(10, 499_968, 48), call(40, 500_032, 64), call(70, 499_970, 48), call(100, 500_100, 64)];
+    const guess = guessed(fresh(), blocks, { bytes: 200 });
+    expect(guess.getInt32(70, true)).toBe(blocks[2]?.after);
+    expect(guess.getInt32(100, true)).toBe(blocks[3]?.after);
+  });
+
+  test.each([
+    ["E8", [0xe8]],
+    ["E9", [0xe9]],
+    ["ModRM 05", [0x8b, 0x05]],
+    ["ModRM 3D", [0x48, 0x8d, 0x3d]],
+  ])("a field behind %s", (_, opcode) => {
+    const changes = [call(10, 500_000, 48, { opcode }), call(40, 500_001, 48, { opcode })];
+    expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(changes[1]?.after);
+  });
+
+  test("a field behind anything else is left", () => {
+    const known = (byte: number): boolean => byte === 0xe8 || byte === 0xe9 || (byte & 0xc7) === 0x05;
+    for (let byte = 0; byte < 256; byte++) {
+      const changes = [call(10, 500_000, 48), call(40, 500_001, 48, { opcode: [byte] })];
+      const expected = known(byte) ? changes[1]?.after : changes[1]?.before;
+      expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("what leads out of the program is no field", () => {
+    const end = SOURCE_BYTES + REFERENCE_BEYOND_BYTES;
+    for (const [target, isField] of [
+      [end - 1, true],
+      [end, false],
+      [0, true],
+      [-1, false],
+    ] as const) {
+      const changes = [call(10, target, 48), call(40, target, 48)];
+      const expected = isField ? changes[1]?.after : changes[1]?.before;
+      expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("what changed by too much was no reference", () => {
+    for (const [more, isLearned] of [
+      [REFERENCE_SHIFT_BYTES_MAX, true],
+      [REFERENCE_SHIFT_BYTES_MAX + 1, false],
+      [-REFERENCE_SHIFT_BYTES_MAX, true],
+      [-REFERENCE_SHIFT_BYTES_MAX - 1, false],
+    ] as const) {
+      const changes = [call(10, 500_000, MOVED + more), call(40, 500_001, MOVED + more)];
+      const expected = isLearned ? changes[1]?.after : changes[1]?.before;
+      expect(guessed(fresh(), changes, { bytes: 100 }).getInt32(40, true)).toBe(expected);
+    }
+  });
+
+  test("the first two bytes of a part begin no field, and its last three neither", () => {
+    for (const [at, isField] of [
+      [1, false],
+      [2, true],
+      [96, true],
+    ] as const) {
+      const references = fresh();
+      guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+      const again = call(at, 500_001, 48);
+      const expected = isField ? again.after : again.before;
+      expect(guessed(references, [again], { bytes: 100 }).getInt32(at, true)).toBe(expected);
+    }
+    const references = fresh();
+    guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+    // only three of its four bytes
+    const cut = Uint8Array.of(...new Uint8Array(96), 0xe8, 1, 2, 3);
+    const part = { old: cut, guessed: cut.slice(), made: cut, from: FROM, at: FROM + MOVED };
+    references[0].guess(part, 0, { settle: () => {} });
+    expect(part.guessed).toEqual(cut);
+  });
+
+  test.each([0, 1, 2, 3, 4, 5, 6])("a part of %d bytes may be all calls", (bytes) => {
+    const old = new Uint8Array(bytes).fill(0xe8);
+    const part = { old, guessed: old.slice(), made: old, from: FROM, at: FROM + MOVED };
+    new References(SOURCE_BYTES).guess(part, 0, { settle: (end) => expect(end).toBeLessThanOrEqual(bytes) });
+    expect(part.guessed).toEqual(old);
+  });
+
+  test("guesses that are wrong are trusted less, and stop; right ones bring them back", () => {
+    const references = fresh();
+    // three calls to one block, of which only the second's target did not move as the copy did: the third is guessed as it, wrongly
+    const calls = [call(10, 500_000, MOVED), call(40, 500_000, 48), call(70, 500_000, MOVED)];
+    const second = calls[1] as Change;
+    const third = calls[2] as Change;
+    for (let i = 0; i < REFERENCE_CODE_TRUST; i++) {
+      // the first two are not guessed, for they were told to move as the copy: they do not count
+      const guess = guessed(references, calls, { bytes: 100 });
+      expect(guess.getInt32(40, true)).toBe(second.before);
+      expect(guess.getInt32(70, true)).toBe(third.before + 48 - MOVED);
+    }
+    expect(guessed(references, calls, { bytes: 100 }).getInt32(70, true)).toBe(third.before);
+    // trust is 1 below nothing: two right guesses, which nobody sees, bring it above
+    const right = [call(10, 700_000, 48), call(40, 700_000, 48)];
+    guessed(references, right.slice(0, 1), { bytes: 100 });
+    expect(guessed(references, right.slice(0, 1), { bytes: 100 }).getInt32(10, true)).toBe(right[0]?.before);
+    expect(guessed(references, right, { bytes: 100 }).getInt32(10, true)).toBe(right[0]?.before);
+    expect(guessed(references, right, { bytes: 100 }).getInt32(10, true)).toBe(right[0]?.after);
+  });
+
+  test("a guess that is wrong as the old bytes were does not count", () => {
+    const references = fresh();
+    guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
+    for (let i = 1; i <= 3 * REFERENCE_TRUST_MAX; i++) guessed(references, [call(10, 500_000, 48 + i)], { bytes: 100 });
+    const last = call(10, 500_000, 48 + 3 * REFERENCE_TRUST_MAX);
+    expect(guessed(references, [last], { bytes: 100 }).getInt32(10, true)).toBe(last.after);
+  });
+
+  test("what was forgotten is not guessed, and trust is as at first", () => {
+    const references = fresh();
+    const change = call(10, 500_000, 48);
+    guessed(references, [change], { bytes: 100 });
+    expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.after);
+    for (const side of references) side.forget();
+    expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.before);
+    expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.after);
+  });
+
+  test("calls far behind 2^32 are guessed as those at the front", () => {
+    for (const from of [2 ** 31 - 50, 2 ** 32 - 50, 5 * 2 ** 32, 2 ** 40]) {
+      const references = fresh(2 ** 41);
+      const target = from + 100_000;
+      const changes = [
+        call(10, target, 48 - 7e6, { from, moved: 1000 }),
+        call(40, target + 1, 48 - 7e6, { from, moved: 1000 }),
+      ];
+      const guess = guessed(references, changes, { bytes: 100, from, moved: 1000 });
+      expect(guess.getInt32(10, true)).toBe(changes[0]?.before);
+      expect(guess.getInt32(40, true)).toBe(changes[1]?.after);
+    }
+  });
+
+  test("a copy that moved by more than 2^32 learns what 32 bits can say", () => {
+    const moved = 5 * 2 ** 32 + 8;
+    // the field grows by 40: its target has moved 40 further than itself
+    const changes = [call(10, 500_000, moved + 40, { moved }), call(40, 500_001, moved + 40, { moved })];
+    const guess = guessed(fresh(2 ** 41), changes, { bytes: 100, moved });
+    expect(guess.getInt32(40, true)).toBe(changes[1]?.after);
+  });
+});
+
+describe("words", () => {
+  test("absolute ones are guessed when watched ones would have been guessed right, and not before", () => {
+    const { changes, end } = trustedPointers(64);
+    const after = [pointer(end, 500_010, 64), pointer(end + 4, 500_020, 64)];
+    const guess = guessed(fresh(), [...changes, ...after], { bytes: end + 100 });
+    for (const { at, before } of changes.slice(0, -1)) expect(guess.getInt32(at, true)).toBe(before);
+    for (const { at, after: expected } of after) expect(guess.getInt32(at, true)).toBe(expected);
+  });
+
+  test("relative ones are", () => {
+    const count = REFERENCE_WORD_DISTRUST + 3;
+    const relative = (at: number): Change => {
+      const before = 500_000 - (FROM + at);
+      return { at, before, after: before + 64 - MOVED };
+    };
+    const changes = Array.from({ length: count }, (_, i) => relative(128 + REFERENCE_WATCHED_BYTES * i));
+    const last = relative(128 + REFERENCE_WATCHED_BYTES * count);
+    const guess = guessed(fresh(), [...changes, last], { bytes: last.at + 100 });
+    expect(guess.getInt32(changes[0]?.at ?? 0, true)).toBe(changes[0]?.before);
+    expect(guess.getInt32(last.at, true)).toBe(last.after);
+  });
+
+  test.each([0, 1, 2, 3])("only where they begin at the phase: %d", (phase) => {
+    const references = fresh();
+    const { changes, end } = trustedPointers(64);
+    const shifted = (change: Change, by: number): Change => ({ ...change, at: change.at + by });
+    const bytes = end + 100;
+    guessed(
+      references,
+      changes.map((change) => shifted(change, phase)),
+      { bytes, phase },
+    );
+    for (let by = 0; by < 4; by++) {
+      const probe = pointer(40 + by, 500_010, 64);
+      const expected = by === phase ? probe.after : probe.before;
+      expect(guessed(references, [probe], { bytes: 100, phase }).getInt32(probe.at, true)).toBe(expected);
+    }
+  });
+
+  test("small ones are left", () => {
+    const references = fresh();
+    // backwards, so that they are no absolute ones: those that are small are all in regions that nothing is learned of
+    const target = FROM - 6003;
+    const back = (at: number, value: number): Change => ({ at, before: value, after: value + 64 - MOVED });
+    const places = Array.from({ length: REFERENCE_WORD_DISTRUST + 3 }, (_, i) => REFERENCE_WATCHED_BYTES * (i + 1));
+    const changes = places.map((at) => back(at, target - (FROM + at)));
+    guessed(references, changes, { bytes: REFERENCE_WATCHED_BYTES * (places.length + 2) });
+    for (const [value, isField] of [
+      [1 - REFERENCE_WORD_MIN, false],
+      [-REFERENCE_WORD_MIN, true],
+    ] as const) {
+      const probe = back(40, value);
+      const guess = guessed(references, [probe], { bytes: 100, from: target + REFERENCE_WORD_MIN - 1 - 40 });
+      expect(guess.getInt32(40, true)).toBe(isField ? probe.after : probe.before);
+    }
+  });
+
+  test("guesses that are wrong stop", () => {
+    const references = fresh();
+    const { changes, end } = trustedPointers(64);
+    guessed(references, changes, { bytes: end + 100 });
+    const probe = pointer(40, 500_010, 64);
+    expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(probe.after);
+    // a block's shift is learned from what moved, and what did not is guessed wrong
+    for (let i = 0; i < 4 * REFERENCE_TRUST_MAX; i++) {
+      guessed(references, [pointer(REFERENCE_WATCHED_BYTES, 500_000, i % 2 === 0 ? 64 : 0), pointer(256, 500_001, 0)], {
+        bytes: 400,
+        from: 0,
+        moved: 1024,
+      });
+    }
+    expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(probe.before);
+  });
+});
+
+/** A program of functions that call each other, with a table of pointers to them and one of jumps. */
+interface Program {
+  /** Each its length in bytes and the seed of what it does. */
+  readonly functions: readonly { readonly bytes: number; readonly seed: number }[];
+  /** Those that are called have seeds from 1 to this: the same in each build. */
+  readonly called: number;
+}
+
+/** What the addresses in a program count from. */
+const BASE = 0x10000;
+
+/** Its bytes: functions by their seeds, calls and tables by where the functions are. */
+function linked({ functions, called }: Program): Uint8Array {
+  const starts = new Map<number, number>();
+  let codeBytes = 0;
+  for (const { bytes, seed } of functions) {
+    starts.set(seed, codeBytes);
+    codeBytes += bytes;
+  }
+  const tablesAt = Math.ceil(codeBytes / 16) * 16;
+  const program = new Uint8Array(tablesAt + 8 * functions.length);
+  const view = new DataView(program.buffer);
+  functions.forEach(({ bytes, seed }, i) => {
+    const start = starts.get(seed) as number;
+    program.set(pseudoRandomBytes(seed, bytes), start);
+    const calls = pseudoRandomBytes(seed + 1_000_000, bytes + 1);
+    for (let at = 6; at + 5 <= bytes; at += 15) {
+      const wanted = 1 + (((calls[at] as number) + 256 * (calls[at + 1] as number)) % called);
+      // what is not there any more is not called: the first function is
+      const target = starts.get(wanted) ?? 0;
+      program[start + at] = 0xe8;
+      view.setInt32(start + at + 1, target - (start + at + 5), true);
+    }
+    const word = tablesAt + 4 * i;
+    view.setInt32(word, BASE + start, true);
+    // from the table of jumps, a word itself, to a place behind the program
+    view.setInt32(word + 4 * functions.length, BASE + start - (word + 4 * functions.length), true);
+  });
+  return program;
+}
+
+const program = fc
+  .array(fc.integer({ min: 60, max: 400 }), { minLength: 40, maxLength: 120 })
+  .map((lengths) => ({ functions: lengths.map((bytes, i) => ({ bytes, seed: i + 1 })), called: lengths.length }));
+
+/** The next build: functions put in, left out and resized, so that all behind them moves. */
+const rebuilds = fc
+  .record({
+    old: program,
+    inserted: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 20, max: 200 })), { maxLength: 4 }),
+    removed: fc.array(fc.nat(), { maxLength: 2 }),
+    resized: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 20, max: 400 })), { maxLength: 4 }),
+  })
+  .map(({ old, inserted, removed, resized }) => {
+    const functions = [...old.functions];
+    for (const at of removed) functions.splice(at % functions.length, 1);
+    for (const [at, bytes] of resized) {
+      const place = at % functions.length;
+      functions[place] = { bytes, seed: functions[place]?.seed ?? 1 };
+    }
+    inserted.forEach(([at, bytes], i) => functions.splice(at % functions.length, 0, { bytes, seed: 1000 + i }));
+    functions.splice(functions.length >> 1, 0, { bytes: 112, seed: 2000 });
+    return { old: linked(old), fresh: linked({ ...old, functions }) };
+  });
+
+const FAST = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
+const squeezed = (plain: Uint8Array): number => brotliCompressSync(plain, FAST).length;
+/** Guesses are taken wherever there may be any: what has a kind of references is free. */
+const GUESSES_ARE_FREE: Compressors = {
+  compress: (plain) => ({ codec: "brotli", bytes: brotliCompressSync(plain, FAST) }),
+  squeeze: (plain) => (plain.length === 1 && (plain[0] as number) > 0 ? -1e9 : squeezed(plain)),
+};
+const COMPRESSORS: Compressors = { ...GUESSES_ARE_FREE, squeeze: squeezed };
+
+function decoded(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Array {
+  const made = new Uint8Array(newBytes);
+  let at = 0;
+  for (const piece of decodeInMemory({ old, delta, made }, (_, stored) => brotliDecompressSync(stored))) {
+    made.set(piece, at);
+    at += piece.length;
+  }
+  return made;
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+/** How each segment is guessed; 0: not. */
+function kindsOf(source: Uint8Array, oldBytes: number, { squeeze }: Compressors): number[] {
+  const index = SourceIndex.of(source, oldBytes);
+  return segmentsOf(source.length - oldBytes).map(
+    (segment) => scanSegment(index, segment, squeeze).streams.references[0] as number,
+  );
+}
+
+describe("laws", () => {
+  test("a program that was linked again comes back, though all its references changed and were guessed", () => {
+    let guessedOften = 0;
+    fc.assert(
+      fc.property(rebuilds, ({ old, fresh: rebuilt }) => {
+        const source = concatBytes([old, rebuilt]);
+        const delta = encodeDelta(source, old.length, GUESSES_ARE_FREE);
+        expect(isSame(decoded(old, delta, rebuilt.length), rebuilt)).toBe(true);
+        if (kindsOf(source, old.length, GUESSES_ARE_FREE).some((kind) => kind > 0)) guessedOften++;
+      }),
+    );
+    // or the law says nothing
+    expect(guessedOften).toBeGreaterThan(50);
+  });
+
+  test("any bytes with calls and pointers planted come back", () => {
+    const planted = fc.tuple(fc.nat(), fc.constantFrom(0xe8, 0xe9, 0x05, 0), fc.integer({ min: -50_000, max: 50_000 }));
+    const bytes = fc
+      .tuple(
+        fc.integer({ min: 1, max: 1e9 }),
+        fc.integer({ min: 200, max: 6000 }),
+        fc.array(planted, { maxLength: 200 }),
+      )
+      .map(([seed, length, fields]) => {
+        const all = pseudoRandomBytes(seed, length);
+        for (const [where, opcode, value] of fields) {
+          const at = where % (length - 5);
+          if (opcode > 0) all[at] = opcode;
+          new DataView(all.buffer).setInt32(at + 1, value, true);
+        }
+        return all;
+      });
+    const edits = fc.array(
+      fc.tuple(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 0, max: 255 })),
+      {
+        minLength: 1,
+        maxLength: 8,
+      },
+    );
+    fc.assert(
+      fc.property(bytes, edits, fc.integer({ min: 3, max: 40 }), (old, pieces, every) => {
+        const fresh = concatBytes(
+          pieces.map(([at, , length, add]) => {
+            const start = at % old.length;
+            return old.slice(start, start + length).map((byte, i) => (i % every === 0 ? byte + add : byte));
+          }),
+        );
+        const twice = concatBytes([fresh, fresh]);
+        const delta = encodeDelta(concatBytes([old, twice]), old.length, GUESSES_ARE_FREE);
+        expect(isSame(decoded(old, delta, twice.length), twice)).toBe(true);
+      }),
+    );
+  });
+});
+
+const LARGE: Program = {
+  functions: Array.from(pseudoRandomBytes(77, 1500), (size, i) => ({ bytes: 40 + 2 * size, seed: i + 1 })),
+  called: 1500,
+};
+
+/** The next build of it, with functions put in, left out and resized throughout; which ones, the salt says. */
+function rebuiltLarge(salt: number): Uint8Array {
+  const functions = LARGE.functions.flatMap(({ bytes, seed }) => {
+    const salted = seed + salt;
+    if (salted % 97 === 0) return [];
+    const here = { bytes: salted % 89 === 0 ? bytes + 32 : bytes, seed };
+    return salted % 83 === 0 ? [here, { bytes: 100, seed: 500_000 + salted }] : [here];
+  });
+  return linked({ ...LARGE, functions });
+}
+
+test("of a program that was linked again, most references are guessed", () => {
+  const [old, rebuilt] = [linked(LARGE), rebuiltLarge(0)];
+  const source = concatBytes([old, rebuilt]);
+  const wrong = (section: Record<(typeof STREAMS)[number], Uint8Array>): number =>
+    section.ones.length + section.twos.length + section.threes.length + section.longer.length;
+  const index = SourceIndex.of(source, old.length);
+  const guesses = scanSegment(index, 0, COMPRESSORS.squeeze).streams;
+  // a compressor for which guesses never pay
+  const never = scanSegment(index, 0, (plain) =>
+    plain.length === 1 && (plain[0] as number) > 0 ? 1e9 : squeezed(plain),
+  );
+  expect(guesses.references[0]).toBeGreaterThan(0);
+  expect(never.streams.references).toEqual(Uint8Array.of(0));
+  expect(wrong(guesses)).toBeLessThan(wrong(never.streams) / 2);
+  const delta = encodeDelta(source, old.length, COMPRESSORS);
+  expect(isSame(decoded(old, delta, rebuilt.length), rebuilt)).toBe(true);
+});
+
+test("segments that are scanned in any order, by different threads, make the delta that one thread makes", () => {
+  // three segments, with one build in the first, and another over the end of the second; what is between is old
+  const filler = pseudoRandomBytes(5, DELTA_SEGMENT_BYTES);
+  const [old, rebuilt] = [concatBytes([linked(LARGE), filler]), rebuiltLarge(0)];
+  const fresh = concatBytes([rebuilt, filler, filler.subarray(rebuilt.length + 100_000), rebuiltLarge(11)]);
+  const source = concatBytes([old, fresh]);
+  const index = SourceIndex.of(source, old.length);
+  const numbers = segmentsOf(fresh.length);
+  const scanned = new Map(
+    numbers.toReversed().map((segment) => [segment, scanSegment(index, segment, COMPRESSORS.squeeze)] as const),
+  );
+  for (const segment of numbers) expect(scanned.get(segment)?.streams.references[0]).toBeGreaterThan(0);
+  const parts = [writeDeltaHeader(old.length, fresh.length)];
+  const joiner = new SectionJoiner();
+  for (const section of [...numbers.map((segment) => joiner.add(scanned.get(segment) as never)), joiner.rest()]) {
+    if (section === undefined) continue;
+    const stored = STREAMS.map((name) => [name, COMPRESSORS.compress(section.streams[name], name)] as const);
+    parts.push(writeSection(section, Object.fromEntries(stored) as never));
+  }
+  const delta = encodeDelta(source, old.length, COMPRESSORS);
+  expect(isSame(concatBytes(parts), delta)).toBe(true);
+  expect(isSame(decoded(old, delta, fresh.length), fresh)).toBe(true);
+});
