@@ -487,8 +487,20 @@ export const DELTA_JUMP_FAR_BYTES = 64;
  * numbers and a value. New content told as differences compresses worse than as literals where it is text; where it is
  * a program, built again with all addresses shifted, the same few differences come back for ever (decision 0038).
  */
-export const DELTA_TEXT_JUDGEMENT = { gainBytesMin: 24, farGainBytes: 24, judgedBytes: 128, wrongWeight: 3 };
-export const DELTA_PROGRAM_JUDGEMENT = { gainBytesMin: 16, farGainBytes: 16, judgedBytes: 256, wrongWeight: 1 };
+export const DELTA_TEXT_JUDGEMENT = {
+  gainBytesMin: 24,
+  farGainBytes: 24,
+  judgedBytes: 128,
+  wrongWeight: 3,
+  findsRows: false,
+};
+export const DELTA_PROGRAM_JUDGEMENT = {
+  gainBytesMin: 16,
+  farGainBytes: 16,
+  judgedBytes: 256,
+  wrongWeight: 1,
+  findsRows: true,
+};
 /**
  * A segment is told as a program when that is at most this share, quickly compressed: slow compression makes more of
  * literals.
@@ -526,6 +538,14 @@ export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
  */
 export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
+/** Words by which rows of a table are judged, and so many in a row that are not alike end it. */
+export const ROWS_WORDS = 24;
+export const ROWS_MISSES_MAX = 6;
+/** Rows put in or taken out shift the rest of a table by less than this. */
+export const ROWS_NEAR_BYTES = 1024;
+/** Bytes without a match before rows are looked for; twice as many each time that none are found, to the most. */
+export const ROWS_WAIT_BYTES_MIN = 32;
+export const ROWS_WAIT_BYTES_MAX = 512;
 /** Addresses go on behind what the file of a program holds: memory that is all zeros when it starts. */
 export const REFERENCE_BEYOND_BYTES = 64 * MIB;
 /** Nearer to 0, a word is a count or a size and no address. */
