@@ -540,12 +540,13 @@ export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
 /** Words by which rows of a table are judged, and so many in a row that are not alike end it. */
 export const ROWS_WORDS = 24;
-export const ROWS_MISSES_MAX = 6;
+export const ROWS_MISSES_MAX = 2;
 /** Rows put in or taken out shift the rest of a table by less than this. */
 export const ROWS_NEAR_BYTES = 1024;
-/** Bytes without a match before rows are looked for; twice as many each time that none are found, to the most. */
+/** So many bytes apart they are looked for; further apart when more than a few times none were found. */
 export const ROWS_WAIT_BYTES_MIN = 32;
 export const ROWS_WAIT_BYTES_MAX = 512;
+export const ROWS_TRIES = 2;
 /** Addresses go on behind what the file of a program holds: memory that is all zeros when it starts. */
 export const REFERENCE_BEYOND_BYTES = 64 * MIB;
 /** Nearer to 0, a word is a count or a size and no address. */

@@ -1,87 +1,97 @@
 /**
  * Tables of addresses, found where no bytes agree. Of a program that was built again, a table of where things lie (`.pdata`,
  * `.eh_frame_hdr`, `.symtab`) has hardly 16 bytes in a row that it had before, so SourceIndex does not find it. But from one row to
- * the next, most words differ from the old ones by the same; and where rows were put in or taken out, the table goes on
- * near by. So words are compared with the old ones around the place where the copy under way would go on.
+ * the next, most words grew by the same; and where rows were put in or taken out, the table goes on near by. So words are
+ * compared with the old ones around the place where the copy under way would go on.
  */
-import { ROWS_MISSES_MAX, ROWS_NEAR_BYTES, ROWS_WAIT_BYTES_MAX, ROWS_WAIT_BYTES_MIN, ROWS_WORDS } from "../limits.ts";
+import {
+  ROWS_MISSES_MAX,
+  ROWS_NEAR_BYTES,
+  ROWS_TRIES,
+  ROWS_WAIT_BYTES_MAX,
+  ROWS_WAIT_BYTES_MIN,
+  ROWS_WORDS,
+} from "../limits.ts";
 
-const TRIES = Number(process.env["TRIES"] ?? 8);
 const WORD_BYTES = 4;
 /** Words that a row may have. */
 const ROW_WORDS = [1, 2, 3, 6] as const;
-/** By so many words a place is judged before the others are looked at. */
+/** By so many words a place is judged before the others are looked at, and so many must be alike. */
 const GLANCE_WORDS = 9;
 const GLANCE_ALIKE_MIN = 4;
 
-/** Finds rows. Has room for words, so that looking leaves nothing behind. */
+/** Old bytes, and how many from there on resemble the new ones row by row. */
+export interface Rows {
+  readonly from: number;
+  readonly bytes: number;
+}
+
+/** Looks for rows in one scan, from its start to its end. */
 export class RowFinder {
   readonly #source: DataView;
-  readonly #differences = new Int32Array(ROWS_WORDS);
-  /** Words in a row, as it was judged last. */
+  /** By how much each word grew. Used again: thousands of places are looked at. */
+  readonly #growth = new Int32Array(ROWS_WORDS);
+  /** Words in a row, by what was judged last. */
   #row = 1;
-  /** It is looked from here on, and so many bytes further when nothing is found. */
   #lookAt = 0;
-  /** Where rows that go on along a copy ended last. */
-  followed = 0;
+  /** How often in a row none were found. */
   #missed = 0;
 
   constructor({ buffer, byteOffset, byteLength }: Uint8Array) {
     this.#source = new DataView(buffer, byteOffset, byteLength);
   }
 
-  /** Rows go on along the copy under way, up to here. */
-  followedTo(at: number): void {
-    this.followed = at;
-    this.#lookAt = at + Number(process.env["FW"] ?? 32);
-  }
-
-  /** Bytes up to here were found otherwise. */
-  matched(at: number): void {
+  /** Bytes up to here are found: no rows need be looked for, nor right behind. */
+  passed(at: number): void {
     this.#lookAt = Math.max(this.#lookAt, at + ROWS_WAIT_BYTES_MIN);
   }
 
   /**
-   * Where the rows at `at` were before; looked for less often, the longer none were found.
-   * @param aligned  where they are expected; places around it are tried, the nearest first
-   * @param end  of what may be looked at
-   * @returns bytes from the start of the source; undefined when nothing is like it
+   * What the rows at `at` were. Undefined when nothing is like them, or it was looked a moment ago.
+   * @param aligned  where they are expected, bytes from the start of the source; the nearest place wins
+   * @param end  of what is scanned
    */
-  near(at: number, aligned: number, end: number): number | undefined {
+  find(at: number, aligned: number, end: number): Rows | undefined {
     if (at < this.#lookAt || at + ROWS_WORDS * WORD_BYTES > end) return undefined;
-    const from = this.#search(at, aligned);
-    this.#missed = from === undefined ? this.#missed + 1 : 0;
-    this.#lookAt = at + (this.#missed > TRIES ? 512 : 32);
-    return from;
+    const from = this.#near(at, aligned);
+    if (from === undefined) {
+      this.#missed++;
+      this.#lookAt = at + (this.#missed > ROWS_TRIES ? ROWS_WAIT_BYTES_MAX : ROWS_WAIT_BYTES_MIN);
+      return undefined;
+    }
+    this.#missed = 0;
+    const bytes = this.#goOn(from, at, end);
+    this.passed(at + bytes);
+    return { from, bytes };
   }
 
-  #search(at: number, aligned: number): number | undefined {
+  #near(at: number, aligned: number): number | undefined {
     for (let away = 0; away <= ROWS_NEAR_BYTES; away += WORD_BYTES) {
       if (this.#isLike(aligned - away, at)) return aligned - away;
-      if (away > 0 && this.#isLike(aligned + away, at)) return aligned + away;
+      if (this.#isLike(aligned + away, at)) return aligned + away;
     }
     return undefined;
   }
 
   #isLike(from: number, at: number): boolean {
     if (from < 0 || from + ROWS_WORDS * WORD_BYTES > at) return false;
-    this.#subtract(from, at, 0, GLANCE_WORDS);
+    this.#compare(from, at, 0, GLANCE_WORDS);
     if (this.#alike(GLANCE_WORDS) < GLANCE_ALIKE_MIN) return false;
-    this.#subtract(from, at, GLANCE_WORDS, ROWS_WORDS);
+    this.#compare(from, at, GLANCE_WORDS, ROWS_WORDS);
     return 2 * this.#alike(ROWS_WORDS) > ROWS_WORDS;
   }
 
-  #subtract(from: number, at: number, first: number, end: number): void {
-    for (let i = first; i < end; i++) this.#differences[i] = this.#difference(from, at, i);
+  #compare(from: number, at: number, first: number, end: number): void {
+    for (let word = first; word < end; word++) this.#growth[word] = this.#growthOf(from, at, word);
   }
 
-  /** How many words differ by as much as the same one of the row before, with the length of row for which these are most. */
+  /** How many words grew by as much as the same one a row before, with rows as long as makes these most. */
   #alike(words: number): number {
-    const differences = this.#differences;
+    const growth = this.#growth;
     let most = 0;
     for (const row of ROW_WORDS) {
       let alike = 0;
-      for (let i = row; i < words; i++) if (differences[i] === differences[i - row]) alike++;
+      for (let word = row; word < words; word++) if (growth[word] === growth[word - row]) alike++;
       if (alike <= most) continue;
       most = alike;
       this.#row = row;
@@ -89,17 +99,17 @@ export class RowFinder {
     return most;
   }
 
-  /** How many bytes the rows go on that `near` found. */
-  runOf(from: number, at: number, end: number): number {
+  /** How many bytes the rows that were judged last go on. */
+  #goOn(from: number, at: number, end: number): number {
     const words = Math.floor((end - at) / WORD_BYTES);
     let last = ROWS_WORDS - 1;
-    for (let i = ROWS_WORDS; i < words && i - last <= ROWS_MISSES_MAX; i++) {
-      if (this.#difference(from, at, i) === this.#difference(from, at, i - this.#row)) last = i;
+    for (let word = ROWS_WORDS; word < words && word - last <= ROWS_MISSES_MAX; word++) {
+      if (this.#growthOf(from, at, word) === this.#growthOf(from, at, word - this.#row)) last = word;
     }
     return (last + 1) * WORD_BYTES;
   }
 
-  #difference(from: number, at: number, word: number): number {
+  #growthOf(from: number, at: number, word: number): number {
     const offset = word * WORD_BYTES;
     return (this.#source.getInt32(at + offset, true) - this.#source.getInt32(from + offset, true)) | 0;
   }

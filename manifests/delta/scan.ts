@@ -29,6 +29,12 @@ export interface Step {
   readonly literal: number;
 }
 
+/** What was found last. Reused. */
+interface Found extends Match {
+  /** Where rows ended that go on along the copy under way. */
+  followed: number;
+}
+
 /**
  * Steps whose copies and literals make up source[start, end), in order. One segment knows nothing of another, so that
  * threads can take one each.
@@ -36,7 +42,7 @@ export interface Step {
 export function* scan(index: SourceIndex, start: number, end: number, judgement: Judgement): Generator<Step> {
   const { source } = index;
   const { wrongWeight } = judgement;
-  const found: Match = { at: 0, bytes: 0 };
+  const found: Found = { at: 0, bytes: 0, followed: 0 };
   const rows = judgement.findsRows ? new RowFinder(source) : undefined;
   // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
   let begun = start;
@@ -44,7 +50,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
   let sure = 0;
   for (let at = start; at < end; at += found.bytes) {
     at = nextMatch(index, rows, at, begunFrom - begun, end, judgement, found);
-    sure = Math.max(sure, (rows?.followed ?? 0) - begun);
+    sure = Math.max(sure, found.followed - begun);
     const forward = extendForward(source, begunFrom, begun, sure, at, wrongWeight);
     const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun, wrongWeight);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
@@ -56,7 +62,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
     if (found.bytes === 0) return;
   }
   if (begun < end) {
-    sure = Math.max(sure, (rows?.followed ?? 0) - begun);
+    sure = Math.max(sure, found.followed - begun);
     const copy = extendForward(source, begunFrom, begun, sure, end, wrongWeight);
     yield { from: begunFrom, copy, literal: end - begun - copy };
   }
@@ -70,7 +76,7 @@ function nextMatch(
   alignment: number,
   end: number,
   { gainBytesMin, farGainBytes, judgedBytes, wrongWeight }: Judgement,
-  found: Match,
+  found: Found,
 ): number {
   const { source } = index;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
@@ -79,7 +85,7 @@ function nextMatch(
     const agreed = alignment === 0 ? 0 : commonBytes(source, aligned, at, end);
     if (agreed >= DELTA_WINDOW_BYTES) {
       at += agreed;
-      rows?.matched(at);
+      rows?.passed(at);
       continue;
     }
     const stride = strideAfter(at - start);
@@ -91,16 +97,15 @@ function nextMatch(
       const judged = Math.min(judgedBytes, end - at);
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
-    const near = alignment === 0 ? undefined : rows?.near(at, aligned, end);
-    if (rows !== undefined && near !== undefined) {
-      const bytes = rows.runOf(near, at, end);
-      if (near !== aligned) {
-        found.at = near;
-        found.bytes = bytes;
-        return at;
-      }
-      at += bytes;
-      rows.followedTo(at);
+    const table = alignment === 0 ? undefined : rows?.find(at, aligned, end);
+    if (table !== undefined && table.from !== aligned) {
+      found.at = table.from;
+      found.bytes = table.bytes;
+      return at;
+    }
+    if (table !== undefined) {
+      at += table.bytes;
+      found.followed = at;
       continue;
     }
     at += stride;
