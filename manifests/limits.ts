@@ -538,8 +538,9 @@ export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
  */
 export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
-/** Words by which rows of a table are judged, and so many in a row that are not alike end it. */
+/** Words by which rows of a table are judged; of those alike so many must have grown; so many that are not alike end it. */
 export const ROWS_WORDS = 24;
+export const ROWS_GROWN_MIN = 2;
 export const ROWS_MISSES_MAX = 2;
 /** Rows put in or taken out shift the rest of a table by less than this. */
 export const ROWS_NEAR_BYTES = 1024;

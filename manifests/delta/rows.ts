@@ -5,6 +5,7 @@
  * compared with the old ones around the place where the copy under way would go on.
  */
 import {
+  ROWS_GROWN_MIN,
   ROWS_MISSES_MAX,
   ROWS_NEAR_BYTES,
   ROWS_TRIES,
@@ -78,7 +79,17 @@ export class RowFinder {
     this.#compare(from, at, 0, GLANCE_WORDS);
     if (this.#alike(GLANCE_WORDS) < GLANCE_ALIKE_MIN) return false;
     this.#compare(from, at, GLANCE_WORDS, ROWS_WORDS);
-    return 2 * this.#alike(ROWS_WORDS) > ROWS_WORDS;
+    return 2 * this.#alike(ROWS_WORDS) > ROWS_WORDS && this.#grown() >= ROWS_GROWN_MIN;
+  }
+
+  /** How many of the words that are alike did grow: where none did, they are mostly zeros. */
+  #grown(): number {
+    const growth = this.#growth;
+    let grown = 0;
+    for (let word = this.#row; word < ROWS_WORDS; word++) {
+      if (growth[word] !== 0 && growth[word] === growth[word - this.#row]) grown++;
+    }
+    return grown;
   }
 
   #compare(from: number, at: number, first: number, end: number): void {

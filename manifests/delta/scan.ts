@@ -31,6 +31,8 @@ export interface Step {
 
 /** What was found last. Reused. */
 interface Found extends Match {
+  /** Whether it is rows of a table, which agree in other ways than byte by byte. */
+  isTable: boolean;
   /** Where rows ended that go on along the copy under way. */
   followed: number;
 }
@@ -42,7 +44,7 @@ interface Found extends Match {
 export function* scan(index: SourceIndex, start: number, end: number, judgement: Judgement): Generator<Step> {
   const { source } = index;
   const { wrongWeight } = judgement;
-  const found: Found = { at: 0, bytes: 0, followed: 0 };
+  const found: Found = { at: 0, bytes: 0, isTable: false, followed: 0 };
   const rows = judgement.findsRows ? new RowFinder(source) : undefined;
   // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
   let begun = start;
@@ -58,7 +60,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
     if (copy + literal > 0) yield { from: begunFrom, copy, literal };
     begun = at - back;
     begunFrom = found.at - back;
-    sure = back + found.bytes;
+    sure = found.isTable ? back + found.bytes : 0;
     if (found.bytes === 0) return;
   }
   if (begun < end) {
@@ -79,6 +81,7 @@ function nextMatch(
   found: Found,
 ): number {
   const { source } = index;
+  found.isTable = false;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
     // along the alignment nothing is to be gained: pass over what agrees
@@ -101,6 +104,7 @@ function nextMatch(
     if (table !== undefined && table.from !== aligned) {
       found.at = table.from;
       found.bytes = table.bytes;
+      found.isTable = true;
       return at;
     }
     if (table !== undefined) {
