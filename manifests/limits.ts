@@ -548,7 +548,12 @@ export const ROWS_NEAR_BYTES = 1024;
 export const ROWS_WAIT_BYTES_MIN = 32;
 export const ROWS_WAIT_BYTES_MAX = 512;
 export const ROWS_TRIES = 2;
-/** Addresses go on behind what the file of a program holds: memory that is all zeros when it starts. */
+/**
+ * How references are guessed (delta/references.ts). From here to REFERENCE_WATCHED_BYTES all is part of the format, for reader
+ * and writer guess the same: with another number, it is another version.
+ *
+ * Addresses go on behind what the file of a program holds: memory that is all zeros when it starts.
+ */
 export const REFERENCE_BEYOND_BYTES = 64 * MIB;
 /** Nearer to 0, a word is a count or a size and no address. */
 export const REFERENCE_WORD_MIN = 4096;
@@ -557,20 +562,23 @@ export const REFERENCE_BLOCK_BITS = 6;
 export const REFERENCE_REGION_BITS = 11;
 /** A segment remembers 2^14 of each: with more it is slower, and hardly a guess is better (measured). */
 export const REFERENCE_SHIFTS_BITS = 14;
-/** Nothing moves further from one build to the next: what changed by more was no address. */
+/** An address changes by no more from one build to the next, or it was none. */
 export const REFERENCE_SHIFT_BYTES_MAX = 8 * MIB;
-/** Right guesses less wrong ones, at most, and where a segment begins (of words, less than 0): above 0 they are trusted. */
+/**
+ * Right guesses of a kind less wrong ones, at most: above 0 they are trusted. Where a segment begins, those of code are by this much,
+ * and those of words by this much not.
+ */
 export const REFERENCE_TRUST_MAX = 16;
 export const REFERENCE_CODE_TRUST = 4;
 export const REFERENCE_WORD_DISTRUST = 4;
-/** Where so few runs of bytes differ in a segment, nothing is guessed. */
+/** As long as guesses of words are not trusted, the word in one of so many bytes is looked at. A power of two. */
+export const REFERENCE_WATCHED_BYTES = 128;
+/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next two. */
 export const REFERENCE_RUNS_MIN = 128;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
-export const REFERENCE_WORTH_SHARE = 0.98;
-/** Where they leave less than this, it is part of a program, and not judged as text as well. */
-export const REFERENCE_SHARE_MAX = 0.75;
-/** Where words are no addresses, one in so many bytes is watched. */
-export const REFERENCE_WATCHED_BYTES = 128;
+export const REFERENCE_WORTH_SHARE_MAX = 0.98;
+/** Where they leave less than this, the segment is part of a program, and is not judged as text as well. */
+export const REFERENCE_PROGRAM_SHARE_MAX = 0.75;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
 /**
