@@ -487,8 +487,20 @@ export const DELTA_JUMP_FAR_BYTES = 64;
  * numbers and a value. New content told as differences compresses worse than as literals where it is text; where it is
  * a program, built again with all addresses shifted, the same few differences come back for ever (decision 0038).
  */
-export const DELTA_TEXT_JUDGEMENT = { gainBytesMin: 24, farGainBytes: 24, judgedBytes: 128, wrongWeight: 3 };
-export const DELTA_PROGRAM_JUDGEMENT = { gainBytesMin: 16, farGainBytes: 16, judgedBytes: 256, wrongWeight: 1 };
+export const DELTA_TEXT_JUDGEMENT = {
+  gainBytesMin: 24,
+  farGainBytes: 24,
+  judgedBytes: 128,
+  wrongWeight: 3,
+  findsRows: false,
+};
+export const DELTA_PROGRAM_JUDGEMENT = {
+  gainBytesMin: 16,
+  farGainBytes: 16,
+  judgedBytes: 256,
+  wrongWeight: 1,
+  findsRows: true,
+};
 /**
  * A segment is told as a program when that is at most this share, quickly compressed: slow compression makes more of
  * literals.
@@ -526,7 +538,22 @@ export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
  */
 export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
-/** Addresses go on behind what the file of a program holds: memory that is all zeros when it starts. */
+/** Words by which rows of a table are judged; of those alike so many must have grown; so many that are not alike end it. */
+export const ROWS_WORDS = 24;
+export const ROWS_GROWN_MIN = 2;
+export const ROWS_MISSES_MAX = 2;
+/** Rows put in or taken out shift the rest of a table by less than this. */
+export const ROWS_NEAR_BYTES = 1024;
+/** So many bytes apart they are looked for; further apart when more than a few times none were found. */
+export const ROWS_WAIT_BYTES_MIN = 32;
+export const ROWS_WAIT_BYTES_MAX = 512;
+export const ROWS_TRIES = 2;
+/**
+ * How references are guessed (delta/references.ts). From here to REFERENCE_WATCHED_BYTES all is part of the format, for reader
+ * and writer guess the same: with another number, it is another version.
+ *
+ * Addresses go on behind what the file of a program holds: memory that is all zeros when it starts.
+ */
 export const REFERENCE_BEYOND_BYTES = 64 * MIB;
 /** Nearer to 0, a word is a count or a size and no address. */
 export const REFERENCE_WORD_MIN = 4096;
@@ -535,20 +562,23 @@ export const REFERENCE_BLOCK_BITS = 6;
 export const REFERENCE_REGION_BITS = 11;
 /** A segment remembers 2^14 of each: with more it is slower, and hardly a guess is better (measured). */
 export const REFERENCE_SHIFTS_BITS = 14;
-/** Nothing moves further from one build to the next: what changed by more was no address. */
+/** An address changes by no more from one build to the next, or it was none. */
 export const REFERENCE_SHIFT_BYTES_MAX = 8 * MIB;
-/** Right guesses less wrong ones, at most, and where a segment begins (of words, less than 0): above 0 they are trusted. */
+/**
+ * Right guesses of a kind less wrong ones, at most: above 0 they are trusted. Where a segment begins, those of code are by this much,
+ * and those of words by this much not.
+ */
 export const REFERENCE_TRUST_MAX = 16;
 export const REFERENCE_CODE_TRUST = 4;
 export const REFERENCE_WORD_DISTRUST = 4;
-/** Where so few runs of bytes differ in a segment, nothing is guessed. */
+/** As long as guesses of words are not trusted, the word in one of so many bytes is looked at. A power of two. */
+export const REFERENCE_WATCHED_BYTES = 128;
+/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next two. */
 export const REFERENCE_RUNS_MIN = 128;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
-export const REFERENCE_WORTH_SHARE = 0.98;
-/** Where they leave less than this, it is part of a program, and not judged as text as well. */
-export const REFERENCE_SHARE_MAX = 0.75;
-/** Where words are no addresses, one in so many bytes is watched. */
-export const REFERENCE_WATCHED_BYTES = 128;
+export const REFERENCE_WORTH_SHARE_MAX = 0.98;
+/** Where they leave less than this, the segment is part of a program, and is not judged as text as well. */
+export const REFERENCE_PROGRAM_SHARE_MAX = 0.75;
 /** Files a decoder keeps open at once; it jumps between them as the delta says. */
 export const DELTA_OPEN_FILES = 64;
 /**

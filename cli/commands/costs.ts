@@ -31,7 +31,7 @@ function rowOf(cost: FileCost): Record<string, unknown> {
       summary: evidenceOf(code, cost, formatBytes),
       // bytes of the delta, by what they say
       stored,
-      // bytes of the new file
+      // bytes of the new file; what changed is what the delta tells as a change, and no reference that was guessed right
       newBytes: newBytes(facts),
       newBytesCompressed: facts.squeezedBytes,
       foundBytes: foundBytes(facts),

@@ -71,7 +71,7 @@ class Fetching {
   #failures = 0;
   #round = 0;
   #retryAt = 0;
-  /** The last request broke off before a slice had come whole: what had come was of no use. */
+  /** A request broke off before a slice had come whole, so all that had come was of no use; and no run has come whole since. */
   #isFragile = false;
   #originError: Failure | undefined;
   #stopped = false;

@@ -70,11 +70,12 @@ export const lightFetch: Fetch = async (input, init = {}) => {
 
 /** Why an answer cannot be the edge's own: it sends programs no page, and packs nothing. */
 function notOfTheEdge({ headers }: IncomingMessage): string | undefined {
-  if (headers["content-type"]?.startsWith("text/html") === true) {
+  // names of types and of encodings are of any case (RFC 9110 sections 8.3.1 and 8.4.1)
+  if (headers["content-type"]?.toLowerCase().startsWith("text/html") === true) {
     return "a web page came instead; a network may want you to log in first";
   }
   const encoding = headers["content-encoding"] ?? "identity";
-  return encoding === "identity" ? undefined : `something on the way packed the answer (${encoding})`;
+  return encoding.toLowerCase() === "identity" ? undefined : `something on the way packed the answer (${encoding})`;
 }
 
 /** Naming the class Headers, to look whether it is one, would load what is to be left out. */

@@ -89,6 +89,8 @@ export class TrustedTitle {
   /** What the verified metadata was judged by. */
   #time = 0 as UnixSeconds;
   #edge: string;
+  /** That gave the last object, where it was another one: not each object is to wait for one that gives none. */
+  #objectEdge: string | undefined;
   #bytesFetched = 0;
 
   /** Use `openTitle`. */
@@ -126,6 +128,7 @@ export class TrustedTitle {
       try {
         const freshness = await this.#refreshFrom(edge);
         this.#edge = edge;
+        this.#objectEdge = undefined;
         return freshness;
       } catch (error) {
         // only an edge that gives nothing sends us to the next one; a lie is a refusal
@@ -242,17 +245,19 @@ export class TrustedTitle {
   }
 
   /**
-   * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, then the others when it
-   * does not give it.
+   * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, or that gave the last
+   * object, then the others when it does not give it.
    * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
    */
   async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
     const local = await this.#options.readObject?.(id);
     if (local !== undefined && objectIdOf(local, sha256) === id) return local;
     let first: Failure | undefined;
-    for (const edge of new Set([this.#edge, ...this.#edges])) {
+    for (const edge of new Set([this.#objectEdge ?? this.#edge, this.#edge, ...this.#edges])) {
       try {
-        return await this.#objectFrom(edge, id, bytesMax);
+        const object = await this.#objectFrom(edge, id, bytesMax);
+        this.#objectEdge = edge;
+        return object;
       } catch (error) {
         if (!(error instanceof Failure && GIVES_NO_OBJECT.has(error.code))) throw error;
         first ??= error;

@@ -27,7 +27,7 @@ export const PATIENCE: Patience = {
 
 export interface CappedRequest {
   readonly fetch: Fetch;
-  /** Longest body, after any Content-Encoding is undone; checked while it streams. */
+  /** Longest body; checked while it streams. */
   readonly bytesMax: number;
   readonly patience?: Patience | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -153,16 +153,16 @@ const EVIDENCE: Readonly<Record<CauseCode, (cost: FileCost, size: FormatBytes) =
   compressed: ({ facts }, size) =>
     `${size(newBytes(facts))} are new and do not compress, ${size(foundBytes(facts))} were found in the old build`,
   timestamps: ({ facts }) =>
-    `${facts.stamps.places} of ${facts.stamps.looked} changed places are times${exampleOf(facts)}`,
+    `${facts.stamps.places} of ${facts.stamps.looked} changes in the delta are times${exampleOf(facts)}`,
   reordered: ({ facts }, size) =>
     `${size(foundBytes(facts))} were found in ${facts.moves + 1} pieces, ${facts.backwardMoves} of them before the one they follow`,
   code: ({ facts }) =>
-    `${facts.format?.name ?? "program"}: ${facts.shortRuns} of ${facts.places} changes are short, and ${facts.alikeRuns} of these differ as others do`,
+    `${facts.format?.name ?? "program"}: ${facts.shortRuns} of ${facts.places} changes in the delta are short, and ${facts.alikeRuns} of these differ as others do`,
   rewritten: ({ after, facts }, size) => `${size(newBytes(facts))} of ${size(after)} were not found in the old build`,
   added: ({ after, facts }, size) => `${size(newBytes(facts))} of ${size(after)} are new content`,
   edited: ({ facts }, size) =>
     `${size(newBytes(facts))} new, ${size(facts.changedBytes - facts.replacedBytes)} changed in place, ` +
-    `${size(facts.copiedBytes - facts.changedBytes)} as before`,
+    `${size(facts.copiedBytes - facts.changedBytes)} copied`,
 };
 
 function exampleOf({ stamps: { example } }: CostFacts): string {

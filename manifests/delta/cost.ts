@@ -46,11 +46,14 @@ const KINDS: Readonly<Record<StreamName, CostKind>> = {
 /** Bytes of the delta. */
 export type CostByKind = Readonly<Record<CostKind, number>>;
 
-/** Measured on one file, or on the part of it that one group makes. Bytes are plain ones, of the new file. */
+/**
+ * Measured on one file, or on the part of it that one group makes. Bytes are plain ones, of the new file. What changed is what
+ * the delta tells as a change: where references are guessed (references.ts), those that are guessed right are none.
+ */
 export interface CostFacts {
   /** The delta's literals. */
   readonly literalBytes: number;
-  /** Its copies, from the old release or from earlier in the new one; of these, those that are something else. */
+  /** Its copies, from the old release or from earlier in the new one; of these, those that the delta makes something else. */
   readonly copiedBytes: number;
   readonly changedBytes: number;
   /** Of these, those that differ for so long that they are new content: the copy only runs on over them. */
@@ -353,7 +356,10 @@ class PartMeter {
     this.#literalSince = 0;
   }
 
-  /** Copied bytes from the new byte `at` on that differ from those from `from` on by these, which that stream says. */
+  /**
+   * Copied bytes from the new byte `at` on that differ by these, which that stream says, from those from `from` on, or from what is
+   * guessed of them.
+   */
   changed(at: number, from: number, differences: Uint8Array, name: DifferencesName): void {
     this.plain[name] += differences.length;
     this.#changedBytes += differences.length;

@@ -231,6 +231,25 @@ class Decoder {
   }
 
   /**
+   * The same of new bytes that are still here, from `start` in the output on. A copy may go on into what it makes, as runs of
+   * one byte do: as long as nothing differs, what is there already is copied as a whole, twice as much each time.
+   */
+  #copyWithin(start: number, bytes: number, differences: Differences): number {
+    const output = this.#output;
+    const period = this.#filled - start;
+    const most = Math.min(bytes, output.length - this.#filled);
+    const length = Math.min(most, Math.max(period, differences.rightAhead));
+    for (let done = 0; done < length;) {
+      const some = Math.min(length - done, Math.max(period, done));
+      output.copyWithin(this.#filled + done, start, start + some);
+      done += some;
+    }
+    differences.applyTo(output.subarray(this.#filled, this.#filled + length));
+    this.#filled += length;
+    return length;
+  }
+
+  /**
    * The same of a copy whose references are guessed: as many of its bytes as fit, wherever they lie. All of them are there
    * before it is made.
    */
@@ -264,25 +283,6 @@ class Decoder {
       else some.set(this.#output.subarray(from - givenEnd, from - givenEnd + some.length));
       done += some.length;
     }
-  }
-
-  /**
-   * The same of new bytes that are still here, from `start` in the output on. A copy may go on into what it makes, as runs of
-   * one byte do: as long as nothing differs, what is there already is copied as a whole, twice as much each time.
-   */
-  #copyWithin(start: number, bytes: number, differences: Differences): number {
-    const output = this.#output;
-    const period = this.#filled - start;
-    const most = Math.min(bytes, output.length - this.#filled);
-    const length = Math.min(most, Math.max(period, differences.rightAhead));
-    for (let done = 0; done < length;) {
-      const some = Math.min(length - done, Math.max(period, done));
-      output.copyWithin(this.#filled + done, start, start + some);
-      done += some;
-    }
-    differences.applyTo(output.subarray(this.#filled, this.#filled + length));
-    this.#filled += length;
-    return length;
   }
 
   /** As many of the literals [from, to) as fit; how many that were. */

@@ -13,9 +13,9 @@ import {
   DELTA_TEXT_JUDGEMENT,
   DELTA_TEXT_LOOK_BYTES,
   DELTA_TEXT_LOW_BYTES_SHARE_MAX,
+  REFERENCE_PROGRAM_SHARE_MAX,
   REFERENCE_RUNS_MIN,
-  REFERENCE_SHARE_MAX,
-  REFERENCE_WORTH_SHARE,
+  REFERENCE_WORTH_SHARE_MAX,
 } from "../limits.ts";
 import {
   CODECS,
@@ -89,7 +89,7 @@ export function scanSegment(index: SourceIndex, segment: number, squeeze: Compre
   const scannedAs = (judgement: Judgement): Step[] => [...scan(index, start, end, judgement)];
   if (isTextLike(source.subarray(start, end))) return writeSteps(index, start, scannedAs(DELTA_TEXT_JUDGEMENT));
   const asProgram = leastOf(index, start, scannedAs(DELTA_PROGRAM_JUDGEMENT), squeeze);
-  if (asProgram.guessedShare < REFERENCE_SHARE_MAX) return asProgram.segment;
+  if (asProgram.guessedShare < REFERENCE_PROGRAM_SHARE_MAX) return asProgram.segment;
   const asText = leastOf(index, start, scannedAs(DELTA_TEXT_JUDGEMENT), squeeze);
   return asProgram.bytes < DELTA_PROGRAM_SHARE_MAX * asText.bytes ? asProgram.segment : asText.segment;
 }
@@ -98,7 +98,7 @@ interface Judged {
   readonly segment: ScannedSegments;
   /** Quickly compressed. */
   readonly bytes: number;
-  /** Of what it takes without guesses. */
+  /** Of what it takes without guesses; 1 when it is told without. */
   readonly guessedShare: number;
 }
 
@@ -113,7 +113,7 @@ function leastOf(index: SourceIndex, start: number, steps: readonly Step[], sque
   const guessed = writeSteps(index, start, steps, phase);
   const guessedBytes = bytesOf(guessed);
   const guessedShare = guessedBytes / bytes;
-  if (guessedShare > REFERENCE_WORTH_SHARE) return { segment: plain, bytes, guessedShare: 1 };
+  if (guessedShare > REFERENCE_WORTH_SHARE_MAX) return { segment: plain, bytes, guessedShare: 1 };
   return { segment: guessed, bytes: guessedBytes, guessedShare };
 }
 

@@ -80,7 +80,8 @@ export class References {
   }
 
   /**
-   * Guesses the fields of a part and learns from them, in order.
+   * Guesses the fields of a part and learns from them, in order. One loop: with a method for each kind of field it takes some tenth longer
+   * (measured), and every copied byte goes through it.
    * @param phase  words begin where `at` modulo 4 is this
    */
   guess({ old, guessed, made, from, at }: CopiedPart, phase: number, settling: Settling): void {

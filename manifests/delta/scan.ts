@@ -4,6 +4,7 @@
  * the one before by what the step costs in the control streams, and a far jump costs more than a near one.
  */
 import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES } from "../limits.ts";
+import { RowFinder } from "./rows.ts";
 import { type Match, type SourceIndex, commonBytes } from "./source-index.ts";
 
 /** By what matches are judged; limits.ts has them. */
@@ -16,6 +17,8 @@ export interface Judgement {
   readonly judgedBytes: number;
   /** Right bytes that a wrong one weighs when a copy goes on over it. bsdiff has 1. */
   readonly wrongWeight: number;
+  /** Whether tables of addresses are looked for, row by row. */
+  readonly findsRows: boolean;
 }
 
 /** `copy` bytes that resemble the source at `from`, then `literal` bytes that resemble nothing. */
@@ -26,6 +29,14 @@ export interface Step {
   readonly literal: number;
 }
 
+/** What was found last. Reused. */
+interface Found extends Match {
+  /** Whether it is rows of a table, which agree in other ways than byte by byte. */
+  isTable: boolean;
+  /** Where rows ended that go on along the copy under way. */
+  followed: number;
+}
+
 /**
  * Steps whose copies and literals make up source[start, end), in order. One segment knows nothing of another, so that
  * threads can take one each.
@@ -33,23 +44,28 @@ export interface Step {
 export function* scan(index: SourceIndex, start: number, end: number, judgement: Judgement): Generator<Step> {
   const { source } = index;
   const { wrongWeight } = judgement;
-  const found: Match = { at: 0, bytes: 0 };
-  // the step under way begins here, and there in the source
+  const found: Found = { at: 0, bytes: 0, isTable: false, followed: 0 };
+  const rows = judgement.findsRows ? new RowFinder(source) : undefined;
+  // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
   let begun = start;
   let begunFrom = 0;
+  let sure = 0;
   for (let at = start; at < end; at += found.bytes) {
-    at = nextMatch(index, at, begunFrom - begun, end, judgement, found);
-    const forward = extendForward(source, begunFrom, begun, at, wrongWeight);
+    at = nextMatch(index, rows, at, begunFrom - begun, end, judgement, found);
+    sure = Math.max(sure, found.followed - begun);
+    const forward = extendForward(source, begunFrom, begun, sure, at, wrongWeight);
     const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun, wrongWeight);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
     const literal = at - back - (begun + copy);
     if (copy + literal > 0) yield { from: begunFrom, copy, literal };
     begun = at - back;
     begunFrom = found.at - back;
+    sure = found.isTable ? back + found.bytes : 0;
     if (found.bytes === 0) return;
   }
   if (begun < end) {
-    const copy = extendForward(source, begunFrom, begun, end, wrongWeight);
+    sure = Math.max(sure, found.followed - begun);
+    const copy = extendForward(source, begunFrom, begun, sure, end, wrongWeight);
     yield { from: begunFrom, copy, literal: end - begun - copy };
   }
 }
@@ -57,19 +73,22 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
 /** The first position from `at` on with a match worth leaving the alignment for; `end`, and no match, without one. */
 function nextMatch(
   index: SourceIndex,
+  rows: RowFinder | undefined,
   start: number,
   alignment: number,
   end: number,
   { gainBytesMin, farGainBytes, judgedBytes, wrongWeight }: Judgement,
-  found: Match,
+  found: Found,
 ): number {
   const { source } = index;
+  found.isTable = false;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
     // along the alignment nothing is to be gained: pass over what agrees
     const agreed = alignment === 0 ? 0 : commonBytes(source, aligned, at, end);
     if (agreed >= DELTA_WINDOW_BYTES) {
       at += agreed;
+      rows?.passed(at);
       continue;
     }
     const stride = strideAfter(at - start);
@@ -80,6 +99,18 @@ function nextMatch(
       if (differsMore(source, aligned, at, found.bytes, gain)) return at;
       const judged = Math.min(judgedBytes, end - at);
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
+    }
+    const table = alignment === 0 ? undefined : rows?.find(at, aligned, end);
+    if (table !== undefined && table.from !== aligned) {
+      found.at = table.from;
+      found.bytes = table.bytes;
+      found.isTable = true;
+      return at;
+    }
+    if (table !== undefined) {
+      at += table.bytes;
+      found.followed = at;
+      continue;
     }
     at += stride;
   }
@@ -128,13 +159,23 @@ function agreesMore(
   return false;
 }
 
-/** How far a copy goes on before it no longer pays: to where right bytes, less what the wrong ones weigh, are most. */
-function extendForward(source: Uint8Array, from: number, begun: number, end: number, wrongWeight: number): number {
+/**
+ * How far a copy goes on before it no longer pays: to where right bytes, less what the wrong ones weigh, are most.
+ * @param sure  so many bytes it is long in any case
+ */
+function extendForward(
+  source: Uint8Array,
+  from: number,
+  begun: number,
+  sure: number,
+  end: number,
+  wrongWeight: number,
+): number {
   if (from === begun) return 0;
   let score = 0;
   let best = 0;
-  let bestAt = 0;
-  for (let i = 0; i < end - begun;) {
+  let bestAt = sure;
+  for (let i = sure; i < end - begun;) {
     score += source[from + i] === source[begun + i] ? 1 : -wrongWeight;
     i++;
     if (score > best) {

@@ -103,7 +103,8 @@ async function fetchFrom(faults: Faults) {
 test("an origin that is gone for good while the install is still copied from is a failure, not the end", async () => {
   let looks = 0;
   const { fetched, ledger } = await fetchFrom({ answers: () => false, isBusy: () => ++looks < 40 });
-  await expect(fetched).rejects.toMatchObject({ code: "sources.exhausted" });
+  // and what the origin said last is named
+  await expect(fetched).rejects.toMatchObject({ code: "sources.exhausted", facts: { origin: "edge.unreachable" } });
   expect(ledger.done).toBe(false);
 });
 

@@ -129,6 +129,7 @@ test("a signal ends a request that waits, also while a file is sent", async () =
 test("a page for a login, or what a proxy packed, is not taken for the edge's answer", async () => {
   for (const [name, value] of [
     ["content-type", "text/html; charset=utf-8"],
+    ["content-type", "Text/HTML"],
     ["content-encoding", "gzip"],
   ] as const) {
     const { url, seen } = await serve((response) => void response.setHeader(name, value).end("<html>"));

@@ -346,6 +346,14 @@ test.each([503, 404])("an object that the edge answers with %i is asked of the n
       const title = await player.refreshed();
       expect(title.edge).toBe(edge.url);
       expect((await title.release("stable", 1)).version).toBe("1.0.0");
+
+      // and the next object is not asked of the first one again
+      edge.asked.length = 0;
+      await title.release("stable", 1);
+      expect(edge.asked).toEqual([]);
+      await title.refresh();
+      await title.release("stable", 1);
+      expect(edge.asked.some((asked) => asked.startsWith("objects/"))).toBe(true);
     } finally {
       await second.close();
     }

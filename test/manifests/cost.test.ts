@@ -17,6 +17,7 @@ import {
   type BuildPair,
   compressedPair,
   datedPair,
+  linkedPair,
   prose,
   rebuiltPair,
   reorderedPair,
@@ -191,6 +192,16 @@ test("moved addresses in what is no program are an edit: the figures do not show
   old[0] = 0;
   fresh[0] = 0;
   expect(causeOf(fileCost({ old, fresh })).code).toBe("edited");
+});
+
+test("references that were guessed right are no changes, and the figures speak of what the delta tells", () => {
+  const cost = fileCost(linkedPair());
+  // of some 4950 calls
+  expect(cost.facts.places).toBeLessThan(500);
+  expect(cost.facts.changedBytes).toBeLessThan(2000);
+  expect(evidenceOf("code", cost, String)).toContain("changes in the delta are short");
+  expect(evidenceOf("timestamps", cost, String)).toContain("changes in the delta are times");
+  expect(evidenceOf("edited", cost, String)).toMatch(/^112 new, \d+ changed in place, \d+ copied$/);
 });
 
 test("a path that was not there is a new file, unless its content was", () => {

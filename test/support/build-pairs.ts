@@ -68,6 +68,23 @@ export function rebuiltPair(): BuildPair {
   return { old, fresh };
 }
 
+/** An ELF program with calls from its first half into its second, which something that was put in before it has moved. */
+export function linkedPair(): BuildPair {
+  const [callers, called] = [pseudoRandomBytes(14, 100_000), pseudoRandomBytes(15, 100_000)];
+  callers.set([0x7f, 0x45, 0x4c, 0x46]);
+  const targets = new DataView(pseudoRandomBytes(16, callers.length).buffer);
+  const linked = (inserted: number): Uint8Array => {
+    const program = concatBytes([callers, pseudoRandomBytes(17, inserted), called]);
+    const view = new DataView(program.buffer);
+    for (let at = 1000; at + 20 <= callers.length; at += 20) {
+      view.setUint8(at, 0xe8);
+      view.setInt32(at + 1, callers.length + inserted + targets.getUint16(at) - (at + 5), true);
+    }
+    return program;
+  };
+  return { old: linked(0), fresh: linked(112) };
+}
+
 /** The same settings, every line another. */
 export function rewrittenPair(): BuildPair {
   return { old: prose(20_000, 21), fresh: prose(20_000, 22) };
