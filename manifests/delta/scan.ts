@@ -1,7 +1,8 @@
 /**
  * A segment of the new bytes as copies with differences: bsdiff's scan (Percival, "Naive differences of executable code",
  * 2003), with SourceIndex in place of its suffix array. Greedy. A match is taken when it is better than going on along
- * the one before by what the step costs in the control streams, and a far jump costs more than a near one.
+ * the one before by what the step costs in the control streams, and a far jump costs more than a near one. Of programs,
+ * tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
  */
 import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES } from "../limits.ts";
 import { RowFinder } from "./rows.ts";
