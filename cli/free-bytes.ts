@@ -3,7 +3,7 @@ import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { isCode } from "./patch/disk.ts";
 
-/** On the file system of a folder, which may still have to be made. */
+/** Bytes that we may write on the file system of a folder, which may still have to be made. Throws: what statfs throws. */
 export async function freeBytesAt(folder: string): Promise<number> {
   try {
     const { bavail, bsize } = await statfs(folder);

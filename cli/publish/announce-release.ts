@@ -48,7 +48,12 @@ export async function signRelease(
   await signChannel(release.channel, channelRole, [...channelRole.releases, signed], expires, announcer);
 }
 
-/** Has the channel's next role list these releases. */
+/**
+ * Has the channel's next role list these releases. Throws: metadata.rollback when another publisher was faster
+ * (isOvertaken); what else the edge says.
+ * @param releases  oldest first
+ * @param expires  of the role, in Unix seconds (TUF 1.0.31 section 4.2.1)
+ */
 export async function signChannel(
   channel: string,
   { version }: ChannelRole,
