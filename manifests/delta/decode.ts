@@ -1,5 +1,5 @@
 /** A delta and old bytes -> new bytes, in order. Reads old bytes, and new ones it made before, wherever the delta says. */
-import { DELTA_OUTPUT_BYTES, DELTA_SECTION_STREAM_BYTES_MAX, DELTA_SEGMENT_BYTES } from "../limits.ts";
+import { DELTA_SECTION_STREAM_BYTES_MAX, DELTA_SEGMENT_BYTES } from "../limits.ts";
 import {
   CODECS,
   type Codec,
@@ -14,7 +14,8 @@ import {
   malformedDelta,
   unzigzag,
 } from "./format.ts";
-import { FIELD_BYTES, References, type Settling } from "./references.ts";
+import { newReferences } from "./compiled-references.ts";
+import { FIELD_BYTES } from "./references.ts";
 
 /** What a decoder may ask. */
 export interface DeltaWorld {
@@ -149,15 +150,15 @@ const NOTHING = new Uint8Array();
 
 class Decoder {
   readonly #world: DeltaWorld;
-  readonly #output = new Uint8Array(DELTA_OUTPUT_BYTES);
-  /** Made for the first copy that is guessed: what was learned, and room for what a part of a copy was. */
-  #guessing: { readonly references: References; readonly copied: Uint8Array } | undefined;
+  readonly #references = newReferences();
+  readonly #output = this.#references.made;
   /** New bytes given on, and those in `#output` behind them. */
   #given = 0;
   #filled = 0;
 
   constructor(world: DeltaWorld) {
     this.#world = world;
+    this.#references.begin(world.oldBytes + world.newBytes);
   }
 
   /** New bytes made so far. */
@@ -183,7 +184,7 @@ class Decoder {
         segmentEnd = Math.min(end, this.#made - (this.#made % DELTA_SEGMENT_BYTES) + DELTA_SEGMENT_BYTES);
         position = 0;
         phase = readPhase(references);
-        if (phase !== undefined) this.#guessing?.references.forget();
+        if (phase !== undefined) this.#references.forget();
       }
       const copy = copies.varint();
       const literal = literals.varint();
@@ -254,18 +255,15 @@ class Decoder {
    * before it is made.
    */
   #guess(position: number, bytes: number, phase: number, differences: Differences): number {
-    const { oldBytes, newBytes } = this.#world;
-    this.#guessing ??= { references: new References(oldBytes + newBytes), copied: new Uint8Array(DELTA_OUTPUT_BYTES) };
-    const { references, copied } = this.#guessing;
-    const length = Math.min(bytes, this.#output.length - this.#filled);
-    const made = this.#output.subarray(this.#filled, this.#filled + length);
+    const references = this.#references;
+    const start = this.#filled;
+    const length = Math.min(bytes, this.#output.length - start);
+    const made = this.#output.subarray(start, start + length);
     this.#read(position, made);
-    const old = copied.subarray(0, length);
-    old.set(made);
-    differences.begin(made);
-    const at = oldBytes + this.#made;
-    references.guess({ old, guessed: made, made, from: position, at }, phase, differences);
-    differences.settle(length);
+    references.old.set(made);
+    differences.applyTo(made);
+    const at = this.#world.oldBytes + this.#made;
+    references.putOn({ bytes: length, from: position, at, start, phase });
     this.#filled += length;
     return length;
   }
@@ -309,7 +307,7 @@ function readPhase(references: StreamReader): number | undefined {
 }
 
 /** The differences of a section, taken off as its copies are made. */
-class Differences implements Settling {
+class Differences {
   readonly #gaps: StreamReader;
   readonly #runs: StreamReader;
   /** In the order of DIFFERENCES. */
@@ -338,23 +336,11 @@ class Differences implements Settling {
     return this.#wrongAt - this.#copied.length;
   }
 
-  /** What is copied next; all of what was copied before is settled. */
-  begin(copied: Uint8Array): void {
+  /** What is copied next becomes what is told of it. */
+  applyTo(copied: Uint8Array): void {
+    const end = copied.length;
     this.#wrongAt -= this.#copied.length;
     this.#copied = copied;
-  }
-
-  /** Copied bytes up to `end` become what they are to be. */
-  settle(end: number): void {
-    if (this.#wrongAt <= end) this.#correct(end);
-  }
-
-  applyTo(copied: Uint8Array): void {
-    this.begin(copied);
-    this.settle(copied.length);
-  }
-
-  #correct(end: number): void {
     // a run of nothing ends a segment, and is over where it begins
     while (this.#wrongAt < end || (this.#wrongAt === end && this.#wrong === 0)) {
       const wrong = Math.min(this.#wrong, end - this.#wrongAt);

@@ -29,7 +29,8 @@ import {
   StreamWriter,
   zigzag,
 } from "./format.ts";
-import { FIELD_BYTES, References, type Settling } from "./references.ts";
+import { newReferences } from "./compiled-references.ts";
+import { type CopiedPart, FIELD_BYTES, type References } from "./references.ts";
 import { type Judgement, scan, type Step } from "./scan.ts";
 import { SourceIndex } from "./source-index.ts";
 
@@ -136,10 +137,10 @@ function writeSteps(
     to.literals.varint(literal);
     to.jumps.varint(zigzag(from - expected));
     if (references === undefined || from + copy > at) {
-      differences.write(source, from, at, copy);
+      differences.write(from, source, at, copy);
     } else {
       for (const part of references.partsOf(from, at, copy)) {
-        differences.write(part.guessed, 0, part.at, part.guessed.length);
+        differences.write(part.from, references.told, part.start, part.bytes);
       }
     }
     to.bytes.bytes(source.subarray(at + copy, at + copy + literal));
@@ -151,7 +152,7 @@ function writeSteps(
   return { bytes: at - start, streams: Object.fromEntries(streams) as Record<StreamName, Uint8Array> };
 }
 
-/** Writes where copies differ from what is expected of them. */
+/** Writes where what is told of copies differs from what they are copies of. */
 class DifferencesWriter {
   readonly #to: Readonly<Record<"gaps" | "runs", StreamWriter>>;
   readonly #values: readonly StreamWriter[];
@@ -165,22 +166,22 @@ class DifferencesWriter {
     this.#source = source;
   }
 
-  /** The source at `at`, of which as much is expected as lies in `expected` at `from`. */
-  write(expected: Uint8Array, from: number, at: number, bytes: number): void {
+  /** @param from  where the source has what is copied; the other is what is told of it, in `told` from `at` on */
+  write(from: number, told: Uint8Array, at: number, bytes: number): void {
     const source = this.#source;
     let right = this.#right;
     for (let i = 0; i < bytes;) {
-      if (expected[from + i] === source[at + i]) {
+      if (source[from + i] === told[at + i]) {
         right++;
         i++;
         continue;
       }
       let end = i + 1;
-      while (end < bytes && expected[from + end] !== source[at + end]) end++;
+      while (end < bytes && source[from + end] !== told[at + end]) end++;
       const values = this.#values[differencesOf(end - i)] as StreamWriter;
       this.#to.gaps.varint(right);
       this.#to.runs.varint(end - i);
-      for (; i < end; i++) values.byte((source[at + i] as number) - (expected[from + i] as number));
+      for (; i < end; i++) values.byte((told[at + i] as number) - (source[from + i] as number));
       right = 0;
     }
     this.#right = right;
@@ -194,40 +195,44 @@ class DifferencesWriter {
   }
 }
 
-/** What a reader will expect of the copies of a segment. */
+/** One for all segments that a thread writes, one after another: its memory is megabytes. */
+let segmentReferences: References | undefined;
+
+/** The copies of a segment, in parts as a reader makes them. */
 class GuessedCopies {
   readonly #source: Uint8Array;
   readonly #oldBytes: number;
   readonly #phase: number;
   readonly #references: References;
-  readonly #guessed = new Uint8Array(DELTA_OUTPUT_BYTES);
 
   constructor({ source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">, phase: number) {
     this.#source = source;
     this.#oldBytes = oldBytes;
     this.#phase = phase;
-    this.#references = new References(source.length);
+    segmentReferences ??= newReferences();
+    this.#references = segmentReferences;
+    this.#references.begin(source.length);
   }
 
-  /** One after another, in memory that is used again. */
-  *partsOf(from: number, at: number, copy: number): Generator<{ readonly at: number; readonly guessed: Uint8Array }> {
-    const source = this.#source;
+  /** What a delta is to tell of the part that was given on last. */
+  get told(): Uint8Array {
+    return this.#references.told;
+  }
+
+  *partsOf(from: number, at: number, copy: number): Generator<CopiedPart> {
+    const { old, made } = this.#references;
     for (let done = 0; done < copy;) {
       const room = DELTA_OUTPUT_BYTES - ((at + done - this.#oldBytes) % DELTA_OUTPUT_BYTES);
       const bytes = Math.min(copy - done, room);
-      const old = source.subarray(from + done, from + done + bytes);
-      const guessed = this.#guessed.subarray(0, bytes);
-      guessed.set(old);
-      const made = source.subarray(at + done, at + done + bytes);
-      const part = { old, guessed, made, from: from + done, at: at + done };
-      this.#references.guess(part, this.#phase, ALL_IS_MADE);
+      const part = { bytes, from: from + done, at: at + done, start: 0, phase: this.#phase };
+      old.set(this.#source.subarray(part.from, part.from + bytes));
+      made.set(this.#source.subarray(part.at, part.at + bytes));
+      this.#references.takeOff(part);
       yield part;
       done += bytes;
     }
   }
 }
-
-const ALL_IS_MADE: Settling = { settle: () => {} };
 
 /**
  * Where words probably begin: an address differs from its least byte on. Undefined when too little differs for guesses to

@@ -14,8 +14,12 @@
  * Part of the format: reader and writer guess the same, for all follows from the bytes that are copied, from where they lie,
  * and from the new bytes up to there. So is what a table forgets when two of its keys share a slot, and that a region
  * learns only what its block did not know.
+ *
+ * This is how it is meant, and it runs where nothing can be compiled (a Worker, unless it is deployed with the module). Everywhere
+ * else compiled-references.ts is taken, which does the same.
  */
 import {
+  DELTA_OUTPUT_BYTES,
   REFERENCE_WORD_MIN,
   REFERENCE_BEYOND_BYTES,
   REFERENCE_BLOCK_BITS,
@@ -32,46 +36,55 @@ export const FIELD_BYTES = 4;
 /** Of each part the first two bytes are none of a field: a copy mostly begins in the middle of one. */
 const FIRST_FIELD = 2;
 
-/** By the byte before a field: 1 when it may be followed by one. */
-const IS_CODE = Uint8Array.from({ length: 256 }, (_, byte) => {
-  const isOperand = (byte & 0xc7) === 0x05;
-  return byte === 0xe8 || byte === 0xe9 || isOperand ? 1 : 0;
-});
-
-/** A part of a copy: what is copied, what is guessed of it, and what it becomes. All three have the same length. */
+/** A part of a copy: `bytes` bytes of the source from `from` on, which lie at `at` in it as well, with differences. */
 export interface CopiedPart {
-  readonly old: Uint8Array;
-  /** The old bytes, where guesses are written. May be `made`. */
-  readonly guessed: Uint8Array;
-  readonly made: Uint8Array;
-  /** Where it is copied from and to: bytes from the start of the source. */
+  readonly bytes: number;
   readonly from: number;
   readonly at: number;
+  /** Where it begins in `made` and `told`; in `old` it begins at 0. */
+  readonly start: number;
+  /** Words begin where `at` modulo 4 is this. */
+  readonly phase: number;
 }
 
-/** Makes new bytes right. */
-export interface Settling {
-  /** `made` up to `end`, bytes from the start of the part, are to be as they will be; ends only grow. */
-  settle: (end: number) => void;
+/**
+ * What was learned of one segment's references, and memory for parts of copies: DELTA_OUTPUT_BYTES each. What a delta tells
+ * of a part is `told`: the new bytes, as if of each guess only that were left by which it is wrong.
+ */
+export interface References {
+  /** What is copied. */
+  readonly old: Uint8Array<ArrayBuffer>;
+  /** What it becomes. */
+  readonly made: Uint8Array<ArrayBuffer>;
+  readonly told: Uint8Array<ArrayBuffer>;
+  /** Another delta: of so many old and new bytes. Nothing is known. */
+  readonly begin: (sourceBytes: number) => void;
+  /** The next segment knows nothing. */
+  readonly forget: () => void;
+  /** `old` and `made` -> `told`. Learns from it. */
+  readonly takeOff: (part: CopiedPart) => void;
+  /** `old`, and what was told of it, in `made` -> `made`. Learns the same. */
+  readonly putOn: (part: CopiedPart) => void;
 }
 
-/** What was learned of one segment's references. */
-export class References {
+export class PlainReferences implements References {
+  readonly old = new Uint8Array(DELTA_OUTPUT_BYTES);
+  readonly made = new Uint8Array(DELTA_OUTPUT_BYTES);
+  readonly told = new Uint8Array(DELTA_OUTPUT_BYTES);
   /** Where addresses end. */
-  readonly #end: number;
+  #end = 0;
   readonly #code = new Shifts();
   readonly #relative = new Shifts();
   readonly #absolute = new Shifts();
-  #codeTrust = REFERENCE_CODE_TRUST;
-  #relativeTrust = -REFERENCE_WORD_DISTRUST;
-  #absoluteTrust = -REFERENCE_WORD_DISTRUST;
+  #codeTrust = 0;
+  #relativeTrust = 0;
+  #absoluteTrust = 0;
 
-  /** @param sourceBytes  old and new bytes */
-  constructor(sourceBytes: number) {
+  begin(sourceBytes: number): void {
     this.#end = sourceBytes + REFERENCE_BEYOND_BYTES;
+    this.forget();
   }
 
-  /** The next segment knows nothing. */
   forget(): void {
     for (const shifts of [this.#code, this.#relative, this.#absolute]) shifts.forget();
     this.#codeTrust = REFERENCE_CODE_TRUST;
@@ -79,60 +92,71 @@ export class References {
     this.#absoluteTrust = -REFERENCE_WORD_DISTRUST;
   }
 
+  takeOff(part: CopiedPart): void {
+    const { start, bytes } = part;
+    this.told.set(this.made.subarray(start, start + bytes), start);
+    this.#guess(part, (at, before, guess) => {
+      const actual = read(this.made, at);
+      write(this.told, at, minus(actual, minus(guess, before)));
+      return actual;
+    });
+  }
+
+  putOn(part: CopiedPart): void {
+    this.#guess(part, (at, before, guess) => {
+      const actual = plus(read(this.made, at), minus(guess, before));
+      write(this.made, at, actual);
+      return actual;
+    });
+  }
+
   /**
-   * Guesses the fields of a part and learns from them, in order. One loop: with a method for each kind of field it takes some tenth longer
-   * (measured), and every copied byte goes through it.
-   * @param phase  words begin where `at` modulo 4 is this
+   * Guesses the fields of a part and learns from them, in order.
+   * @param settle  the field at `at` of `made` was `before`, and is guessed to be `guess`: what it is
    */
-  guess({ old, guessed, made, from, at }: CopiedPart, phase: number, settling: Settling): void {
-    const code = this.#code;
-    const end = this.#end;
+  #guess(
+    { bytes, from, at, start, phase }: CopiedPart,
+    settle: (at: number, before: number, guess: number) => number,
+  ): void {
+    const { old, made } = this;
     const moved = at - from;
-    const fieldsEnd = old.length - FIELD_BYTES + 1;
-    let codeTrust = this.#codeTrust;
+    const fieldsEnd = bytes - FIELD_BYTES + 1;
     let wordMask = this.#wordMask();
     let wordAt = FIRST_FIELD;
-    // a word that was left as it is, to be learned from when it is settled: code may lie across it
+    // a word that was left as it is, to be learned from when all of it is made: code may lie across it
     let watched = -1;
     for (let i = FIRST_FIELD; i < fieldsEnd;) {
       if (i >= wordAt) wordAt = i + ((phase - at - i) & wordMask);
-      for (const stop = Math.min(wordAt, fieldsEnd); i < stop && IS_CODE[old[i - 1] as number] === 0;) i++;
+      for (const stop = Math.min(wordAt, fieldsEnd); i < stop && !isCode(old[i - 1] as number);) i++;
       if (i === fieldsEnd) break;
       if (i === wordAt && watched >= 0) {
-        settling.settle(i);
-        this.#learnWord(read(old, watched), read(made, watched), from + watched, moved);
+        this.#learnWord(read(old, watched), read(made, start + watched), from + watched, moved);
         wordMask = this.#wordMask();
         watched = -1;
       }
       const value = read(old, i);
       const target = from + i + FIELD_BYTES + value;
-      if (IS_CODE[old[i - 1] as number] === 1 && target >= 0 && target < end) {
-        const guess = (value + code.of(target, moved) - moved) | 0;
-        const isGuess = guess !== value;
-        if (isGuess && codeTrust > 0) write(guessed, i, guess);
-        settling.settle(i + FIELD_BYTES);
-        const actual = read(made, i);
-        if (isGuess) codeTrust = trustAfter(codeTrust, guess, value, actual);
-        code.learn(target, actual - value, moved);
+      if (isCode(old[i - 1] as number) && this.#isAddress(target)) {
+        const guess = (value + this.#code.of(target, moved) - moved) | 0;
+        const isUsed = guess !== value && this.#codeTrust > 0;
+        const actual = isUsed ? settle(start + i, value, guess) : read(made, start + i);
+        if (guess !== value) this.#codeTrust = trustAfter(this.#codeTrust, guess, value, actual);
+        this.#code.learn(target, actual - value, moved);
         i += FIELD_BYTES;
         continue;
       }
       if (i === wordAt && isLarge(value)) {
         const guess = this.#guessWord(value, from + i, moved);
-        if (guess === value) {
-          watched = i;
-        } else {
-          write(guessed, i, guess);
-          settling.settle(i + FIELD_BYTES);
-          this.#learnWord(value, read(made, i), from + i, moved);
+        if (guess !== value) {
+          this.#learnWord(value, settle(start + i, value, guess), from + i, moved);
           wordMask = this.#wordMask();
           i += FIELD_BYTES;
           continue;
         }
+        watched = i;
       }
       i++;
     }
-    this.#codeTrust = codeTrust;
   }
 
   /** As long as words are not guessed, only one of a few is looked at. */
@@ -148,24 +172,26 @@ export class References {
   }
 
   #learnWord(value: number, actual: number, from: number, moved: number): void {
+    const more = actual - value;
     const relative = this.#relativeGuess(value, from, moved);
     if (relative !== value) this.#relativeTrust = trustAfter(this.#relativeTrust, relative, value, actual);
-    const target = from + value;
-    if (target >= 0 && target < this.#end) this.#relative.learn(target, actual - value, moved);
+    if (this.#isAddress(from + value)) this.#relative.learn(from + value, more, moved);
     const absolute = this.#absoluteGuess(value);
     if (absolute !== value) this.#absoluteTrust = trustAfter(this.#absoluteTrust, absolute, value, actual);
-    if (value >= 0 && value < this.#end) this.#absolute.learn(value, actual - value, 0);
+    if (this.#isAddress(value)) this.#absolute.learn(value, more, 0);
   }
 
   #relativeGuess(value: number, from: number, moved: number): number {
-    const target = from + value;
-    if (target < 0 || target >= this.#end) return value;
-    return (value + this.#relative.of(target, moved) - moved) | 0;
+    if (!this.#isAddress(from + value)) return value;
+    return (value + this.#relative.of(from + value, moved) - moved) | 0;
   }
 
   #absoluteGuess(value: number): number {
-    if (value < 0 || value >= this.#end) return value;
-    return (value + this.#absolute.of(value, 0)) | 0;
+    return this.#isAddress(value) ? (value + this.#absolute.of(value, 0)) | 0 : value;
+  }
+
+  #isAddress(target: number): boolean {
+    return target >= 0 && target < this.#end;
   }
 }
 
@@ -224,6 +250,21 @@ function trustAfter(trust: number, guess: number, before: number, actual: number
 /** Small numbers are counts and sizes. */
 function isLarge(value: number): boolean {
   return value >= REFERENCE_WORD_MIN || value <= -REFERENCE_WORD_MIN;
+}
+
+/** Whether a field of code may follow this byte. */
+function isCode(byte: number): boolean {
+  const isOperand = (byte & 0xc7) === 0x05;
+  return byte === 0xe8 || byte === 0xe9 || isOperand;
+}
+
+/** Byte by byte, modulo 256. */
+function plus(a: number, b: number): number {
+  return ((a & 0x7f7f7f7f) + (b & 0x7f7f7f7f)) ^ ((a ^ b) & 0x80808080);
+}
+
+function minus(a: number, b: number): number {
+  return ((a | 0x80808080) - (b & 0x7f7f7f7f)) ^ ((a ^ ~b) & 0x80808080);
 }
 
 function read(bytes: Uint8Array, at: number): number {

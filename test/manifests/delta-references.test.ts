@@ -12,7 +12,8 @@ import {
   writeSection,
 } from "../../manifests/delta/encode.ts";
 import { STREAMS } from "../../manifests/delta/format.ts";
-import { References } from "../../manifests/delta/references.ts";
+import { newReferences } from "../../manifests/delta/compiled-references.ts";
+import { type CopiedPart, PlainReferences, type References } from "../../manifests/delta/references.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import {
@@ -50,8 +51,14 @@ interface Copy {
   readonly phase?: number;
 }
 
-/** The copied bytes with these fields, what they became, and what was guessed: as a writer asks, and as a reader does. */
-function guessed(references: readonly [References, References], changes: readonly Change[], copy: Copy): DataView {
+/** Who guess the same: each as a writer and as a reader. */
+interface Sides {
+  readonly writers: readonly References[];
+  readonly readers: readonly References[];
+}
+
+/** The copied bytes with these fields, and what was guessed of them: by all sides the same. */
+function guessed(sides: Sides, changes: readonly Change[], copy: Copy): DataView {
   const { bytes, from = FROM, moved = MOVED, phase = 0 } = copy;
   const old = new Uint8Array(bytes);
   const made = new Uint8Array(bytes);
@@ -60,27 +67,39 @@ function guessed(references: readonly [References, References], changes: readonl
     new DataView(old.buffer).setInt32(at, before, true);
     new DataView(made.buffer).setInt32(at, after, true);
   }
-  const guess = old.slice();
-  references[0].guess({ old, guessed: guess, made, from, at: from + moved }, phase, { settle: () => {} });
-  const settled = old.slice();
-  const guessedThere = old.slice();
-  let settledTo = 0;
-  references[1].guess({ old, guessed: settled, made: settled, from, at: from + moved }, phase, {
-    settle: (end) => {
-      expect(end).toBeGreaterThanOrEqual(settledTo);
-      expect(end).toBeLessThanOrEqual(bytes);
-      guessedThere.set(settled.subarray(settledTo, end), settledTo);
-      settled.set(made.subarray(settledTo, end), settledTo);
-      settledTo = end;
-    },
-  });
-  guessedThere.set(settled.subarray(settledTo), settledTo);
-  expect(guessedThere).toEqual(guess);
-  return new DataView(guess.buffer);
+  const told = toldOf(sides, old, made, { bytes, from, at: from + moved, start: START, phase });
+  return new DataView(old.map((byte, i) => byte + (made[i] as number) - (told[i] as number)).buffer);
 }
 
-function fresh(sourceBytes = SOURCE_BYTES): [References, References] {
-  return [new References(sourceBytes), new References(sourceBytes)];
+/** Where the parts begin in memory. */
+const START = 3;
+
+/** What all sides tell of a part, from which each makes it. */
+function toldOf({ writers, readers }: Sides, old: Uint8Array, made: Uint8Array, part: CopiedPart): Uint8Array {
+  const { start, bytes } = part;
+  const [told, ...others] = writers.map((writer) => {
+    writer.old.set(old);
+    writer.made.set(made, start);
+    writer.takeOff(part);
+    return writer.told.slice(start, start + bytes);
+  }) as [Uint8Array, ...Uint8Array[]];
+  for (const other of others) expect(other).toEqual(told);
+  for (const reader of readers) {
+    reader.old.set(old);
+    reader.made.set(told, start);
+    reader.putOn(part);
+    expect(reader.made.slice(start, start + bytes)).toEqual(made);
+  }
+  return told;
+}
+
+const both = (): References[] => [new PlainReferences(), newReferences()];
+/** Used by one test after another: what they have is megabytes. */
+const SIDES: Sides = { writers: both(), readers: both() };
+
+function fresh(sourceBytes = SOURCE_BYTES): Sides {
+  for (const side of [...SIDES.writers, ...SIDES.readers]) side.begin(sourceBytes);
+  return SIDES;
 }
 
 /** A call at `at` of the part to `target`, which has moved by `shift`. */
@@ -193,16 +212,14 @@ describe("code", () => {
     guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
     // only three of its four bytes
     const cut = Uint8Array.of(...new Uint8Array(96), 0xe8, 1, 2, 3);
-    const part = { old: cut, guessed: cut.slice(), made: cut, from: FROM, at: FROM + MOVED };
-    references[0].guess(part, 0, { settle: () => {} });
-    expect(part.guessed).toEqual(cut);
+    const part = { bytes: cut.length, from: FROM, at: FROM + MOVED, start: START, phase: 0 };
+    expect(toldOf(references, cut, cut, part)).toEqual(cut);
   });
 
   test.each([0, 1, 2, 3, 4, 5, 6])("a part of %d bytes may be all calls", (bytes) => {
-    const old = new Uint8Array(bytes).fill(0xe8);
-    const part = { old, guessed: old.slice(), made: old, from: FROM, at: FROM + MOVED };
-    new References(SOURCE_BYTES).guess(part, 0, { settle: (end) => expect(end).toBeLessThanOrEqual(bytes) });
-    expect(part.guessed).toEqual(old);
+    const calls = new Uint8Array(bytes).fill(0xe8);
+    const part = { bytes, from: FROM, at: FROM + MOVED, start: START, phase: 0 };
+    expect(toldOf(fresh(), calls, calls, part)).toEqual(calls);
   });
 
   test("guesses that are wrong are trusted less, and stop; right ones bring them back", () => {
@@ -239,7 +256,7 @@ describe("code", () => {
     const change = call(10, 500_000, 48);
     guessed(references, [change], { bytes: 100 });
     expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.after);
-    for (const side of references) side.forget();
+    for (const side of [...references.writers, ...references.readers]) side.forget();
     expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.before);
     expect(guessed(references, [change], { bytes: 100 }).getInt32(10, true)).toBe(change.after);
   });
@@ -339,6 +356,29 @@ describe("words", () => {
       });
     }
     expect(guessed(references, [probe], { bytes: 100 }).getInt32(40, true)).toBe(probe.before);
+  });
+});
+
+describe("compiled and plain", () => {
+  /** Bytes of few kinds, so that there are calls, operands and words that come again. */
+  const bytes = fc.array(fc.constantFrom(0x00, 0x01, 0x05, 0x10, 0x3d, 0x8b, 0xe8, 0xe9, 0xff), { maxLength: 2000 });
+  const places = fc.oneof(fc.nat(SOURCE_BYTES), fc.nat(2 ** 31), fc.integer({ min: 0, max: 2 ** 40 }));
+
+  test("guess the same of anything", () => {
+    const part = fc.record({ old: bytes, made: bytes, from: places, at: places, phase: fc.nat(3) });
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 6 }), fc.boolean(), (parts, isAlike) => {
+        const sides = fresh(2 ** 40);
+        for (const { old, made, from, at, phase } of parts) {
+          const length = Math.min(old.length, made.length);
+          // alike, as copies are: one byte of a few differs
+          const becomes = made.slice(0, length).map((byte, i) => (isAlike && i % 7 > 0 ? old[i] : byte) as number);
+          const part = { bytes: length, from, at, start: START, phase };
+          toldOf(sides, Uint8Array.from(old.slice(0, length)), Uint8Array.from(becomes), part);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 
