@@ -3,6 +3,7 @@ import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, 
 import { isTextLike, type StoredStream } from "../../manifests/delta/encode.ts";
 import { type Codec, DIFFERENCES, type StreamName } from "../../manifests/delta/format.ts";
 import {
+  DELTA_BROTLI_BEST_BYTES_MAX,
   DELTA_BROTLI_BYTES_MAX,
   DELTA_BROTLI_DIFFERENCES_BYTES_MAX,
   DELTA_BROTLI_PROGRAM_BYTES_MAX,
@@ -30,7 +31,8 @@ export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
   if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
   if (plain.length > brotliBytesMax(plain, name)) return { codec: "zstd", bytes: zstd(plain, ZSTD_LEVEL) };
   const params = {
-    [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY,
+    [constants.BROTLI_PARAM_QUALITY]:
+      constants.BROTLI_MAX_QUALITY - (plain.length > DELTA_BROTLI_BEST_BYTES_MAX ? 1 : 0),
     // a reader holds as much as this says, however short the stream
     [constants.BROTLI_PARAM_LGWIN]: Math.max(
       BROTLI_WINDOW_LOG_MIN,

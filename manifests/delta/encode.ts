@@ -29,6 +29,7 @@ import {
   StreamWriter,
   zigzag,
 } from "./format.ts";
+import { commonBytes, viewOf } from "./common-bytes.ts";
 import { newReferences } from "./compiled-references.ts";
 import { type CopiedPart, FIELD_BYTES, type References } from "./references.ts";
 import { type Judgement, scan, type Step } from "./scan.ts";
@@ -109,7 +110,7 @@ function leastOf(index: SourceIndex, start: number, steps: readonly Step[], sque
     STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
   const plain = writeSteps(index, start, steps);
   const bytes = bytesOf(plain);
-  const phase = likelyPhase(index.source, start, steps);
+  const phase = likelyPhase(index.view, start, steps);
   if (phase === undefined) return { segment: plain, bytes, guessedShare: 1 };
   const guessed = writeSteps(index, start, steps, phase);
   const guessedBytes = bytesOf(guessed);
@@ -120,14 +121,14 @@ function leastOf(index: SourceIndex, start: number, steps: readonly Step[], sque
 
 /** @param phase  of the words, where references are guessed */
 function writeSteps(
-  { source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">,
+  { source, view, oldBytes }: Pick<SourceIndex, "source" | "view" | "oldBytes">,
   start: number,
   steps: readonly Step[],
   phase?: number,
 ): ScannedSegments {
   const writers = STREAMS.map((name) => [name, new StreamWriter()] as const);
   const to = Object.fromEntries(writers) as Record<StreamName, StreamWriter>;
-  const differences = new DifferencesWriter(to, source);
+  const differences = new DifferencesWriter(to, view);
   const references = phase === undefined ? undefined : new GuessedCopies({ source, oldBytes }, phase);
   to.references.byte(phase === undefined ? 0 : phase + 1);
   let at = start;
@@ -137,7 +138,7 @@ function writeSteps(
     to.literals.varint(literal);
     to.jumps.varint(zigzag(from - expected));
     if (references === undefined || from + copy > at) {
-      differences.write(from, source, at, copy);
+      differences.write(from, view, at, copy);
     } else {
       for (const part of references.partsOf(from, at, copy)) {
         differences.write(part.from, references.told, part.start, part.bytes);
@@ -156,35 +157,32 @@ function writeSteps(
 class DifferencesWriter {
   readonly #to: Readonly<Record<"gaps" | "runs", StreamWriter>>;
   readonly #values: readonly StreamWriter[];
-  readonly #source: Uint8Array;
+  readonly #source: DataView;
   /** Right bytes since the last run. */
   #right = 0;
 
-  constructor(to: Readonly<Record<StreamName, StreamWriter>>, source: Uint8Array) {
+  constructor(to: Readonly<Record<StreamName, StreamWriter>>, source: DataView) {
     this.#to = to;
     this.#values = DIFFERENCES.map((name) => to[name]);
     this.#source = source;
   }
 
   /** @param from  where the source has what is copied; the other is what is told of it, in `told` from `at` on */
-  write(from: number, told: Uint8Array, at: number, bytes: number): void {
+  write(from: number, told: DataView, at: number, bytes: number): void {
     const source = this.#source;
-    let right = this.#right;
     for (let i = 0; i < bytes;) {
-      if (source[from + i] === told[at + i]) {
-        right++;
-        i++;
-        continue;
-      }
+      const right = commonBytes(source, from + i, told, at + i, bytes - i);
+      this.#right += right;
+      i += right;
+      if (i === bytes) return;
       let end = i + 1;
-      while (end < bytes && source[from + end] !== told[at + end]) end++;
-      const values = this.#values[differencesOf(end - i)] as StreamWriter;
-      this.#to.gaps.varint(right);
+      while (end < bytes && source.getUint8(from + end) !== told.getUint8(at + end)) end++;
+      this.#to.gaps.varint(this.#right);
       this.#to.runs.varint(end - i);
-      for (; i < end; i++) values.byte((told[at + i] as number) - (source[from + i] as number));
-      right = 0;
+      const values = this.#values[differencesOf(end - i)] as StreamWriter;
+      for (; i < end; i++) values.byte(told.getUint8(at + i) - source.getUint8(from + i));
+      this.#right = 0;
     }
-    this.#right = right;
   }
 
   /** So that the next segment's gaps count from its own start. */
@@ -204,6 +202,8 @@ class GuessedCopies {
   readonly #oldBytes: number;
   readonly #phase: number;
   readonly #references: References;
+  /** What a delta is to tell of the part that was given on last. */
+  readonly told: DataView;
 
   constructor({ source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">, phase: number) {
     this.#source = source;
@@ -212,11 +212,7 @@ class GuessedCopies {
     segmentReferences ??= newReferences();
     this.#references = segmentReferences;
     this.#references.begin(source.length);
-  }
-
-  /** What a delta is to tell of the part that was given on last. */
-  get told(): Uint8Array {
-    return this.#references.told;
+    this.told = viewOf(this.#references.told);
   }
 
   *partsOf(from: number, at: number, copy: number): Generator<CopiedPart> {
@@ -238,15 +234,18 @@ class GuessedCopies {
  * Where words probably begin: an address differs from its least byte on. Undefined when too little differs for guesses to
  * matter.
  */
-function likelyPhase(source: Uint8Array, start: number, steps: readonly Step[]): number | undefined {
+function likelyPhase(view: DataView, start: number, steps: readonly Step[]): number | undefined {
   const runs = [0, 0, 0, 0];
   let at = start;
   for (const { from, copy, literal } of steps) {
-    for (let i = 0; i < copy; i++) {
-      if (source[from + i] === source[at + i]) continue;
+    for (
+      let i = commonBytes(view, from, view, at, copy);
+      i < copy;
+      i += commonBytes(view, from + i, view, at + i, copy - i)
+    ) {
       const phase = (at + i) % FIELD_BYTES;
       runs[phase] = (runs[phase] as number) + 1;
-      while (i + 1 < copy && source[from + i + 1] !== source[at + i + 1]) i++;
+      while (i < copy && view.getUint8(from + i) !== view.getUint8(at + i)) i++;
     }
     at += copy + literal;
   }

@@ -38,8 +38,8 @@ export class RowFinder {
   /** How often in a row none were found. */
   #missed = 0;
 
-  constructor({ buffer, byteOffset, byteLength }: Uint8Array) {
-    this.#source = new DataView(buffer, byteOffset, byteLength);
+  constructor(source: DataView) {
+    this.#source = source;
   }
 
   /** Bytes up to here are found: no rows need be looked for, nor right behind. */

@@ -5,8 +5,9 @@
  * tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
  */
 import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES } from "../limits.ts";
+import { commonBytes } from "./common-bytes.ts";
 import { RowFinder } from "./rows.ts";
-import { type Match, type SourceIndex, commonBytes } from "./source-index.ts";
+import type { Match, SourceIndex } from "./source-index.ts";
 
 /** By what matches are judged; limits.ts has them. */
 export interface Judgement {
@@ -43,10 +44,10 @@ interface Found extends Match {
  * threads can take one each.
  */
 export function* scan(index: SourceIndex, start: number, end: number, judgement: Judgement): Generator<Step> {
-  const { source } = index;
+  const { source, view } = index;
   const { wrongWeight } = judgement;
   const found: Found = { at: 0, bytes: 0, isTable: false, followed: 0 };
-  const rows = judgement.findsRows ? new RowFinder(source) : undefined;
+  const rows = judgement.findsRows ? new RowFinder(view) : undefined;
   // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
   let begun = start;
   let begunFrom = 0;
@@ -54,7 +55,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
   for (let at = start; at < end; at += found.bytes) {
     at = nextMatch(index, rows, at, begunFrom - begun, end, judgement, found);
     sure = Math.max(sure, found.followed - begun);
-    const forward = extendForward(source, begunFrom, begun, sure, at, wrongWeight);
+    const forward = extendForward(view, begunFrom, begun, sure, at, wrongWeight);
     const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun, wrongWeight);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
     const literal = at - back - (begun + copy);
@@ -66,7 +67,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
   }
   if (begun < end) {
     sure = Math.max(sure, found.followed - begun);
-    const copy = extendForward(source, begunFrom, begun, sure, end, wrongWeight);
+    const copy = extendForward(view, begunFrom, begun, sure, end, wrongWeight);
     yield { from: begunFrom, copy, literal: end - begun - copy };
   }
 }
@@ -81,12 +82,12 @@ function nextMatch(
   { gainBytesMin, farGainBytes, judgedBytes, wrongWeight }: Judgement,
   found: Found,
 ): number {
-  const { source } = index;
+  const { source, view } = index;
   found.isTable = false;
   for (let at = start; at <= end - DELTA_WINDOW_BYTES;) {
     const aligned = at + alignment;
     // along the alignment nothing is to be gained: pass over what agrees
-    const agreed = alignment === 0 ? 0 : commonBytes(source, aligned, at, end);
+    const agreed = alignment === 0 ? 0 : commonBytes(view, aligned, view, at, end - at);
     if (agreed >= DELTA_WINDOW_BYTES) {
       at += agreed;
       rows?.passed(at);
@@ -165,7 +166,7 @@ function agreesMore(
  * @param sure  so many bytes it is long in any case
  */
 function extendForward(
-  source: Uint8Array,
+  view: DataView,
   from: number,
   begun: number,
   sure: number,
@@ -176,13 +177,15 @@ function extendForward(
   let score = 0;
   let best = 0;
   let bestAt = sure;
-  for (let i = sure; i < end - begun;) {
-    score += source[from + i] === source[begun + i] ? 1 : -wrongWeight;
-    i++;
+  for (let i = sure; i < end - begun; i++) {
+    const agreed = commonBytes(view, from + i, view, begun + i, end - begun - i);
+    i += agreed;
+    score += agreed;
     if (score > best) {
       best = score;
       bestAt = i;
     }
+    score -= wrongWeight;
   }
   return bestAt;
 }

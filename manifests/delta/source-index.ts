@@ -14,6 +14,7 @@
  * threads share.
  */
 import { DELTA_BUCKET_WINDOWS, DELTA_CANDIDATES_MAX, DELTA_STRIDE_BYTES, DELTA_WINDOW_BYTES } from "../limits.ts";
+import { commonBytes, viewOf } from "./common-bytes.ts";
 
 /** Odd, and spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
@@ -88,7 +89,7 @@ export function fillIndex(parts: IndexParts, share = 0, shares = 1): void {
   const windows = windowsOf(source);
   const starts = new Int32Array(BATCH_WINDOWS);
   const entries = new Int32Array(BATCH_WINDOWS);
-  const words = wordsOf(source);
+  const words = viewOf(source);
   let previous = -1;
   for (let window = 0; window < windows;) {
     let found = 0;
@@ -134,7 +135,8 @@ const FETCHED = new Int32Array(1);
 export class SourceIndex {
   readonly source: Uint8Array;
   readonly oldBytes: number;
-  readonly #words: DataView;
+  /** Of the source. */
+  readonly view: DataView;
   readonly #table: Int32Array;
   readonly #layout: Layout;
   /** The places that were asked for together, each `#stride` behind the one before. */
@@ -148,7 +150,7 @@ export class SourceIndex {
   constructor(parts: IndexParts) {
     this.source = parts.source;
     this.oldBytes = parts.oldBytes;
-    this.#words = wordsOf(parts.source);
+    this.view = viewOf(parts.source);
     this.#table = parts.table;
     this.#layout = new Layout(parts);
   }
@@ -168,7 +170,7 @@ export class SourceIndex {
    * @param found  filled in
    */
   longest(at: number, stride: number, near: number, end: number, found: Match): void {
-    const { source } = this;
+    const { source, view } = this;
     const table = this.#table;
     const { windowMask } = this.#layout;
     const place = this.#placeOf(at, stride, end);
@@ -183,7 +185,7 @@ export class SourceIndex {
       if (from >= at) return;
       const best = found.bytes;
       if (best > 0 && source[from + best - 1] !== source[at + best - 1]) continue;
-      const bytes = commonBytes(source, from, at, end);
+      const bytes = commonBytes(view, from, view, at, end - at);
       if (bytes < DELTA_WINDOW_BYTES || bytes < best) continue;
       if (bytes === best && Math.abs(from - near) >= Math.abs(found.at - near)) continue;
       found.at = from;
@@ -201,11 +203,11 @@ export class SourceIndex {
     this.#stride = stride;
     this.#count = Math.min(this.#count, Math.floor((end - DELTA_WINDOW_BYTES - at) / stride) + 1);
     const { buckets, windowMask } = this.#layout;
-    const words = this.#words;
+    const { view } = this;
     const starts = this.#starts;
     const tags = this.#tags;
     for (let i = 0; i < this.#count; i++) {
-      const hash = hashOf(words, at + i * stride);
+      const hash = hashOf(view, at + i * stride);
       starts[i] = startOf(hash, buckets);
       tags[i] = tagOf(hash, windowMask);
     }
@@ -225,16 +227,4 @@ function hashOf(words: DataView, at: number): number {
   const hash = (first + second) | 0;
   // what only high bits of a word say shall move low ones, too
   return hash ^ (hash >>> 15);
-}
-
-function wordsOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, byteLength);
-}
-
-/** How many bytes from `from` on are the same as those from `at` on, up to `end`. */
-export function commonBytes(source: Uint8Array, from: number, at: number, end: number): number {
-  const most = end - at;
-  let bytes = 0;
-  while (bytes < most && source[from + bytes] === source[at + bytes]) bytes++;
-  return bytes;
 }

@@ -1,3 +1,4 @@
+import { viewOf } from "../../manifests/delta/common-bytes.ts";
 import { expect, test } from "vitest";
 import { RowFinder } from "../../manifests/delta/rows.ts";
 import { scan } from "../../manifests/delta/scan.ts";
@@ -76,7 +77,7 @@ const FRESH_TABLE = tableOf(FUNCTIONS, { begin: 0x10_1a70, unwind: 0x80_0e3c });
 const TABLES = concatBytes([OLD_TABLE, FRESH_TABLE]);
 
 function find(at: number, aligned: number, end = TABLES.length): ReturnType<RowFinder["find"]> {
-  return new RowFinder(TABLES).find(at, aligned, end);
+  return new RowFinder(viewOf(TABLES)).find(at, aligned, end);
 }
 
 test("rows are found as far away as they may be, not further, and go on to the end", () => {
@@ -97,7 +98,7 @@ test("rows are not read behind the end, nor before the start, nor where they are
 });
 
 test("where none were found, they are not looked for again at once", () => {
-  const finder = new RowFinder(TABLES);
+  const finder = new RowFinder(viewOf(TABLES));
   const at = OLD_TABLE.length + 200 * ROW_BYTES;
   expect(finder.find(at, -4 * ROWS_NEAR_BYTES, TABLES.length)).toBeUndefined();
   expect(finder.find(at + 4, 200 * ROW_BYTES + 4, TABLES.length)).toBeUndefined();
