@@ -393,6 +393,8 @@ export const HASH_JOB_FILES = 256;
 export const ORIGIN_RANGE_BYTES = 8 * MIB;
 /** Bytes we would rather fetch and drop than begin another request: a round trip of 20 ms at 25 Mbit/s. */
 export const ORIGIN_GAP_BYTES = 64 * KIB;
+/** Recipes: what has come when a line breaks counts in parts of so many bytes. */
+export const RECIPE_PART_BYTES = 64 * KIB;
 /** What arrives is handed to a thread in slices of this many stored bytes at least; a kill loses one a connection. */
 export const ORIGIN_SLICE_BYTES = MIB;
 /** On a fast line slices grow to what a connection brings in this time, milliseconds, and to this many bytes. */

@@ -423,9 +423,10 @@ class Session {
 
   #openOrigin(limit: RateLimit): Origin {
     const { edge, file, title } = this.#title;
-    const { clock, signal } = this.#world;
+    const { clock, output, signal } = this.#world;
+    const log = (text: string): void => output.log(text);
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
-    return new Origin({ edges, title, signal, limit, now: clock });
+    return new Origin({ edges, title, signal, limit, log, now: clock });
   }
 }
 

@@ -26,7 +26,8 @@ import {
 } from "../../manifests/trust/verify.ts";
 import { sha256 } from "./crypto.ts";
 import { askFresh } from "./fresh.ts";
-import { type Fetch, PATIENCE, type Patience, fetchCapped, refuseEndless } from "./fetch-capped.ts";
+import { type Fetch, PATIENCE, type Patience, fetchCapped, isJson, refuseEndless } from "./fetch-capped.ts";
+import { fetchObject } from "./fetch-object.ts";
 import { type Memory, recall, remember, rememberedTime, timestampKeys } from "./memory.ts";
 import { type MetadataStore, diskMetadata, memoryMetadata, unwritten } from "./store.ts";
 import { type TrustedRoles, followWorkflow } from "./workflow.ts";
@@ -246,7 +247,7 @@ export class TrustedTitle {
 
   /**
    * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, or that gave the last
-   * object, then the others when it does not give it.
+   * object, then the others when it does not give it, or has it wrong.
    * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
    */
   async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
@@ -255,7 +256,9 @@ export class TrustedTitle {
     let first: Failure | undefined;
     for (const edge of new Set([this.#objectEdge ?? this.#edge, this.#edge, ...this.#edges])) {
       try {
-        const object = await this.#objectFrom(edge, id, bytesMax);
+        const { fetch, signal, patience } = this.#options;
+        const object = await fetchObject(edge, this.title, id, { fetch, signal, patience, bytesMax });
+        this.#bytesFetched += object.length;
         this.#objectEdge = edge;
         return object;
       } catch (error) {
@@ -264,18 +267,6 @@ export class TrustedTitle {
       }
     }
     throw first;
-  }
-
-  /** Wrong bytes are asked for once more, past the caches on the way. */
-  async #objectFrom(edge: string, id: ObjectId, bytesMax: number): Promise<Uint8Array> {
-    let found: ObjectId | undefined;
-    for (const pastCaches of [false, true]) {
-      const fetched = await this.#fetch(edge, `objects/${id}`, bytesMax, pastCaches);
-      if (fetched === undefined) throw new Failure("object.not-found", { object: id });
-      found = objectIdOf(fetched, sha256);
-      if (found === id) return fetched;
-    }
-    throw new Failure("object.mismatch", { found, expected: id });
   }
 
   get #edges(): readonly string[] {
@@ -331,15 +322,11 @@ export class TrustedTitle {
   async #fetchMetadata(edge: string, fileName: string, bytesMax: number): Promise<Buffer | undefined> {
     // the one file that changes: a cache that keeps it, though it may not, would pass for an edge that goes back
     const pastCaches = fileName === metadataFileName("timestamp", 0);
-    return await this.#fetch(edge, `metadata/${fileName}`, bytesMax, pastCaches).catch(refuseEndless);
-  }
-
-  async #fetch(edge: string, file: string, bytesMax: number, pastCaches: boolean): Promise<Buffer | undefined> {
     const { fetch, signal, patience } = this.#options;
-    const bytes = await fetchCapped(`${edge}/t/${this.title}/${file}`, {
-      ...{ fetch, signal, patience, bytesMax },
+    const bytes = await fetchCapped(`${edge}/t/${this.title}/metadata/${fileName}`, {
+      ...{ fetch, signal, patience, bytesMax, isWhole: isJson },
       ...(pastCaches ? { init: { headers: { "cache-control": "no-cache" } } } : {}),
-    });
+    }).catch(refuseEndless);
     this.#bytesFetched += bytes?.length ?? 0;
     return bytes;
   }
@@ -410,7 +397,9 @@ export class TrustedTitle {
 
 const NO_ANSWER = ["edge.unreachable", "edge.busy", "edge.wrong-protocol", "edge.bad-certificate"];
 const GIVES_NOTHING: ReadonlySet<string> = new Set([...NO_ANSWER, "title.not-found"]);
-const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, "object.not-found"]);
+/** Also what is not the object: its name tells, so nobody can be made to believe it. */
+const NO_OBJECT = ["object.not-found", "object.mismatch", "object.too-large"];
+const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, ...NO_OBJECT]);
 
 function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
   if (live?.seq !== release.seq) return "superseded";

@@ -39,6 +39,7 @@ async function readFrom(
     title: "demo",
     limit: new RateLimit(options.bytesPerSecond ?? null, 0),
     signal,
+    log: () => {},
     now: options.now ?? (() => 0),
     ...(options.idleSeconds === undefined ? {} : { idleSeconds: options.idleSeconds }),
   });
@@ -153,7 +154,14 @@ describe("reading a range", () => {
 test("whoever turns from an edge that was turned from already asks the next one all the same", () => {
   const edges = ["http://a", "http://b", "http://c"];
   const signal = new AbortController().signal;
-  const origin = new Origin({ edges, title: "demo", limit: new RateLimit(null, 0), signal, now: () => 0 });
+  const origin = new Origin({
+    edges,
+    title: "demo",
+    limit: new RateLimit(null, 0),
+    signal,
+    log: () => {},
+    now: () => 0,
+  });
   const { edge } = origin;
   // four requests to it fail together
   for (let request = 0; request < 4; request++) origin.turnAwayFrom(edge);
