@@ -218,10 +218,10 @@ export class Assembly {
       return { ok: landed.bad.length === 0, ...landed };
     });
     if (bad === undefined) return;
-    const none = bad.map((index) => chunks[index]).filter((chunk) => chunk !== undefined);
-    this.#ledger.condemnInFlight(none);
+    const wrong = bad.map((index) => chunks[index]).filter((chunk) => chunk !== undefined);
+    this.#ledger.condemnInFlight(wrong);
     this.#ledger.giveBack(chunks);
-    this.#askOthers(none);
+    this.#askOthers(wrong);
     this.#onBad(`the origin sent something that is no chunk (pack ${chunks[0]?.chunk.pack ?? ""})`);
   }
 

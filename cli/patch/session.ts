@@ -138,6 +138,8 @@ class Session {
       now: world.now,
       fetch: world.fetch,
       signal: world.signal,
+      isHasty: true,
+      onLog: (text) => world.output.log(text),
     });
     const takenAway = cutShort(world.disk, install);
     if (takenAway !== undefined)

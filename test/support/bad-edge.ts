@@ -15,8 +15,8 @@ export interface Asked {
 /** What becomes of an answer. */
 export type Mishap =
   | { readonly kind: "status"; readonly status: number }
-  /** Never comes. */
-  | { readonly kind: "silent" }
+  /** Comes when this has happened, if it does. */
+  | { readonly kind: "late"; readonly until: Promise<void> }
   /** Its last byte is another one. */
   | { readonly kind: "corrupt" }
   /** The line breaks after so many bytes of the body. */
@@ -46,8 +46,9 @@ export async function startBadEdge(
     const found = given.headers.get("content-range");
     const head = { "content-length": bytes.length, ...(found !== null && { "content-range": found }) };
     switch (mishap?.kind) {
-      case "silent":
-        return;
+      case "late":
+        await mishap.until;
+        break;
       case "status":
         response.writeHead(mishap.status).end();
         return;

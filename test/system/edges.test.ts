@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { type Mishap, startBadEdge } from "../support/bad-edge.ts";
-import type { Finished } from "../support/cli.ts";
+import type { Finished, RunOptions } from "../support/cli.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Studio, writeFiles } from "../support/studio.ts";
 
@@ -10,10 +10,21 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** Patches a folder from these edges, without peers. */
-async function patchFrom(studio: Studio, edges: readonly string[], folder = "player"): Promise<Finished> {
+async function patchFrom(
+  studio: Studio,
+  edges: readonly string[],
+  folder = "player",
+  options: RunOptions = {},
+): Promise<Finished> {
   const title = JSON.parse(await readFile(studio.titleFile, "utf8")) as object;
   await writeFile(studio.at("edges.json"), JSON.stringify({ ...title, edges }));
-  return await studio.tryPatch(folder, ["--title", studio.at("edges.json"), "--sources", "local,delta,origin"]);
+  const flags = ["--title", studio.at("edges.json"), "--sources", "local,delta,origin"];
+  return await studio.tryPatch(folder, flags, options);
+}
+
+/** What somebody who waits is told. */
+function told({ lines }: Pick<Finished, "lines">): string[] {
+  return lines.filter(({ type }) => type === "log").map(({ message }) => String(message));
 }
 
 const isObject = (path: string): boolean => path.startsWith("objects/");
@@ -42,9 +53,7 @@ test("packs and recipes that rotted at the first edge come from the second, and 
   const { code, lines } = await patchFrom(studio, [first.url, studio.url]);
   expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
-  expect(lines.filter(({ type }) => type === "log").map(({ message }) => String(message))).toContainEqual(
-    expect.stringContaining(first.url),
-  );
+  expect(told({ lines })).toContainEqual(expect.stringContaining(first.url));
 
   const refused = await patchFrom(studio, [first.url, second.url], "other");
   expect(refused.code).toBe(5);
@@ -72,17 +81,20 @@ test("a pack that no edge has right is named", async () => {
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual(["a.bin"]);
 });
 
-test("a delta that rotted at the first edge comes from the second", async () => {
-  await using studio = await openStudio();
-  const updated = await publishUpdate(studio);
-  await using first = await startBadEdge(studio.url, ({ path, range }) =>
-    isObject(path) && range !== undefined ? { kind: "corrupt" } : undefined,
-  );
-  const { code, lines } = await patchFrom(studio, [first.url, studio.url]);
-  expect(code).toBe(0);
-  expect(originBytes(lines.at(-1))).toBeLessThan(2.5 * updated);
-  expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
-});
+test.each<Mishap>([{ kind: "corrupt" }, { kind: "status", status: 404 }])(
+  "a delta that the first edge does not have right comes from the second: $kind",
+  async (mishap) => {
+    await using studio = await openStudio();
+    const updated = await publishUpdate(studio);
+    await using first = await startBadEdge(studio.url, ({ path, range }) =>
+      isObject(path) && range !== undefined ? mishap : undefined,
+    );
+    const { code, lines } = await patchFrom(studio, [first.url, studio.url]);
+    expect(code).toBe(0);
+    expect(originBytes(lines.at(-1))).toBeLessThan(2.5 * updated);
+    expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+  },
+);
 
 test("a delta comes over a line that breaks more often than one tries, because each time some of it has come", async () => {
   await using studio = await openStudio();
@@ -162,4 +174,41 @@ test("an answer without a length that ends early is a broken line, and one that 
     const refused = await patchFrom(studio, [never.url], "other");
     expect([refused.code, refused.lines.at(-1)?.["code"]]).toEqual([code, name]);
   }
+});
+
+const NEVER = new Promise<void>(() => {});
+
+test.each([
+  ["everything", () => true],
+  ["whether it is current", (path: string) => path === "fresh"],
+])("an edge that does not answer when asked %s is passed over for one that does", async (_, isAsked) => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  await using silent = await startBadEdge(studio.url, ({ path }) =>
+    isAsked(path) ? { kind: "late", until: NEVER } : undefined,
+  );
+  await using sound = await startBadEdge(studio.url, () => undefined);
+  const finished = await patchFrom(studio, [silent.url, sound.url]);
+  expect(finished.code).toBe(0);
+  expect(told(finished)).toContainEqual(expect.stringContaining(silent.url));
+  expect(sound.asked.map(({ path }) => path)).toContain("fresh");
+  // by one that proved it
+  expect(silent.asked.filter(({ path }) => path === "fresh")).toHaveLength(1);
+});
+
+test("who waits for the only edge is told so", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  const isTold = Promise.withResolvers<void>();
+  await using silent = await startBadEdge(studio.url, ({ path }) =>
+    path === "fresh" ? { kind: "late", until: isTold.promise } : undefined,
+  );
+  const onLine: RunOptions["onLine"] = ({ message }) => {
+    if (String(message).includes(silent.url)) isTold.resolve();
+  };
+  const finished = await patchFrom(studio, [silent.url], "player", { onLine });
+  expect([finished.code, told(finished)]).toEqual([0, [`Waiting for ${silent.url} to say what is current.`]]);
+  expect(silent.asked.filter(({ path }) => path === "fresh")).toHaveLength(1);
 });
