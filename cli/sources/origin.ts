@@ -45,7 +45,8 @@ const HTTP_PARTIAL = 206;
 export class Origin {
   readonly #options: OriginOptions;
   readonly #agents: Agents;
-  #edge = 0;
+  /** The edges in the order in which they are asked; who fails goes to the end. */
+  #edges: readonly string[];
   /** Edges that do not have an object, or have it wrong. */
   readonly #withoutIt = new Map<ObjectId, Set<string>>();
   /** Content bytes that arrived. */
@@ -53,6 +54,7 @@ export class Origin {
 
   constructor(options: OriginOptions) {
     this.#options = options;
+    this.#edges = options.edges;
     const settings = { keepAlive: true, maxSockets: ORIGIN_REQUESTS };
     this.#agents = { http: new http.Agent(settings), https: new https.Agent(settings) };
   }
@@ -98,14 +100,12 @@ export class Origin {
 
   /** Base URL of the edge that is asked now. */
   get edge(): string {
-    return this.#options.edges[this.#edge] ?? "";
+    return this.#edges[0] ?? "";
   }
 
   /** The same for an object: not all edges may have it right. */
   edgeFor(object: ObjectId): string {
-    const { edges } = this.#options;
-    const inTurn = [...edges.slice(this.#edge), ...edges.slice(0, this.#edge)];
-    return inTurn.find((edge) => this.#withoutIt.get(object)?.has(edge) !== true) ?? this.edge;
+    return this.#edges.find((edge) => this.#withoutIt.get(object)?.has(edge) !== true) ?? this.edge;
   }
 
   /**
@@ -116,14 +116,14 @@ export class Origin {
     const dropped = this.#withoutIt.get(object) ?? new Set();
     const isNew = !dropped.has(edge);
     this.#withoutIt.set(object, dropped.add(edge));
-    if (this.#options.edges.every((other) => dropped.has(other))) return false;
+    if (this.#edges.every((other) => dropped.has(other))) return false;
     if (isNew && has === "wrong bytes") this.#options.log(`${edge} has wrong bytes for ${object}; asking another edge`);
     return true;
   }
 
-  /** Ask another edge from now on, when there is one, unless that happened since this one was asked. */
+  /** Ask another edge from now on, when there is one; requests to one edge that fail together turn from it once. */
   turnAwayFrom(edge: string): void {
-    if (this.edge === edge) this.#edge = (this.#edge + 1) % this.#options.edges.length;
+    this.#edges = [...this.#edges.filter((other) => other !== edge), edge];
   }
 
   close(): void {

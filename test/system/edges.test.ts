@@ -42,7 +42,7 @@ test("what the first edge has no objects of comes from the second, recipes too",
   expect((await patchFrom(studio, [empty.url, empty.url], "other")).code).toBe(4);
 });
 
-test("packs and recipes that rotted at the first edge come from the second, and the first is named", async () => {
+test("packs and recipes that rotted at the first edge come from another one, and the first is named", async () => {
   await using studio = await openStudio();
   await writeFiles(studio.at("v1"), { "a.bin": 2 * MIB, "b.bin": 3 * MIB });
   await studio.publish("v1", "1.0.0");
@@ -50,7 +50,10 @@ test("packs and recipes that rotted at the first edge come from the second, and 
     isObject(path) && range !== undefined ? { kind: "corrupt" } : undefined;
   await using first = await startBadEdge(studio.url, spoil);
   await using second = await startBadEdge(studio.url, spoil);
-  const { code, lines } = await patchFrom(studio, [first.url, studio.url]);
+  await using broken = await startBadEdge(studio.url, ({ path }) =>
+    isObject(path) ? { kind: "status", status: 500 } : undefined,
+  );
+  const { code, lines } = await patchFrom(studio, [first.url, broken.url, studio.url]);
   expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
   expect(told({ lines })).toContainEqual(expect.stringContaining(first.url));
@@ -139,7 +142,7 @@ test("a list of files, and recipes, that are longer than the line holds come in 
   const breaks = { list: 0, recipes: 0 };
   await using breaking = await startBadEdge(studio.url, ({ path, range }, bytes) => {
     const what = range === undefined || range.endsWith("-") ? "list" : "recipes";
-    const after = what === "list" ? 10 * KIB : 70 * KIB;
+    const after = what === "list" ? 25 * KIB : 70 * KIB;
     if (!isObject(path) || bytes <= after) return undefined;
     breaks[what] += 1;
     return { kind: "break", after };
