@@ -203,13 +203,17 @@ export const WEB_SEED_HELD_BYTES = 128 * KIB;
 export const PEERS_FAST_ENOUGH_BPS = 25_000_000;
 /** HTTP: seconds without a byte before a request is given up. */
 export const HTTP_IDLE_TIMEOUT_S = 20;
+/** The same for a player who asks what is current, when another edge may answer sooner. */
+export const HASTY_IDLE_TIMEOUT_S = 5;
+/** Who waits for an edge to say what is current is told so after this time, milliseconds: long for a sound line. */
+export const EDGE_WAIT_TOLD_MS = 3000;
 /** What has to come of an answer in that time, bytes: 51 a second, or who drips would be waited for (TUF 1.0.31 §1.5.2). */
 export const HTTP_IDLE_BYTES = KIB;
 /** The same where nobody counts more closely, as while an edge looks through what it was sent. */
 export const HTTP_SILENCE_S = 300;
 /** A TLS handshake that takes longer than this may be with a port that does not speak TLS, milliseconds. */
 export const TLS_SLOW_MS = 2000;
-/** Tries of a player's small request (metadata, a release document) before another edge is asked. */
+/** Tries of a player's small request (metadata, a release document), since something of it came, before another edge is asked. */
 export const HTTP_TRIES = 4;
 /** Wait before the second try, milliseconds; it doubles each time: under two seconds in all. */
 export const HTTP_RETRY_MS = 250;
@@ -393,6 +397,8 @@ export const HASH_JOB_FILES = 256;
 export const ORIGIN_RANGE_BYTES = 8 * MIB;
 /** Bytes we would rather fetch and drop than begin another request: a round trip of 20 ms at 25 Mbit/s. */
 export const ORIGIN_GAP_BYTES = 64 * KIB;
+/** Recipes: what has come when a line breaks counts in parts of so many bytes. */
+export const RECIPE_PART_BYTES = 64 * KIB;
 /** What arrives is handed to a thread in slices of this many stored bytes at least; a kill loses one a connection. */
 export const ORIGIN_SLICE_BYTES = MIB;
 /** On a fast line slices grow to what a connection brings in this time, milliseconds, and to this many bytes. */
@@ -413,7 +419,7 @@ export const SCRAPE_TIMEOUT_S = 2;
 export const JOIN_BYTES_MAX = 64 * KIB;
 /** Ranged GETs in flight: hides the round trip; more gains nothing over HTTP/1.1 keep-alive to one origin. */
 export const ORIGIN_REQUESTS = 4;
-/** Tries of one request before its source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
+/** Tries, since something came, before a source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
 export const ORIGIN_TRIES = 6;
 export const ORIGIN_RETRY_MS = 250;
 /** How long the origin rests at the start while the tracker knows of players and none is connected yet, milliseconds. */

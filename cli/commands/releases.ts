@@ -14,7 +14,8 @@ export function releasesCommand(): Command {
   ]).option("--title <file>", "the title's title.json", "title.json");
   return act(command, async ({ output, signal }, flags) => {
     const titleFile = await readTitleFile(String(flags["title"]));
-    const title = await openTitle({ titleFile, fetch: lightFetch, now: new Date(), signal });
+    const onLog = (text: string): void => output.log(text);
+    const title = await openTitle({ titleFile, fetch: lightFetch, now: new Date(), signal, onLog });
     await title.refresh();
     for (const [channel, problem] of title.problems()) {
       output.log(`The releases of ${channel} are not shown: ${problem.message}`);

@@ -57,7 +57,7 @@ export function statusCommand(): Command {
     const fetch = lightFetch;
     const now = new Date();
     const titleFile = await readTitleFile(String(flags["title"]));
-    const title = await openTitle({ titleFile, fetch, now, signal });
+    const title = await openTitle({ titleFile, fetch, now, signal, onLog: (text) => output.log(text) });
     const { proven, clockBehindSeconds } = await title.refresh();
     const stats = await readStats(title, fetch, signal);
     const channels = title.channels().map((channel) => channelStatus(title, channel, stats));

@@ -4,7 +4,7 @@
  */
 import { closeSync } from "node:fs";
 import pLimit from "p-limit";
-import { SHA256_BYTES, hashAt, type PiecesRoot } from "../../manifests/digest.ts";
+import { SHA256_BYTES, hashAt, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
@@ -38,6 +38,8 @@ export interface AssemblyOptions {
   readonly staging: Staging;
   /** The places of a build: of the content itself, and of its copies. */
   readonly placesOf: (build: number) => readonly Place[];
+  /** Another edge is asked for a pack from now on. False when none is left. */
+  readonly dropEdge: (pack: ObjectId, edge: string) => boolean;
   /** Somebody sent wrong bytes, or a local file changed under our hands: one sentence. */
   readonly onBad: (text: string) => void;
 }
@@ -74,6 +76,7 @@ export class Assembly {
   readonly #ledger: Ledger;
   readonly #staging: Staging;
   readonly #placesOf: (build: number) => readonly Place[];
+  readonly #dropEdge: AssemblyOptions["dropEdge"];
   readonly #onBad: (text: string) => void;
   /**
    * Pieces being written by landing chunks, and pieces from peers being proven and written: never the same at once, or
@@ -97,6 +100,7 @@ export class Assembly {
     this.#ledger = options.ledger;
     this.#staging = options.staging;
     this.#placesOf = options.placesOf;
+    this.#dropEdge = options.dropEdge;
     this.#onBad = options.onBad;
     this.#prover = new Prover(options.ledger.map.pieceLength);
   }
@@ -214,8 +218,10 @@ export class Assembly {
       return { ok: landed.bad.length === 0, ...landed };
     });
     if (bad === undefined) return;
-    this.#ledger.condemnInFlight(bad.map((index) => chunks[index]).filter((chunk) => chunk !== undefined));
+    const wrong = bad.map((index) => chunks[index]).filter((chunk) => chunk !== undefined);
+    this.#ledger.condemnInFlight(wrong);
     this.#ledger.giveBack(chunks);
+    this.#askOthers(wrong);
     this.#onBad(`the origin sent something that is no chunk (pack ${chunks[0]?.chunk.pack ?? ""})`);
   }
 
@@ -444,8 +450,9 @@ export class Assembly {
       for (const index of await runJob("checkChunks", chunks)) bad.push(batch[index]?.part ?? 0);
     }
     if (bad.length > 0) {
-      const { packs, local } = this.#ledger.condemn(build, bad);
-      const named = [...new Set(packs)].join(", ");
+      const { given, local } = this.#ledger.condemn(build, bad);
+      this.#askOthers(given);
+      const named = [...new Set(given.map(({ chunk }) => chunk.pack))].join(", ");
       if (named !== "") this.#onBad(`the origin sent bad bytes (pack ${named}); asking again`);
       else this.#onBad("a local file changed while it was read; fetching instead");
       for (const batch of copyBatches(local)) await this.#copy(batch);
@@ -461,6 +468,14 @@ export class Assembly {
     }
     this.#onBad(`the origin's recipe of ${root} is wrong; asking peers for the file`);
     this.#ledger.distrustRecipe(build);
+  }
+
+  /** Of chunks that an edge sent wrong even past the caches on the way, another edge is asked. */
+  #askOthers(chunks: readonly LedgerChunk[]): void {
+    for (const { chunk, askedOf, bad, badMax } of chunks) {
+      if (bad > badMax && askedOf !== undefined && this.#dropEdge(chunk.pack, askedOf))
+        this.#ledger.askAgain(chunk.pack);
+    }
   }
 
   /** Hashes pieces in threads, many small ones in a job. A hash is undefined when the piece cannot be read. */

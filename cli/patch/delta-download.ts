@@ -185,25 +185,37 @@ export class DeltaDownload {
     const { origin } = this.#world;
     if (origin === undefined) throw new Failure("sources.exhausted", { object: this.#step.delta.torrent.object });
     const { signal } = this.#world;
-    const patience = { tries: ORIGIN_TRIES, retryMs: ORIGIN_RETRY_MS, signal };
-    // a piece that is wrong is asked for once more, past the caches on the way
-    for (const fresh of [false, true]) {
-      if (await retrying(patience, () => this.#readMissing(board, origin, fresh))) return;
+    const patience = { tries: ORIGIN_TRIES, retryMs: ORIGIN_RETRY_MS, signal, progress: () => -board.bytesLeft };
+    // what is wrong is asked for once more, past the caches on the way; then of another edge
+    for (let fresh = false; ; fresh = true) {
+      const wrong = await retrying(patience, () => this.#readMissing(board, origin, fresh));
+      if (wrong.length === 0) return;
+      const isLast = fresh && !wrong.every(({ object, edge }) => origin.dropFor(object, edge, "wrong bytes"));
+      if (isLast) throw new Failure("object.mismatch", { expected: this.#step.delta.torrent.object });
     }
-    throw new Failure("object.mismatch", { expected: this.#step.delta.torrent.object });
   }
 
-  /** False when some pieces were wrong. What came before a connection broke stays. */
-  async #readMissing(board: FolderBoard, origin: Origin, fresh: boolean): Promise<boolean> {
-    const { edge } = origin;
-    let isGood = true;
-    try {
-      for (const run of this.#missingRuns(board)) isGood = (await this.#read(board, run, origin, fresh)) && isGood;
-    } catch (error) {
-      origin.turnAwayFrom(edge);
-      throw error;
+  /** Gives the objects that were not there or partly wrong, and where. What came before a connection broke stays. */
+  async #readMissing(board: FolderBoard, origin: Origin, fresh: boolean): Promise<FromEdge[]> {
+    const wrong: FromEdge[] = [];
+    for (const run of this.#missingRuns(board)) {
+      const spans = run.map((piece) => pieceOf(board.layout, piece));
+      const [first] = spans;
+      if (first === undefined) continue;
+      const object = first.file.path as string as ObjectId;
+      const edge = origin.edgeFor(object);
+      const slices = spans.map(({ bytes }) => bytes);
+      try {
+        const request = { object, offset: first.offset, slices, fresh, signal: this.#world.signal };
+        if (!(await putPieces(board, run, origin.read(request, ownMemory)))) wrong.push({ object, edge });
+      } catch (error) {
+        origin.turnAwayFrom(edge);
+        const isMissing = error instanceof Failure && error.code === "object.not-found";
+        if (!isMissing || !origin.dropFor(object, edge, "nothing")) throw error;
+        wrong.push({ object, edge });
+      }
     }
-    return isGood;
+    return wrong;
   }
 
   /** Pieces that are missing, in runs that follow each other in one object. */
@@ -220,25 +232,31 @@ export class DeltaDownload {
     }
     return runs;
   }
+}
 
-  /** False when some of them were wrong. */
-  async #read(board: FolderBoard, pieces: readonly number[], origin: Origin, fresh: boolean): Promise<boolean> {
-    const { signal } = this.#world;
-    const spans = pieces.map((piece) => pieceOf(board.layout, piece));
-    const [first] = spans;
-    if (first === undefined) return true;
-    const object = first.file.path as string as ObjectId;
-    const slices = spans.map(({ bytes }) => bytes);
-    let at = first.file.firstPiece + first.offset / board.layout.pieceLength;
-    let isGood = true;
-    for await (const slice of origin.read({ object, offset: first.offset, slices, fresh, signal }, ownMemory)) {
-      try {
-        isGood = (await board.put(at++, slice)) && isGood;
-      } catch (cause) {
-        const { code, message } = cause as NodeJS.ErrnoException;
-        throw code === undefined ? cause : diskFailure({ code, message });
-      }
+/** What was asked of whom. */
+interface FromEdge {
+  readonly object: ObjectId;
+  readonly edge: string;
+}
+
+/** False when some of them were wrong. Throws: install.no-space, and what reading them throws. */
+async function putPieces(
+  board: FolderBoard,
+  pieces: readonly number[],
+  coming: AsyncIterable<Uint8Array<ArrayBuffer>>,
+): Promise<boolean> {
+  let count = 0;
+  let isGood = true;
+  for await (const slice of coming) {
+    const piece = pieces[count++];
+    if (piece === undefined) break;
+    try {
+      isGood = (await board.put(piece, slice)) && isGood;
+    } catch (cause) {
+      const { code, message } = cause as NodeJS.ErrnoException;
+      throw code === undefined ? cause : diskFailure({ code, message });
     }
-    return isGood;
   }
+  return isGood;
 }

@@ -158,7 +158,9 @@ class Fetching {
     if (peersMayCome && now() - this.#lastProgress < patience) return;
     const { rotten } = ledger;
     if (rotten !== undefined) {
-      throw new Failure("chunk.corrupt", { source: "origin", pack: rotten.chunk.pack, chunk: rotten.chunk.id });
+      throw new Failure("chunk.corrupt", {
+        ...{ source: "origin", edge: rotten.askedOf, pack: rotten.chunk.pack, chunk: rotten.chunk.id },
+      });
     }
     throw this.#exhausted();
   }
@@ -228,7 +230,8 @@ class Fetching {
     if (first === undefined || origin === undefined) return;
     const slices = cutSlices(run, this.#sliceBytes());
     const landing: Promise<void>[] = [];
-    const begun = { round: this.#round, edge: origin.edge };
+    const begun = { round: this.#round, edge: origin.edgeFor(first.chunk.pack) };
+    ledger.askedOf(begun.edge, run);
     let next = 0;
     try {
       const request = {
@@ -254,7 +257,7 @@ class Fetching {
       this.#isFragile = false;
     } catch (error) {
       this.#isFragile ||= next === 0;
-      this.#noteFailure(error, begun);
+      this.#noteFailure(error, { ...begun, run });
     } finally {
       // what is landing counts; what never came goes back
       const unread = slices.slice(next).flatMap(({ chunks }) => chunks.map(({ chunk }) => chunk));
@@ -263,17 +266,40 @@ class Fetching {
     }
   }
 
-  /** @param begun  when the request was. Throws what is not the origin's failing. */
-  #noteFailure(error: unknown, begun: { readonly round: number; readonly edge: string }): void {
+  /** @param request  what was asked, and when. Throws what is not the origin's failing. */
+  #noteFailure(error: unknown, request: RunRequest): void {
     if (this.#over) return;
     if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
     this.#originError = error;
-    if (begun.round < this.#round) return;
+    if (error.code === "object.not-found" && this.#askOthers(request)) return;
+    if (request.round < this.#round) return;
     this.#round += 1;
     this.#failures += 1;
     this.#retryAt = this.#options.now() + ORIGIN_RETRY_MS * 2 ** (this.#failures - 1);
-    this.#options.origin?.turnAwayFrom(begun.edge);
+    this.#options.origin?.turnAwayFrom(request.edge);
   }
+
+  /** For a pack that an edge does not have. False when none is left. */
+  #askOthers({ run, edge }: RunRequest): boolean {
+    const { origin, ledger } = this.#options;
+    const pack = run[0]?.chunk.pack;
+    if (origin === undefined || pack === undefined) return false;
+    if (!origin.dropFor(pack, edge, "nothing")) {
+      // bad where it was there, and nowhere else: nobody has it right
+      ledger.condemnInFlight(run.filter(({ bad }) => bad > 0));
+      return false;
+    }
+    origin.turnAwayFrom(edge);
+    return true;
+  }
+}
+
+/** A run that was asked for. */
+interface RunRequest {
+  /** In which round. */
+  readonly round: number;
+  readonly edge: string;
+  readonly run: readonly LedgerChunk[];
 }
 
 /** A run of chunks in slices of about `wanted` bytes; the gaps between chunks belong to the slice they end in. */

@@ -17,7 +17,7 @@
  *     └──── peers delivered it, and its hash is right ─────────────────────────────────────────────────┘
  */
 import { equalBytes, SHA256_BYTES, type ObjectId, type PiecesRoot, type Sha256 } from "../../manifests/digest.ts";
-import { BLOCK_BYTES, ORIGIN_BAD_MAX, ORIGIN_GAP_BYTES, ORIGIN_RANGE_BYTES } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, ORIGIN_GAP_BYTES, ORIGIN_RANGE_BYTES } from "../../manifests/limits.ts";
 import { rootOfLayer } from "../../manifests/merkle.ts";
 import type { RecipeChunk } from "../../manifests/recipe.ts";
 import { type Build, PieceMap, type Target } from "./piece-map.ts";
@@ -162,12 +162,12 @@ export class Ledger {
 
   /** Whether the origin could still give something: a chunk that nobody has, whoever is fetching it. */
   get originCanHelp(): boolean {
-    return this.#queue.some(({ state, bad }) => (state === "needed" && bad <= ORIGIN_BAD_MAX) || state === "claimed");
+    return this.#queue.some(({ state, bad, badMax }) => (state === "needed" && bad <= badMax) || state === "claimed");
   }
 
   /** A chunk whose bytes at the origin are bad for good. */
   get rotten(): LedgerChunk | undefined {
-    return this.#queue.find(({ state, bad }) => state === "needed" && bad > ORIGIN_BAD_MAX);
+    return this.#queue.find(({ state, bad, badMax }) => state === "needed" && bad > badMax);
   }
 
   /** The chunks a build is made of, each with its place; for finding the bad one. */
@@ -222,7 +222,7 @@ export class Ledger {
     let passed = takeFromPeers ? 0 : this.#cursor;
     for (; passed < this.#queue.length; passed++) {
       const entry = this.#queue[passed] as ChunkEntry;
-      if (entry.state !== "needed" || entry.bad > ORIGIN_BAD_MAX) continue;
+      if (entry.state !== "needed" || entry.bad > entry.badMax) continue;
       if (!takeFromPeers && !this.#hasFreePiece(entry)) continue;
       const [first] = run;
       const last = run.at(-1);
@@ -240,6 +240,20 @@ export class Ledger {
     }
     if (!takeFromPeers) this.#cursor = passed;
     return run;
+  }
+
+  /** The chunks of a run are asked of this edge. */
+  askedOf(edge: string, chunks: readonly LedgerChunk[]): void {
+    for (const chunk of chunks as readonly ChunkEntry[]) chunk.askedOf = edge;
+  }
+
+  /** Chunks of a pack that were bad may be asked for once more: another edge may have it right. */
+  askAgain(pack: ObjectId): void {
+    for (const entry of this.#queue) {
+      if (entry.chunk.pack !== pack || entry.bad <= entry.badMax) continue;
+      entry.badMax = entry.bad;
+      this.#cursor = Math.min(this.#cursor, entry.index);
+    }
   }
 
   /** Something of a run arrived: its chunks are not stale. */
@@ -322,12 +336,12 @@ export class Ledger {
   }
 
   /**
-   * Parts of a build turned out bad: their chunks are needed again, from elsewhere, wherever they landed. Gives the
-   * packs of those that the origin gave, and the chunks that are to be copied from the install after all: nobody had
+   * Parts of a build turned out bad: their chunks are needed again, from elsewhere, wherever they landed. Gives those
+   * that the origin gave, and the chunks that are to be copied from the install after all: nobody had
    * yet, because an earlier run's bytes were taken for them.
    */
-  condemn(build: number, parts: readonly number[]): { readonly packs: ObjectId[]; readonly local: LedgerChunk[] } {
-    const packs: ObjectId[] = [];
+  condemn(build: number, parts: readonly number[]): { readonly given: LedgerChunk[]; readonly local: LedgerChunk[] } {
+    const given: LedgerChunk[] = [];
     const local: LedgerChunk[] = [];
     for (const part of parts) {
       const entry = this.#build(build).chunks[part];
@@ -336,7 +350,7 @@ export class Ledger {
       if (wasThere) entry.open = 0;
       if (entry.state === "landed" && entry.landedFrom === "origin") {
         entry.bad += 1;
-        packs.push(entry.chunk.pack);
+        given.push(entry);
       }
       for (const target of entry.targets) {
         this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
@@ -352,7 +366,7 @@ export class Ledger {
       this.#need(entry);
       if (entry.state === "local") local.push(entry);
     }
-    return { packs, local };
+    return { given, local };
   }
 
   /** Something else than zeros lay in holes of a build, where nothing lands: their pieces are to be hashed again. */

@@ -19,6 +19,7 @@ import {
   ORIGIN_GAP_BYTES,
   ORIGIN_RANGE_BYTES,
   ORIGIN_REQUESTS,
+  RECIPE_PART_BYTES,
   RECIPE_INDEX_BYTES_MAX,
   RECIPE_PLAIN_BYTES_MAX,
 } from "../../manifests/limits.ts";
@@ -91,21 +92,12 @@ export class Recipes {
    * Fetches the recipes of these files that are not at hand. Returns the bytes that crossed the wire.
    * Throws: object.malformed, object.not-found, edge.unreachable, edge.busy, source.interrupted.
    */
-  async fetch(
-    files: readonly TreeFile[],
-    origin: Origin,
-    world: { readonly signal: AbortSignal; readonly patience?: Patience },
-  ): Promise<number> {
+  async fetch(files: readonly TreeFile[], origin: Origin, world: FetchWorld): Promise<number> {
     const before = origin.received;
     const limit = pLimit(ORIGIN_REQUESTS);
     // looked at, not only listed: what rotted counts as missing
     const missing = files.filter(({ root }) => this.#stored(root) === undefined);
-    const { tries, retryMs } = world.patience ?? PATIENCE;
-    await Promise.all(
-      inRanges(missing).map((range) =>
-        limit(() => retrying({ tries, retryMs, signal: world.signal }, () => this.#fetchGood(range, origin))),
-      ),
-    );
+    await Promise.all(inRanges(missing).map((range) => limit(() => this.#fetchGood(range, origin, world))));
     return origin.received - before;
   }
 
@@ -198,22 +190,28 @@ export class Recipes {
     }
   }
 
-  /** What is no recipe is asked for once more, past the caches on the way. */
-  async #fetchGood(range: Range, origin: Origin): Promise<void> {
-    try {
-      await this.#fetchRange(range, origin, false);
-    } catch (error) {
-      if (!(error instanceof Failure && error.code === "object.malformed")) throw error;
-      await this.#fetchRange(range, origin, true);
+  /** What is no recipe is asked for once more, past the caches on the way; what an edge does not have right, of another. */
+  async #fetchGood(range: Range, origin: Origin, world: FetchWorld): Promise<void> {
+    const { object } = range;
+    for (let fresh = false; ;) {
+      // not right until all of it is
+      const reading: Reading = { edge: "", bytes: new Uint8Array(range.bytes), filled: 0 };
+      try {
+        await readOn(reading, range, origin, fresh, world);
+        this.#take(range, reading.bytes);
+        return;
+      } catch (error) {
+        const code = error instanceof Failure ? error.code : undefined;
+        const isWrong = code === "object.malformed";
+        if (!isWrong && code !== "object.not-found") throw error;
+        if (isWrong && !fresh) fresh = true;
+        else if (!origin.dropFor(object, reading.edge, isWrong ? "wrong bytes" : "nothing")) throw error;
+      }
     }
   }
 
-  async #fetchRange({ object, offset, bytes, files }: Range, origin: Origin, fresh: boolean): Promise<void> {
-    const { edge } = origin;
-    const range = await origin.readWhole(object, offset, bytes, fresh).catch((error: unknown) => {
-      origin.turnAwayFrom(edge);
-      throw error;
-    });
+  /** Throws: object.malformed. */
+  #take({ offset, files }: Range, range: Uint8Array): void {
     for (const { root, recipe, size } of files) {
       const at = recipe.offset - offset;
       // a view: the range is kept as a whole, and 5,000 small copies cost more than the gaps between them
@@ -222,6 +220,50 @@ export class Recipes {
       this.#fetched.set(root, stored);
     }
   }
+}
+
+interface FetchWorld {
+  readonly signal: AbortSignal;
+  readonly patience?: Patience;
+}
+
+/** A range on its way. */
+interface Reading {
+  /** That was asked last. */
+  edge: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** How many of them have come. */
+  filled: number;
+}
+
+/** Reads a range to its end, over as many connections as it takes. Throws: as Origin.read. */
+async function readOn(
+  reading: Reading,
+  { object, offset, bytes }: Range,
+  origin: Origin,
+  fresh: boolean,
+  { signal, patience = PATIENCE }: FetchWorld,
+): Promise<void> {
+  const { tries, retryMs } = patience;
+  await retrying({ tries, retryMs, signal, progress: () => reading.filled }, async () => {
+    reading.edge = origin.edgeFor(object);
+    const slices = equalParts(bytes - reading.filled, RECIPE_PART_BYTES);
+    let at = reading.filled;
+    const memory = (part: number): Uint8Array<ArrayBuffer> => reading.bytes.subarray(at, (at += part));
+    try {
+      const request = { object, offset: offset + reading.filled, slices, fresh };
+      // to its end: a connection that was left in the middle cannot be used again
+      for await (const { length } of origin.read(request, memory)) reading.filled += length;
+    } catch (error) {
+      origin.turnAwayFrom(reading.edge);
+      throw error;
+    }
+  });
+}
+
+/** 100 in parts of 40 is 40, 40, 20. */
+function equalParts(bytes: number, part: number): number[] {
+  return Array.from({ length: Math.ceil(bytes / part) }, (_, i) => Math.min(part, bytes - i * part));
 }
 
 interface Range {

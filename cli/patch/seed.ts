@@ -2,7 +2,6 @@
 import { stat } from "node:fs/promises";
 import pLimit from "p-limit";
 import { SEED_REJOIN_AFTER_MS, SEED_RETRY_MS, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
-import { objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
@@ -11,7 +10,8 @@ import { FolderBoard } from "../peers/folder-board.ts";
 import { RateLimit } from "../peers/rates.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
-import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
+import type { Fetch } from "../trust/fetch-capped.ts";
+import { fetchObject } from "../trust/fetch-object.ts";
 import { titleOfInstall } from "./title-of-install.ts";
 import { STATE } from "./commit.ts";
 import { Install } from "./install.ts";
@@ -313,16 +313,8 @@ async function openTorrent(
   const objects = new Objects(install);
   let bytes = await objects.read(release.torrent);
   if (bytes === undefined) {
-    bytes = await fromAny(edges, async (edge) => {
-      const found = await fetchCapped(`${edge}/t/${title}/objects/${release.torrent}`, {
-        ...world,
-        bytesMax: TORRENT_BYTES_MAX,
-      });
-      if (found === undefined) throw new Failure("object.not-found", { object: release.torrent });
-      return found;
-    });
-    const found = objectIdOf(bytes, sha256);
-    if (found !== release.torrent) throw new Failure("object.mismatch", { found, expected: release.torrent });
+    const request = { ...world, bytesMax: TORRENT_BYTES_MAX };
+    bytes = await fromAny(edges, (edge) => fetchObject(edge, title, release.torrent, request));
     // kept for the next time; a disk that is full or for reading only does not matter
     await objects.keep(release.torrent, bytes).catch(() => {});
   }
@@ -356,14 +348,15 @@ function swarmTerms(
   };
 }
 
-/** The first edge that answers. Throws what the last one threw. */
+/** The first edge that answers, and not with a wrong object. Throws what the last one threw. */
 async function fromAny<Value>(edges: readonly string[], ask: (edge: string) => Promise<Value>): Promise<Value> {
   let last: unknown = new Failure("edge.unreachable", {});
   for (const edge of edges) {
     try {
       return await ask(edge);
     } catch (error) {
-      if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
+      if (!(error instanceof Failure && (error.family === "unavailable" || error.code === "object.mismatch")))
+        throw error;
       last = error;
     }
   }

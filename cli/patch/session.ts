@@ -138,6 +138,8 @@ class Session {
       now: world.now,
       fetch: world.fetch,
       signal: world.signal,
+      isHasty: true,
+      onLog: (text) => world.output.log(text),
     });
     const takenAway = cutShort(world.disk, install);
     if (takenAway !== undefined)
@@ -423,9 +425,10 @@ class Session {
 
   #openOrigin(limit: RateLimit): Origin {
     const { edge, file, title } = this.#title;
-    const { clock, signal } = this.#world;
+    const { clock, output, signal } = this.#world;
+    const log = (text: string): void => output.log(text);
     const edges = [edge, ...file.edges.filter((other) => other !== edge)];
-    return new Origin({ edges, title, signal, limit, now: clock });
+    return new Origin({ edges, title, signal, limit, log, now: clock });
   }
 }
 

@@ -126,6 +126,7 @@ async function build(
     ledger,
     staging,
     placesOf: (build) => contents[build]?.places ?? [],
+    dropEdge: (pack, edge) => origin?.dropFor(pack, edge, "wrong bytes") === true,
     onBad: (text) => output.log(text),
   });
   // while threads work there is time to look; at the end there is not

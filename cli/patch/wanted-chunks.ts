@@ -1,5 +1,6 @@
 /** The chunks that contents are made of, each once however often it occurs, in the order they are fetched. */
 import type { ChunkId } from "../../manifests/digest.ts";
+import { ORIGIN_BAD_MAX } from "../../manifests/limits.ts";
 import type { LocalChunk, Part } from "../../manifests/plan.ts";
 import type { RecipeChunk } from "../../manifests/recipe.ts";
 import type { Build, Target } from "./piece-map.ts";
@@ -12,8 +13,12 @@ export interface LedgerChunk {
   readonly state: "local" | "needed" | "claimed" | "landed" | "unneeded";
   /** Who its bytes came from, when they landed. */
   readonly landedFrom: "install" | "origin" | undefined;
+  /** The edge that the origin's side asked for it last. */
+  readonly askedOf: string | undefined;
   /** How often the origin's bytes for it were bad. */
   readonly bad: number;
+  /** More often than this, and nobody is asked any more. */
+  readonly badMax: number;
 }
 
 /** The same, for the ledger to write in. */
@@ -22,7 +27,9 @@ export interface ChunkEntry extends LedgerChunk {
   targets: Target[];
   state: LedgerChunk["state"];
   landedFrom: LedgerChunk["landedFrom"];
+  askedOf: string | undefined;
   bad: number;
+  badMax: number;
   /** Position in fetching order. */
   index: number;
   /** Targets × pieces that still lack it. At 0 nobody needs it. */
@@ -65,7 +72,9 @@ function entryOf(chunks: Map<ChunkId, ChunkEntry>, part: Part, build: number): C
     targets: [target],
     state: local === undefined ? "needed" : "local",
     landedFrom: undefined,
+    askedOf: undefined,
     bad: 0,
+    badMax: ORIGIN_BAD_MAX,
     index: 0,
     open: 0,
     claimedAt: 0,

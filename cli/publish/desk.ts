@@ -40,13 +40,15 @@ export interface DeskWorld {
   readonly cacheDir: string;
   readonly signal?: AbortSignal | undefined;
   readonly patience?: Patience | undefined;
+  readonly onLog?: ((text: string) => void) | undefined;
 }
 
 /** Throws: usage.bad-flag for a channel that the title does not have; metadata.*, object.*, edge.*. */
 export async function openDesk({ titleFile, channel, version }: DeskOptions, world: DeskWorld): Promise<Desk> {
-  const { fetch, now, signal, cacheDir, patience } = world;
+  const { fetch, now, signal, cacheDir, patience, onLog } = world;
   const cache = new ObjectCache(join(cacheDir, "objects"));
-  const title = await openTitle({ titleFile, fetch, now, signal, patience, readObject: (id) => cache.read(id) });
+  const readObject = (id: ObjectId): Promise<Uint8Array | undefined> => cache.read(id);
+  const title = await openTitle({ titleFile, fetch, now, signal, patience, onLog, readObject });
   await title.refresh();
   const roles = channelRoles(title);
   const role = roles.get(channel);

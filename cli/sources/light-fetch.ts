@@ -22,8 +22,8 @@ type Body = string | Uint8Array | Blob;
 
 /**
  * Understands method, headers, a body of text, bytes or a Blob, and a signal; gives up after HTTP_SILENCE_S without a byte
- * in either direction. The answer has `status`, `ok`, `url`, and a `body` that can be iterated once and cancelled; no
- * redirects, which an edge never sends. Throws also when something between gave a good answer that is not the edge's.
+ * in either direction. The answer has `status`, `ok`, `url`, of `headers` a `get`, and a `body` that can be iterated once and
+ * cancelled; no redirects, which an edge never sends. Throws also when something between gave a good answer that is not the edge's.
  */
 export const lightFetch: Fetch = async (input, init = {}) => {
   const url = new URL(typeof input === "object" && "url" in input ? input.url : input);
@@ -61,6 +61,7 @@ export const lightFetch: Fetch = async (input, init = {}) => {
     status,
     ok,
     url: url.href,
+    headers: { get: (name: string) => answer.headers[name]?.toString() ?? null },
     body: {
       [Symbol.asyncIterator]: () => answer[Symbol.asyncIterator](),
       cancel: () => Promise.resolve(leave(request, answer)),

@@ -12,7 +12,7 @@ import { passedBy } from "../threads/collect-garbage.ts";
 import { VERSION } from "../version.ts";
 import { connectionFailure } from "./no-connection.ts";
 import { http, https, type Agents } from "./node-http.ts";
-import { cutStream, ownMemory, type SliceMemory } from "./slices.ts";
+import { cutStream, type SliceMemory } from "./slices.ts";
 
 export interface OriginOptions {
   /** Base URLs of the title's edges, the one that answered first; another is used when that one fails. */
@@ -20,6 +20,8 @@ export interface OriginOptions {
   readonly title: string;
   /** Shared by everything that downloads from the origin. */
   readonly limit: RateLimit;
+  /** Is told of edges that have something wrong: one sentence. */
+  readonly log: (text: string) => void;
   readonly signal: AbortSignal;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
@@ -43,12 +45,16 @@ const HTTP_PARTIAL = 206;
 export class Origin {
   readonly #options: OriginOptions;
   readonly #agents: Agents;
-  #edge = 0;
+  /** The edges in the order in which they are asked; who fails goes to the end. */
+  #edges: readonly string[];
+  /** Edges that do not have an object, or have it wrong. */
+  readonly #withoutIt = new Map<ObjectId, Set<string>>();
   /** Content bytes that arrived. */
   #received = 0;
 
   constructor(options: OriginOptions) {
     this.#options = options;
+    this.#edges = options.edges;
     const settings = { keepAlive: true, maxSockets: ORIGIN_REQUESTS };
     this.#agents = { http: new http.Agent(settings), https: new https.Agent(settings) };
   }
@@ -67,7 +73,8 @@ export class Origin {
     memory: SliceMemory<Memory>,
   ): AsyncGenerator<Uint8Array<Memory>, void, undefined> {
     const { limit, now } = this.#options;
-    const response = await this.#request(request);
+    const edge = this.edgeFor(request.object);
+    const response = await this.#request(request, edge);
     let unheard = HTTP_IDLE_BYTES;
     let since = now();
     const onBytes = (bytes: number): number => {
@@ -87,26 +94,36 @@ export class Origin {
       };
       yield* cutStream(response, { lengths: request.slices, memory, onBytes, onHold });
     } catch (cause) {
-      throw this.#unreachable(cause);
+      throw this.#unreachable(edge, cause);
     }
-  }
-
-  /** One range as a whole; for small ones. Throws: as `read`. */
-  async readWhole(object: ObjectId, offset: number, bytes: number, fresh: boolean): Promise<Uint8Array<ArrayBuffer>> {
-    let whole = new Uint8Array(0);
-    // to its end: a connection that was left in the middle cannot be used again
-    for await (const slice of this.read({ object, offset, slices: [bytes], fresh }, ownMemory)) whole = slice;
-    return whole;
   }
 
   /** Base URL of the edge that is asked now. */
   get edge(): string {
-    return this.#options.edges[this.#edge] ?? "";
+    return this.#edges[0] ?? "";
   }
 
-  /** Ask another edge from now on, when there is one, unless that happened since this one was asked. */
+  /** The same for an object: not all edges may have it right. */
+  edgeFor(object: ObjectId): string {
+    return this.#edges.find((edge) => this.#withoutIt.get(object)?.has(edge) !== true) ?? this.edge;
+  }
+
+  /**
+   * Ask another edge for this object from now on. False when none is left; then they are all asked as before.
+   * @param has  what the edge has of it
+   */
+  dropFor(object: ObjectId, edge: string, has: "nothing" | "wrong bytes"): boolean {
+    const dropped = this.#withoutIt.get(object) ?? new Set();
+    const isNew = !dropped.has(edge);
+    this.#withoutIt.set(object, dropped.add(edge));
+    if (this.#edges.every((other) => dropped.has(other))) return false;
+    if (isNew && has === "wrong bytes") this.#options.log(`${edge} has wrong bytes for ${object}; asking another edge`);
+    return true;
+  }
+
+  /** Ask another edge from now on, when there is one; requests to one edge that fail together turn from it once. */
   turnAwayFrom(edge: string): void {
-    if (this.edge === edge) this.#edge = (this.#edge + 1) % this.#options.edges.length;
+    this.#edges = [...this.#edges.filter((other) => other !== edge), edge];
   }
 
   close(): void {
@@ -114,9 +131,9 @@ export class Origin {
     this.#agents.https.destroy();
   }
 
-  async #request({ object, offset, slices, fresh, signal }: RangeRequest): Promise<IncomingMessage> {
+  async #request({ object, offset, slices, fresh, signal }: RangeRequest, edge: string): Promise<IncomingMessage> {
     const bytes = slices.reduce((sum, slice) => sum + slice, 0);
-    const url = new URL(`${this.edge}/t/${this.#options.title}/objects/${object}`);
+    const url = new URL(`${edge}/t/${this.#options.title}/objects/${object}`);
     const secure = url.protocol === "https:";
     const headers = {
       range: `bytes=${offset}-${offset + bytes - 1}`,
@@ -133,26 +150,25 @@ export class Origin {
       });
       request.on("timeout", () => request.destroy(new Error("silent for too long")));
       request.on("response", resolve);
-      request.on("error", (cause) => reject(this.#unreachable(cause)));
+      request.on("error", (cause) => reject(this.#unreachable(edge, cause)));
     });
     const range = `bytes ${offset}-${offset + bytes - 1}/`;
     const status = response.statusCode ?? 0;
     if (status === HTTP_PARTIAL && response.headers["content-range"]?.startsWith(range) === true) return response;
     response.destroy();
     if (status === 404 || status === 403 || status === 416)
-      throw new Failure("object.not-found", { object, url: this.edge });
-    if (status === 429 || status === 503) throw new Failure("edge.busy", { url: this.edge, status });
-    if (status === HTTP_PARTIAL) throw this.#broken(`another range: ${response.headers["content-range"] ?? "none"}`);
-    throw new Failure("edge.unreachable", { url: this.edge, status });
+      throw new Failure("object.not-found", { object, url: edge });
+    if (status === 429 || status === 503) throw new Failure("edge.busy", { url: edge, status });
+    if (status === HTTP_PARTIAL) {
+      const found = `another range: ${response.headers["content-range"] ?? "none"}`;
+      throw new Failure("edge.unreachable", { url: edge, expected: "the range that was asked for", found });
+    }
+    throw new Failure("edge.unreachable", { url: edge, status });
   }
 
-  #unreachable(cause: unknown): Failure {
+  #unreachable(edge: string, cause: unknown): Failure {
     if (this.#options.signal.aborted) return new Failure("source.interrupted", {}, { cause });
-    return connectionFailure(this.edge, cause);
-  }
-
-  #broken(found: string): Failure {
-    return new Failure("edge.unreachable", { url: this.edge, expected: "the range that was asked for", found });
+    return connectionFailure(edge, cause);
   }
 
   get #idleMs(): number {

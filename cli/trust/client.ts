@@ -4,7 +4,7 @@
  */
 import { type ObjectId, objectIdOf, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { RELEASE_BYTES_MAX } from "../../manifests/limits.ts";
+import { EDGE_WAIT_TOLD_MS, HASTY_IDLE_TIMEOUT_S, RELEASE_BYTES_MAX } from "../../manifests/limits.ts";
 import { type Choice, type LiveChannel, chooseRelease, liveOf } from "../../manifests/trust/live.ts";
 import {
   type RoleHolders,
@@ -26,7 +26,8 @@ import {
 } from "../../manifests/trust/verify.ts";
 import { sha256 } from "./crypto.ts";
 import { askFresh } from "./fresh.ts";
-import { type Fetch, PATIENCE, type Patience, fetchCapped, refuseEndless } from "./fetch-capped.ts";
+import { type Fetch, PATIENCE, type Patience, fetchCapped, isJson, refuseEndless } from "./fetch-capped.ts";
+import { fetchObject } from "./fetch-object.ts";
 import { type Memory, recall, remember, rememberedTime, timestampKeys } from "./memory.ts";
 import { type MetadataStore, diskMetadata, memoryMetadata, unwritten } from "./store.ts";
 import { type TrustedRoles, followWorkflow } from "./workflow.ts";
@@ -45,6 +46,10 @@ export interface TitleOptions {
   readonly fetch: Fetch;
   readonly signal?: AbortSignal | undefined;
   readonly patience?: Patience | undefined;
+  /** An edge that is silent for a few seconds is passed over when another one proves what is current. */
+  readonly isHasty?: boolean | undefined;
+  /** What somebody who waits would like to know: one sentence. */
+  readonly onLog?: ((text: string) => void) | undefined;
 }
 
 /** How a release stands on its channel. */
@@ -118,17 +123,30 @@ export class TrustedTitle {
   }
 
   /**
-   * Brings the metadata up to date from the first edge that answers, and asks it to prove that it is current.
+   * Brings the metadata up to date from the first edge that answers, and asks it to prove that it is current. Who is in
+   * haste takes the first that proves it soon, if there is one.
    * Throws: metadata.expired, metadata.invalid, metadata.rollback, title.not-found, edge.unreachable, edge.busy,
    * object.not-found, source.interrupted, install.no-space.
    */
   async refresh(): Promise<Freshness> {
+    const { isHasty = false, patience = PATIENCE } = this.#options;
+    const quick = { ...patience, idleSeconds: Math.min(patience.idleSeconds, HASTY_IDLE_TIMEOUT_S), tries: 1 };
+    const found =
+      isHasty && this.#edges.length > 1 ? await this.#refreshFromAny(quick, true).catch(unlessStopped) : undefined;
+    const freshness = found ?? (await this.#refreshFromAny(patience, false));
+    this.#objectEdge = undefined;
+    return freshness;
+  }
+
+  /** @param mustProve  an edge that does not prove that it is current is as good as silent */
+  async #refreshFromAny(patience: Patience, mustProve: boolean): Promise<Freshness> {
     let last: Failure | undefined;
     for (const edge of this.#edges) {
       try {
-        const freshness = await this.#refreshFrom(edge);
+        const freshness = await this.#whileTelling(edge, this.#refreshFrom(edge, patience));
+        if (mustProve && !freshness.proven)
+          throw new Failure("edge.unreachable", { url: `${edge}/t/${this.title}/fresh` });
         this.#edge = edge;
-        this.#objectEdge = undefined;
         return freshness;
       } catch (error) {
         // only an edge that gives nothing sends us to the next one; a lie is a refusal
@@ -140,6 +158,17 @@ export class TrustedTitle {
       }
     }
     throw last;
+  }
+
+  /** Whoever waits for an edge is told which. */
+  async #whileTelling<Value>(edge: string, coming: Promise<Value>): Promise<Value> {
+    const tell = (): void => this.#options.onLog?.(`Waiting for ${edge} to say what is current.`);
+    const timer = setTimeout(tell, EDGE_WAIT_TOLD_MS);
+    try {
+      return await coming;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /**
@@ -246,46 +275,40 @@ export class TrustedTitle {
 
   /**
    * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, or that gave the last
-   * object, then the others when it does not give it.
+   * object, then the others when it does not give it, or has it wrong.
    * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
    */
   async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {
     const local = await this.#options.readObject?.(id);
     if (local !== undefined && objectIdOf(local, sha256) === id) return local;
-    let first: Failure | undefined;
-    for (const edge of new Set([this.#objectEdge ?? this.#edge, this.#edge, ...this.#edges])) {
+    let refused: Failure | undefined;
+    const { fetch, signal, patience, onLog } = this.#options;
+    const edges = [...new Set([this.#objectEdge ?? this.#edge, this.#edge, ...this.#edges])];
+    for (const edge of edges) {
       try {
-        const object = await this.#objectFrom(edge, id, bytesMax);
+        const object = await fetchObject(edge, this.title, id, { fetch, signal, patience, bytesMax });
+        this.#bytesFetched += object.length;
         this.#objectEdge = edge;
         return object;
       } catch (error) {
         if (!(error instanceof Failure && GIVES_NO_OBJECT.has(error.code))) throw error;
-        first ??= error;
+        // one that is silent may have it
+        if (refused === undefined || NO_ANSWER.has(error.code)) refused = error;
+        if (error.code === "object.mismatch" && edge !== edges.at(-1))
+          onLog?.(`${edge} has wrong bytes for ${id}; asking another edge`);
       }
     }
-    throw first;
-  }
-
-  /** Wrong bytes are asked for once more, past the caches on the way. */
-  async #objectFrom(edge: string, id: ObjectId, bytesMax: number): Promise<Uint8Array> {
-    let found: ObjectId | undefined;
-    for (const pastCaches of [false, true]) {
-      const fetched = await this.#fetch(edge, `objects/${id}`, bytesMax, pastCaches);
-      if (fetched === undefined) throw new Failure("object.not-found", { object: id });
-      found = objectIdOf(fetched, sha256);
-      if (found === id) return fetched;
-    }
-    throw new Failure("object.mismatch", { found, expected: id });
+    throw refused;
   }
 
   get #edges(): readonly string[] {
     return this.#options.edge === undefined ? this.file.edges : [this.#options.edge];
   }
 
-  async #refreshFrom(edge: string): Promise<Freshness> {
-    let { roles, statement } = await this.#ask(edge);
+  async #refreshFrom(edge: string, patience: Patience): Promise<Freshness> {
+    let { roles, statement } = await this.#ask(edge, patience);
     // the edge may have signed again between the two answers; it will not do so twice
-    if (speaksOfAnother(statement, roles)) ({ roles, statement } = await this.#ask(edge));
+    if (speaksOfAnother(statement, roles)) ({ roles, statement } = await this.#ask(edge, patience));
 
     await this.#rememberTime(roles, statement?.now ?? 0);
     const time = Math.max(this.#now, rememberedTime(this.#memory, roles.root), this.file.floor.time) as UnixSeconds;
@@ -306,8 +329,8 @@ export class TrustedTitle {
     return { proven: statement !== undefined, clockBehindSeconds };
   }
 
-  async #ask(edge: string) {
-    const { fetch, signal, patience = PATIENCE } = this.#options;
+  async #ask(edge: string, patience: Patience) {
+    const { fetch, signal } = this.#options;
     const halt = new AbortController();
     const either = signal === undefined ? halt.signal : AbortSignal.any([signal, halt.signal]);
     // a round trip beside the others: what is proven is what was current when the walk began
@@ -315,7 +338,7 @@ export class TrustedTitle {
     asking.catch(() => {}); // heard of below, unless the metadata is refused first
     const roles = await followWorkflow({
       ...this.#start(),
-      source: (fileName, bytesMax) => this.#fetchMetadata(edge, fileName, bytesMax),
+      source: (fileName, bytesMax) => this.#fetchMetadata(edge, patience, fileName, bytesMax),
       now: this.#now,
     }).catch((error: unknown) => {
       halt.abort();
@@ -328,18 +351,19 @@ export class TrustedTitle {
     return { store: this.#store, pinnedRoot: pinnedRoot(this.file) };
   }
 
-  async #fetchMetadata(edge: string, fileName: string, bytesMax: number): Promise<Buffer | undefined> {
+  async #fetchMetadata(
+    edge: string,
+    patience: Patience,
+    fileName: string,
+    bytesMax: number,
+  ): Promise<Buffer | undefined> {
     // the one file that changes: a cache that keeps it, though it may not, would pass for an edge that goes back
     const pastCaches = fileName === metadataFileName("timestamp", 0);
-    return await this.#fetch(edge, `metadata/${fileName}`, bytesMax, pastCaches).catch(refuseEndless);
-  }
-
-  async #fetch(edge: string, file: string, bytesMax: number, pastCaches: boolean): Promise<Buffer | undefined> {
-    const { fetch, signal, patience } = this.#options;
-    const bytes = await fetchCapped(`${edge}/t/${this.title}/${file}`, {
-      ...{ fetch, signal, patience, bytesMax },
+    const { fetch, signal } = this.#options;
+    const bytes = await fetchCapped(`${edge}/t/${this.title}/metadata/${fileName}`, {
+      ...{ fetch, signal, patience, bytesMax, isWhole: isJson },
       ...(pastCaches ? { init: { headers: { "cache-control": "no-cache" } } } : {}),
-    });
+    }).catch(refuseEndless);
     this.#bytesFetched += bytes?.length ?? 0;
     return bytes;
   }
@@ -408,9 +432,21 @@ export class TrustedTitle {
   }
 }
 
-const NO_ANSWER = ["edge.unreachable", "edge.busy", "edge.wrong-protocol", "edge.bad-certificate"];
+const NO_ANSWER: ReadonlySet<string> = new Set([
+  "edge.unreachable",
+  "edge.busy",
+  "edge.wrong-protocol",
+  "edge.bad-certificate",
+]);
 const GIVES_NOTHING: ReadonlySet<string> = new Set([...NO_ANSWER, "title.not-found"]);
-const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, "object.not-found"]);
+/** Other bytes than the object's are no lie that could be believed: its name tells. */
+const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, "object.not-found", "object.mismatch"]);
+
+/** What was refused in haste is looked at again without: only who was stopped stops. */
+function unlessStopped(error: unknown): undefined {
+  if (!(error instanceof Failure) || error.family === "interrupted") throw error;
+  return undefined;
+}
 
 function statusOf(release: SignedRelease, live: LiveChannel | undefined): ReleaseStatus {
   if (live?.seq !== release.seq) return "superseded";

@@ -2,6 +2,7 @@
  * HTTP with an end: no body longer than it may be, no silence or drip longer than it may last, and a few tries. For bodies that
  * fit in memory; what is larger is streamed by cli/sources.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import pRetry, { AbortError } from "p-retry";
 import { Failure } from "../../manifests/failures.ts";
 import { HTTP_IDLE_BYTES, HTTP_IDLE_TIMEOUT_S, HTTP_RETRY_MS, HTTP_TRIES } from "../../manifests/limits.ts";
@@ -32,7 +33,18 @@ export interface CappedRequest {
   readonly patience?: Patience | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Method, headers and body; a GET without. */
-  readonly init?: Pick<RequestInit, "method" | "headers" | "body">;
+  readonly init?: RequestParts;
+  /**
+   * Whether a body is all there. Asked of an answer that does not say where it ends, as HTTP/1.0 may leave it out: a line that
+   * breaks looks like the end then.
+   */
+  readonly isWhole?: (body: Buffer) => boolean;
+  /** It never changes: after a break, what came is kept and only the rest is asked for. */
+  readonly resumes?: boolean;
+}
+
+interface RequestParts extends Pick<RequestInit, "method" | "body"> {
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -41,7 +53,26 @@ export interface CappedRequest {
  */
 export async function fetchCapped(url: string, request: CappedRequest): Promise<Buffer | undefined> {
   const { tries, retryMs } = request.patience ?? PATIENCE;
-  return retrying({ tries, retryMs, signal: request.signal }, () => fetchOnce(url, request));
+  const kept: Uint8Array[] = [];
+  return await retrying(
+    // next to nothing is no progress
+    { tries, retryMs, signal: request.signal, progress: () => Math.floor(lengthOf(kept) / HTTP_IDLE_BYTES) },
+    () => fetchOnce(url, request, request.resumes === true ? kept : []),
+  );
+}
+
+function lengthOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Of JSON that was cut off nothing can be read. */
+export function isJson(body: Buffer): boolean {
+  try {
+    JSON.parse(body.toString());
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Metadata that does not end is an attack (TUF 1.0.31 §5.3.3, "endless data"), not a damaged object. Always throws. */
@@ -52,45 +83,83 @@ export function refuseEndless(error: unknown): never {
   throw error;
 }
 
+export interface Retries {
+  /** Since there was progress; at least 1. */
+  readonly tries: number;
+  /** Wait before the second try, milliseconds; doubles each time. */
+  readonly retryMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Grows with what came and stays: who gets something each time is not given up. */
+  readonly progress?: () => number;
+}
+
 /** Runs the attempt again while it throws `edge.unreachable` or `edge.busy`. Throws: source.interrupted when aborted. */
-export async function retrying<T>(
-  { tries, retryMs, signal }: { tries: number; retryMs: number; signal?: AbortSignal | undefined },
-  attempt: () => Promise<T>,
-): Promise<T> {
+export async function retrying<T>(retries: Retries, attempt: () => Promise<T>): Promise<T> {
+  const { retryMs, signal, progress = () => 0 } = retries;
+  let reached = progress();
+  const hasMoved = (): boolean => progress() > reached;
   try {
-    return await pRetry(
-      async () => {
-        try {
-          return await attempt();
-        } catch (error) {
-          if (error instanceof Failure && WORTH_ANOTHER_TRY.has(error.code)) throw error;
-          throw error instanceof Error ? new AbortError(error) : error;
-        }
-      },
-      {
-        retries: tries - 1,
-        minTimeout: retryMs,
-        factor: 2,
-        randomize: true,
-        ...(signal === undefined ? {} : { signal }),
-      },
-    );
+    for (;;) {
+      try {
+        return await tryUntil(hasMoved, retries, attempt);
+      } catch (error) {
+        if (!isWorthAnotherTry(error) || !hasMoved()) throw error;
+      }
+      reached = progress();
+      await sleep(retryMs, undefined, { signal });
+    }
   } catch (cause) {
     if (signal?.aborted === true) throw new Failure("source.interrupted", {}, { cause });
     throw cause;
   }
 }
 
-const WORTH_ANOTHER_TRY: ReadonlySet<string> = new Set(["edge.unreachable", "edge.busy"]);
+/** Ends with the first failure after there was progress: tries are counted anew from there. */
+async function tryUntil<T>(
+  hasMoved: () => boolean,
+  { tries, retryMs, signal }: Retries,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  return await pRetry(
+    async () => {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (isWorthAnotherTry(error)) throw error;
+        throw error instanceof Error ? new AbortError(error) : error;
+      }
+    },
+    {
+      retries: tries - 1,
+      minTimeout: retryMs,
+      factor: 2,
+      randomize: true,
+      shouldRetry: () => !hasMoved(),
+      ...(signal === undefined ? {} : { signal }),
+    },
+  );
+}
 
-async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | undefined> {
+function isWorthAnotherTry(error: unknown): error is Failure {
+  return error instanceof Failure && (error.code === "edge.unreachable" || error.code === "edge.busy");
+}
+
+/** @param kept  what came of the body before, and then what came of it now */
+async function fetchOnce(url: string, request: CappedRequest, kept: Uint8Array[]): Promise<Buffer | undefined> {
   const idle = idleTimer(request.patience ?? PATIENCE, request.signal);
   try {
-    const response = await request.fetch(url, { ...request.init, signal: idle.signal });
+    const from = lengthOf(kept);
+    const headers = { ...request.init?.headers, ...(from > 0 && { range: `bytes=${from}-` }) };
+    const response = await request.fetch(url, { ...request.init, headers, signal: idle.signal });
     idle.begun();
     if (response.status === 404 || response.status === 403) {
       await response.body?.cancel();
       return undefined;
+    }
+    if (from > 0 && response.status === HTTP_OUTSIDE) {
+      // nothing lies behind: the line broke after the last byte
+      await response.body?.cancel();
+      return Buffer.concat(kept);
     }
     if (!response.ok) {
       await response.body?.cancel();
@@ -99,7 +168,13 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
         status: response.status,
       });
     }
-    return await readCapped(response, { bytesMax: request.bytesMax, onBytes: idle.heard });
+    if (from > 0 && !goesOnFrom(from, response)) kept.length = 0;
+    const { bytesMax, isWhole } = request;
+    const body = await readCapped(response, { bytesMax, onBytes: idle.heard, kept });
+    if (isWhole !== undefined && body.length < bytesMax && !saysItsLength(response) && !isWhole(body)) {
+      throw new Failure("edge.unreachable", { url, reason: `the answer ended after ${body.length} bytes` });
+    }
+    return body;
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
     // a stream that we end says only that it was
@@ -109,21 +184,36 @@ async function fetchOnce(url: string, request: CappedRequest): Promise<Buffer | 
   }
 }
 
-/** The whole body, while it is no longer than `bytesMax`. Throws: object.too-large, and whatever the stream throws. */
+const HTTP_PARTIAL = 206;
+const HTTP_OUTSIDE = 416;
+
+/** Whether an answer is the rest that was asked for. If not, it is the body from its start: Range may be ignored (RFC 9110 section 14.2). */
+function goesOnFrom(from: number, { status, headers }: Response): boolean {
+  return status === HTTP_PARTIAL && headers.get("content-range")?.startsWith(`bytes ${from}-`) === true;
+}
+
+/** Or else its end is that of the connection (RFC 9112 section 6.3). */
+function saysItsLength({ headers }: Response): boolean {
+  return headers.get("content-length") !== null || headers.get("transfer-encoding") !== null;
+}
+
+/**
+ * The whole body, while it is no longer than `bytesMax`. Throws: object.too-large, and whatever the stream throws.
+ * @param kept  parts that came before; those that come are added, and stay there when the line breaks
+ */
 export async function readCapped(
   response: Response,
-  { bytesMax, onBytes }: { bytesMax: number; onBytes?: (bytes: number) => void },
+  { bytesMax, onBytes, kept = [] }: { bytesMax: number; onBytes?: (bytes: number) => void; kept?: Uint8Array[] },
 ): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
+  let bytes = lengthOf(kept);
   // hostile: the length it declares and the length it has are both the sender's choice
   for await (const part of response.body ?? []) {
     bytes += part.length;
     if (bytes > bytesMax) throw new Failure("object.too-large", { url: response.url || undefined, limit: bytesMax });
-    parts.push(part);
+    kept.push(part);
     onBytes?.(part.length);
   }
-  return Buffer.concat(parts);
+  return Buffer.concat(kept);
 }
 
 /** Aborts when next to nothing has been heard for a while, or when the caller aborts. */

@@ -8,7 +8,7 @@ import { FRESH_BYTES_MAX, type FreshStatement, openFresh } from "../../manifests
 import { type RootRole } from "../../manifests/trust/roles.ts";
 import { authorityOf } from "../../manifests/trust/verify.ts";
 import { machineCrypto } from "./crypto.ts";
-import { type Fetch, type Patience, fetchCapped, refuseEndless } from "./fetch-capped.ts";
+import { type Fetch, type Patience, fetchCapped, isJson, refuseEndless } from "./fetch-capped.ts";
 
 const NONCE_BYTES = 32;
 
@@ -31,6 +31,7 @@ export async function askFresh(
     answer = await fetchCapped(`${edge}/t/${title}/fresh`, {
       ...world,
       bytesMax: FRESH_BYTES_MAX,
+      isWhole: isJson,
       init: { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ nonce }) },
     }).catch(refuseEndless);
   } catch (error) {

@@ -105,7 +105,7 @@ test("a connection that breaks costs what was under way, not the delta; and anot
   const asked: number[] = [];
   let turns = 0;
   const origin = {
-    edge: "the first",
+    edgeFor: () => "the first",
     turnAwayFrom: (edge: string) => (turns += edge === "the first" ? 1 : 0),
     async *read({ object, offset, slices }: RangeRequest, memory: (bytes: number) => Uint8Array<ArrayBuffer>) {
       asked.push(slices.length);

@@ -76,7 +76,7 @@ function newPeers(evenIfAlone: boolean, openSwarm: () => Promise<Swarm>): Peers 
 async function fetchDelta(hasOrigin: boolean): Promise<number> {
   let given = 0;
   const origin = {
-    edge: "the edge",
+    edgeFor: () => "the edge",
     turnAwayFrom: () => {},
     async *read({ offset, slices }: RangeRequest, memory: (bytes: number) => Uint8Array<ArrayBuffer>) {
       let at = offset;

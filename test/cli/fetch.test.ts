@@ -51,9 +51,7 @@ async function fetchFrom(faults: Faults) {
   const origin = {
     received: 0,
     limit: new RateLimit(null, 0),
-    get edge() {
-      return `edge ${edge}`;
-    },
+    edgeFor: () => `edge ${edge}`,
     turnAwayFrom: (from: string) => void (from === `edge ${edge}` && (edge = 1 - edge)),
     async *read({ slices }: RangeRequest, memory: (bytes: number) => Uint8Array<SharedArrayBuffer>) {
       asked.push(edge);

@@ -7,6 +7,7 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";
 import { lightFetch } from "../../cli/sources/light-fetch.ts";
 import { Origin } from "../../cli/sources/origin.ts";
+import { ownMemory } from "../../cli/sources/slices.ts";
 import { fetchCapped } from "../../cli/trust/fetch-capped.ts";
 import type { ObjectId } from "../../manifests/digest.ts";
 import { TLS_SLOW_MS } from "../../manifests/limits.ts";
@@ -51,8 +52,9 @@ test("a port for plain HTTP that is asked over TLS is told as that, whoever asks
   await expect(send({ method: "POST", url, body: new Uint8Array(1) })).rejects.toMatchObject(told);
   const limit = { spend: () => {}, wait: () => 0 } as unknown as ConstructorParameters<typeof Origin>[0]["limit"];
   const { signal } = new AbortController();
-  const origin = new Origin({ edges: [url], title: "demo", limit, signal, now: () => 0 });
-  await expect(origin.readWhole("0".repeat(64) as ObjectId, 0, 1, false)).rejects.toMatchObject(told);
+  const origin = new Origin({ edges: [url], title: "demo", limit, signal, log: () => {}, now: () => 0 });
+  const range = { object: "0".repeat(64) as ObjectId, offset: 0, slices: [1], fresh: false };
+  await expect(origin.read(range, ownMemory).next()).rejects.toMatchObject(told);
   expect(seen.connections).toBe(3);
 });
 

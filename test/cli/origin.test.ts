@@ -39,6 +39,7 @@ async function readFrom(
     title: "demo",
     limit: new RateLimit(options.bytesPerSecond ?? null, 0),
     signal,
+    log: () => {},
     now: options.now ?? (() => 0),
     ...(options.idleSeconds === undefined ? {} : { idleSeconds: options.idleSeconds }),
   });
@@ -153,7 +154,14 @@ describe("reading a range", () => {
 test("whoever turns from an edge that was turned from already asks the next one all the same", () => {
   const edges = ["http://a", "http://b", "http://c"];
   const signal = new AbortController().signal;
-  const origin = new Origin({ edges, title: "demo", limit: new RateLimit(null, 0), signal, now: () => 0 });
+  const origin = new Origin({
+    edges,
+    title: "demo",
+    limit: new RateLimit(null, 0),
+    signal,
+    log: () => {},
+    now: () => 0,
+  });
   const { edge } = origin;
   // four requests to it fail together
   for (let request = 0; request < 4; request++) origin.turnAwayFrom(edge);
@@ -161,5 +169,26 @@ test("whoever turns from an edge that was turned from already asks the next one 
   origin.turnAwayFrom(origin.edge);
   origin.turnAwayFrom(origin.edge);
   expect(origin.edge).toBe("http://a");
+  origin.close();
+});
+
+test("an object that one edge has wrong is asked of the others only, also when the next of them fails", () => {
+  const edges = ["http://a", "http://b", "http://c"];
+  const said: string[] = [];
+  const { signal } = new AbortController();
+  const limit = new RateLimit(null, 0);
+  const origin = new Origin({ edges, title: "demo", limit, signal, log: (text) => said.push(text), now: () => 0 });
+  const other = "b".repeat(64) as ObjectId;
+  expect(origin.dropFor(OBJECT, "http://a", "wrong bytes")).toBe(true);
+  expect(origin.dropFor(OBJECT, "http://a", "wrong bytes")).toBe(true);
+  expect([origin.edgeFor(OBJECT), origin.edgeFor(other)]).toEqual(["http://b", "http://a"]);
+  origin.turnAwayFrom("http://b");
+  expect([origin.edgeFor(OBJECT), origin.edgeFor(other)]).toEqual(["http://c", "http://a"]);
+  expect(origin.dropFor(OBJECT, "http://c", "nothing")).toBe(true);
+  expect(origin.edgeFor(OBJECT)).toBe("http://b");
+  // nobody has it right: then any may be asked
+  expect(origin.dropFor(OBJECT, "http://b", "wrong bytes")).toBe(false);
+  expect(origin.edgeFor(OBJECT)).toBe("http://a");
+  expect(said).toEqual([`http://a has wrong bytes for ${OBJECT}; asking another edge`]);
   origin.close();
 });

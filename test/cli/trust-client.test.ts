@@ -319,29 +319,54 @@ test("an object on this disk is used when its hash is right, and fetched when it
   });
 });
 
-test("a silent edge sends the player to the next one; a lying edge does not", async () => {
+test.each([
+  ["", false],
+  [", in haste too", true],
+])("a silent edge sends the player to the next one; a lying edge does not%s", async (_, isHasty) => {
   await onStage(async ({ repository, edge, player }) => {
     const second = await TestEdge.start(repository);
     try {
       Object.assign(player.titleFile, { edges: [edge.url, second.url] });
       edge.overrides.set("metadata/2.root.json", (response) => response.writeHead(500).end());
-      expect((await player.refreshed()).edge).toBe(second.url);
+      expect((await player.refreshed({ isHasty })).edge).toBe(second.url);
 
       edge.overrides.set("metadata/2.root.json", (response) => response.end("{}"));
-      await expect(player.refreshed()).rejects.toMatchObject({ code: "metadata.invalid" });
+      await expect(player.refreshed({ isHasty })).rejects.toMatchObject({ code: "metadata.invalid" });
     } finally {
       await second.close();
     }
   });
 });
 
-test.each([503, 404])("an object that the edge answers with %i is asked of the next one", async (status) => {
+test("who is in haste takes the edge that proves what is current, and the first when none does", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    const second = await TestEdge.start(repository);
+    try {
+      Object.assign(player.titleFile, { edges: [edge.url, second.url] });
+      edge.fresh = undefined;
+      expect((await player.refreshed()).edge).toBe(edge.url);
+      expect((await player.refreshed({ isHasty: true })).edge).toBe(second.url);
+
+      // neither proves it: one cannot, and the other lies
+      second.overrides.set("metadata/2.root.json", (response) => response.end("{}"));
+      expect((await player.refreshed({ isHasty: true })).edge).toBe(edge.url);
+    } finally {
+      await second.close();
+    }
+  });
+});
+
+test.each<[string, Handler]>([
+  ["503", (response) => response.writeHead(503).end()],
+  ["404", (response) => response.writeHead(404).end()],
+  ["other bytes", (response) => response.end("none of it")],
+])("an object that the edge answers with %s is asked of the next one", async (_, answer) => {
   await onStage(async ({ repository, edge, player }) => {
     const second = await TestEdge.start(repository);
     try {
       Object.assign(player.titleFile, { edges: [edge.url, second.url] });
       for (const id of repository.objects.keys()) {
-        edge.overrides.set(`objects/${id}`, (response) => response.writeHead(status).end());
+        edge.overrides.set(`objects/${id}`, answer);
       }
       const title = await player.refreshed();
       expect(title.edge).toBe(edge.url);
