@@ -560,7 +560,7 @@ export const ROWS_WAIT_BYTES_MIN = 32;
 export const ROWS_WAIT_BYTES_MAX = 512;
 export const ROWS_TRIES = 2;
 /**
- * How references are guessed (delta/references.ts). From here to REFERENCE_WATCHED_BYTES all is part of the format, for reader
+ * How references are guessed (delta/references.ts). From here to ARM64_PAGE_REACH_BYTES all is part of the format, for reader
  * and writer guess the same: with another number, it is another version.
  *
  * Addresses go on behind what the file of a program holds: memory that is all zeros when it starts.
@@ -584,8 +584,13 @@ export const REFERENCE_CODE_TRUST = 4;
 export const REFERENCE_WORD_DISTRUST = 4;
 /** As long as guesses of words are not trusted, the word in one of so many bytes is looked at. A power of two. */
 export const REFERENCE_WATCHED_BYTES = 128;
+/** A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no smaller (measured). */
+export const ARM64_PAGE_BYTES = 4096;
+export const ARM64_PAGE_REACH_BYTES = 16;
 /** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next two. */
 export const REFERENCE_RUNS_MIN = 128;
+/** Where one word of so many, or more, is a return of arm64, the segment is taken for its code. */
+export const ARM64_RETURN_WORDS_MAX = 4096;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
 export const REFERENCE_WORTH_SHARE_MAX = 0.98;
 /** Where they leave less than this, the segment is part of a program, and is not judged as text as well. */

@@ -1,7 +1,8 @@
 /** References as WebAssembly, of compiled/references.ts. */
 import { fromBase64 } from "../base64.ts";
 import { DELTA_OUTPUT_BYTES } from "../limits.ts";
-import { type CopiedPart, PlainReferences, type References } from "./references.ts";
+import { PlainReferences } from "./plain-references.ts";
+import type { CopiedPart, Layout, References } from "./references.ts";
 import { REFERENCES_WASM } from "./references-wasm.ts";
 
 /** What is used here of a global that Node, workerd and browsers have, and the core's library does not name. */
@@ -10,8 +11,17 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
-/** Bytes of a part, where in `made` it begins, where in the source it is copied from and to, and the phase of its words. */
-type Guess = (bytes: number, start: number, from: number, at: number, phase: number) => void;
+/** A part and its layout. */
+type Guess = (
+  bytes: number,
+  start: number,
+  from: number,
+  at: number,
+  isArm64: boolean,
+  phase: number,
+  oldPage: number,
+  newPage: number,
+) => void;
 
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; readonly grow: (pages: number) => number };
@@ -68,11 +78,11 @@ class CompiledReferences implements References {
     this.#exports.forget();
   }
 
-  takeOff({ bytes, start, from, at, phase }: CopiedPart): void {
-    this.#exports.takeOff(bytes, start, from, at, phase);
+  takeOff({ bytes, start, from, at }: CopiedPart, { machine, phase, oldPage, newPage }: Layout): void {
+    this.#exports.takeOff(bytes, start, from, at, machine === "arm64", phase, oldPage, newPage);
   }
 
-  putOn({ bytes, start, from, at, phase }: CopiedPart): void {
-    this.#exports.putOn(bytes, start, from, at, phase);
+  putOn({ bytes, start, from, at }: CopiedPart, { machine, phase, oldPage, newPage }: Layout): void {
+    this.#exports.putOn(bytes, start, from, at, machine === "arm64", phase, oldPage, newPage);
   }
 }

@@ -15,7 +15,7 @@ import {
   unzigzag,
 } from "./format.ts";
 import { newReferences } from "./compiled-references.ts";
-import { FIELD_BYTES } from "./references.ts";
+import { type Layout, readLayout } from "./references.ts";
 
 /** What a decoder may ask. */
 export interface DeltaWorld {
@@ -93,7 +93,7 @@ export function readHeader({
   readDelta,
 }: Pick<DeltaWorld, "oldBytes" | "newBytes" | "deltaBytes" | "readDelta">): number {
   const reader = new StreamReader(readDelta(0, Math.min(HEADER_BYTES_MAX, deltaBytes)));
-  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 4");
+  if (DELTA_MAGIC.some((byte) => reader.byte() !== byte)) throw malformedDelta("not a delta of version 5");
   if (reader.varint() !== oldBytes || reader.varint() !== newBytes) throw malformedDelta("between other releases");
   return reader.at;
 }
@@ -178,13 +178,13 @@ class Decoder {
     let literalAt = 0;
     let position = 0;
     let segmentEnd = 0;
-    let phase: number | undefined;
+    let layout: Layout | undefined;
     while (!copies.isAtEnd) {
       if (this.#made >= segmentEnd) {
         segmentEnd = Math.min(end, this.#made - (this.#made % DELTA_SEGMENT_BYTES) + DELTA_SEGMENT_BYTES);
         position = 0;
-        phase = readPhase(references);
-        if (phase !== undefined) this.#references.forget();
+        layout = readLayout(references);
+        if (layout !== undefined) this.#references.forget();
       }
       const copy = copies.varint();
       const literal = literals.varint();
@@ -193,10 +193,10 @@ class Decoder {
       if (position < 0 || (copy > 0 && position >= oldBytes + this.#made)) throw malformedDelta("a copy from nowhere");
       if (literalAt + literal > streams.bytes.length) throw malformedDelta("cut short");
       // no generator a step: there are hundreds of thousands, and what they leave behind is megabytes (measured)
-      const isGuessed = phase !== undefined && position + copy <= oldBytes + this.#made;
+      const isGuessed = layout !== undefined && position + copy <= oldBytes + this.#made;
       for (const copyEnd = position + copy; position < copyEnd;) {
         if (this.#filled === this.#output.length) yield* this.#flush();
-        if (isGuessed) position += this.#guess(position, copyEnd - position, phase as number, differences);
+        if (isGuessed) position += this.#guess(position, copyEnd - position, layout as Layout, differences);
         else position += this.#copy(position, copyEnd - position, differences);
       }
       for (const literalEnd = literalAt + literal; literalAt < literalEnd;) {
@@ -254,7 +254,7 @@ class Decoder {
    * The same of a copy whose references are guessed: as many of its bytes as fit, wherever they lie. All of them are there
    * before it is made.
    */
-  #guess(position: number, bytes: number, phase: number, differences: Differences): number {
+  #guess(position: number, bytes: number, layout: Layout, differences: Differences): number {
     const references = this.#references;
     const start = this.#filled;
     const length = Math.min(bytes, this.#output.length - start);
@@ -263,7 +263,7 @@ class Decoder {
     references.old.set(made);
     differences.applyTo(made);
     const at = this.#world.oldBytes + this.#made;
-    references.putOn({ bytes: length, from: position, at, start, phase });
+    references.putOn({ bytes: length, from: position, at, start }, layout);
     this.#filled += length;
     return length;
   }
@@ -297,13 +297,6 @@ class Decoder {
     this.#given += this.#filled;
     this.#filled = 0;
   }
-}
-
-/** How a segment is guessed: undefined when it is not. Throws: object.malformed. */
-function readPhase(references: StreamReader): number | undefined {
-  const kind = references.byte();
-  if (kind > FIELD_BYTES) throw malformedDelta("an unknown kind of references");
-  return kind === 0 ? undefined : kind - 1;
 }
 
 /** The differences of a section, taken off as its copies are made. */

@@ -14,7 +14,6 @@ import {
   DELTA_TEXT_LOOK_BYTES,
   DELTA_TEXT_LOW_BYTES_SHARE_MAX,
   REFERENCE_PROGRAM_SHARE_MAX,
-  REFERENCE_RUNS_MIN,
   REFERENCE_WORTH_SHARE_MAX,
 } from "../limits.ts";
 import {
@@ -31,7 +30,8 @@ import {
 } from "./format.ts";
 import { commonBytes, viewOf } from "./common-bytes.ts";
 import { newReferences } from "./compiled-references.ts";
-import { type CopiedPart, FIELD_BYTES, type References } from "./references.ts";
+import { likelyLayout } from "./likely-layout.ts";
+import { type CopiedPart, type Layout, type References, writeLayout } from "./references.ts";
 import { type Judgement, scan, type Step } from "./scan.ts";
 import { SourceIndex } from "./source-index.ts";
 
@@ -110,27 +110,27 @@ function leastOf(index: SourceIndex, start: number, steps: readonly Step[], sque
     STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
   const plain = writeSteps(index, start, steps);
   const bytes = bytesOf(plain);
-  const phase = likelyPhase(index.view, start, steps);
-  if (phase === undefined) return { segment: plain, bytes, guessedShare: 1 };
-  const guessed = writeSteps(index, start, steps, phase);
+  const layout = likelyLayout(index.view, start, steps);
+  if (layout === undefined) return { segment: plain, bytes, guessedShare: 1 };
+  const guessed = writeSteps(index, start, steps, layout);
   const guessedBytes = bytesOf(guessed);
   const guessedShare = guessedBytes / bytes;
   if (guessedShare > REFERENCE_WORTH_SHARE_MAX) return { segment: plain, bytes, guessedShare: 1 };
   return { segment: guessed, bytes: guessedBytes, guessedShare };
 }
 
-/** @param phase  of the words, where references are guessed */
+/** @param layout  where references are guessed */
 function writeSteps(
   { source, view, oldBytes }: Pick<SourceIndex, "source" | "view" | "oldBytes">,
   start: number,
   steps: readonly Step[],
-  phase?: number,
+  layout?: Layout,
 ): ScannedSegments {
   const writers = STREAMS.map((name) => [name, new StreamWriter()] as const);
   const to = Object.fromEntries(writers) as Record<StreamName, StreamWriter>;
   const differences = new DifferencesWriter(to, view);
-  const references = phase === undefined ? undefined : new GuessedCopies({ source, oldBytes }, phase);
-  to.references.byte(phase === undefined ? 0 : phase + 1);
+  const references = layout === undefined ? undefined : new GuessedCopies({ source, oldBytes }, layout);
+  writeLayout(to.references, layout);
   let at = start;
   let expected = 0;
   for (const { from, copy, literal } of steps) {
@@ -200,15 +200,15 @@ let segmentReferences: References | undefined;
 class GuessedCopies {
   readonly #source: Uint8Array;
   readonly #oldBytes: number;
-  readonly #phase: number;
+  readonly #layout: Layout;
   readonly #references: References;
   /** What a delta is to tell of the part that was given on last. */
   readonly told: DataView;
 
-  constructor({ source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">, phase: number) {
+  constructor({ source, oldBytes }: Pick<SourceIndex, "source" | "oldBytes">, layout: Layout) {
     this.#source = source;
     this.#oldBytes = oldBytes;
-    this.#phase = phase;
+    this.#layout = layout;
     segmentReferences ??= newReferences();
     this.#references = segmentReferences;
     this.#references.begin(source.length);
@@ -220,37 +220,14 @@ class GuessedCopies {
     for (let done = 0; done < copy;) {
       const room = DELTA_OUTPUT_BYTES - ((at + done - this.#oldBytes) % DELTA_OUTPUT_BYTES);
       const bytes = Math.min(copy - done, room);
-      const part = { bytes, from: from + done, at: at + done, start: 0, phase: this.#phase };
+      const part = { bytes, from: from + done, at: at + done, start: 0 };
       old.set(this.#source.subarray(part.from, part.from + bytes));
       made.set(this.#source.subarray(part.at, part.at + bytes));
-      this.#references.takeOff(part);
+      this.#references.takeOff(part, this.#layout);
       yield part;
       done += bytes;
     }
   }
-}
-
-/**
- * Where words probably begin: an address differs from its least byte on. Undefined when too little differs for guesses to
- * matter.
- */
-function likelyPhase(view: DataView, start: number, steps: readonly Step[]): number | undefined {
-  const runs = [0, 0, 0, 0];
-  let at = start;
-  for (const { from, copy, literal } of steps) {
-    for (
-      let i = commonBytes(view, from, view, at, copy);
-      i < copy;
-      i += commonBytes(view, from + i, view, at + i, copy - i)
-    ) {
-      const phase = (at + i) % FIELD_BYTES;
-      runs[phase] = (runs[phase] as number) + 1;
-      while (i < copy && view.getUint8(from + i) !== view.getUint8(at + i)) i++;
-    }
-    at += copy + literal;
-  }
-  const most = Math.max(...runs);
-  return runs.reduce((sum, count) => sum + count) < REFERENCE_RUNS_MIN ? undefined : runs.indexOf(most);
 }
 
 /** Whether hardly a byte is one that text does not have. */

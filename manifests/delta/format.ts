@@ -2,7 +2,7 @@
  * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes one
  * while the next is on its way and holds no more than one.
  *
- *   delta    "PSD" 0x04 ‖ varint old bytes ‖ varint new bytes ‖ section …
+ *   delta    "PSD" 0x05 ‖ varint old bytes ‖ varint new bytes ‖ section …
  *   section  varint new bytes ‖ 11 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 11 streams as stored
  *   codec    1 byte: 0 as it is, 1 zstd, 2 brotli
  *
@@ -30,7 +30,7 @@
  */
 import { Failure } from "../failures.ts";
 
-export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x04);
+export const DELTA_MAGIC = Uint8Array.of(0x50, 0x53, 0x44, 0x05);
 /** The streams of differences: of runs of one byte, of two, of three, and of more. */
 export const DIFFERENCES = ["ones", "twos", "threes", "longer"] as const;
 export type DifferencesName = (typeof DIFFERENCES)[number];

@@ -1,4 +1,6 @@
 /** Numbers of limits.ts that compile.ts puts in. */
+declare const ARM64_PAGE_BYTES: i32;
+declare const ARM64_PAGE_REACH_BYTES: i32;
 declare const DELTA_OUTPUT_BYTES: i32;
 declare const REFERENCE_BEYOND_BYTES: i32;
 declare const REFERENCE_BLOCK_BITS: i32;

@@ -18,8 +18,12 @@ const HALF_BYTES: i32 = 1 << (REFERENCE_SHIFTS_BITS + ENTRY_BYTES_BITS);
 const CODE: i32 = TOLD + PART_BYTES;
 const RELATIVE: i32 = CODE + 2 * HALF_BYTES;
 const ABSOLUTE: i32 = RELATIVE + 2 * HALF_BYTES;
+/** Of arm64, by register: the page it was made to hold, as it was and as it became, and up to where that counts. */
+const PAGES: i32 = ABSOLUTE + 2 * HALF_BYTES;
+const PAGE_ENTRY_BYTES_BITS: i32 = 5;
+const REGISTERS: i32 = 32;
 /** Where all of it ends. */
-export const END: i32 = ABSOLUTE + 2 * HALF_BYTES;
+export const END: i32 = PAGES + (REGISTERS << PAGE_ENTRY_BYTES_BITS);
 
 const FIELD_BYTES: i32 = 4;
 const FIRST_FIELD: i32 = 2;
@@ -27,6 +31,8 @@ const FIRST_FIELD: i32 = 2;
 /** Where addresses end. */
 let addressEnd: i64 = 0;
 let codeTrust: i32 = 0;
+let pageTrust: i32 = 0;
+let lowTrust: i32 = 0;
 let relativeTrust: i32 = 0;
 let absoluteTrust: i32 = 0;
 
@@ -36,23 +42,58 @@ export function begin(sourceBytes: f64): void {
 }
 
 export function forget(): void {
-  memory.fill(CODE, 0, END - CODE);
+  memory.fill(CODE, 0, PAGES - CODE);
   codeTrust = REFERENCE_CODE_TRUST;
+  pageTrust = REFERENCE_CODE_TRUST;
+  lowTrust = REFERENCE_CODE_TRUST;
   relativeTrust = -REFERENCE_WORD_DISTRUST;
   absoluteTrust = -REFERENCE_WORD_DISTRUST;
 }
 
 /** The part [start, start + bytes) of MADE is copied from what OLD begins with. */
-export function takeOff(bytes: i32, start: i32, from: f64, at: f64, phase: i32): void {
+export function takeOff(
+  bytes: i32,
+  start: i32,
+  from: f64,
+  at: f64,
+  isArm64: bool,
+  phase: i32,
+  oldPage: i32,
+  newPage: i32,
+): void {
   memory.copy(TOLD + start, MADE + start, bytes);
-  guess(bytes, start, <i64>from, <i64>at, phase, false);
+  guess(bytes, start, <i64>from, <i64>at, isArm64, phase, oldPage, newPage, false);
 }
 
-export function putOn(bytes: i32, start: i32, from: f64, at: f64, phase: i32): void {
-  guess(bytes, start, <i64>from, <i64>at, phase, true);
+export function putOn(
+  bytes: i32,
+  start: i32,
+  from: f64,
+  at: f64,
+  isArm64: bool,
+  phase: i32,
+  oldPage: i32,
+  newPage: i32,
+): void {
+  guess(bytes, start, <i64>from, <i64>at, isArm64, phase, oldPage, newPage, true);
 }
 
-function guess(bytes: i32, start: i32, from: i64, at: i64, phase: i32, isTold: bool): void {
+function guess(
+  bytes: i32,
+  start: i32,
+  from: i64,
+  at: i64,
+  isArm64: bool,
+  phase: i32,
+  oldPage: i32,
+  newPage: i32,
+  isTold: bool,
+): void {
+  if (isArm64) guessArm64(bytes, start, from, at, phase, oldPage, newPage, isTold);
+  else guessX86(bytes, start, from, at, phase, isTold);
+}
+
+function guessX86(bytes: i32, start: i32, from: i64, at: i64, phase: i32, isTold: bool): void {
   const moved = at - from;
   const made = MADE + start;
   const fieldsEnd = bytes - FIELD_BYTES + 1;
@@ -71,7 +112,7 @@ function guess(bytes: i32, start: i32, from: i64, at: i64, phase: i32, isTold: b
     const value = load<i32>(OLD + i);
     const target = from + i + FIELD_BYTES + value;
     if (isCode(load<u8>(OLD + i - 1)) && isAddress(target)) {
-      const guessed = value + shiftOf(CODE, <u32>target, <i32>moved) - <i32>moved;
+      const guessed = value + <i32>(shiftOf(CODE, <u32>target, moved) - moved);
       const isUsed = guessed != value && codeTrust > 0;
       const actual = isUsed ? settle(made + i, guessed, value, isTold) : load<i32>(made + i);
       if (guessed != value) codeTrust = trustAfter(codeTrust, guessed, value, actual);
@@ -92,6 +133,169 @@ function guess(bytes: i32, start: i32, from: i64, at: i64, phase: i32, isTold: b
     }
     i++;
   }
+}
+
+function guessArm64(
+  bytes: i32,
+  start: i32,
+  from: i64,
+  at: i64,
+  phase: i32,
+  oldPage: i32,
+  newPage: i32,
+  isTold: bool,
+): void {
+  const moved = at - from;
+  const made = MADE + start;
+  for (let register = 0; register < REGISTERS; register++) setUntil(register, -1);
+  for (let i = (phase - <i32>at) & (FIELD_BYTES - 1); i + FIELD_BYTES <= bytes; i += FIELD_BYTES) {
+    const value = load<i32>(OLD + i);
+    if (isBranch(value) && isAddress(from + i + branchOf(value))) {
+      const target = from + i + branchOf(value);
+      const guessed = branchMore(value, <i32>(shiftOf(CODE, <u32>target, moved) - moved));
+      const isUsed = guessed != value && codeTrust > 0;
+      const actual = isUsed ? settle(made + i, guessed, value, isTold) : load<i32>(made + i);
+      if (guessed != value) codeTrust = trustAfter(codeTrust, guessed, value, actual);
+      if (isSameBranch(actual, value)) learn(CODE, <u32>target, <i64>branchOf(actual) - branchOf(value), moved);
+    } else if (isPage(value)) {
+      const register = writtenBy(value);
+      const page = pageFloor(from + i - oldPage) + <i64>pagesOf(value) * ARM64_PAGE_BYTES;
+      const ownPage = pageFloor(at + i - newPage);
+      const target = page + nextLow(register, i, bytes) + oldPage;
+      let actual = load<i32>(made + i);
+      if (isAddress(target)) {
+        const guessedPage = pageFloor(target + shiftOf(CODE, <u32>target, moved) - newPage);
+        const guessed = withPages(value, <i32>((guessedPage - ownPage) / ARM64_PAGE_BYTES));
+        if (guessed != value && pageTrust > 0) actual = settle(made + i, guessed, value, isTold);
+        if (guessed != value) pageTrust = trustAfter(pageTrust, guessed, value, actual);
+      }
+      setUntil(register, -1);
+      if (isPage(actual)) {
+        setPages(register, page, ownPage + <i64>pagesOf(actual) * ARM64_PAGE_BYTES);
+        setUntil(register, i + ARM64_PAGE_REACH_BYTES);
+      }
+    } else if (isLow(value) && i <= untilOf(readBy(value))) {
+      const register = readBy(value);
+      const target = oldPageOf(register) + lowOf(value) + oldPage;
+      if (!isAddress(target)) continue;
+      const madePage = madePageOf(register);
+      const guessed = withLow(value, target + shiftOf(CODE, <u32>target, moved) - newPage - madePage);
+      const isUsed = guessed != value && lowTrust > 0;
+      const actual = isUsed ? settle(made + i, guessed, value, isTold) : load<i32>(made + i);
+      if (guessed != value) lowTrust = trustAfter(lowTrust, guessed, value, actual);
+      if (isSameLow(actual, value)) {
+        learn(CODE, <u32>target, madePage + lowOf(actual) + newPage - target - moved, moved);
+      }
+    } else if (((<i32>at + i - phase) & maskOfWords()) == 0 && isLarge(value)) {
+      const guessed = guessWord(value, from + i, moved);
+      const actual = guessed == value ? load<i32>(made + i) : settle(made + i, guessed, value, isTold);
+      learnWord(value, actual, from + i, moved);
+    }
+  }
+}
+
+function nextLow(register: i32, i: i32, bytes: i32): i32 {
+  const end = min(i + ARM64_PAGE_REACH_BYTES, bytes - FIELD_BYTES);
+  for (let next = i + FIELD_BYTES; next <= end; next += FIELD_BYTES) {
+    const word = load<i32>(OLD + next);
+    if (isLow(word) && readBy(word) == register) return lowOf(word);
+  }
+  return 0;
+}
+
+function oldPageOf(register: i32): i64 {
+  return load<i64>(PAGES + (register << PAGE_ENTRY_BYTES_BITS));
+}
+
+function madePageOf(register: i32): i64 {
+  return load<i64>(PAGES + (register << PAGE_ENTRY_BYTES_BITS), 8);
+}
+
+function setPages(register: i32, old: i64, made: i64): void {
+  store<i64>(PAGES + (register << PAGE_ENTRY_BYTES_BITS), old);
+  store<i64>(PAGES + (register << PAGE_ENTRY_BYTES_BITS), made, 8);
+}
+
+function untilOf(register: i32): i32 {
+  return load<i32>(PAGES + (register << PAGE_ENTRY_BYTES_BITS), 16);
+}
+
+function setUntil(register: i32, until: i32): void {
+  store<i32>(PAGES + (register << PAGE_ENTRY_BYTES_BITS), until, 16);
+}
+
+function pageFloor(place: i64): i64 {
+  return place & ~(ARM64_PAGE_BYTES - 1);
+}
+
+// arm64.ts
+
+const BRANCH_MASK: i32 = 0x03ff_ffff;
+const LOW_MASK: i32 = 0xfff << 10;
+
+function isBranch(word: i32): bool {
+  return (word & 0x7c00_0000) == 0x1400_0000;
+}
+
+function branchOf(word: i32): i32 {
+  return (word << 6) >> 4;
+}
+
+function branchMore(word: i32, more: i32): i32 {
+  return (word & ~BRANCH_MASK) | ((word + (more >> 2)) & BRANCH_MASK);
+}
+
+function isSameBranch(word: i32, other: i32): bool {
+  return ((word ^ other) & ~BRANCH_MASK) == 0;
+}
+
+function isPage(word: i32): bool {
+  return (word & <i32>0x9f00_0000) == <i32>0x9000_0000;
+}
+
+function pagesOf(word: i32): i32 {
+  const pages = (((word >> 5) & 0x7_ffff) << 2) | ((word >> 29) & 3);
+  return (pages << 11) >> 11;
+}
+
+function withPages(word: i32, pages: i32): i32 {
+  return (word & <i32>0x9f00_001f) | ((pages & 3) << 29) | (((pages >> 2) & 0x7_ffff) << 5);
+}
+
+function writtenBy(word: i32): i32 {
+  return word & 31;
+}
+
+function isLow(word: i32): bool {
+  return isAdd(word) || (word & 0x3b00_0000) == 0x3900_0000;
+}
+
+function isAdd(word: i32): bool {
+  return (word & <i32>0xffc0_0000) == <i32>0x9100_0000;
+}
+
+function readBy(word: i32): i32 {
+  return (word >> 5) & 31;
+}
+
+function lowOf(word: i32): i32 {
+  return ((word & LOW_MASK) >> 10) << unitBits(word);
+}
+
+function withLow(word: i32, low: i64): i32 {
+  const bits = unitBits(word);
+  if (low < 0 || low >= ARM64_PAGE_BYTES || (low & ((1 << bits) - 1)) != 0) return word;
+  return (word & ~LOW_MASK) | ((<i32>low >> bits) << 10);
+}
+
+function isSameLow(word: i32, other: i32): bool {
+  return ((word ^ other) & ~LOW_MASK) == 0;
+}
+
+function unitBits(word: i32): i32 {
+  if (isAdd(word)) return 0;
+  const isVector = (word & 0x0480_0000) == 0x0480_0000 && word >>> 30 == 0;
+  return isVector ? 4 : word >>> 30;
 }
 
 /** The first place from `i` on behind a byte that a field of code may follow; `stop` when there is none before. */
@@ -144,18 +348,18 @@ function learnWord(value: i32, actual: i32, from: i64, moved: i64): void {
 
 function relativeGuess(value: i32, from: i64, moved: i64): i32 {
   if (!isAddress(from + value)) return value;
-  return value + shiftOf(RELATIVE, <u32>(from + value), <i32>moved) - <i32>moved;
+  return value + <i32>(shiftOf(RELATIVE, <u32>(from + value), moved) - moved);
 }
 
 function absoluteGuess(value: i32): i32 {
-  return isAddress(value) ? value + shiftOf(ABSOLUTE, value, 0) : value;
+  return isAddress(value) ? value + <i32>shiftOf(ABSOLUTE, value, 0) : value;
 }
 
 function isAddress(target: i64): bool {
   return target >= 0 && target < addressEnd;
 }
 
-function shiftOf(table: i32, target: u32, otherwise: i32): i32 {
+function shiftOf(table: i32, target: u32, otherwise: i64): i64 {
   const block = blockEntry(table, target);
   if (load<u32>(block) == blockOf(target) + 1) return load<i32>(block, 4);
   const region = regionEntry(table, target);
