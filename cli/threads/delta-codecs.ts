@@ -3,7 +3,7 @@ import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, 
 import { isTextLike, type StoredStream } from "../../manifests/delta/encode.ts";
 import { type Codec, DIFFERENCES, type StreamName } from "../../manifests/delta/format.ts";
 import {
-  DELTA_BROTLI_BEST_BYTES_MAX,
+  DELTA_BROTLI_BEST_LIST_BYTES_MAX,
   DELTA_BROTLI_BYTES_MAX,
   DELTA_BROTLI_DIFFERENCES_BYTES_MAX,
   DELTA_BROTLI_PROGRAM_BYTES_MAX,
@@ -31,8 +31,7 @@ export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
   if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
   if (plain.length > brotliBytesMax(plain, name)) return { codec: "zstd", bytes: zstd(plain, ZSTD_LEVEL) };
   const params = {
-    [constants.BROTLI_PARAM_QUALITY]:
-      constants.BROTLI_MAX_QUALITY - (plain.length > DELTA_BROTLI_BEST_BYTES_MAX ? 1 : 0),
+    [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY - (isLongList(plain, name) ? 1 : 0),
     // a reader holds as much as this says, however short the stream
     [constants.BROTLI_PARAM_LGWIN]: Math.max(
       BROTLI_WINDOW_LOG_MIN,
@@ -41,6 +40,11 @@ export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
     [constants.BROTLI_PARAM_SIZE_HINT]: plain.length,
   };
   return { codec: "brotli", bytes: brotliCompressSync(plain, { params }) };
+}
+
+/** Streams of numbers, and of few bytes each, have no strings that a longer search would find. */
+function isLongList(plain: Uint8Array, name: StreamName | undefined): boolean {
+  return plain.length > DELTA_BROTLI_BEST_LIST_BYTES_MAX && name !== "bytes" && name !== "longer";
 }
 
 function brotliBytesMax(plain: Uint8Array, name: StreamName | undefined): number {

@@ -11,7 +11,7 @@
  *   gaps, runs                  where the copies differ from what they copy
  *   ones, twos, threes, longer  by how much, in runs of 1, of 2, of 3 and of more bytes
  *   bytes                       the literals
- *   references                  a byte a segment: 0, or how its copies are guessed
+ *   references                  a segment's layout each: how its copies are guessed
  *
  * A step copies `copies` bytes of the source (the old bytes, then the new ones made so far) at its position, then takes
  * `literals` bytes as they are. Its position is where the copy before it ended plus `jumps` (zigzag); at the start of each
@@ -21,9 +21,10 @@
  * compress best among their like: two bytes that differ are mostly of an address, one is not. Varint: unsigned LEB128,
  * shortest form.
  *
- * A segment is DELTA_SEGMENT_BYTES of the new bytes. Where its byte of `references` is r > 0, what differs counts from what
- * references.ts makes of the copied bytes, with words where the source's offset modulo 4 is r - 1. It guesses the copies that
- * do not overlap what they make, each cut where DELTA_OUTPUT_BYTES of the new bytes are full.
+ * A segment is DELTA_SEGMENT_BYTES of the new bytes. Its layout is a byte: 0 when nothing is guessed of it; 1 and the phase of its
+ * words; or, of arm64, 5 and the phase, and two varints: where pages begin, in what is copied and in what it becomes. With a
+ * layout, what differs counts from what references.ts makes of the copied bytes. It guesses the copies that do not overlap what
+ * they make, each cut where DELTA_OUTPUT_BYTES of the new bytes are full.
  *
  * Needs no signature: what it makes is kept only when its pieces root is the signed one; but it is read before that, so
  * every number in it is capped.

@@ -10,10 +10,11 @@ const RETURN = 0xd65f_03c0 | 0;
 
 /** Undefined when too little differs for guesses to matter. */
 export function likelyLayout(view: DataView, start: number, steps: readonly Step[]): Layout | undefined {
-  const phase = likelyPhase(view, start, steps);
-  if (phase === undefined) return undefined;
+  const wordPhase = likelyPhase(view, start, steps);
+  if (wordPhase === undefined) return undefined;
   const end = steps.reduce((at, { copy, literal }) => at + copy + literal, start);
-  if (!isArm64(view, start, end, phase)) return { machine: "x86-64", phase, oldPage: 0, newPage: 0 };
+  const phase = phaseOfArm64(view, start, end);
+  if (phase === undefined) return { machine: "x86-64", phase: wordPhase, oldPage: 0, newPage: 0 };
   const [oldPages, newPages] = [new PageVotes(view), new PageVotes(view)];
   let at = start;
   for (const { from, copy, literal } of steps) {
@@ -43,12 +44,14 @@ function likelyPhase(view: DataView, start: number, steps: readonly Step[]): num
   return runs.reduce((sum, count) => sum + count) < REFERENCE_RUNS_MIN ? undefined : runs.indexOf(most);
 }
 
-function isArm64(view: DataView, start: number, end: number, phase: number): boolean {
-  let returns = 0;
-  for (let at = start + ((phase - start) & (FIELD_BYTES - 1)); at + FIELD_BYTES <= end; at += FIELD_BYTES) {
-    if (view.getInt32(at, true) === RETURN) returns++;
+/** Where instructions begin; undefined when there are too few of arm64. */
+function phaseOfArm64(view: DataView, start: number, end: number): number | undefined {
+  const returns = [0, 0, 0, 0];
+  for (let at = start; at + FIELD_BYTES <= end; at++) {
+    if (view.getInt32(at, true) === RETURN) returns[at % FIELD_BYTES] = (returns[at % FIELD_BYTES] as number) + 1;
   }
-  return returns * ARM64_RETURN_WORDS_MAX * FIELD_BYTES > end - start;
+  const most = Math.max(...returns);
+  return most * ARM64_RETURN_WORDS_MAX * FIELD_BYTES > end - start ? returns.indexOf(most) : undefined;
 }
 
 /**
@@ -105,13 +108,14 @@ class PageVotes {
     changes[until + 1] = (changes[until + 1] as number) - votes;
   }
 
+  /** The last of the likeliest; 0 when nothing speaks for any. */
   likeliest(): number {
     let votes = 0;
-    let most = 0;
+    let most = 1;
     let likeliest = 0;
     for (let place = 0; place < ARM64_PAGE_BYTES; place++) {
       votes += this.#changes[place] as number;
-      if (votes <= most) continue;
+      if (votes < most) continue;
       most = votes;
       likeliest = place;
     }

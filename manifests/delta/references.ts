@@ -37,10 +37,7 @@ export interface Layout {
   readonly newPage: number;
 }
 
-/**
- * As it is told of a segment: 0 when nothing is guessed of it; else 1 and its phase, or 5 and its phase for arm64, and then
- * where pages begin.
- */
+/** As format.ts words it. */
 export function writeLayout(to: StreamWriter, layout: Layout | undefined): void {
   if (layout === undefined) {
     to.byte(0);

@@ -13,7 +13,8 @@ import {
 } from "../../manifests/delta/encode.ts";
 import { STREAMS } from "../../manifests/delta/format.ts";
 import { newReferences } from "../../manifests/delta/compiled-references.ts";
-import { type CopiedPart, PlainReferences, type References } from "../../manifests/delta/references.ts";
+import { PlainReferences } from "../../manifests/delta/plain-references.ts";
+import type { CopiedPart, Layout, References } from "../../manifests/delta/references.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import {
@@ -49,6 +50,8 @@ interface Copy {
   readonly from?: number;
   readonly moved?: number;
   readonly phase?: number;
+  /** Of arm64, where it is that: where pages begin. */
+  readonly pages?: readonly [old: number, fresh: number];
 }
 
 /** Who guess the same: each as a writer and as a reader. */
@@ -59,7 +62,7 @@ interface Sides {
 
 /** The copied bytes with these fields, and what was guessed of them: by all sides the same. */
 function guessed(sides: Sides, changes: readonly Change[], copy: Copy): DataView {
-  const { bytes, from = FROM, moved = MOVED, phase = 0 } = copy;
+  const { bytes, from = FROM, moved = MOVED } = copy;
   const old = new Uint8Array(bytes);
   const made = new Uint8Array(bytes);
   for (const { at, before, after, opcode = [] } of changes) {
@@ -67,27 +70,38 @@ function guessed(sides: Sides, changes: readonly Change[], copy: Copy): DataView
     new DataView(old.buffer).setInt32(at, before, true);
     new DataView(made.buffer).setInt32(at, after, true);
   }
-  const told = toldOf(sides, old, made, { bytes, from, at: from + moved, start: START, phase });
+  const told = toldOf(sides, old, made, { bytes, from, at: from + moved, start: START }, layoutOf(copy));
   return new DataView(old.map((byte, i) => byte + (made[i] as number) - (told[i] as number)).buffer);
+}
+
+function layoutOf({ phase = 0, pages }: Pick<Copy, "phase" | "pages">): Layout {
+  const [oldPage, newPage] = pages ?? [0, 0];
+  return { machine: pages === undefined ? "x86-64" : "arm64", phase, oldPage, newPage };
 }
 
 /** Where the parts begin in memory. */
 const START = 3;
 
 /** What all sides tell of a part, from which each makes it. */
-function toldOf({ writers, readers }: Sides, old: Uint8Array, made: Uint8Array, part: CopiedPart): Uint8Array {
+function toldOf(
+  { writers, readers }: Sides,
+  old: Uint8Array,
+  made: Uint8Array,
+  part: CopiedPart,
+  layout: Layout,
+): Uint8Array {
   const { start, bytes } = part;
   const [told, ...others] = writers.map((writer) => {
     writer.old.set(old);
     writer.made.set(made, start);
-    writer.takeOff(part);
+    writer.takeOff(part, layout);
     return writer.told.slice(start, start + bytes);
   }) as [Uint8Array, ...Uint8Array[]];
   for (const other of others) expect(other).toEqual(told);
   for (const reader of readers) {
     reader.old.set(old);
     reader.made.set(told, start);
-    reader.putOn(part);
+    reader.putOn(part, layout);
     expect(reader.made.slice(start, start + bytes)).toEqual(made);
   }
   return told;
@@ -212,14 +226,14 @@ describe("code", () => {
     guessed(references, [call(10, 500_000, 48)], { bytes: 100 });
     // only three of its four bytes
     const cut = Uint8Array.of(...new Uint8Array(96), 0xe8, 1, 2, 3);
-    const part = { bytes: cut.length, from: FROM, at: FROM + MOVED, start: START, phase: 0 };
-    expect(toldOf(references, cut, cut, part)).toEqual(cut);
+    const part = { bytes: cut.length, from: FROM, at: FROM + MOVED, start: START };
+    expect(toldOf(references, cut, cut, part, layoutOf({}))).toEqual(cut);
   });
 
   test.each([0, 1, 2, 3, 4, 5, 6])("a part of %d bytes may be all calls", (bytes) => {
     const calls = new Uint8Array(bytes).fill(0xe8);
-    const part = { bytes, from: FROM, at: FROM + MOVED, start: START, phase: 0 };
-    expect(toldOf(fresh(), calls, calls, part)).toEqual(calls);
+    const part = { bytes, from: FROM, at: FROM + MOVED, start: START };
+    expect(toldOf(fresh(), calls, calls, part, layoutOf({}))).toEqual(calls);
   });
 
   test("guesses that are wrong are trusted less, and stop; right ones bring them back", () => {
@@ -359,22 +373,159 @@ describe("words", () => {
   });
 });
 
+describe("arm64", () => {
+  /** Where pages begin, in what is copied and in what it becomes: other places each. */
+  const PAGES = [1000, 3000] as const;
+  const copy = { bytes: 400, pages: PAGES };
+  const word = (at: number, before: number, after: number): Change => ({ at, before: before | 0, after: after | 0 });
+  const pageOf = (place: number): number => Math.floor(place / 4096) * 4096;
+
+  /** BL at `at` to `target`, which has moved by `shift`. */
+  const branch = (at: number, target: number, shift: number, opcode = 0x9400_0000): Change => {
+    const far = (target - (FROM + at)) / 4;
+    const wordOf = (distance: number): number => opcode | (distance & 0x03ff_ffff);
+    return word(at, wordOf(far), wordOf(far + (shift - MOVED) / 4));
+  };
+
+  /** ADRP and what adds to it, `apart` instructions behind it, to `target`, which has moved by `shift`. */
+  const address = (
+    at: number,
+    target: number,
+    shift: number,
+    { apart = 1, lowOpcode = 0x9100_0000, unit = 0, register = 7 } = {},
+  ): readonly [Change, Change] => {
+    const adrp = (own: number, to: number): number => {
+      const pages = (pageOf(to) - pageOf(own)) / 4096;
+      return 0x9000_0000 | register | ((pages & 3) << 29) | (((pages >> 2) & 0x7_ffff) << 5);
+    };
+    const low = (to: number): number => lowOpcode | (register << 5) | ((((to % 4096) >> unit) & 0xfff) << 10);
+    const [old, fresh] = [target - PAGES[0], target + shift - PAGES[1]];
+    return [
+      word(at, adrp(FROM + at - PAGES[0], old), adrp(FROM + MOVED + at - PAGES[1], fresh)),
+      word(at + 4 * apart, low(old), low(fresh)),
+    ];
+  };
+
+  test.each([
+    ["BL", 0x9400_0000],
+    ["B", 0x1400_0000],
+  ])("a target of %s moves as an earlier one's did, forwards and backwards", (_, opcode) => {
+    const changes = [
+      branch(20, 500_000, 4048),
+      branch(40, 500_008, 4048, opcode),
+      branch(60, 8000, -24),
+      branch(64, 8000, -24),
+    ];
+    const guess = guessed(fresh(), changes, copy);
+    for (const [i, isGuessed] of [false, true, false, true].entries()) {
+      const { at, before, after } = changes[i] as Change;
+      expect(guess.getInt32(at, true)).toBe(isGuessed ? after : before);
+    }
+  });
+
+  test.each([1, 2, 4])("pages and what is added to them lead where others lead, %d instructions apart", (apart) => {
+    // over the end of a page in the old program, in the new one, and in none
+    for (const shift of [48, 4048, 4096 * 5 + 2000, -300_016]) {
+      const changes = [
+        ...address(20, 500_000, shift),
+        ...address(60, 500_000, shift, { apart }),
+        ...address(100, 500_040, shift),
+      ];
+      const guess = guessed(fresh(), changes, copy);
+      for (const { at, after } of changes.slice(2)) expect(guess.getInt32(at, true)).toBe(after);
+    }
+  });
+
+  test("what is added further behind is left, and its page is taken for that of nothing added", () => {
+    const changes = [...address(20, 500_000, 48), ...address(60, 500_000, 48, { apart: 5 })];
+    const low = changes[3] as Change;
+    expect(guessed(fresh(), changes, copy).getInt32(low.at, true)).toBe(low.before);
+  });
+
+  test.each([
+    ["byte", 0x3940_0000, 0],
+    ["half word", 0x7940_0000, 1],
+    ["word", 0xb940_0000, 2],
+    ["double word", 0xf940_0000, 3],
+    ["double word stored", 0xf900_0000, 3],
+    ["vector", 0x3dc0_0000, 4],
+  ])("what is loaded counts in its own length: a %s", (_, lowOpcode, unit) => {
+    const target = PAGES[0] + 4096 * 120 + 1024;
+    const changes = [...address(20, target, 2048 + 2000, {}), ...address(60, target, 2048 + 2000, { lowOpcode, unit })];
+    const guess = guessed(fresh(), changes, copy);
+    for (const { at, after } of changes.slice(2)) expect(guess.getInt32(at, true)).toBe(after);
+  });
+
+  test("what cannot be said in that length is left", () => {
+    const target = PAGES[0] + 4096 * 120 + 1024;
+    const eights = { lowOpcode: 0xf940_0000, unit: 3 };
+    const [page, low] = address(60, target, 2001, eights);
+    const guess = guessed(fresh(), [...address(20, target, 2001), page, low], copy);
+    expect(guess.getInt32(page.at, true)).toBe(page.after);
+    expect(guess.getInt32(low.at, true)).toBe(low.before);
+  });
+
+  test("a register holds a page until another is made in it, and not in the next part", () => {
+    const sides = fresh();
+    const known = address(20, 500_000, 48);
+    guessed(sides, [...known], copy);
+    const [page, low] = address(60, 500_000, 48, { apart: 3 });
+    const other = { ...address(64, 700_000, MOVED)[0] };
+    const guess = guessed(sides, [page, other, low], copy);
+    expect(guess.getInt32(low.at, true)).toBe(low.before);
+    expect(guessed(sides, [{ ...low, at: 4 }], copy).getInt32(4, true)).toBe(low.before);
+  });
+
+  test("words that are no instructions are guessed as beside other code", () => {
+    const sides = fresh();
+    const { changes, end } = trustedPointers(64);
+    const probe = pointer(end, 500_010, 64);
+    const guess = guessed(sides, [...changes, probe], { bytes: end + 100, pages: PAGES });
+    expect(guess.getInt32(probe.at, true)).toBe(probe.after);
+  });
+
+  test.each([1, 2, 3])("instructions begin at the phase: %d", (phase) => {
+    const shifted = [branch(20, 500_000, 48), branch(40, 500_000, 48)].map((change) => ({
+      ...change,
+      at: change.at + phase,
+    }));
+    const inPhase = guessed(fresh(), shifted, { ...copy, phase, from: FROM });
+    expect(inPhase.getInt32(40 + phase, true)).not.toBe(shifted[1]?.before);
+    expect(guessed(fresh(), shifted, copy).getInt32(40 + phase, true)).toBe(shifted[1]?.before);
+  });
+});
+
 describe("compiled and plain", () => {
   /** Bytes of few kinds, so that there are calls, operands and words that come again. */
-  const bytes = fc.array(fc.constantFrom(0x00, 0x01, 0x05, 0x10, 0x3d, 0x8b, 0xe8, 0xe9, 0xff), { maxLength: 2000 });
+  const x86 = fc.array(fc.constantFrom(0x00, 0x01, 0x05, 0x10, 0x3d, 0x8b, 0xe8, 0xe9, 0xff), { maxLength: 2000 });
+  /** Instructions of few registers, with any numbers in them. */
+  const opcodes = [0x94, 0x97, 0x14, 0x90, 0xb0, 0xf0, 0x91, 0x39, 0x3d, 0xb9, 0xf9, 0x00];
+  const instruction = fc
+    .tuple(fc.nat(0xff_ffff), fc.constantFrom(...opcodes), fc.boolean())
+    .map(([number, opcode, isNear]) => {
+      const fields = (isNear ? number & 0x7f_fc00 : number & 0xff_fc00) | (number & 0x21);
+      return [fields & 0xff, (fields >> 8) & 0xff, (fields >> 16) & 0xff, opcode];
+    });
+  const arm64 = fc.array(instruction, { maxLength: 500 }).map((words) => words.flat());
   const places = fc.oneof(fc.nat(SOURCE_BYTES), fc.nat(2 ** 31), fc.integer({ min: 0, max: 2 ** 40 }));
+  const page = fc.nat(4095);
+  const pages = fc.option(fc.tuple(page, page), { nil: undefined });
 
-  test("guess the same of anything", () => {
-    const part = fc.record({ old: bytes, made: bytes, from: places, at: places, phase: fc.nat(3) });
+  test.each([
+    ["x86-64", x86],
+    ["arm64", arm64],
+  ])("guess the same of anything like %s", (_, bytes) => {
+    const part = fc.record({ old: bytes, made: bytes, from: places, at: places, phase: fc.nat(3), pages });
     fc.assert(
       fc.property(fc.array(part, { maxLength: 6 }), fc.boolean(), (parts, isAlike) => {
         const sides = fresh(2 ** 40);
-        for (const { old, made, from, at, phase } of parts) {
+        for (const { old, made, from, at, phase, pages } of parts) {
           const length = Math.min(old.length, made.length);
           // alike, as copies are: one byte of a few differs
           const becomes = made.slice(0, length).map((byte, i) => (isAlike && i % 7 > 0 ? old[i] : byte) as number);
-          const part = { bytes: length, from, at, start: START, phase };
-          toldOf(sides, Uint8Array.from(old.slice(0, length)), Uint8Array.from(becomes), part);
+          const part = { bytes: length, from, at, start: START };
+          const copied = Uint8Array.from(old.slice(0, length));
+          toldOf(sides, copied, Uint8Array.from(becomes), part, layoutOf({ phase, ...(pages && { pages }) }));
         }
       }),
       { numRuns: 300 },
