@@ -560,6 +560,17 @@ export const ROWS_WAIT_BYTES_MIN = 32;
 export const ROWS_WAIT_BYTES_MAX = 512;
 export const ROWS_TRIES = 2;
 /**
+ * Where nothing is found in a program, places near the expected one are looked at (delta/near.ts): so many bytes before and behind,
+ * from so many places one after another on, and then not again for a while: longer each time, up to the last. With four times as many bytes
+ * and three times as many places, making takes half as long again, and is no smaller (measured).
+ */
+export const NEAR_BYTES = 512;
+export const NEAR_PROBES = 12;
+export const NEAR_WAIT_BYTES_MIN = 128;
+export const NEAR_WAIT_BYTES_MAX = 4096;
+/** Where a copy of so many old bytes lies, more is expected. */
+export const NEAR_HOME_BYTES_MIN = 256;
+/**
  * How references are guessed (delta/references.ts). From here to ARM64_PAGE_REACH_BYTES all is part of the format, for reader
  * and writer guess the same: with another number, it is another version.
  *

@@ -4,8 +4,9 @@
  * the one before by what the step costs in the control streams, and a far jump costs more than a near one. Of programs,
  * tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
  */
-import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES } from "../limits.ts";
+import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES, NEAR_HOME_BYTES_MIN } from "../limits.ts";
 import { commonBytes } from "./common-bytes.ts";
+import { NEAR_PROBE_BYTES, NearFinder } from "./near.ts";
 import { RowFinder } from "./rows.ts";
 import type { Match, SourceIndex } from "./source-index.ts";
 
@@ -21,6 +22,20 @@ export interface Judgement {
   readonly wrongWeight: number;
   /** Whether tables of addresses are looked for, row by row. */
   readonly findsRows: boolean;
+}
+
+/** What looks for matches besides the index. */
+interface Finders {
+  readonly near: NearFinder | undefined;
+  readonly rows: RowFinder | undefined;
+}
+
+/** Where matches are expected, less where in the source they are looked for. */
+interface Expected {
+  /** Along the copy under way. */
+  readonly alignment: number;
+  /** Along the last long one of old bytes: what is moved about comes back there. */
+  readonly home: number;
 }
 
 /** `copy` bytes that resemble the source at `from`, then `literal` bytes that resemble nothing. */
@@ -47,19 +62,24 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
   const { source, view } = index;
   const { wrongWeight } = judgement;
   const found: Found = { at: 0, bytes: 0, isTable: false, followed: 0 };
-  const rows = judgement.findsRows ? new RowFinder(view) : undefined;
+  const finders = {
+    near: judgement.findsRows ? new NearFinder(view) : undefined,
+    rows: judgement.findsRows ? new RowFinder(view) : undefined,
+  };
+  let home = 0;
   // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
   let begun = start;
   let begunFrom = 0;
   let sure = 0;
   for (let at = start; at < end; at += found.bytes) {
-    at = nextMatch(index, rows, at, begunFrom - begun, end, judgement, found);
+    at = nextMatch(index, finders, at, { alignment: begunFrom - begun, home }, end, judgement, found);
     sure = Math.max(sure, found.followed - begun);
     const forward = extendForward(view, begunFrom, begun, sure, at, wrongWeight);
     const backward = found.bytes === 0 ? 0 : extendBackward(source, found.at, at, begun, wrongWeight);
     const [copy, back] = withoutOverlap(source, { begun, begunFrom, forward, at, atFrom: found.at, backward });
     const literal = at - back - (begun + copy);
     if (copy + literal > 0) yield { from: begunFrom, copy, literal };
+    if (copy >= NEAR_HOME_BYTES_MIN && begunFrom < index.oldBytes) home = begunFrom - begun;
     begun = at - back;
     begunFrom = found.at - back;
     sure = found.isTable ? back + found.bytes : 0;
@@ -75,9 +95,9 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
 /** The first position from `at` on with a match worth leaving the alignment for; `end`, and no match, without one. */
 function nextMatch(
   index: SourceIndex,
-  rows: RowFinder | undefined,
+  { near, rows }: Finders,
   start: number,
-  alignment: number,
+  { alignment, home }: Expected,
   end: number,
   { gainBytesMin, farGainBytes, judgedBytes, wrongWeight }: Judgement,
   found: Found,
@@ -90,6 +110,7 @@ function nextMatch(
     const agreed = alignment === 0 ? 0 : commonBytes(view, aligned, view, at, end - at);
     if (agreed >= DELTA_WINDOW_BYTES) {
       at += agreed;
+      near?.passed(at);
       rows?.passed(at);
       continue;
     }
@@ -113,6 +134,13 @@ function nextMatch(
       at += table.bytes;
       found.followed = at;
       continue;
+    }
+    const judged = Math.min(judgedBytes, end - at);
+    const likest = near?.find(at, [aligned, at + home], judged);
+    if (likest !== undefined && agreesMore(source, likest, aligned, at, judged, gainBytesMin, wrongWeight)) {
+      found.at = likest;
+      found.bytes = NEAR_PROBE_BYTES;
+      return at;
     }
     at += stride;
   }

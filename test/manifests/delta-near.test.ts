@@ -1,0 +1,81 @@
+/** Lists of short records, of which each has a number that changed: no window of the index agrees. */
+import { expect, test } from "vitest";
+import { NearFinder } from "../../manifests/delta/near.ts";
+import { scan } from "../../manifests/delta/scan.ts";
+import { SourceIndex } from "../../manifests/delta/source-index.ts";
+import { viewOf } from "../../manifests/delta/common-bytes.ts";
+import { concatBytes } from "../../manifests/digest.ts";
+import {
+  DELTA_PROGRAM_JUDGEMENT,
+  DELTA_WINDOW_BYTES,
+  NEAR_BYTES,
+  NEAR_PROBES,
+  NEAR_WAIT_BYTES_MIN,
+} from "../../manifests/limits.ts";
+import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+const RECORD_BYTES = 10;
+const RECORDS = 2000;
+
+/** Each an opcode, a number of its own in three bytes, and one byte that `changed` makes another. */
+function listOf(changed: number): Uint8Array {
+  const records = Array.from({ length: RECORDS }, (_, i) =>
+    Uint8Array.of(0x0b, 0x02, 0x40, i >> 8, i, 0x41, (7 * i + changed) & 0x7f, 0xdc, 0x8b, 0x00),
+  );
+  return concatBytes(records);
+}
+
+const [OLD_LIST, FRESH_LIST] = [listOf(0), listOf(1)];
+const BEFORE = pseudoRandomBytes(1, 3000);
+/** In front of the new list, so that all of it lies elsewhere. */
+const INSERTED = pseudoRandomBytes(2, 123);
+const OLD = concatBytes([BEFORE, OLD_LIST, pseudoRandomBytes(3, 500)]);
+const FRESH = concatBytes([BEFORE, INSERTED, FRESH_LIST]);
+const SOURCE = concatBytes([OLD, FRESH]);
+
+/** New bytes that are told as such. */
+function literals(findsRows: boolean): number {
+  const index = SourceIndex.of(SOURCE, OLD.length);
+  const steps = [...scan(index, OLD.length, SOURCE.length, { ...DELTA_PROGRAM_JUDGEMENT, findsRows })];
+  return steps.reduce((sum, { literal }) => sum + literal, 0);
+}
+
+test("of a program they are copied, and of anything else are new", () => {
+  expect(RECORD_BYTES).toBeLessThan(DELTA_WINDOW_BYTES);
+  expect(literals(true)).toBeLessThan(INSERTED.length + 200);
+  expect(literals(false)).toBeGreaterThan(FRESH_LIST.length / 2);
+});
+
+const AT = OLD.length + BEFORE.length + INSERTED.length + 500 * RECORD_BYTES;
+const THERE = BEFORE.length + 500 * RECORD_BYTES;
+/** Between two bytes that changed. */
+const PROBE = 7;
+
+test("the place that is most like it is taken, as far away as may be, of the likelier place first", () => {
+  const find = (...expected: number[]): number | undefined =>
+    new NearFinder(viewOf(SOURCE)).find(AT + PROBE, expected, 256);
+  for (const away of [-NEAR_BYTES, -1, 0, 1, NEAR_BYTES]) expect(find(THERE + PROBE + away)).toBe(THERE + PROBE);
+  expect(find(THERE + PROBE + NEAR_BYTES + 20 * RECORD_BYTES)).not.toBe(THERE + PROBE);
+  expect(find(THERE + PROBE, AT + PROBE - 4 * NEAR_BYTES)).toBe(THERE + PROBE);
+  expect(find(BEFORE.length - 2 * NEAR_BYTES, THERE + PROBE)).toBe(THERE + PROBE);
+});
+
+test("nothing is looked for outside the source, nor where it is made of itself", () => {
+  const finder = new NearFinder(viewOf(SOURCE));
+  expect(finder.find(AT, [-4 * NEAR_BYTES], 256)).toBeUndefined();
+  expect(finder.find(AT, [AT + 4 * NEAR_BYTES], 256)).toBeUndefined();
+  expect(finder.find(SOURCE.length - 4, [THERE], 4)).toBeUndefined();
+});
+
+test("where nothing was found, and behind what was, it is not looked for again at once", () => {
+  const finder = new NearFinder(viewOf(SOURCE));
+  for (let i = 0; i < NEAR_PROBES; i++) expect(finder.find(AT + PROBE + i, [0], 256)).toBeUndefined();
+  const next = AT + PROBE + NEAR_PROBES - 1 + NEAR_WAIT_BYTES_MIN;
+  expect(finder.find(next - 1, [THERE], 256)).toBeUndefined();
+  const around = (at: number): number => at - AT + THERE;
+  const found = Array.from({ length: RECORD_BYTES }, (_, i) => finder.find(next + i, [around(next + i)], 256));
+  expect(found).toContain(around(next + found.findIndex((from) => from !== undefined)));
+  const passed = new NearFinder(viewOf(SOURCE));
+  passed.passed(AT);
+  expect(passed.find(AT + PROBE, [THERE + PROBE], 256)).toBeUndefined();
+});
