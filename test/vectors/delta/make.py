@@ -522,9 +522,11 @@ def words(seed, how, first, last, targets):
     return [(at, b"", how, spread(noise[2 * n:2 * n + 2], *targets)) for n, at in enumerate(range(first, last - 3, 4))]
 
 
-Reference = collections.namedtuple("Reference", "at encode target")  # of arm64; encode: addresses from, to -> word
+# of arm64. encode: addresses from, to -> word; becomes: what it does when it is not that again
+Reference = collections.namedtuple("Reference", "at encode target becomes", defaults=(None,))
+NOP = 0xD503201F
 SLOT = 32  # bytes of code that refer to something a few times
-LOWS = [(0x91000000, 0), (0xF9400000, 3), (0x3DC00000, 4), (0x39000000, 0), (0xB9400000, 2), (0x79000000, 1),  # ADD, X, Q, B, W, H
+LOWS = [(0x91000000, 0), (0xF9400000, 3), (0x3DC00000, 4), (0x3D400000, 0), (0xB9400000, 2), (0x79000000, 1),  # ADD, or what is loaded
         (0x91000000, 0), (0xFD000000, 3), (0x3D800000, 4), (0x39800000, 0), (0xBD400000, 2), (0x7D400000, 1)]
 
 NO_LOWS = [0x91400000, 0x11000000, 0xB1000000, 0xD1000000, 0x38400C00, 0x78C00000]  # read a register like those
@@ -554,24 +556,31 @@ def absolute(at, target):
     return BASE + target
 
 
-def arm64_code(seed, length, data):
+def arm64_code(seed, length, data, before):
     """Slots of code: branches both ways; pages, and what is added to them 1 to 5 instructions on, once or twice, or to the
-    page before last. Some lead to what lies before the program, or too far from it."""
+    page before last, or to one whose instruction is gone. Some lead to what lies before the program, to what would lie
+    before the source and then to its start, or too far from it."""
     noise = pseudo_random(seed, 24 * length)
     for n in range(length // SLOT):
         at, some = n * SLOT, noise[24 * n:24 * n + 24]
         register, other, (opcode, unit) = some[0] % 32, (some[0] + 1 + some[1] % 31) % 32, LOWS[n % len(LOWS)]
         code_targets = [spread(some[k:k + 2], 0, length // 4) * 4 for k in (2, 4)]
         data_targets = [spread(some[k:k + 2], *data) >> unit << unit for k in (6, 8)]
+        data_targets.append(data_targets[0] ^ 1 << unit)
         if n % 8 == 6:
             data_targets[0] = -spread(some[10:12], 1, 1200) >> unit << unit
+        if n % 8 == 4:
+            data_targets[0], data_targets[2] = (k - before >> unit << unit for k in (-40, 30))
         if n % 16 == 7:
             data_targets[0], code_targets[0] = 80_000_000, 100_000_000
         if n % 16 == 15:
             code_targets[0] = -40_000
         yield Reference(at, branch(0x94000000), code_targets[0])
         yield Reference(at + 4, adrp(register), data_targets[0])
-        if n % 3 == 2:
+        if n % 12 == 11:
+            yield Reference(at + 8, adrp(register), data_targets[1], NOP)
+            yield Reference(at + 12, low(opcode, unit, register, other), data_targets[1])
+        elif n % 3 == 2:
             yield Reference(at + 8, adrp(other), data_targets[1])
             yield Reference(at + 12, low(opcode, unit, other, other), data_targets[1])
             yield Reference(at + 16, low(opcode, unit, register, other), data_targets[0])
@@ -581,13 +590,14 @@ def arm64_code(seed, length, data):
                 yield Reference(at + 8, always(NO_LOWS[n // 5 % len(NO_LOWS)] | some[12] << 10 | register << 5 | other), 0)
             yield Reference(first, low(opcode, unit, register, register), data_targets[0])
             if n % 2 == 0 and first + 8 < at + SLOT:
-                yield Reference(first + 4, low(opcode, unit, register, other), data_targets[0] ^ 1 << unit)
+                yield Reference(first + 4, low(opcode, unit, register, other), data_targets[2])
         yield Reference(at + SLOT - 4, branch(0x14000000), code_targets[1])
 
 
-def arm64_words(seed, encode, first, last, targets):
+def arm64_words(seed, encode, first, last, targets, near):
+    """near: where the first few lead sometimes."""
     noise = pseudo_random(seed, last)
-    return [Reference(at, encode, spread(noise[2 * n:2 * n + 2], *targets) // 4 * 4)
+    return [Reference(at, encode, spread(noise[2 * n:2 * n + 2], *(near if n % 16 == 5 and n < 100 else targets)) // 4 * 4)
             for n, at in enumerate(range(first, last, 4))]
 
 
@@ -600,17 +610,17 @@ class Arm64Program:
     """`before` bytes, then code, `gap` bytes of nothing, data, and tables of words. It begins `place` bytes behind the start
     of a page."""
 
-    def __init__(self, seed, before, place, gap=0):
-        data = CODE + gap
+    def __init__(self, seed, before, place, code=CODE, gap=0):
+        data = code + gap
         tables = data + DATA
         self.seed, self.before, self.place, self.length = seed, before, place, tables + TABLES
         self.references = [
-            *arm64_code(seed + 100, CODE, (data, tables)),
-            *arm64_words(seed + 200, relative, tables, tables + 2400, (0, 2000)),
-            *arm64_words(seed + 300, absolute, tables + 2400, tables + TABLES, (data, tables)),
+            *arm64_code(seed + 100, code, (data, tables), before),
+            *arm64_words(seed + 200, relative, tables, tables + 2400, (0, 2000), (CODE - 400, CODE)),
+            *arm64_words(seed + 300, absolute, tables + 2400, tables + TABLES, (data, tables), (data, tables)),
         ]
         self.old, self.planted = bytearray(pseudo_random(seed, before + self.length)), []
-        for at, encode, target in self.references:
+        for at, encode, target, _ in self.references:
             plant(self.old, self.planted, before + at, as_field(encode(place + at, place + target)))
 
     def again(self, place, pieces, left):
@@ -625,13 +635,15 @@ class Arm64Program:
                 moves.append((first, last, len(new) - first))
                 new += self.old[self.before + first:self.before + last]
         moved = lambda offset: next((offset + by for first, last, by in moves if first <= offset < last), offset)
-        for number, (at, encode, target) in enumerate(self.references):
+        for number, (at, encode, target, becomes) in enumerate(self.references):
             old, word = encode(self.place + at, self.place + target), encode(place + moved(at), place + moved(target))
             if left(number, old):
                 continue
-            if number % 13 == 12:
-                # another instruction; another place; another place and register
-                word = [word + 0x1234567, word ^ 0xC00, word ^ 0x401][number // 13 % 3]
+            if becomes is not None:
+                word = becomes
+            elif number % 13 == 12:
+                # another instruction; another place; another place and register; another instruction and place
+                word = [word + 0x1234567, word ^ 0xC00, word ^ 0x401, word ^ 0x80000C00][number // 13 % 4]
             new[moved(at):moved(at) + 4] = as_field(word)
         return bytes(new)
 
@@ -655,9 +667,9 @@ def every_ninth(number, _):
 
 
 def many_in_a_row(number, word):
-    """Every other instruction that adds to a page which is right, for two in a row would teach each other; then all code."""
-    return every_ninth(number, word) or 220 <= number < 380 or (
-        30 <= number < 190 and number % 2 == 0 and low_unit(word) is not None)
+    """Branches; every other instruction that adds to a page which is right, for two in a row would teach each other; all code."""
+    return (every_ninth(number, word) or 15 <= number < 40 and is_branch(word) or 260 <= number < 400
+            or 40 <= number < 230 and number % 2 == 0 and low_unit(word) is not None)
 
 
 def expect_right(name, kinds, right):
@@ -709,22 +721,24 @@ def with_inserted(program):
 
 
 def arm64_cases():
+    # the three cuts are of slot 42, whose ADD is three instructions behind its ADRP
     program = Arm64Program(16, 0, 0)
-    yield arm64_case("arm64: a function inserted", program, 0x7F0, 0, with_inserted(program))
+    added = 42 * SLOT + 20
+    yield arm64_case("arm64: a function inserted, and a copy that ends where something is added to a page", program, 0x7F0, 0,
+                     [(0, added), (added, CODE // 2), *with_inserted(program)[1:]])
     program = Arm64Program(17, 1001, 0x340, gap=2984)
     yield arm64_case("arm64: behind other bytes, and data that moves by other than the code", program, 0x9B0, 76,
                      [(0, CODE // 2), INSERTED, (CODE // 2, CODE), (CODE + 2984, program.length)])
     program = Arm64Program(18, 3, 0xC80)
     yield arm64_case("arm64: functions in another order", program, 0x460, 43,
                      [(3072, CODE), (0, 2048), INSERTED, (2048, 3072), (CODE, program.length)])
-    # of slot 36, whose ADD is two instructions behind its ADRP
     program = Arm64Program(19, 4097, 0x010)
-    yield arm64_case("arm64: cut between a page and what is added to it", program, 0x870, OUTPUT - 36 * SLOT - 8,
+    yield arm64_case("arm64: cut between a page and what is added to it", program, 0x870, OUTPUT - 42 * SLOT - 12,
                      with_inserted(program))
     program = Arm64Program(20, 706, 0x220)
-    yield arm64_case("arm64: cut in an instruction that adds to a page", program, 0xEA0, OUTPUT - 36 * SLOT - 14,
+    yield arm64_case("arm64: cut in an instruction that adds to a page", program, 0xEA0, OUTPUT - 42 * SLOT - 18,
                      with_inserted(program))
-    program = Arm64Program(21, 2050, 0x330)
+    program = Arm64Program(21, 2050, 0x330, code=6144)
     yield arm64_case("arm64: many in a row that stay as they were, until no kind is trusted", program, 0xB30, 33,
                      with_inserted(program), left=many_in_a_row, distrusted=["code", "page", "low"])
     program = Arm64Program(22, 501, 0x020)
