@@ -526,10 +526,11 @@ def words(seed, how, first, last, targets):
 Reference = collections.namedtuple("Reference", "at encode target becomes", defaults=(None,))
 NOP = 0xD503201F
 SLOT = 32  # bytes of code that refer to something a few times
-LOWS = [(0x91000000, 0), (0xF9400000, 3), (0x3DC00000, 4), (0x3D400000, 0), (0xB9400000, 2), (0x79000000, 1),  # ADD, or what is loaded
+# ADD, loads and stores, and how what they add is shifted
+LOWS = [(0x91000000, 0), (0xF9400000, 3), (0x3DC00000, 4), (0x3D400000, 0), (0xB9400000, 2), (0x79000000, 1),
         (0x91000000, 0), (0xFD000000, 3), (0x3D800000, 4), (0x39800000, 0), (0xBD400000, 2), (0x7D400000, 1)]
-
-NO_LOWS = [0x91400000, 0x11000000, 0xB1000000, 0xD1000000, 0x38400C00, 0x78C00000]  # read a register like those
+# these read a register where those do
+NO_LOWS = [0x91400000, 0x11000000, 0xB1000000, 0xD1000000, 0x38400C00, 0x78C00000]
 
 
 def branch(opcode):
@@ -554,6 +555,11 @@ def relative(at, target):
 
 def absolute(at, target):
     return BASE + target
+
+
+def small(at, target):
+    """Too small to be a reference, but it moves like one."""
+    return at % PAGE
 
 
 def arm64_code(seed, length, data, before):
@@ -594,10 +600,9 @@ def arm64_code(seed, length, data, before):
         yield Reference(at + SLOT - 4, branch(0x14000000), code_targets[1])
 
 
-def arm64_words(seed, encode, first, last, targets, near):
-    """near: where the first few lead sometimes."""
+def arm64_words(seed, encode, first, last, targets):
     noise = pseudo_random(seed, last)
-    return [Reference(at, encode, spread(noise[2 * n:2 * n + 2], *(near if n % 16 == 5 and n < 100 else targets)) // 4 * 4)
+    return [Reference(at, small if n % 15 == 5 else encode, spread(noise[2 * n:2 * n + 2], *targets) // 4 * 4)
             for n, at in enumerate(range(first, last, 4))]
 
 
@@ -616,8 +621,8 @@ class Arm64Program:
         self.seed, self.before, self.place, self.length = seed, before, place, tables + TABLES
         self.references = [
             *arm64_code(seed + 100, code, (data, tables), before),
-            *arm64_words(seed + 200, relative, tables, tables + 2400, (0, 2000), (CODE - 400, CODE)),
-            *arm64_words(seed + 300, absolute, tables + 2400, tables + TABLES, (data, tables), (data, tables)),
+            *arm64_words(seed + 200, relative, tables, tables + 2400, (0, 2000)),
+            *arm64_words(seed + 300, absolute, tables + 2400, tables + TABLES, (data, tables)),
         ]
         self.old, self.planted = bytearray(pseudo_random(seed, before + self.length)), []
         for at, encode, target, _ in self.references:
@@ -667,8 +672,9 @@ def every_ninth(number, _):
 
 
 def many_in_a_row(number, word):
-    """Branches; every other instruction that adds to a page which is right, for two in a row would teach each other; all code."""
-    return (every_ninth(number, word) or 15 <= number < 40 and is_branch(word) or 260 <= number < 400
+    """Branches; then every other instruction that adds to a page which is right, for two in a row would teach each other; then
+    all code."""
+    return (every_ninth(number, word) or 10 <= number < 56 and is_branch(word) or 260 <= number < 400
             or 40 <= number < 230 and number % 2 == 0 and low_unit(word) is not None)
 
 
@@ -696,7 +702,8 @@ def arm64_case(name, program, place, before, pieces, left=every_ninth, distruste
 
 
 def machines_case(name, program, pieces):
-    """A program built again in one segment and, with other pages, in the next; and as if it were of x86-64 in another section."""
+    """A program built again in one segment and, with other pages, in the next; and as if it were of x86-64 in another
+    section."""
     delta, end, place = Delta(bytes(program.old)), len(program.old), 0x7B0
     again = [program.again(place + 0x540 * n, pieces, every_ninth) for n in range(3)]
     size, before = len(again[0]), [21, 42, 0]
@@ -707,7 +714,8 @@ def machines_case(name, program, pieces):
     steps = [run(before[0], 0), *program.steps(pieces), run(fill, before[0] + size),
              run(before[1], SEGMENT), *program.steps(pieces)]
     wanted = bytes(before[0]) + again[0] + bytes(fill + before[1]) + again[1]
-    guessed = delta.guessed_section([program.layout(begins[n], place + 0x540 * n) for n in range(2)], steps, wanted, source_bytes)
+    layouts = [program.layout(begins[n], place + 0x540 * n) for n in range(2)]
+    guessed = delta.guessed_section(layouts, steps, wanted, source_bytes)
     guessed += delta.guessed_section([Layout(X86References, begins[2] % 4)], program.steps(pieces), again[2], source_bytes)
     if any(delta.new[begin - end:begin - end + size] != made for begin, made in zip(begins, again)):
         raise SystemExit(f"{name}: not what was wanted")
