@@ -580,7 +580,8 @@ def arm64_code(seed, length, data, before):
         if n % 16 == 7:
             data_targets[0], code_targets[0] = 80_000_000, 100_000_000
         if n % 16 == 15:
-            code_targets[0] = -40_000
+            # to the right page, if places were numbers of 32 bits
+            data_targets[0], code_targets[0] = data_targets[0] - (1 << 32), -40_000
         yield Reference(at, branch(0x94000000), code_targets[0])
         yield Reference(at + 4, adrp(register), data_targets[0])
         if n % 12 == 11:
