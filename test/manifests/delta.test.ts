@@ -1,9 +1,11 @@
 import * as fc from "fast-check";
 import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { newReferences } from "../../manifests/delta/compiled-references.ts";
 import { decodeDelta } from "../../manifests/delta/decode.ts";
 import { encodeDelta, isTextLike } from "../../manifests/delta/encode.ts";
 import { DELTA_MAGIC, STREAMS, type StreamName } from "../../manifests/delta/format.ts";
+import { PlainReferences } from "../../manifests/delta/plain-references.ts";
 import { emptyIndex, fillIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes, fromHex, toHex } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES, DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
@@ -79,14 +81,30 @@ function oldOf({
   return old;
 }
 
+/** Varints: the last place of a page of arm64, and the first behind it. */
+const PAGE_END = [0xff, 0x1f];
+const BEHIND_PAGE = [0x80, 0x20];
+
 /** Calls without end, each to 9 bytes behind itself. */
 function callers(bytes: number): Uint8Array {
   return Uint8Array.from({ length: bytes }, (_, i) => [0xe8, 9, 0, 0, 0][i % 5] ?? 0);
 }
 
-test.each(golden)("golden delta: $case", ({ delta, newBytes, sha256: expected, ...vector }) => {
+function expectGolden({ delta, newBytes, sha256: expected, ...vector }: (typeof golden)[number]): void {
   const made = decode(oldOf(vector), fromHex(delta), newBytes);
   expect(toHex(sha256(made))).toBe(expected);
+}
+
+test.each(golden)("golden delta: $case", expectGolden);
+
+test.each(golden)("golden delta, where nothing may be compiled: $case", (vector) => {
+  vi.stubGlobal("WebAssembly", undefined);
+  try {
+    expect(newReferences()).toBeInstanceOf(PlainReferences);
+    expectGolden(vector);
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 /** Bytes that look random and are the same in every run: xorshift32. */
@@ -184,7 +202,8 @@ describe("laws", () => {
     );
   });
 
-  test.each([0, 1, 2, 3, 4])("references of kind %d make some bytes, whatever differs", (kind) => {
+  const layouts = [[0], [1], [2], [3], [4], [5, 0, 0], [6, 1, 99], [7, 0x7f, 2], [8, ...PAGE_END, ...PAGE_END]];
+  test.each(layouts)("references of kind %d make some bytes, whatever differs", (...references) => {
     const old = callers(120);
     const runs = fc.array(fc.tuple(fc.nat({ max: 9 }), fc.integer({ min: 1, max: 3 })), { maxLength: 8 });
     fc.assert(
@@ -200,7 +219,7 @@ describe("laws", () => {
           ones: [...values.subarray(0, runsOf(1))],
           twos: [...values.subarray(0, runsOf(2))],
           threes: [...values.subarray(0, runsOf(3))],
-          references: [kind],
+          references,
         });
         expect(decode(old, delta, 120).length).toBe(120);
       }),
@@ -209,9 +228,21 @@ describe("laws", () => {
 
   test("references of any other kind are refused", () => {
     const streams = { copies: [10], literals: [0], jumps: [0] };
-    for (let kind = 5; kind < 256; kind++) {
-      expect(() => decode(callers(120), deltaOf(120, 10, { ...streams, references: [kind] }), 10)).toThrow(malformed);
+    for (let kind = 9; kind < 256; kind++) {
+      const delta = deltaOf(120, 10, { ...streams, references: [kind, 0, 0] });
+      expect(() => decode(callers(120), delta, 10)).toThrow(malformed);
     }
+  });
+
+  test.each([
+    ["without pages", [5]],
+    ["without new pages", [5, 0]],
+    ["with old pages that begin behind a page", [5, ...BEHIND_PAGE, 0]],
+    ["with new pages that begin behind a page", [5, 0, ...BEHIND_PAGE]],
+    ["with more than two pages", [5, 0, 0, 0]],
+  ])("references of arm64 %s are refused", (_, references) => {
+    const delta = deltaOf(120, 10, { copies: [10], literals: [0], jumps: [0], references });
+    expect(() => decode(callers(120), delta, 10)).toThrow(malformed);
   });
 
   test.each(golden.map(({ case: name, ...vector }) => [name, vector] as const))(
