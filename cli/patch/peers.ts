@@ -227,9 +227,11 @@ export class Peers {
   async #openBoard(tree: Promise<Tree>): Promise<ReleaseBoard> {
     const { title, release } = this.#options;
     this.#torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, TORRENT_BYTES_MAX));
-    const board = new ReleaseBoard(readTorrent(this.#torrent, sha256, sha1));
-    board.checkAgainst(await unlessAborted(this.#signal, tree), release.torrent.pieceLength);
-    return board;
+    const { files } = await unlessAborted(this.#signal, tree);
+    const layout = readTorrent(this.#torrent, sha256, sha1, files);
+    if (layout.pieceLength !== release.torrent.pieceLength)
+      throw new Failure("object.malformed", { kind: "torrent", reason: "not with the release's piece length" });
+    return new ReleaseBoard(layout);
   }
 }
 

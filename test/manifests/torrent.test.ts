@@ -9,6 +9,7 @@ import {
   makeTorrent,
   pieceLengthFor,
   pieceOf,
+  layerOf,
   readTorrent,
   torrentName,
   type TorrentContent,
@@ -108,7 +109,7 @@ describe("the layout", () => {
           if (spec === undefined) throw new Error(`no file ${file.path}`);
           const index = piece - file.firstPiece;
           const content = contentOf(spec).subarray(offset, offset + bytes);
-          const proof = file.layer.slice(32 * index, 32 * index + 32);
+          const proof = layerOf(file).slice(32 * index, 32 * index + 32);
           expect(pieceHash(content, PIECE, file.size <= PIECE, sha256)).toEqual(proof);
         }
         for (const file of layout.files) {
