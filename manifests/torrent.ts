@@ -371,7 +371,7 @@ function layoutFile(
   if (!equalBytes(rootOfLayer(layer, pieceLength, size, sha256), bytes))
     throw malformed("layer does not give the root", path);
   // a copy: a view would keep the whole .torrent in memory
-  return { path, size, exec, root, firstPiece, pieceCount, layer: layer.slice() };
+  return { path, size, exec, root, firstPiece, pieceCount, layer: Uint8Array.from(layer) };
 }
 
 function announceOf(announce: Bencode | undefined, tiers: Bencode | undefined): string[] {
