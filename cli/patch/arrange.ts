@@ -45,7 +45,8 @@ export function arrange(
 }
 
 /**
- * Every file of the release as it will look after the commit: renaming changes neither size nor time.
+ * Every file of the release as it will look after the commit: renaming changes neither size nor time. One at a time,
+ * because there may be a million.
  * @param seen  how files that stay or move look now
  * @param staged  how staged files look, by the places they are for, as far as that is known
  */
@@ -56,7 +57,7 @@ export function nextFiles(
   layout: Layout,
   seen: ReadonlyMap<SafePath, Seen>,
   staged: ReadonlyMap<SafePath, Seen> = new Map(),
-): Map<SafePath, StateFile> {
+): Iterable<StateFile> {
   const others = new Map<SafePath, Seen>();
   for (const { root, places, source } of contents) {
     for (const [copy, { path }] of places.entries()) {
@@ -66,10 +67,12 @@ export function nextFiles(
       others.set(path, known ?? lookAt(install.staged(layout.nameOf(root, copy))));
     }
   }
-  const files = new Map<SafePath, StateFile>();
+  return asTheyLook(want, (path) => others.get(path) ?? staged.get(path) ?? seen.get(path));
+}
+
+function* asTheyLook(want: Tree, lookOf: (path: SafePath) => Seen | undefined): Generator<StateFile> {
   for (const { path, root, exec } of want.files) {
-    const look = others.get(path) ?? staged.get(path) ?? seen.get(path);
-    if (look !== undefined) files.set(path, { path, root, exec, ...look });
+    const look = lookOf(path);
+    if (look !== undefined) yield { path, root, exec, ...look };
   }
-  return files;
 }

@@ -188,6 +188,7 @@ test("nobody there, and much to fetch: it joins all the same, to be found", asyn
     fetch: globalThis.fetch,
     signal: new AbortController().signal,
     evenIfAlone: false,
+    keepTorrent: () => Promise.resolve(),
     log: () => {},
     createSwarm: fakeSwarm({ files: FILES }).createSwarm,
   });
