@@ -152,6 +152,32 @@ describe("the layout", () => {
   });
 });
 
+describe("read as of known files", () => {
+  const files = [
+    { path: "a", size: 3 * PIECE + 1, seed: 1, exec: false },
+    { path: "a-b", size: 0, seed: 2, exec: false },
+    { path: "bin/game", size: 10, seed: 3, exec: true },
+  ];
+  const { metainfo } = makeTorrent(contentFor(files, PIECE), sha256, sha1);
+  const known = files.map((spec) => torrentFile(spec, PIECE));
+
+  test("it is the same torrent", () => {
+    expect(readTorrent(metainfo, sha256, sha1, known.toReversed())).toEqual(read(metainfo));
+  });
+
+  const [first, ...others] = known as [TorrentFile, ...TorrentFile[]];
+  test.each([
+    ["one less", others],
+    ["one more", [...known, { ...first, path: parseSafePath("c") }]],
+    ["one of another name", [{ ...first, path: parseSafePath("c") }, ...others]],
+    ["one with other content", [{ ...first, root: others[1]?.root ?? first.root }, ...others]],
+    ["one of another size", [{ ...first, size: first.size + 1 }, ...others]],
+    ["one that may be run", [{ ...first, exec: true }, ...others]],
+  ])("it is refused when they are others: %s", (_, other) => {
+    expect(() => readTorrent(metainfo, sha256, sha1, other)).toThrow(malformed);
+  });
+});
+
 describe("trackers and web seeds", () => {
   const files = [{ path: "a", size: 10, seed: 1, exec: false }];
   const announce = ["http://127.0.0.1:8787/t/demo/announce", "ws://127.0.0.1:8787/t/demo/announce"];
