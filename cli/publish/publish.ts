@@ -133,6 +133,7 @@ async function publishNew(
   const { title, known } = desk;
   const { version, channel, rollout, folder } = options;
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
+  // the torrents take the most memory of all: the 50 MB that idle threads hold go first, and deltas start them again
   if (reading.files.length > OLD_MEMORY_TITLE_FILES) await closePool();
   const release = {
     title: title.title,
