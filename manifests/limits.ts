@@ -383,7 +383,10 @@ export const HASH_JOB_BYTES = 32 * MIB;
  * faster.
  */
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
-/** Titles of more files are published and patched with little old memory: a file is some 5 KB of live objects on its way. */
+/**
+ * Titles of more files are published and patched with little old memory. On its way a file is 0.5 KB of live objects, and
+ * 1.8 KB more when its content is nobody else's.
+ */
 export const OLD_MEMORY_TITLE_FILES = 10_000;
 /** Pieces from peers are proven together up to this, when they are small. */
 export const PROVE_JOB_BYTES = MIB;

@@ -102,8 +102,13 @@ export interface LayoutFile {
   readonly firstPiece: number;
   /** 0 when the file is empty. */
   readonly pieceCount: number;
-  /** 32 B a piece, what `pieceHash` must give. For a file of one piece: its root. */
-  readonly layer: Uint8Array;
+  /** Of a file of several pieces: 32 B a piece, what `pieceHash` must give. See `layerOf`. */
+  readonly layer: Uint8Array | undefined;
+}
+
+/** 32 B a piece, what `pieceHash` must give: for a file of one piece, its root. */
+export function layerOf({ layer, root, pieceCount }: LayoutFile): Uint8Array {
+  return layer ?? (pieceCount === 0 ? new Uint8Array(0) : fromHex(root));
 }
 
 /** One piece without its padding. */
@@ -153,9 +158,15 @@ export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1)
 /**
  * .torrent -> layout. Takes only what `makeTorrent` would write, and every piece layer must hash up to its root: after
  * this the layers are as trustworthy as the info hash. The v1 piece hashes are not looked at.
+ * @param known  the files it must be of, checked as a tree's are; without them, whatever it lists
  * Throws: object.malformed, path.unsafe.
  */
-export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): TorrentLayout {
+export function readTorrent(
+  metainfo: Uint8Array,
+  sha256: Sha256,
+  sha1: Sha1,
+  known?: readonly InfoFile[],
+): TorrentLayout {
   const top = decodeBencodeEntries(metainfo);
   const infoBytes = top.get("info")?.bytes ?? new Uint8Array(0);
   const info = decodeBencodeEntries(infoBytes);
@@ -166,19 +177,16 @@ export function readTorrent(metainfo: Uint8Array, sha256: Sha256, sha1: Sha1): T
 
   const files: LayoutFile[] = [];
   let pieceCount = 0;
-  for (const { keys, value } of bencodeLeaves(info.get("file tree")?.bytes ?? new Uint8Array(0))) {
-    const path = parseSafePath(keys.map(textOfKey).join("/"));
-    const file = layoutFile(path, dictOf(value, "file tree"), pieceCount, pieceLength, layers, sha256);
+  for (const listed of inTorrentOrder(known ?? listedFiles(info.get("file tree")?.bytes))) {
+    const file = layoutFile(listed, pieceCount, pieceLength, layers, sha256);
     files.push(file);
     pieceCount += file.pieceCount;
   }
-  checkPathSet(files.map((file) => file.path));
 
   const pieces = bytesOf(info.get("pieces")?.value, "pieces");
   if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
   // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
-  const sorted = inTorrentOrder(files);
-  const expected = dict({ ...fieldsV2Of(sorted), ...infoV1Of(name, pieceLength, sorted, pieces) });
+  const expected = dict({ ...fieldsV2Of(files), ...infoV1Of(name, pieceLength, files, pieces) });
   if (!equalBytes(encodeBencode(expected), infoBytes)) {
     throw malformed("info is not what patchswarm makes of these files");
   }
@@ -329,25 +337,41 @@ function paddingOf(sizes: readonly number[], pieceLength: number): number {
 
 // --- reading -------------------------------------------------------------------------------------------------------
 
+/** What a torrent says of its files. */
+function listedFiles(fileTree: Uint8Array = new Uint8Array(0)): InfoFile[] {
+  const files: InfoFile[] = [];
+  for (const { keys, value } of bencodeLeaves(fileTree)) {
+    files.push(listedFile(parseSafePath(keys.map(textOfKey).join("/")), dictOf(value, "file tree")));
+  }
+  checkPathSet(files.map((file) => file.path));
+  return files;
+}
+
+function listedFile(path: SafePath, entry: BencodeDict): InfoFile {
+  const size = entry.get("length");
+  if (typeof size !== "number" || size < 0) throw malformed("a file without length", path);
+  const exec = entry.has("attr");
+  if (size === 0) return { path, size, exec, root: EMPTY_ROOT };
+  const root = bytesOf(entry.get("pieces root"), "pieces root");
+  if (root.length !== SHA256_BYTES) throw malformed("a file without root", path);
+  return { path, size, exec, root: toHex(root) as PiecesRoot };
+}
+
 function layoutFile(
-  path: SafePath,
-  entry: BencodeDict,
+  { path, size, exec, root }: InfoFile,
   firstPiece: number,
   pieceLength: number,
   layers: BencodeDict,
   sha256: Sha256,
 ): LayoutFile {
-  const size = entry.get("length");
-  if (typeof size !== "number" || size < 0) throw malformed("a file without length", path);
-  const exec = entry.has("attr");
-  if (size === 0) return { path, size, exec, root: EMPTY_ROOT, firstPiece, pieceCount: 0, layer: new Uint8Array(0) };
-  const root = bytesOf(entry.get("pieces root"), "pieces root");
-  if (root.length !== SHA256_BYTES) throw malformed("a file without root", path);
-  const layer = size > pieceLength ? bytesOf(layers.get(keyOfBytes(root)), "piece layers") : root;
-  if (!equalBytes(rootOfLayer(layer, pieceLength, size, sha256), root))
-    throw malformed("layer does not give the root", path);
   const pieceCount = Math.ceil(size / pieceLength);
-  return { path, size, exec, root: toHex(root) as PiecesRoot, firstPiece, pieceCount, layer };
+  if (pieceCount <= 1) return { path, size, exec, root, firstPiece, pieceCount, layer: undefined };
+  const bytes = fromHex(root);
+  const layer = bytesOf(layers.get(keyOfBytes(bytes)), "piece layers");
+  if (!equalBytes(rootOfLayer(layer, pieceLength, size, sha256), bytes))
+    throw malformed("layer does not give the root", path);
+  // a copy: a view would keep the whole .torrent in memory
+  return { path, size, exec, root, firstPiece, pieceCount, layer: Uint8Array.from(layer) };
 }
 
 function announceOf(announce: Bencode | undefined, tiers: Bencode | undefined): string[] {

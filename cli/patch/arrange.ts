@@ -45,9 +45,10 @@ export function arrange(
 }
 
 /**
- * Every file of the release as it will look after the commit: renaming changes neither size nor time.
+ * Every file of the release as it will look after the commit: renaming changes neither size nor time. One at a time,
+ * because there may be a million.
  * @param seen  how files that stay or move look now
- * @param staged  how staged files look, by their names, as far as that is known
+ * @param staged  how staged files look, by the places they are for, as far as that is known
  */
 export function nextFiles(
   install: Install,
@@ -55,20 +56,23 @@ export function nextFiles(
   { contents }: Plan,
   layout: Layout,
   seen: ReadonlyMap<SafePath, Seen>,
-  staged: ReadonlyMap<string, Seen> = new Map(),
-): Map<SafePath, StateFile> {
-  const looks = new Map(seen);
+  staged: ReadonlyMap<SafePath, Seen> = new Map(),
+): Iterable<StateFile> {
+  const others = new Map<SafePath, Seen>();
   for (const { root, places, source } of contents) {
     for (const [copy, { path }] of places.entries()) {
-      const name = layout.nameOf(root, copy);
-      const known = source.how === "move" && copy === 0 ? seen.get(source.from) : staged.get(name);
-      looks.set(path, known ?? lookAt(install.staged(name)));
+      const isMoved = source.how === "move" && copy === 0;
+      if (!isMoved && staged.has(path)) continue;
+      const known = isMoved ? seen.get(source.from) : undefined;
+      others.set(path, known ?? lookAt(install.staged(layout.nameOf(root, copy))));
     }
   }
-  const files = new Map<SafePath, StateFile>();
+  return asTheyLook(want, (path) => others.get(path) ?? staged.get(path) ?? seen.get(path));
+}
+
+function* asTheyLook(want: Tree, lookOf: (path: SafePath) => Seen | undefined): Generator<StateFile> {
   for (const { path, root, exec } of want.files) {
-    const look = looks.get(path);
-    if (look !== undefined) files.set(path, { path, root, exec, ...look });
+    const look = lookOf(path);
+    if (look !== undefined) yield { path, root, exec, ...look };
   }
-  return files;
 }

@@ -4,8 +4,8 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
-import { pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
-import type { Tree } from "../../manifests/tree.ts";
+import type { Place } from "../../manifests/plan.ts";
+import { layerOf, pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { BoardChange, PieceBoard, PieceClaim } from "../peers/board.ts";
 import { type FileStamp, FileStore } from "../peers/file-store.ts";
 import type { Assembly } from "./assembly.ts";
@@ -19,12 +19,15 @@ interface Work {
   readonly assembly: Assembly;
   /** Build -> the torrent file it is fetched as, and the other files with the same content. */
   readonly files: readonly (readonly LayoutFile[])[];
+  /** Of a file of these. */
+  readonly where: (file: LayoutFile) => Whereabouts;
 }
 
 export class ReleaseBoard implements PieceBoard {
   readonly layout: TorrentLayout;
   readonly #files: ReadonlyMap<SafePath, LayoutFile>;
-  readonly #where = new Map<LayoutFile, Whereabouts>();
+  /** Of files that were there from the start. */
+  readonly #where = new Map<LayoutFile, string>();
   readonly #stamps = new Map<LayoutFile, FileStamp>();
   readonly #verified: Uint8Array;
   /** Layout file -> build, for files that are being built. */
@@ -33,27 +36,17 @@ export class ReleaseBoard implements PieceBoard {
   readonly #store = new FileStore("read");
   #work: Work | undefined;
 
+  /** @param layout  of the very files that the signed tree lists */
   constructor(layout: TorrentLayout) {
     this.layout = layout;
     this.#files = new Map(layout.files.map((file) => [file.path, file]));
     this.#verified = new Uint8Array(layout.pieceCount);
   }
 
-  /** The torrent must be of the very files the signed tree lists. Throws: object.malformed. */
-  checkAgainst(tree: Tree, pieceLength: number): void {
-    const agrees =
-      this.layout.pieceLength === pieceLength &&
-      this.layout.files.length === tree.files.length &&
-      tree.files.every(({ path, root, size }) => {
-        const file = this.#files.get(path);
-        return file?.root === root && file.size === size;
-      });
-    if (!agrees) throw new Failure("object.malformed", { kind: "torrent", reason: "not of the release's files" });
-  }
-
   /** The piece layer of a content, 32 B a piece; of which file of the release makes no difference. */
   layerOf(path: SafePath): Uint8Array | undefined {
-    return this.#files.get(path)?.layer;
+    const file = this.#files.get(path);
+    return file && layerOf(file);
   }
 
   /**
@@ -64,7 +57,7 @@ export class ReleaseBoard implements PieceBoard {
   addProven(path: SafePath, where: string, stamp: FileStamp | undefined): void {
     const file = this.#files.get(path);
     if (file === undefined) return;
-    this.#where.set(file, [where]);
+    this.#where.set(file, where);
     if (stamp !== undefined) this.#stamps.set(file, stamp);
     for (let piece = file.firstPiece; piece < file.firstPiece + file.pieceCount; piece++) this.#setVerified(piece);
   }
@@ -72,24 +65,19 @@ export class ReleaseBoard implements PieceBoard {
   /**
    * Contents are under way: from here on peers may help.
    * @param places  of each build: the files that will hold it, the first one being built
-   * @param staged  of each build: where it is built
+   * @param where  a file of these lies, asked when it is read
    */
   attach(
-    { ledger, assembly }: Pick<Work, "ledger" | "assembly">,
-    places: readonly (readonly SafePath[])[],
-    where: (build: number, place: SafePath) => Whereabouts,
+    { ledger, assembly, where }: Pick<Work, "ledger" | "assembly" | "where">,
+    places: readonly (readonly Place[])[],
   ): LedgerListener {
-    const files = places.map((paths, build) => {
-      const known = paths.map((path) => this.#files.get(path)).filter((file) => file !== undefined);
-      for (const [index, path] of paths.entries()) {
-        const file = known[index];
-        if (file !== undefined) this.#where.set(file, where(build, path));
-      }
+    const files = places.map((of, build) => {
+      const known = of.map(({ path }) => this.#files.get(path)).filter((file) => file !== undefined);
       const [first] = known;
       if (first !== undefined) this.#builds.set(first, build);
       return known;
     });
-    const work = { ledger, assembly, files };
+    const work = { ledger, assembly, files, where };
     this.#work = work;
     for (let piece = 0; piece < ledger.map.pieceCount; piece++) {
       if (ledger.isProven(piece)) this.#setVerified(this.#layoutPiece(work, piece));
@@ -180,10 +168,15 @@ export class ReleaseBoard implements PieceBoard {
     for (const listener of this.#listeners) listener(change);
   }
 
+  #whereabouts(file: LayoutFile): Whereabouts {
+    const there = this.#where.get(file);
+    return there === undefined ? (this.#work?.where(file) ?? []) : [there];
+  }
+
   /** Throws: install.damaged when the file is nowhere, or not what it was. */
   async #read(file: LayoutFile, offset: number, bytes: number): Promise<Uint8Array> {
     let last: unknown = new Failure("install.damaged", { reason: "nowhere to be found" });
-    for (const path of this.#where.get(file) ?? []) {
+    for (const path of this.#whereabouts(file)) {
       try {
         return await this.#store.read(path, offset, bytes, this.#stamps.get(file));
       } catch (error) {

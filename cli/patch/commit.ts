@@ -80,10 +80,12 @@ export async function commit(
   writeNext: () => Promise<void>,
 ): Promise<KeptAside> {
   const likeness = install.staged(NEW_FOLDER);
-  const files = [
-    ...plan.places.map(([name]) => install.staged(name)),
-    ...plan.inFolders.map((file) => install.staged(`${NEW_FOLDER}/${file}`)),
-  ];
+  const files = {
+    *[Symbol.iterator]() {
+      for (const [name] of plan.places) yield install.staged(name);
+      for (const file of plan.inFolders) yield install.staged(`${NEW_FOLDER}/${file}`);
+    },
+  };
   const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(likeness, folder));
   if (folders.length > 0) folders.push(likeness);
   await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
@@ -294,7 +296,7 @@ async function writeJournal(disk: Disk, install: Install, phase: "clear" | "plac
   const staged = install.own(NEXT_JOURNAL);
   const { moves, removes, asides, execs, folders, places, replaces } = plan;
   const v = folders.length === 0 ? 1 : 2;
-  disk.write(staged, JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces }));
+  disk.write(staged, [JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces })]);
   await disk.flush(install.folder, [staged], []);
   disk.rename(staged, install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);

@@ -5,9 +5,11 @@
 import {
   accessSync,
   chmodSync,
+  closeSync,
   constants,
   lstatSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -29,8 +31,8 @@ export interface Disk {
   readonly look: (path: string) => "file" | "folder" | "link" | "other" | undefined;
   /** A whole file; undefined when it is not there. */
   readonly read: (path: string) => Buffer | undefined;
-  /** Writes a whole new file. Durable after `flush`. */
-  readonly write: (path: string, bytes: string | Uint8Array) => void;
+  /** Writes a whole new file, part by part. Durable after `flush`. */
+  readonly write: (path: string, parts: Iterable<string>) => void;
   /** Replaces what is at `to`, when that is no folder. Nothing happens when `from` is not there. */
   readonly rename: (from: string, to: string) => void;
   /**
@@ -50,7 +52,7 @@ export interface Disk {
   readonly makeFolder: (path: string) => void;
   readonly setExec: (path: string, exec: boolean) => void;
   /** Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. */
-  readonly flush: (root: string, files: readonly string[], folders: readonly string[]) => Promise<void>;
+  readonly flush: (root: string, files: Iterable<string>, folders: readonly string[]) => Promise<void>;
 }
 
 /** Nothing in staging has this name. */
@@ -75,7 +77,14 @@ export const realDisk: Disk = {
       throw withPath(error, path);
     }
   },
-  write: (path, bytes) => writeFileSync(path, bytes),
+  write(path, parts) {
+    const file = openSync(path, "w");
+    try {
+      for (const part of parts) writeFileSync(file, part);
+    } finally {
+      closeSync(file);
+    }
+  },
   rename(from, to) {
     try {
       patiently(() => renameSync(from, to));
@@ -144,9 +153,9 @@ export const realDisk: Disk = {
     }
   },
   async flush(root, files, folders) {
-    if (process.platform === "linux" && files.length + folders.length >= SYNCFS_FILES_MIN && (await syncfs(root)))
-      return;
-    await syncAll(files, "r+");
+    const isMany = hasAtLeast(SYNCFS_FILES_MIN - folders.length, files);
+    if (process.platform === "linux" && isMany && (await syncfs(root))) return;
+    await syncAll([...files], "r+");
     // Windows cannot open a folder for this and does not need it
     if (process.platform !== "win32") await syncAll(folders, "r");
   },
@@ -169,6 +178,12 @@ export function keepsExecBits(folder: string): boolean {
   } finally {
     realDisk.remove(probe);
   }
+}
+
+function hasAtLeast(count: number, things: Iterable<unknown>): boolean {
+  let left = count;
+  for (const _ of things) if (--left <= 0) break;
+  return left <= 0;
 }
 
 /** fsync of the whole file system, through coreutils: Node has no call for it. False when there is no such command. */

@@ -7,7 +7,7 @@ import { dropUnfinishedDeltas } from "./kept-deltas.ts";
 import type { Objects } from "./objects.ts";
 import type { Recipes } from "./recipes.ts";
 import { Staging } from "./staging.ts";
-import type { InstallState } from "./state.ts";
+import type { InstallState, NextState } from "./state.ts";
 import type { Target } from "./target.ts";
 
 interface Parts {
@@ -28,7 +28,7 @@ export class KeptRelease {
   }
 
   /** The state of an install of this release. */
-  stateWith(files: InstallState["files"]): InstallState {
+  stateWith(files: NextState["files"]): NextState {
     const { title, target } = this.#parts;
     const { release, channel } = target;
     return {

@@ -17,35 +17,41 @@ const FLAT_NAME = /^[0-9a-f]{64}(\.\d{1,9})?$/;
 export class Layout {
   /** New folders that are moved as a whole; none lies in another. */
   readonly folders: readonly SafePath[];
-  /** Content and copy -> name, where it is not the flat one. */
-  readonly #likeness: ReadonlyMap<string, string>;
+  readonly #isNew: ReadonlySet<string>;
+  /** Names are made when they are asked for: there is one for each file of a release. */
+  readonly #contents: ReadonlyMap<PiecesRoot, Content>;
 
   /** @param isThere  whether the install has the folder, now and when the contents take their places */
   constructor(contents: readonly Content[], isThere: (folder: string) => boolean) {
     const folders = new Set<SafePath>();
-    const likeness = new Map<string, string>();
-    for (const { root, places, source } of contents) {
-      for (const [copy, { path }] of places.entries()) {
-        // an old file that moves gets here only while committing
-        const folder = source.how === "move" && copy === 0 ? undefined : firstNewFolder(path, isThere);
-        if (folder === undefined) continue;
-        folders.add(folder);
-        likeness.set(flatName(root, copy), `${NEW_FOLDER}/${path}`);
+    for (const content of contents) {
+      for (const [copy, { path }] of content.places.entries()) {
+        const folder = isMoved(content, copy) ? undefined : folderAbove(path, (above) => !isThere(above));
+        if (folder !== undefined) folders.add(folder);
       }
     }
     this.folders = [...folders];
-    this.#likeness = likeness;
+    this.#isNew = folders;
+    this.#contents = new Map(contents.map((content) => [content.root, content]));
   }
 
   /** Below staging, with slashes. `copy` counts the further places of the same content. */
   nameOf(root: PiecesRoot, copy = 0): string {
-    const flat = flatName(root, copy);
-    return this.#likeness.get(flat) ?? flat;
+    const place = this.#placeInFolder(root, copy);
+    return place === undefined ? flatName(root, copy) : `${NEW_FOLDER}/${place}`;
   }
 
   /** Whether the file is in its place once the new folders are. */
   isInFolder(root: PiecesRoot, copy: number): boolean {
-    return this.#likeness.has(flatName(root, copy));
+    return this.#placeInFolder(root, copy) !== undefined;
+  }
+
+  /** Where the copy goes, when that is in one of the new folders. */
+  #placeInFolder(root: PiecesRoot, copy: number): SafePath | undefined {
+    const content = this.#contents.get(root);
+    const path = content?.places[copy]?.path;
+    if (content === undefined || path === undefined || isMoved(content, copy)) return undefined;
+    return folderAbove(path, (folder) => this.#isNew.has(folder)) === undefined ? undefined : path;
   }
 }
 
@@ -66,12 +72,17 @@ export function isStagedName(text: string): boolean {
   }
 }
 
-/** The outermost folder of a path that is not there; undefined when all are. */
-function firstNewFolder(path: SafePath, isThere: (folder: string) => boolean): SafePath | undefined {
+/** An old file that moves is never put together: it gets to staging only while committing. */
+function isMoved({ source }: Content, copy: number): boolean {
+  return source.how === "move" && copy === 0;
+}
+
+/** The outermost folder of a path that is such a one; undefined when none is. */
+function folderAbove(path: SafePath, isSuch: (folder: string) => boolean): SafePath | undefined {
   for (let end = path.indexOf("/"); end > 0; end = path.indexOf("/", end + 1)) {
     const folder = path.slice(0, end);
     // the beginning of a safe path, up to a slash, is a safe path
-    if (!isThere(folder)) return folder as SafePath;
+    if (isSuch(folder)) return folder as SafePath;
   }
   return undefined;
 }

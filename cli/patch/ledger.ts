@@ -40,8 +40,6 @@ export interface LedgerListener {
 interface BuildEntry extends Build {
   /** One for each part; undefined for zeros. */
   readonly chunks: readonly (ChunkEntry | undefined)[];
-  /** Computed hashes, 32 B a piece. */
-  readonly hashes: Uint8Array;
   unhashed: number;
   built: boolean;
   /** Its recipe gives the wrong content: only peers can help. */
@@ -60,6 +58,8 @@ export class Ledger {
   readonly #builds: readonly BuildEntry[];
   /** In fetching order. */
   readonly #queue: readonly ChunkEntry[];
+  /** Computed hashes, 32 B a piece; in one array, because one for each small file is eight times as large. */
+  readonly #hashes: Uint8Array;
   readonly #state: Uint8Array;
   /** Bytes of the piece that are not there yet. */
   readonly #remaining: Int32Array;
@@ -82,10 +82,10 @@ export class Ledger {
     this.#queue = queue;
     this.#builds = builds.map((build, index) => {
       const unhashed = Math.ceil(build.size / pieceLength);
-      const hashes = new Uint8Array(unhashed * SHA256_BYTES);
-      return { ...build, chunks: ofBuilds[index] ?? [], hashes, unhashed, built: false, distrusted: false };
+      return { ...build, chunks: ofBuilds[index] ?? [], unhashed, built: false, distrusted: false };
     });
     const { pieceCount } = this.map;
+    this.#hashes = new Uint8Array(pieceCount * SHA256_BYTES);
     this.#state = new Uint8Array(pieceCount);
     this.#remaining = new Int32Array(pieceCount);
     this.#tries = new Uint8Array(pieceCount);
@@ -563,14 +563,16 @@ export class Ledger {
   #keepHash(piece: number, hash: Uint8Array): boolean {
     const index = this.map.buildOf(piece);
     const build = this.#build(index);
-    build.hashes.set(hash, (piece - this.map.firstPieceOf(index)) * SHA256_BYTES);
+    this.#hashes.set(hash, piece * SHA256_BYTES);
     build.unhashed -= 1;
     this.#suspect[piece] = 0;
     this.#state[piece] = HASHED;
     // with a layer, which hashes up to the root, each piece is proven by itself
     if (build.layer !== undefined) this.#prove(piece);
     if (build.unhashed > 0) return true;
-    const root = rootOfLayer(build.hashes, this.map.pieceLength, build.size, this.#sha256);
+    const start = this.map.firstPieceOf(index) * SHA256_BYTES;
+    const hashes = this.#hashes.subarray(start, start + Math.ceil(build.size / this.map.pieceLength) * SHA256_BYTES);
+    const root = rootOfLayer(hashes, this.map.pieceLength, build.size, this.#sha256);
     if (!Buffer.from(build.root, "hex").equals(root)) return false;
     for (const each of this.map.piecesOf(index)) this.#prove(each);
     build.built = true;

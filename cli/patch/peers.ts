@@ -40,6 +40,8 @@ export interface PeersOptions {
   readonly signal: AbortSignal;
   /** Join although the tracker knows of nobody: there is no other source, or others are to be served. */
   readonly evenIfAlone: boolean;
+  /** Keeps the release's .torrent for the next time. */
+  readonly keepTorrent: (torrent: Uint8Array) => Promise<void>;
   readonly log: (text: string) => void;
   /** Opens the listening socket. */
   readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
@@ -53,7 +55,7 @@ export class Peers {
   #counted: Promise<number> | undefined;
   #expected = 0;
   #board: Promise<ReleaseBoard> | undefined;
-  #torrent: Uint8Array | undefined;
+  #keeping: Promise<void> | undefined;
   #swarm: Promise<Swarm> | undefined;
   #membership: Membership | undefined;
   /** Torrents other than the release's. */
@@ -113,11 +115,6 @@ export class Peers {
     );
   }
 
-  /** The .torrent, once it is here. */
-  get torrent(): Uint8Array | undefined {
-    return this.#torrent;
-  }
-
   get isJoining(): boolean {
     return this.#joining !== undefined && !this.#settled;
   }
@@ -144,6 +141,7 @@ export class Peers {
     await this.#joining;
     const board = await this.#board?.catch(() => undefined);
     await board?.close();
+    await this.#keeping;
   }
 
   /** How many others the tracker knows of. */
@@ -225,11 +223,15 @@ export class Peers {
   }
 
   async #openBoard(tree: Promise<Tree>): Promise<ReleaseBoard> {
-    const { title, release } = this.#options;
-    this.#torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, TORRENT_BYTES_MAX));
-    const board = new ReleaseBoard(readTorrent(this.#torrent, sha256, sha1));
-    board.checkAgainst(await unlessAborted(this.#signal, tree), release.torrent.pieceLength);
-    return board;
+    const { title, release, keepTorrent } = this.#options;
+    const torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, TORRENT_BYTES_MAX));
+    const { files } = await unlessAborted(this.#signal, tree);
+    const layout = readTorrent(torrent, sha256, sha1, files);
+    if (layout.pieceLength !== release.torrent.pieceLength)
+      throw new Failure("object.malformed", { kind: "torrent", reason: "not with the release's piece length" });
+    // not needed any more, and as long as the list of files; who seeds later and does not find it fetches it
+    this.#keeping = keepTorrent(torrent).catch(() => {});
+    return new ReleaseBoard(layout);
   }
 }
 

@@ -9,6 +9,7 @@ import { toJson } from "../threads/as-json.ts";
 import type { OnDisk } from "../threads/disk-error.ts";
 import type { PieceToProve } from "../threads/jobs/prove-pieces.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
+import { release } from "../threads/scratch.ts";
 
 export interface PieceInput extends Omit<PieceToProve, "bytes"> {
   /** The whole piece; only `blocks` are filled in. Given up: its buffer may move to a thread. */
@@ -62,9 +63,10 @@ export class Prover {
   async #run(batch: readonly Waiting[]): Promise<void> {
     this.#running += 1;
     try {
-      const bytes = joined(batch.map(({ input }) => input.piece));
       const expected = concatBytes(batch.map(({ input }) => input.expected));
       const pieces = toJson(batch.map(({ input }) => describe(input)));
+      // last: the pieces are empty then
+      const bytes = joined(batch.map(({ input }) => input.piece));
       const job = { pieceLength: this.#pieceLength, pieces, bytes, expected };
       const { value, error } = await runJob("provePieces", job, { transfer: [bytes] });
       for (const [index, { resolve }] of batch.entries()) {
@@ -87,5 +89,8 @@ function describe({ piece, blocks, whole, path, fileBytes, exec, offset }: Piece
 function joined(pieces: readonly Uint8Array<ArrayBuffer>[]): ArrayBuffer {
   const [first] = pieces;
   const isAlone = pieces.length === 1 && first !== undefined && first.length === first.buffer.byteLength;
-  return isAlone ? first.buffer : concatBytes(pieces).buffer;
+  if (isAlone) return first.buffer;
+  const all = concatBytes(pieces).buffer;
+  for (const { buffer } of pieces) release(buffer);
+  return all;
 }

@@ -110,7 +110,6 @@ class Session {
   readonly #install: Install;
   readonly #request: PatchRequest;
   readonly #world: PatchWorld;
-  readonly #objects: Objects;
   readonly #installed: InstallState | undefined;
   /** Old files that a commit takes away which is still to be finished. Only a dry run finds one. */
   readonly #takenAway: readonly SafePath[] | undefined;
@@ -184,7 +183,6 @@ class Session {
     this.#install = parts.install;
     this.#request = request;
     this.#world = world;
-    this.#objects = parts.objects;
     this.#installed = parts.installed;
     this.#takenAway = parts.takenAway;
     this.#title = title;
@@ -205,6 +203,7 @@ class Session {
       uploadLimit: request.uploadLimit,
       download,
       evenIfAlone: this.#origin === undefined,
+      keepTorrent: (torrent) => parts.objects.keep(target.release.torrent.sha256, torrent),
       log: (text) => world.output.log(text),
     });
     const readObject = new ReadOnce(title).read;
@@ -373,18 +372,12 @@ class Session {
     { looks }: Staged,
   ): Promise<PatchOutcome["keptAside"]> {
     const { disk, signal } = this.#world;
-    const { release } = this.#target;
     // a lost lock: another is at work on the install
     if (signal.reason instanceof Failure) throw signal.reason;
     this.#progress.committing(planned);
     const writeNext = async (): Promise<void> => {
       // each waits for the disk, and they may wait together
-      const { torrent } = this.#peers;
-      const keeping = Promise.all([
-        this.#wantedTree.keep(),
-        torrent === undefined ? undefined : this.#objects.keep(release.torrent.sha256, torrent),
-        this.#recipes.save(want.files),
-      ]);
+      const keeping = Promise.all([this.#wantedTree.keep(), this.#recipes.save(want.files)]);
       try {
         const state = this.#kept.stateWith(nextFiles(this.#install, want, planned, layout, seen, looks));
         disk.write(this.#install.own(NEXT_STATE), writeState(state));

@@ -6,6 +6,7 @@ import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Content, Plan } from "../../manifests/plan.ts";
+import type { LayoutFile } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
 import type { Origin } from "../sources/origin.ts";
 import { sha256 } from "../threads/digests.ts";
@@ -46,8 +47,8 @@ export interface StageOptions {
 export interface Staged {
   /** Old files that were not what they seemed; then nothing else counts, and the plan has to be made again. */
   readonly stale: readonly SafePath[];
-  /** How staged files look on the disk, by their names, as far as somebody looked. */
-  readonly looks: ReadonlyMap<string, Seen>;
+  /** How staged files look on the disk, by the places they are for, as far as somebody looked. */
+  readonly looks: ReadonlyMap<SafePath, Seen>;
 }
 
 /**
@@ -62,7 +63,7 @@ export async function stage(options: StageOptions): Promise<Staged> {
   await staging.use(layout, new Set(builds.map(({ root }) => root)));
   try {
     writeEmpty(options);
-    const looks = new Map<string, Seen>();
+    const looks = new Map<SafePath, Seen>();
     const stale = await copyOld(options, looks);
     if (stale.length > 0) return { stale, looks };
     const copied = builds.length === 0 ? new Set<PiecesRoot>() : await build(options, builds, looks);
@@ -86,30 +87,29 @@ function writeEmpty({ install, layout, plan }: StageOptions): void {
  * Old files that the new release has elsewhere too, and those that move, for all places but their first. Gives the old
  * files that were not what they seemed.
  */
-async function copyOld(options: StageOptions, looks: Map<string, Seen>): Promise<SafePath[]> {
-  const { install, plan, layout } = options;
+async function copyOld(options: StageOptions, looks: Map<SafePath, Seen>): Promise<SafePath[]> {
+  const { install, plan } = options;
   const old = new Map<WholeFile, SafePath>();
   for (const content of plan.contents) {
     const { source } = content;
     if (source.how !== "copy" && source.how !== "move") continue;
-    const to = namesOf(layout, content, source.how === "copy" ? 0 : 1);
-    old.set({ root: content.root, size: content.size, from: install.file(source.from), to }, source.from);
+    old.set(placesFrom(source.how === "copy" ? 0 : 1, content, install.file(source.from)), source.from);
   }
   const copied = await copyWholeFiles(options, [...old.keys()]);
-  for (const [name, seen] of copied.looks) looks.set(name, seen);
+  for (const [path, seen] of copied.looks) looks.set(path, seen);
   return [...new Set([...copied.wrong].flatMap((file) => old.get(file) ?? []))];
 }
 
-/** The staged names of a content's places from the `first` on. */
-function namesOf(layout: Layout, { root, places }: Content, first: number): WholeFile["to"] {
-  return places.slice(first).map(({ exec }, index) => ({ name: layout.nameOf(root, first + index), exec }));
+/** A file that is copied to a content's places from the `first` on. */
+function placesFrom(first: number, { root, size, places }: Content, from: string): WholeFile {
+  return { root, size, from, to: places.slice(first), first };
 }
 
 /** Puts contents together. Gives those whose copies were written at once. */
 async function build(
   options: StageOptions,
   contents: readonly Content[],
-  looks: Map<string, Seen>,
+  looks: Map<SafePath, Seen>,
 ): Promise<Set<PiecesRoot>> {
   const { install, layout, staging, pieceLength, seen, peers, origin, originFirst, plan } = options;
   const { progress, output, signal, now } = options;
@@ -132,20 +132,21 @@ async function build(
   // while threads work there is time to look; at the end there is not
   const look = (build: number): void => {
     const { root, size } = ledger.buildAt(build);
+    const places = contents[build]?.places ?? [];
     const mtimes = assembly.mtimesOf(build);
-    if (mtimes === undefined) looks.set(layout.nameOf(root), lookAt(stagedAt(root)));
-    else for (const [copy, mtimeNs] of mtimes.entries()) looks.set(layout.nameOf(root, copy), { size, mtimeNs });
+    // the copies are looked at when they are made
+    for (const [copy, { path }] of places.slice(0, mtimes?.length ?? 1).entries()) {
+      const mtimeNs = mtimes?.[copy];
+      looks.set(path, mtimeNs === undefined ? lookAt(stagedAt(root)) : { size, mtimeNs });
+    }
   };
   ledger.listen({ onBuilt: look });
   await assembly.resume();
   if (board !== undefined) {
     for (const path of plan.keep) board.addProven(path, install.file(path), seen.get(path));
-    const placesOf = contents.map(({ places }) => places.map(({ path }) => path));
-    const where = (build: number, place: SafePath): string[] => [
-      stagedAt(contents[build]?.root ?? ("" as PiecesRoot)),
-      install.file(place),
-    ];
-    ledger.listen(board.attach({ ledger, assembly }, placesOf, where));
+    const placesOf = contents.map(({ places }) => places);
+    const where = ({ root, path }: LayoutFile): string[] => [stagedAt(root), install.file(path)];
+    ledger.listen(board.attach({ ledger, assembly, where }, placesOf));
   }
   await assembly.start();
   const { landed } = assembly;
@@ -199,17 +200,14 @@ function localBytes(contents: readonly Content[]): number {
 async function copyToOtherPlaces(
   options: StageOptions,
   copied: ReadonlySet<PiecesRoot>,
-  looks: Map<string, Seen>,
+  looks: Map<SafePath, Seen>,
 ): Promise<void> {
   const { install, layout, plan } = options;
   const files = plan.contents
     .filter(({ root, source }) => (source.how === "build" || source.how === "empty") && !copied.has(root))
-    .map((content): WholeFile => {
-      const { root, size } = content;
-      return { root, size, from: install.staged(layout.nameOf(root)), to: namesOf(layout, content, 1) };
-    });
+    .map((content) => placesFrom(1, content, install.staged(layout.nameOf(content.root))));
   const made = await copyWholeFiles(options, files);
-  for (const [name, seen] of made.looks) looks.set(name, seen);
+  for (const [path, seen] of made.looks) looks.set(path, seen);
   const [wrong] = made.wrong;
   if (wrong !== undefined) throw new Failure("install.damaged", { file: wrong.from, reason: "changed meanwhile" });
 }

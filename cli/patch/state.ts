@@ -45,6 +45,8 @@ export interface InstallState {
   readonly files: ReadonlyMap<SafePath, StateFile>;
 }
 
+/** Text that is written at once. */
+const PART_LENGTH = 64 * 1024;
 const Count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const Shape = v.object({
   v: v.literal(1),
@@ -103,15 +105,23 @@ function parseState(bytes: Buffer): InstallState | undefined {
   }
 }
 
-export function writeState({ title, release, files }: InstallState): string {
-  const rows = [...files.values()].map(({ path, size, mtimeNs, root, exec }) => [
-    path,
-    size,
-    String(mtimeNs),
-    root,
-    exec ? 1 : 0,
-  ]);
-  return JSON.stringify({ v: 1, title, release, files: rows });
+/** What is written of a state: its files one at a time, because there may be a million. */
+export interface NextState extends Omit<InstallState, "files"> {
+  readonly files: Iterable<StateFile>;
+}
+
+/** Its text, part by part: as one value and one string it takes four times the memory. */
+export function* writeState({ title, release, files }: NextState): Generator<string> {
+  let part = JSON.stringify({ v: 1, title, release, files: [] }).slice(0, -"]}".length);
+  let isFirst = true;
+  for (const { path, size, mtimeNs, root, exec } of files) {
+    part += `${isFirst ? "" : ","}${JSON.stringify([path, size, String(mtimeNs), root, exec ? 1 : 0])}`;
+    isFirst = false;
+    if (part.length < PART_LENGTH) continue;
+    yield part;
+    part = "";
+  }
+  yield `${part}]}`;
 }
 
 /** The files of an installed release, in the order of its tree, which need not be read again for that. */
@@ -122,8 +132,8 @@ export function treeOf({ files }: InstallState): Tree {
 }
 
 /** Replaces the state outside of a commit: files were hashed again, and are as they were. */
-export async function saveState(install: Install, state: InstallState): Promise<void> {
-  await replaceFile(install.own(STATE), Buffer.from(writeState(state)));
+export async function saveState(install: Install, state: NextState): Promise<void> {
+  await replaceFile(install.own(STATE), Buffer.from([...writeState(state)].join("")));
 }
 
 /** The state of an install that must have one. Throws: install.not-found, install.unreadable, install.damaged. */

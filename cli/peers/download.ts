@@ -12,9 +12,8 @@ import type { Batch } from "./wire.ts";
 /** A piece on its way: the right to it, and what came of it so far. */
 interface Incoming {
   readonly claim: PieceClaim;
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Some blocks have come. */
-  begun: boolean;
+  /** Made when the first block comes. */
+  bytes: Uint8Array<ArrayBuffer> | undefined;
 }
 
 /** How a download tells the world: which peers lied. */
@@ -128,14 +127,14 @@ export class Download {
   #claim(piece: number): { readonly blocks: readonly number[]; readonly bytes: number } | undefined {
     const claim = this.#board.claim(piece);
     if (claim === undefined) return undefined;
-    this.#incoming.set(piece, { claim, bytes: new Uint8Array(claim.bytes), begun: false });
+    this.#incoming.set(piece, { claim, bytes: undefined });
     return claim;
   }
 
   #release(piece: number): void {
     const incoming = this.#incoming.get(piece);
     this.#incoming.delete(piece);
-    if (incoming?.begun === true) this.#lose(piece);
+    if (incoming?.bytes !== undefined) this.#lose(piece);
     incoming?.claim.release();
   }
 
@@ -199,8 +198,8 @@ export class Download {
     const { wanted, cancel, complete } = this.#picker.received(ask, now);
     const incoming = wanted ? this.#incoming.get(ask.piece) : undefined;
     if (incoming !== undefined) {
+      incoming.bytes ??= new Uint8Array(incoming.claim.bytes);
       incoming.bytes.set(bytes, ask.offset);
-      incoming.begun = true;
       if ((this.#lost.get(ask.piece) ?? 0) < PEER_PIECE_LOST_MAX) this.#useful += bytes.length;
     }
     this.#cancel(cancel);
@@ -210,7 +209,7 @@ export class Download {
 
   async #complete(piece: number): Promise<void> {
     const incoming = this.#incoming.get(piece);
-    if (incoming === undefined) return;
+    if (incoming?.bytes === undefined) return;
     this.#incoming.delete(piece);
     let good: boolean;
     try {

@@ -121,6 +121,7 @@ export class TorrentMembership implements Membership {
     await new Promise<void>((resolve, reject) => {
       torrent.once("ready", () => {
         guardTrackers(torrent);
+        forgetPieces(torrent);
         this.#stopListening = this.#board.onChange(({ piece, now }) => {
           if (now === "verified") this.#have(piece);
         });
@@ -367,6 +368,16 @@ function guardTrackers(torrent: Torrent): void {
     const setInterval = tracker.setInterval.bind(tracker);
     tracker.setInterval = (ms) => setInterval(ms === undefined ? ms : sensibleInterval(ms / 1000) * 1000);
   }
+}
+
+/**
+ * Two objects for each piece are for webtorrent's own picker, which has nothing to pick here. One piece stands for all that
+ * are missing: of a title of 60,000 files that is 9 MB less (measured).
+ */
+function forgetPieces({ pieces, _reservations }: Torrent): void {
+  const missing = pieces.find((piece) => piece !== null);
+  for (const [index, piece] of pieces.entries()) if (piece !== null) pieces[index] = missing;
+  _reservations.fill(null);
 }
 
 function isTcp(wire: Wire): boolean {

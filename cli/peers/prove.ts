@@ -1,7 +1,7 @@
 /** Whether bytes are a certain piece of a release: the check that everything from peers passes before it is kept. */
 import { PROVE_IN_THREAD_BYTES_MIN } from "../../manifests/limits.ts";
 import { SHA256_BYTES } from "../../manifests/digest.ts";
-import { pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
+import { layerOf, pieceOf, type TorrentLayout } from "../../manifests/torrent.ts";
 import { isPiece, type PieceToVerify } from "../threads/jobs/verify-piece.ts";
 import { runJob } from "../threads/pool.ts";
 
@@ -21,8 +21,8 @@ export async function provePiece(
     bytes,
     pieceLength: layout.pieceLength,
     isWholeFile: file.pieceCount === 1,
-    // a copy: the layer is a view of the whole .torrent, which would be copied to the thread with it
-    expected: file.layer.slice(at, at + SHA256_BYTES),
+    // a copy: with a view all hashes of the file would be copied to the thread
+    expected: layerOf(file).slice(at, at + SHA256_BYTES),
   };
   if (bytes.length < PROVE_IN_THREAD_BYTES_MIN) return isPiece(job) ? bytes : undefined;
   return await runJob("verifyPiece", job, { transfer: [bytes.buffer] });

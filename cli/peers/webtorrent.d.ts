@@ -74,6 +74,10 @@ declare module "webtorrent" {
     // Private, and stable since version 2; the version is pinned.
     /** Takes a piece as verified: it is announced in our bitfield, and no longer a reason to be interested. */
     _markVerified(piece: number): void;
+    /** What is missing of each piece that is not verified; null of those that are. */
+    readonly pieces: unknown[];
+    /** Which wire was asked for which block of a piece, by webtorrent's own picker. */
+    readonly _reservations: (unknown[] | null)[];
     /** Announces `completed` when every piece is verified. */
     _checkDone(): boolean;
     /** Checks what the startup bitfield claims, by SHA-1 in this thread. */

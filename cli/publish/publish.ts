@@ -11,6 +11,7 @@ import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.t
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha256 } from "../threads/digests.ts";
 import { failureOfDisk } from "../patch/disk-failure.ts";
+import { closePool } from "../threads/pool.ts";
 import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
@@ -132,6 +133,8 @@ async function publishNew(
   const { title, known } = desk;
   const { version, channel, rollout, folder } = options;
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
+  // the torrents take the most memory of all: the 50 MB that idle threads hold go first, and deltas start them again
+  if (reading.files.length > OLD_MEMORY_TITLE_FILES) await closePool();
   const release = {
     title: title.title,
     channel,

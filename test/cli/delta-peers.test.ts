@@ -67,6 +67,7 @@ function newPeers(evenIfAlone: boolean, openSwarm: () => Promise<Swarm>): Peers 
       "title" | "release"
     >),
     ...{ uploadLimit: 1000, download: DOWNLOADS, signal: new AbortController().signal, evenIfAlone, log: () => {} },
+    keepTorrent: () => Promise.resolve(),
     fetch: (url) => Promise.resolve((url as string).includes("/scrape?") ? countOfOne() : leaveToJoin()),
     createSwarm: openSwarm,
   });

@@ -1,6 +1,6 @@
 /** Sessions with peers: who gives what, who lies, and what happens when only one side has the right bytes. */
 import { hash } from "node:crypto";
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { InstalledBoard } from "../../cli/patch/installed-board.ts";
@@ -75,6 +75,22 @@ test("a disk that is full when a peer's piece comes is said to be full, not the 
   const { createSwarm } = fakeSwarm({ files: { "a.txt": "two" } });
   const full = player.patch({ sources: PEERS_ONLY }, { createSwarm });
   await expect(full).rejects.toMatchObject({ code: "install.no-space", family: "no-space" });
+});
+
+test("a patch that was cut short fetched the torrent for the next one too", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: { "a.txt": "two" } });
+  publisher.players = 1;
+  await using player = await newPlayer(publisher);
+  const staged = player.at(".patchswarm", "staging", hash("sha256", "two"));
+  await mkdir(player.at(".patchswarm", "staging"), { recursive: true });
+  await symlink("/dev/full", staged);
+  const { createSwarm } = fakeSwarm({ files: { "a.txt": "two" } });
+  await expect(player.patch({ sources: PEERS_ONLY }, { createSwarm })).rejects.toThrow();
+  await rm(staged, { force: true });
+  await player.patch({ sources: PEERS_ONLY }, { createSwarm: fakeSwarm({ files: { "a.txt": "two" } }).createSwarm });
+  const { torrent } = (await requireState(new Install(player.folder))).release;
+  expect(publisher.requests.filter(({ object }) => object === torrent)).toHaveLength(1);
 });
 
 test("what the peers do not have comes from the origin", async () => {
@@ -188,6 +204,7 @@ test("nobody there, and much to fetch: it joins all the same, to be found", asyn
     fetch: globalThis.fetch,
     signal: new AbortController().signal,
     evenIfAlone: false,
+    keepTorrent: () => Promise.resolve(),
     log: () => {},
     createSwarm: fakeSwarm({ files: FILES }).createSwarm,
   });

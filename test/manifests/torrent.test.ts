@@ -9,6 +9,7 @@ import {
   makeTorrent,
   pieceLengthFor,
   pieceOf,
+  layerOf,
   readTorrent,
   torrentName,
   type TorrentContent,
@@ -108,7 +109,7 @@ describe("the layout", () => {
           if (spec === undefined) throw new Error(`no file ${file.path}`);
           const index = piece - file.firstPiece;
           const content = contentOf(spec).subarray(offset, offset + bytes);
-          const proof = file.layer.slice(32 * index, 32 * index + 32);
+          const proof = layerOf(file).slice(32 * index, 32 * index + 32);
           expect(pieceHash(content, PIECE, file.size <= PIECE, sha256)).toEqual(proof);
         }
         for (const file of layout.files) {
@@ -148,6 +149,32 @@ describe("the layout", () => {
     const layout = readTorrent(makeTorrent(contentFor(files, PIECE), sha256, sha1).metainfo, sha256, sha1);
     expect(layout).toMatchObject({ pieceCount: 0, files: [{ path: "empty", pieceCount: 0, firstPiece: 0 }] });
     expect(() => pieceOf(layout, 0)).toThrow(RangeError);
+  });
+});
+
+describe("read as of known files", () => {
+  const files = [
+    { path: "a", size: 3 * PIECE + 1, seed: 1, exec: false },
+    { path: "a-b", size: 0, seed: 2, exec: false },
+    { path: "bin/game", size: 10, seed: 3, exec: true },
+  ];
+  const { metainfo } = makeTorrent(contentFor(files, PIECE), sha256, sha1);
+  const known = files.map((spec) => torrentFile(spec, PIECE));
+
+  test("it is the same torrent", () => {
+    expect(readTorrent(metainfo, sha256, sha1, known.toReversed())).toEqual(read(metainfo));
+  });
+
+  const [first, ...others] = known as [TorrentFile, ...TorrentFile[]];
+  test.each([
+    ["one less", others],
+    ["one more", [...known, { ...first, path: parseSafePath("c") }]],
+    ["one of another name", [{ ...first, path: parseSafePath("c") }, ...others]],
+    ["one with other content", [{ ...first, root: others[1]?.root ?? first.root }, ...others]],
+    ["one of another size", [{ ...first, size: first.size + 1 }, ...others]],
+    ["one that may be run", [{ ...first, exec: true }, ...others]],
+  ])("it is refused when they are others: %s", (_, other) => {
+    expect(() => readTorrent(metainfo, sha256, sha1, other)).toThrow(malformed);
   });
 });
 
