@@ -255,6 +255,8 @@ async function readOn(
       // to its end: a connection that was left in the middle cannot be used again
       for await (const { length } of origin.read(request, memory)) reading.filled += length;
     } catch (error) {
+      // the line broke after the last byte: nothing is left to ask for
+      if (reading.filled === bytes) return;
       origin.turnAwayFrom(reading.edge);
       throw error;
     }

@@ -22,7 +22,9 @@ export type Mishap =
   /** The line breaks after so many bytes of the body. */
   | { readonly kind: "break"; readonly after: number }
   /** Comes as HTTP/1.0 without a length, and ends after so many bytes: nobody says whether that is all. */
-  | { readonly kind: "end"; readonly after: number; readonly isCorrupt?: boolean };
+  | { readonly kind: "end"; readonly after: number; readonly isCorrupt?: boolean }
+  /** All of it comes, without a length, and then the line breaks before the end is told. */
+  | { readonly kind: "unended" };
 
 /** @param mishapOf  what is to become of the answer to a request; undefined leaves it as it is. `bytes`: how long it is */
 export async function startBadEdge(
@@ -66,6 +68,10 @@ export async function startBadEdge(
         );
         if (mishap.isCorrupt === true) spoil(bytes);
         request.socket.end(bytes.subarray(0, mishap.after));
+        return;
+      case "unended":
+        response.writeHead(given.status, found === null ? {} : { "content-range": found });
+        response.write(bytes, () => response.destroy());
         return;
       case undefined:
         break;

@@ -153,6 +153,19 @@ test("a list of files, and recipes, that are longer than the line holds come in 
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
 });
 
+test("a line that breaks after the last byte of a recipe, which came, costs nothing", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  let breaks = 0;
+  // the recipe is the first that is asked for from a byte to a byte
+  await using breaking = await startBadEdge(studio.url, ({ path, range }) =>
+    isObject(path) && range !== undefined && breaks++ === 0 ? { kind: "unended" } : undefined,
+  );
+  const { code, lines } = await patchFrom(studio, [breaking.url]);
+  expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+});
+
 test("an answer without a length that ends early is a broken line, and one that is long enough is wrong", async () => {
   await using studio = await openStudio();
   await writeFiles(studio.at("v1"), { "a.bin": MIB });
