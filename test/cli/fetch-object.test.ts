@@ -86,3 +86,9 @@ test("an answer of another range than was asked for is a broken line, not a wron
   expect(asked).toEqual([undefined, 10 * KIB, undefined]);
   await expect(fetchFrom(breaking(10 * KIB), elsewhere)).rejects.toMatchObject({ code: "edge.unreachable" });
 });
+
+test("what is longer than it may be is asked for once more, past the caches on the way", async () => {
+  const endless: Answer = (response) => response.end(noise(300 * KIB, "other"));
+  expect((await fetchFrom(endless, whole)).body).toEqual(Buffer.from(OBJECT));
+  await expect(fetchFrom(endless)).rejects.toMatchObject({ code: "object.too-large" });
+});
