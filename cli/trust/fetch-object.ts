@@ -18,7 +18,7 @@ export async function fetchObject(
   id: ObjectId,
   request: Omit<CappedRequest, "init" | "isWhole" | "resumes">,
 ): Promise<Buffer> {
-  const fetchOnce = async (headers: Readonly<Record<string, string>>): Promise<Buffer> => {
+  const ask = async (headers: Readonly<Record<string, string>>): Promise<Buffer> => {
     const isWhole = (body: Buffer): boolean => objectIdOf(body, sha256) === id;
     const url = `${edge}/t/${title}/objects/${id}`;
     const body = await fetchCapped(url, { ...request, init: { headers }, isWhole, resumes: true });
@@ -28,9 +28,9 @@ export async function fetchObject(
     return body;
   };
   try {
-    return await fetchOnce({});
+    return await ask({});
   } catch (error) {
     if (!(error instanceof Failure && WRONG_OBJECT.has(error.code))) throw error;
-    return await fetchOnce({ "cache-control": "no-cache" });
+    return await ask({ "cache-control": "no-cache" });
   }
 }

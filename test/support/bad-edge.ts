@@ -19,8 +19,8 @@ export type Mishap =
   | { readonly kind: "late"; readonly until: Promise<void> }
   /** Its last byte is another one. */
   | { readonly kind: "corrupt" }
-  /** The line breaks after so many bytes of the body. */
-  | { readonly kind: "break"; readonly after: number }
+  /** The line breaks after so many bytes of the body; corrupt: and the first of them is another one. */
+  | { readonly kind: "break"; readonly after: number; readonly isCorrupt?: boolean }
   /** Comes as HTTP/1.0 without a length, and ends after so many bytes: nobody says whether that is all. */
   | { readonly kind: "end"; readonly after: number; readonly isCorrupt?: boolean }
   /** All of it comes, without a length, and then the line breaks before the end is told. */
@@ -59,6 +59,7 @@ export async function startBadEdge(
         break;
       case "break":
         if (mishap.after >= bytes.length) break;
+        if (mishap.isCorrupt === true) spoil(bytes.subarray(0, 1));
         response.writeHead(given.status, head);
         response.write(bytes.subarray(0, mishap.after), () => response.destroy());
         return;

@@ -1,7 +1,7 @@
 /** Whole patches from edges that lack, spoil or cut off what they are asked for: another one has it, or it comes in parts. */
 import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { type Mishap, startBadEdge } from "../support/bad-edge.ts";
+import { type Asked, type Mishap, startBadEdge } from "../support/bad-edge.ts";
 import type { Finished, RunOptions } from "../support/cli.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Studio, writeFiles } from "../support/studio.ts";
@@ -164,6 +164,35 @@ test("a line that breaks after the last byte of a recipe, which came, costs noth
   );
   const { code, lines } = await patchFrom(studio, [breaking.url]);
   expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+});
+
+test("recipes that one edge has wrong are not blamed on another that gave the rest of them", async () => {
+  await using studio = await openStudio();
+  // their recipes are longer than one part, and the only long thing here
+  const files = Array.from({ length: 1500 }, (_, i) => [`file-${i}`, `content of ${i}`] as const);
+  await writeFiles(studio.at("v1"), Object.fromEntries(files));
+  await studio.publish("v1", "1.0.0");
+  const isOfRecipes = ({ path, range }: Asked, bytes: number): boolean =>
+    isObject(path) && range !== undefined && !range.endsWith("-") && bytes > 50 * KIB;
+
+  let count = 0;
+  await using rotten = await startBadEdge(studio.url, (asked, bytes) => {
+    if (!isOfRecipes(asked, bytes)) return undefined;
+    return ++count === 2 ? { kind: "break", after: 70 * KIB, isCorrupt: true } : { kind: "corrupt" };
+  });
+  const finished = await patchFrom(studio, [rotten.url, studio.url]);
+  expect([finished.code, finished.lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+  expect(told(finished)).toContainEqual(expect.stringContaining(rotten.url));
+  expect(told(finished)).not.toContainEqual(expect.stringContaining(studio.url));
+
+  // nor is it given up where each line breaks each time
+  const breaking =
+    (isCorrupt: boolean) =>
+    (asked: Asked, bytes: number): Mishap | undefined =>
+      isOfRecipes(asked, bytes) ? { kind: "break", after: 70 * KIB, isCorrupt } : undefined;
+  await using first = await startBadEdge(studio.url, breaking(true));
+  await using second = await startBadEdge(studio.url, breaking(false));
+  expect((await patchFrom(studio, [first.url, second.url], "other")).code).toBe(0);
 });
 
 test("an answer without a length that ends early is a broken line, and one that is long enough is wrong", async () => {
