@@ -7,6 +7,7 @@ import {
   CHOICE_TICK_MS,
   CLAIM_STALE_MS,
   MISSING_NAMED_MAX,
+  ORIGIN_BAD_MAX,
   ORIGIN_REQUESTS,
   ORIGIN_RETRY_MS,
   ORIGIN_SLICE_BYTES,
@@ -285,8 +286,8 @@ class Fetching {
     const pack = run[0]?.chunk.pack;
     if (origin === undefined || pack === undefined) return false;
     if (!origin.dropFor(pack, edge, "nothing")) {
-      // bad where it was there, and nowhere else: nobody has it right
-      ledger.condemnInFlight(run.filter(({ bad }) => bad > 0));
+      // bad where it was there, past the caches too, and nowhere else: nobody has it right
+      ledger.condemnInFlight(run.filter(({ bad }) => bad > ORIGIN_BAD_MAX));
       return false;
     }
     origin.turnAwayFrom(edge);
