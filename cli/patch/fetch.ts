@@ -272,7 +272,10 @@ class Fetching {
     if (this.#over) return;
     if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
     this.#originError = error;
-    if (error.code === "object.not-found" && this.#askOthers(request)) return;
+    const isMissing = error.code === "object.not-found";
+    if (isMissing && this.#askOthers(request)) return;
+    const pack = request.run[0]?.chunk.pack;
+    if (!isMissing && pack !== undefined) this.#options.origin?.forgetMissing(pack);
     if (request.round < this.#round) return;
     this.#round += 1;
     this.#failures += 1;

@@ -42,6 +42,24 @@ test("what the first edge has no objects of comes from the second, recipes too",
   expect((await patchFrom(studio, [empty.url, empty.url], "other")).code).toBe(4);
 });
 
+test("an edge that did not find a pack is asked again when the other one fails", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  let missed = 0;
+  await using forgetful = await startBadEdge(studio.url, ({ path, range }, bytes) =>
+    isObject(path) && range !== undefined && bytes > 100 * KIB && missed++ === 0
+      ? { kind: "status", status: 403 }
+      : undefined,
+  );
+  await using broken = await startBadEdge(studio.url, ({ path }) =>
+    isObject(path) ? { kind: "status", status: 500 } : undefined,
+  );
+  const { code, lines } = await patchFrom(studio, [forgetful.url, broken.url]);
+  expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+  expect(missed).toBeGreaterThan(1);
+});
+
 test("packs and recipes that rotted at the first edge come from another one, and the first is named", async () => {
   await using studio = await openStudio();
   await writeFiles(studio.at("v1"), { "a.bin": 2 * MIB, "b.bin": 3 * MIB });
