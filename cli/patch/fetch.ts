@@ -7,6 +7,7 @@ import {
   CHOICE_TICK_MS,
   CLAIM_STALE_MS,
   MISSING_NAMED_MAX,
+  ORIGIN_BAD_MAX,
   ORIGIN_REQUESTS,
   ORIGIN_RETRY_MS,
   ORIGIN_SLICE_BYTES,
@@ -271,7 +272,10 @@ class Fetching {
     if (this.#over) return;
     if (!(error instanceof Failure) || error.family !== "unavailable") throw error;
     this.#originError = error;
-    if (error.code === "object.not-found" && this.#askOthers(request)) return;
+    const isMissing = error.code === "object.not-found";
+    if (isMissing && this.#askOthers(request)) return;
+    const pack = request.run[0]?.chunk.pack;
+    if (!isMissing && pack !== undefined) this.#options.origin?.forgetMissing(pack);
     if (request.round < this.#round) return;
     this.#round += 1;
     this.#failures += 1;
@@ -285,8 +289,8 @@ class Fetching {
     const pack = run[0]?.chunk.pack;
     if (origin === undefined || pack === undefined) return false;
     if (!origin.dropFor(pack, edge, "nothing")) {
-      // bad where it was there, and nowhere else: nobody has it right
-      ledger.condemnInFlight(run.filter(({ bad }) => bad > 0));
+      // bad where it was there, past the caches too, and nowhere else: nobody has it right
+      ledger.condemnInFlight(run.filter(({ bad }) => bad > ORIGIN_BAD_MAX));
       return false;
     }
     origin.turnAwayFrom(edge);

@@ -236,7 +236,10 @@ interface Reading {
   filled: number;
 }
 
-/** Reads a range to its end, over as many connections as it takes. Throws: as Origin.read. */
+/**
+ * Reads a range to its end, over as many connections as it takes; if it was wrong before, all of it from one edge, which can
+ * be told then. Throws: as Origin.read.
+ */
 async function readOn(
   reading: Reading,
   { object, offset, bytes }: Range,
@@ -246,16 +249,22 @@ async function readOn(
 ): Promise<void> {
   const { tries, retryMs } = patience;
   await retrying({ tries, retryMs, signal, progress: () => reading.filled }, async () => {
-    reading.edge = origin.edgeFor(object);
-    const slices = equalParts(bytes - reading.filled, RECIPE_PART_BYTES);
-    let at = reading.filled;
+    const edge = origin.edgeFor(object);
+    if (fresh && edge !== reading.edge) reading.filled = 0;
+    reading.edge = edge;
+    const from = reading.filled;
+    const slices = equalParts(bytes - from, RECIPE_PART_BYTES);
+    let at = from;
     const memory = (part: number): Uint8Array<ArrayBuffer> => reading.bytes.subarray(at, (at += part));
     try {
-      const request = { object, offset: offset + reading.filled, slices, fresh };
+      const request = { object, offset: offset + from, slices, fresh };
       // to its end: a connection that was left in the middle cannot be used again
       for await (const { length } of origin.read(request, memory)) reading.filled += length;
     } catch (error) {
-      origin.turnAwayFrom(reading.edge);
+      // the line broke after the last byte: nothing is left to ask for
+      if (reading.filled === bytes) return;
+      // another one would have to begin anew
+      if (!fresh || reading.filled === from) origin.turnAwayFrom(edge);
       throw error;
     }
   });

@@ -11,7 +11,7 @@ import { RateLimit } from "../peers/rates.ts";
 import { joinTitle, type JoinTerms } from "../sources/join.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import type { Fetch } from "../trust/fetch-capped.ts";
-import { fetchObject } from "../trust/fetch-object.ts";
+import { WRONG_OBJECT, fetchObject } from "../trust/fetch-object.ts";
 import { titleOfInstall } from "./title-of-install.ts";
 import { STATE } from "./commit.ts";
 import { Install } from "./install.ts";
@@ -355,8 +355,7 @@ async function fromAny<Value>(edges: readonly string[], ask: (edge: string) => P
     try {
       return await ask(edge);
     } catch (error) {
-      if (!(error instanceof Failure && (error.family === "unavailable" || error.code === "object.mismatch")))
-        throw error;
+      if (!(error instanceof Failure && (error.family === "unavailable" || WRONG_OBJECT.has(error.code)))) throw error;
       last = error;
     }
   }

@@ -40,6 +40,9 @@ export interface RangeRequest {
   readonly signal?: AbortSignal;
 }
 
+/** What an edge has instead of an object. */
+type WhatItHas = "nothing" | "wrong bytes";
+
 const HTTP_PARTIAL = 206;
 
 export class Origin {
@@ -48,7 +51,7 @@ export class Origin {
   /** The edges in the order in which they are asked; who fails goes to the end. */
   #edges: readonly string[];
   /** Edges that do not have an object, or have it wrong. */
-  readonly #withoutIt = new Map<ObjectId, Set<string>>();
+  readonly #withoutIt = new Map<ObjectId, Map<string, WhatItHas>>();
   /** Content bytes that arrived. */
   #received = 0;
 
@@ -112,13 +115,21 @@ export class Origin {
    * Ask another edge for this object from now on. False when none is left; then they are all asked as before.
    * @param has  what the edge has of it
    */
-  dropFor(object: ObjectId, edge: string, has: "nothing" | "wrong bytes"): boolean {
-    const dropped = this.#withoutIt.get(object) ?? new Set();
+  dropFor(object: ObjectId, edge: string, has: WhatItHas): boolean {
+    const dropped = this.#withoutIt.get(object) ?? new Map<string, WhatItHas>();
     const isNew = !dropped.has(edge);
-    this.#withoutIt.set(object, dropped.add(edge));
+    // who had it wrong once stays who has it wrong, or two answers by turns would be asked for without end
+    if (dropped.get(edge) !== "wrong bytes") dropped.set(edge, has);
+    this.#withoutIt.set(object, dropped);
     if (this.#edges.every((other) => dropped.has(other))) return false;
     if (isNew && has === "wrong bytes") this.#options.log(`${edge} has wrong bytes for ${object}; asking another edge`);
     return true;
+  }
+
+  /** The others failed: edges that did not have this object are asked for it again, for they may have it by now. */
+  forgetMissing(object: ObjectId): void {
+    const dropped = this.#withoutIt.get(object);
+    for (const [edge, has] of dropped ?? []) if (has === "nothing") dropped?.delete(edge);
   }
 
   /** Ask another edge from now on, when there is one; requests to one edge that fail together turn from it once. */

@@ -27,7 +27,7 @@ import {
 import { sha256 } from "./crypto.ts";
 import { askFresh } from "./fresh.ts";
 import { type Fetch, PATIENCE, type Patience, fetchCapped, isJson, refuseEndless } from "./fetch-capped.ts";
-import { fetchObject } from "./fetch-object.ts";
+import { WRONG_OBJECT, fetchObject } from "./fetch-object.ts";
 import { type Memory, recall, remember, rememberedTime, timestampKeys } from "./memory.ts";
 import { type MetadataStore, diskMetadata, memoryMetadata, unwritten } from "./store.ts";
 import { type TrustedRoles, followWorkflow } from "./workflow.ts";
@@ -292,10 +292,11 @@ export class TrustedTitle {
         return object;
       } catch (error) {
         if (!(error instanceof Failure && GIVES_NO_OBJECT.has(error.code))) throw error;
-        // one that is silent may have it
-        if (refused === undefined || NO_ANSWER.has(error.code)) refused = error;
-        if (error.code === "object.mismatch" && edge !== edges.at(-1))
-          onLog?.(`${edge} has wrong bytes for ${id}; asking another edge`);
+        const isWrong = WRONG_OBJECT.has(error.code);
+        // one that is silent may have it; and one that has it wrong says more than one that has nothing
+        const saysMore = NO_ANSWER.has(error.code) || (isWrong && refused?.code === "object.not-found");
+        if (refused === undefined || saysMore) refused = error;
+        if (isWrong && edge !== edges.at(-1)) onLog?.(`${edge} has wrong bytes for ${id}; asking another edge`);
       }
     }
     throw refused;
@@ -440,7 +441,7 @@ const NO_ANSWER: ReadonlySet<string> = new Set([
 ]);
 const GIVES_NOTHING: ReadonlySet<string> = new Set([...NO_ANSWER, "title.not-found"]);
 /** Other bytes than the object's are no lie that could be believed: its name tells. */
-const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, "object.not-found", "object.mismatch"]);
+const GIVES_NO_OBJECT: ReadonlySet<string> = new Set([...NO_ANSWER, "object.not-found", ...WRONG_OBJECT]);
 
 /** What was refused in haste is looked at again without: only who was stopped stops. */
 function unlessStopped(error: unknown): undefined {

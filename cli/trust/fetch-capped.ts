@@ -35,8 +35,8 @@ export interface CappedRequest {
   /** Method, headers and body; a GET without. */
   readonly init?: RequestParts;
   /**
-   * Whether a body is all there. Asked of an answer that does not say where it ends, as HTTP/1.0 may leave it out: a line that
-   * breaks looks like the end then.
+   * Whether a body is all there. Asked of an answer that does not say where it ends, as HTTP/1.0 may leave it out, and a
+   * line that breaks looks like the end then; and of a part.
    */
   readonly isWhole?: (body: Buffer) => boolean;
   /** It never changes: after a break, what came is kept and only the rest is asked for. */
@@ -168,10 +168,12 @@ async function fetchOnce(url: string, request: CappedRequest, kept: Uint8Array[]
         status: response.status,
       });
     }
-    if (from > 0 && !goesOnFrom(from, response)) kept.length = 0;
+    // else it is the body from its start: Range may be ignored (RFC 9110 section 14.2)
+    if (response.status !== HTTP_PARTIAL) kept.length = 0;
+    else if (from > 0) await checkGoesOn(from, response, kept);
     const { bytesMax, isWhole } = request;
     const body = await readCapped(response, { bytesMax, onBytes: idle.heard, kept });
-    if (isWhole !== undefined && body.length < bytesMax && !saysItsLength(response) && !isWhole(body)) {
+    if (isWhole !== undefined && body.length < bytesMax && !saysWhereItEnds(response) && !isWhole(body)) {
       throw new Failure("edge.unreachable", { url, reason: `the answer ended after ${body.length} bytes` });
     }
     return body;
@@ -187,13 +189,21 @@ async function fetchOnce(url: string, request: CappedRequest, kept: Uint8Array[]
 const HTTP_PARTIAL = 206;
 const HTTP_OUTSIDE = 416;
 
-/** Whether an answer is the rest that was asked for. If not, it is the body from its start: Range may be ignored (RFC 9110 section 14.2). */
-function goesOnFrom(from: number, { status, headers }: Response): boolean {
-  return status === HTTP_PARTIAL && headers.get("content-range")?.startsWith(`bytes ${from}-`) === true;
+/** Who answers with another range will do so again: what is kept is given up, not asked on. Throws: edge.unreachable. */
+async function checkGoesOn(from: number, { headers, body, url }: Response, kept: Uint8Array[]): Promise<void> {
+  const found = headers.get("content-range") ?? "none";
+  if (found.startsWith(`bytes ${from}-`)) return;
+  kept.length = 0;
+  await body?.cancel();
+  throw new Failure("edge.unreachable", { url, expected: "the range that was asked for", found });
 }
 
-/** Or else its end is that of the connection (RFC 9112 section 6.3). */
-function saysItsLength({ headers }: Response): boolean {
+/**
+ * Or else its end is that of the connection (RFC 9112 section 6.3), or of a part: less of a range may come than was asked
+ * for (RFC 9110 section 15.3.7).
+ */
+function saysWhereItEnds({ status, headers }: Response): boolean {
+  if (status === HTTP_PARTIAL) return false;
   return headers.get("content-length") !== null || headers.get("transfer-encoding") !== null;
 }
 

@@ -52,6 +52,7 @@ async function fetchFrom(faults: Faults) {
     received: 0,
     limit: new RateLimit(null, 0),
     edgeFor: () => `edge ${edge}`,
+    forgetMissing: () => {},
     turnAwayFrom: (from: string) => void (from === `edge ${edge}` && (edge = 1 - edge)),
     async *read({ slices }: RangeRequest, memory: (bytes: number) => Uint8Array<SharedArrayBuffer>) {
       asked.push(edge);

@@ -192,3 +192,17 @@ test("an object that one edge has wrong is asked of the others only, also when t
   expect(said).toEqual([`http://a has wrong bytes for ${OBJECT}; asking another edge`]);
   origin.close();
 });
+
+test("an edge that did not have an object is asked again when the others failed; one that had it wrong is not", () => {
+  const { signal } = new AbortController();
+  const edges = ["http://a", "http://b", "http://c"];
+  const limit = new RateLimit(null, 0);
+  const origin = new Origin({ edges, title: "demo", limit, signal, log: () => {}, now: () => 0 });
+  origin.dropFor(OBJECT, "http://a", "wrong bytes");
+  origin.dropFor(OBJECT, "http://a", "nothing");
+  origin.dropFor(OBJECT, "http://b", "nothing");
+  expect(origin.edgeFor(OBJECT)).toBe("http://c");
+  origin.forgetMissing(OBJECT);
+  expect(origin.edgeFor(OBJECT)).toBe("http://b");
+  origin.close();
+});

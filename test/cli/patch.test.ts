@@ -178,6 +178,17 @@ test("a chunk that a cache had corrupted is asked for again past the caches", as
   expect(publisher.requests.filter(({ fresh }) => fresh)).toHaveLength(1);
 });
 
+test("a chunk that a cache had corrupted, and that the edge does not find for a moment then, is not taken for rotten", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
+  publisher.publish("1.0.0", { files: { one: noisy(20 * KIB, "c") } });
+  const mishaps = ["corrupt", "missing"] as const;
+  let at = 0;
+  publisher.mishap = (_, isPack) => (isPack ? mishaps[at++] : undefined);
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  expect(publisher.requests.filter(({ fresh }) => fresh)).toHaveLength(2);
+});
+
 test("an origin that cuts answers off, or is busy, is asked again", async () => {
   await using publisher = await Publisher.start({ pieceLength: 64 * KIB });
   publisher.publish("1.0.0", { files: V1 });

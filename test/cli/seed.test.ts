@@ -125,6 +125,17 @@ test("a seed follows a patch of its folder though nobody asks for anything", asy
   await seeding;
 });
 
+test("a torrent that the first edge has wrong comes from the second", async () => {
+  await using publisher = await Publisher.start({ pieceLength: 16 * 1024 });
+  const { torrent } = publisher.publish("1.0.0", { files: { a: "one" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  const { seeding, joined, enough } = begin([player.folder], publisher, { wrong: "another torrent" });
+  await vi.waitFor(() => expect(joined.map(({ layout }) => layout.infohash)).toEqual([torrent.infohash]), 3000);
+  enough.abort();
+  await seeding;
+});
+
 test("a folder that is gone is offered no more, said once, and costs the others nothing", async () => {
   await using releases = await twoReleases();
   const { publisher, late: gone, early: healthy } = releases;
@@ -198,21 +209,31 @@ async function twoReleases() {
 function begin(
   folders: readonly string[],
   publisher: Publisher,
-  options: { readonly uploadLimit?: number; readonly rejoinAfterMs?: number; readonly onReady?: () => void } = {},
+  options: {
+    readonly uploadLimit?: number;
+    readonly rejoinAfterMs?: number;
+    readonly onReady?: () => void;
+    /** An edge that is asked before the publisher's, and has this under every name. */
+    readonly wrong?: string;
+  } = {},
 ) {
   const { uploadLimit = null, rejoinAfterMs = 3_600_000, onReady = () => {} } = options;
   const fake = fakeSwarm();
   const logs: string[] = [];
   const enough = new AbortController();
   let joins = 0;
-  edges.splice(0, edges.length, publisher.url);
+  const { wrong } = options;
+  const wrongEdge = "http://wrong.invalid";
+  edges.splice(0, edges.length, ...(wrong === undefined ? [] : [wrongEdge]), publisher.url);
   const seeding = seed(
     { folders, uploadLimit },
     {
       output: { log: (text) => void logs.push(text) },
       fetch: (input, init) => {
-        if ((input as string).includes("/join")) joins += 1;
-        return fetch(input, init);
+        const url = input as string;
+        if (url.includes("/join")) joins += 1;
+        if (wrong === undefined || !url.startsWith(wrongEdge)) return fetch(input, init);
+        return Promise.resolve(new Response(wrong, { headers: { "content-length": `${wrong.length}` } }));
       },
       ...{ signal: enough.signal, rejoinAfterMs, retryMs: RETRY_MS },
       createSwarm: () => Promise.resolve(fake.swarm),

@@ -360,6 +360,7 @@ test.each<[string, Handler]>([
   ["503", (response) => response.writeHead(503).end()],
   ["404", (response) => response.writeHead(404).end()],
   ["other bytes", (response) => response.end("none of it")],
+  ["more than it may be", (response) => response.end("none of it".repeat(1000))],
 ])("an object that the edge answers with %s is asked of the next one", async (_, answer) => {
   await onStage(async ({ repository, edge, player }) => {
     const second = await TestEdge.start(repository);
@@ -379,6 +380,28 @@ test.each<[string, Handler]>([
       await title.refresh();
       await title.release("stable", 1);
       expect(edge.asked.some((asked) => asked.startsWith("objects/"))).toBe(true);
+    } finally {
+      await second.close();
+    }
+  });
+});
+
+test("an object that one edge does not have and another one has wrong is wrong, whoever is asked first", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    const second = await TestEdge.start(repository);
+    try {
+      for (const id of repository.objects.keys()) {
+        edge.overrides.set(`objects/${id}`, (response) => response.end("none of it"));
+        second.overrides.set(`objects/${id}`, (response) => response.writeHead(404).end());
+      }
+      for (const edges of [
+        [edge.url, second.url],
+        [second.url, edge.url],
+      ]) {
+        Object.assign(player.titleFile, { edges });
+        const title = await player.refreshed();
+        await expect(title.release("stable", 1)).rejects.toMatchObject({ code: "object.mismatch" });
+      }
     } finally {
       await second.close();
     }

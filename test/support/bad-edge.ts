@@ -19,10 +19,12 @@ export type Mishap =
   | { readonly kind: "late"; readonly until: Promise<void> }
   /** Its last byte is another one. */
   | { readonly kind: "corrupt" }
-  /** The line breaks after so many bytes of the body. */
-  | { readonly kind: "break"; readonly after: number }
+  /** The line breaks after so many bytes of the body; corrupt: and the first of them is another one. */
+  | { readonly kind: "break"; readonly after: number; readonly isCorrupt?: boolean }
   /** Comes as HTTP/1.0 without a length, and ends after so many bytes: nobody says whether that is all. */
-  | { readonly kind: "end"; readonly after: number; readonly isCorrupt?: boolean };
+  | { readonly kind: "end"; readonly after: number; readonly isCorrupt?: boolean }
+  /** All of it comes, without a length, and then the line breaks before the end is told. */
+  | { readonly kind: "unended" };
 
 /** @param mishapOf  what is to become of the answer to a request; undefined leaves it as it is. `bytes`: how long it is */
 export async function startBadEdge(
@@ -57,6 +59,7 @@ export async function startBadEdge(
         break;
       case "break":
         if (mishap.after >= bytes.length) break;
+        if (mishap.isCorrupt === true) spoil(bytes.subarray(0, 1));
         response.writeHead(given.status, head);
         response.write(bytes.subarray(0, mishap.after), () => response.destroy());
         return;
@@ -66,6 +69,10 @@ export async function startBadEdge(
         );
         if (mishap.isCorrupt === true) spoil(bytes);
         request.socket.end(bytes.subarray(0, mishap.after));
+        return;
+      case "unended":
+        response.writeHead(given.status, found === null ? {} : { "content-range": found });
+        response.write(bytes, () => response.destroy());
         return;
       case undefined:
         break;

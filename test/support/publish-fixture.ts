@@ -30,7 +30,7 @@ export interface Build {
 }
 
 /** What happens to one request for an object: answered, or made to fail. */
-export type Mishap = "corrupt" | "cut" | "busy" | "hang" | undefined;
+export type Mishap = "corrupt" | "cut" | "busy" | "missing" | "hang" | undefined;
 
 export interface PublisherOptions {
   /** Bytes. Small, so that small tests have many pieces. */
@@ -264,6 +264,9 @@ export class Publisher {
     switch (this.mishap(id as ObjectId, this.packs.has(id as ObjectId))) {
       case "busy":
         response.writeHead(503).end();
+        return;
+      case "missing":
+        response.writeHead(404).end();
         return;
       case "hang":
         return;

@@ -1,7 +1,7 @@
 /** Whole patches from edges that lack, spoil or cut off what they are asked for: another one has it, or it comes in parts. */
 import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { type Mishap, startBadEdge } from "../support/bad-edge.ts";
+import { type Asked, type Mishap, startBadEdge } from "../support/bad-edge.ts";
 import type { Finished, RunOptions } from "../support/cli.ts";
 import { differences } from "../support/folders.ts";
 import { noise, openStudio, type Studio, writeFiles } from "../support/studio.ts";
@@ -40,6 +40,24 @@ test("what the first edge has no objects of comes from the second, recipes too",
   expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
   expect((await patchFrom(studio, [empty.url, empty.url], "other")).code).toBe(4);
+});
+
+test("an edge that did not find a pack is asked again when the other one fails", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  let missed = 0;
+  await using forgetful = await startBadEdge(studio.url, ({ path, range }, bytes) =>
+    isObject(path) && range !== undefined && bytes > 100 * KIB && missed++ === 0
+      ? { kind: "status", status: 403 }
+      : undefined,
+  );
+  await using broken = await startBadEdge(studio.url, ({ path }) =>
+    isObject(path) ? { kind: "status", status: 500 } : undefined,
+  );
+  const { code, lines } = await patchFrom(studio, [forgetful.url, broken.url]);
+  expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+  expect(missed).toBeGreaterThan(1);
 });
 
 test("packs and recipes that rotted at the first edge come from another one, and the first is named", async () => {
@@ -151,6 +169,48 @@ test("a list of files, and recipes, that are longer than the line holds come in 
   expect(breaks.list).toBeGreaterThan(4);
   expect(breaks.recipes).toBeGreaterThan(0);
   expect(await differences(studio.at("v1"), studio.at("player"))).toEqual([]);
+});
+
+test("a line that breaks after the last byte of a recipe, which came, costs nothing", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": MIB });
+  await studio.publish("v1", "1.0.0");
+  let breaks = 0;
+  // the recipe is the first that is asked for from a byte to a byte
+  await using breaking = await startBadEdge(studio.url, ({ path, range }) =>
+    isObject(path) && range !== undefined && breaks++ === 0 ? { kind: "unended" } : undefined,
+  );
+  const { code, lines } = await patchFrom(studio, [breaking.url]);
+  expect([code, lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+});
+
+test("recipes that one edge has wrong are not blamed on another that gave the rest of them", async () => {
+  await using studio = await openStudio();
+  // their recipes are longer than one part, and the only long thing here
+  const files = Array.from({ length: 1500 }, (_, i) => [`file-${i}`, `content of ${i}`] as const);
+  await writeFiles(studio.at("v1"), Object.fromEntries(files));
+  await studio.publish("v1", "1.0.0");
+  const isOfRecipes = ({ path, range }: Asked, bytes: number): boolean =>
+    isObject(path) && range !== undefined && !range.endsWith("-") && bytes > 50 * KIB;
+
+  let count = 0;
+  await using rotten = await startBadEdge(studio.url, (asked, bytes) => {
+    if (!isOfRecipes(asked, bytes)) return undefined;
+    return ++count === 2 ? { kind: "break", after: 70 * KIB, isCorrupt: true } : { kind: "corrupt" };
+  });
+  const finished = await patchFrom(studio, [rotten.url, studio.url]);
+  expect([finished.code, finished.lines.at(-1)?.["code"]]).toEqual([0, undefined]);
+  expect(told(finished)).toContainEqual(expect.stringContaining(rotten.url));
+  expect(told(finished)).not.toContainEqual(expect.stringContaining(studio.url));
+
+  // nor is it given up where each line breaks each time
+  const breaking =
+    (isCorrupt: boolean) =>
+    (asked: Asked, bytes: number): Mishap | undefined =>
+      isOfRecipes(asked, bytes) ? { kind: "break", after: 70 * KIB, isCorrupt } : undefined;
+  await using first = await startBadEdge(studio.url, breaking(true));
+  await using second = await startBadEdge(studio.url, breaking(false));
+  expect((await patchFrom(studio, [first.url, second.url], "other")).code).toBe(0);
 });
 
 test("an answer without a length that ends early is a broken line, and one that is long enough is wrong", async () => {
