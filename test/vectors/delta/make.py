@@ -301,10 +301,91 @@ class Arm64References(References):
             self.shifts["code"].learn(target, shift - moved, moved)
 
 
-class Layout(collections.namedtuple("Layout", "machine phase old_page new_page", defaults=(0, 0))):
+CALL, I32_CONST, I64_CONST = 0x10, 0x41, 0x42
+OPCODES = {CALL: "call", I32_CONST: "i32.const", I64_CONST: "i64.const"}
+
+
+def leb(value, length):
+    """`value` as a number of so many bytes, LEB128: padded, or cut."""
+    return bytes(value >> 7 * k & 0x7F | (0x80 if k < length - 1 else 0) for k in range(length))
+
+
+def number(data):
+    """What `data` is as a number of as many bytes, LEB128 without a sign; None if it is not one."""
+    if any(byte < 0x80 for byte in data[:-1]) or data[-1] >= 0x80:
+        return None
+    return sum((byte & 0x7F) << 7 * k for k, byte in enumerate(data))
+
+
+class WasmReferences(References):
+    """What is called and where constants lead, each a number behind its opcode, as far as it keeps its length."""
+
+    def __init__(self, source_bytes, layout):
+        super().__init__(source_bytes, layout)
+        self.trust = {"code": 4, "constant": 4}
+        self.regained = collections.Counter()  # guesses of each kind that were right once it was distrusted
+        self.seen = collections.Counter()  # what is no field, or is not guessed
+
+    def guess(self, old, made, origin, at):
+        guessed, i = bytearray(old), 1
+        while i + 5 <= len(old):
+            length = self.field_length(old, i)
+            if length > 0:
+                self.guess_field(OPCODES.get(old[i - 1]), old[i:i + length], made[i:i + length], guessed, i)
+            i += length + 1
+        return guessed
+
+    def field_length(self, old, i):
+        """0: there is no field."""
+        if old[i - 1] not in OPCODES:
+            return 0
+        length = next((n for n in range(1, 6) if old[i + n - 1] < 0x80), None)
+        if length is None:
+            self.seen["more than 5 bytes"] += 1
+            return 0
+        last = old[i + length - 1]
+        if length == 5 and last > 0x07:
+            self.seen["2^31 or more"] += 1
+            return 0
+        if old[i - 1] != CALL and last & 0x40:
+            self.seen["negative"] += 1
+            return 0
+        if old[i - 1] != CALL and number(old[i:i + length]) < 4096:
+            self.seen["small"] += 1
+            return 0
+        return length
+
+    def guess_field(self, opcode, before, after, guessed, i):
+        length, value, actual = len(before), number(before), number(after)
+        if opcode == "call":
+            kind, table, key, width = "code", "code", 64 * value, 7 * length
+        else:
+            kind, table, key, width = "constant", "absolute", value, 7 * length - 1
+        key %= 1 << 32
+        guess = value + self.shifts[table].of(key, 0)
+        if not 0 <= guess < min(1 << 31, 1 << width):
+            self.seen["guess below 0" if guess < 0 else "guess of another length" if guess < 1 << 31 else "guess of 2^31"] += 1
+            guess = value
+        self.seen["another length"] += actual is None
+        if guess != value:
+            if self.trust[kind] > 0:
+                guessed[i:i + length] = leb(guess, length)
+                self.right[kind] += actual == guess
+                self.right[f"{opcode} of {length}"] += actual == guess
+                self.regained[kind] += actual == guess and self.passed[kind] > 0
+            else:
+                self.passed[kind] += 1
+            self.judge(kind, guess, value, actual)
+        if actual is not None:
+            self.shifts[table].learn(key, actual - value, 0)
+
+
+class Layout(collections.namedtuple("Layout", "machine phase old_page new_page", defaults=(0, 0, 0))):
     """What is told of a segment."""
 
     def told(self):
+        if self.machine is WasmReferences:
+            return bytes([9])
         if self.machine is X86References:
             return bytes([1 + self.phase])
         return bytes([5 + self.phase]) + varint(self.old_page) + varint(self.new_page)
@@ -755,6 +836,305 @@ def arm64_cases():
                         with_inserted(program))
 
 
+# of WebAssembly: pieces of a body, (as it was, what it becomes)
+CUT = (b"", b"")  # a copy ends here, and the next one begins
+WASM_AT = 13  # where the body lies in the old bytes
+WASM_KINDS = [(CALL, 1), (CALL, 2), (CALL, 3), (CALL, 4), (CALL, 5), *((opcode, n) for opcode in (I32_CONST, I64_CONST) for n in (2, 3, 4, 5))]
+# what numbers of so many bytes are, from and to; padded ones lead where shorter ones do
+CALLED = [(0, 127), (200, 360), (16400, 16540), (1 << 21, (1 << 21) + 90), (200, 360)]
+POINTED = [None, (4300, 8191), (20000, 23000), ((1 << 20) + 30, (1 << 20) + 2400), ((1 << 27) + 30, (1 << 27) + 2400)]
+ADDED = b"\0\x20\0\x41\x90\xce\0\x10\x05\x6a\x0b"  # a function that is added
+
+
+def wasm(opcode, value, length, becomes, long=None):
+    """A field, and the number that it becomes, in as many bytes (that is cut, then) or in `long` ones."""
+    return bytes([opcode]) + leb(value, length), bytes([opcode]) + leb(becomes, long or length)
+
+
+def same(data):
+    return data, data
+
+
+def locals_got(some):
+    """local.get, of any local: its number may look like a call or a constant."""
+    return same(b"".join(bytes([0x20, (CALL, I32_CONST, I64_CONST, byte % 24)[min(byte % 13, 3)]]) for byte in some))
+
+
+def wasm_body(seed, count, function_moved, address_moved, kinds=WASM_KINDS, left=lambda n: n % 9 == 8):
+    """So many fields with other code between them. Every ninth stays as it was; every eleventh becomes another number, or one
+    of another length."""
+    noise = pseudo_random(seed, 8 * count)
+    for n in range(count):
+        some = noise[8 * n:8 * n + 8]
+        opcode, length = kinds[some[0] % len(kinds)]
+        value = spread(some[1:3], *(CALLED if opcode == CALL else POINTED)[length - 1])
+        becomes = (function_moved if opcode == CALL else address_moved)(value)
+        yield locals_got(some[3:4 + some[3] % 3])
+        if left(n):
+            yield same(wasm(opcode, value, length, value)[0])
+        elif n % 22 == 10:
+            yield wasm(opcode, value, length, becomes ^ 0x15)
+        elif n % 22 == 21:
+            # shorter, with nothing behind it; or all of it is the beginning of a longer one
+            field, _ = wasm(opcode, value, length, value)
+            yield field, field[:-2] + b"\x05\x01" if length > 1 and n % 4 == 1 else bytes([opcode]) + b"\x85" * length
+        else:
+            yield wasm(opcode, value, length, becomes)
+        if n % 7 == 3:
+            # none of them a field, and all of them moved: small, negative, of 6 bytes, of 2^31 and more
+            for opcode, value, length in ((I32_CONST, 4000 + some[4] % 96, 2), (I64_CONST, 0x3000 + some[5] % 99, 2),
+                                          (I64_CONST, 1 << 35 | some[6], 6), (I32_CONST, 1 << 31 | some[7], 5),
+                                          (CALL, 1 << 31 | some[7], 5))[n % 5:n % 5 + 2]:
+                yield wasm(opcode, value, length, value + 24)
+
+
+def wasm_steps(pieces, position):
+    """A copy goes on while what it copies keeps its length. What a piece has more of is new."""
+    steps, goes_on = [], False
+    for old, new in pieces:
+        common = min(len(old), len(new))
+        if not goes_on and (common > 0 or new and not steps):
+            steps.append((position, 0, b""))
+        if common < len(new) or common > 0:
+            at, count, literal = steps.pop()
+            steps.append((at, count + common, literal + new[common:]))
+        position += len(old)
+        goes_on = common == len(old) == len(new) > 0
+    return steps
+
+
+def wasm_section(name, delta, parts, layouts):
+    """parts: bytes in a run, which overlaps what it makes; or (where it lies, pieces). -> What was guessed in each segment."""
+    end, begin, steps, wanted, runs = len(delta.old), len(delta.new), [], bytearray(), []
+    for part in parts:
+        if isinstance(part, int):
+            runs.append((len(wanted), len(wanted) + part))
+            steps.append((end + begin + len(wanted) - 10, part, b""))
+            wanted += bytes(part)
+        else:
+            at, pieces = part
+            steps += wasm_steps(pieces, at)
+            wanted += b"".join(new for _, new in pieces)
+    guessed = delta.guessed_section(layouts, steps, bytes(wanted), end + begin + len(wanted))
+    made = delta.new[begin:]
+    for first, last in runs:
+        wanted[first:last] = made[first:last]
+    if made != wanted:
+        raise SystemExit(f"{name}: not what was wanted")
+    return guessed
+
+
+def wasm_old(seed, pieces):
+    """(Delta of a program with that body, what is planted for it)"""
+    body = b"".join(old for old, _ in pieces)
+    program, planted = bytearray(pseudo_random(seed, WASM_AT + len(body) + 29)), []
+    plant(program, planted, WASM_AT, body)
+    return Delta(bytes(program)), planted
+
+
+def expect_seen(name, kinds, seen):
+    for kind in kinds:
+        if seen[kind] == 0:
+            raise SystemExit(f"{name}: nothing of this kind: {kind}: {seen}")
+
+
+def wasm_case(name, seed, pieces, kinds=("code", "constant"), seen=(), before=()):
+    """before: of each time that it is built again, the bytes of a run before it."""
+    pieces = list(pieces)
+    delta, planted = wasm_old(seed, pieces)
+    parts = [part for run in before or [0] for part in ([run] if run else []) + [(WASM_AT, pieces)]]
+    [guessed] = wasm_section(name, delta, parts, [Layout(WasmReferences)])
+    expect_right(name, kinds, guessed.right)
+    expect_seen(name, seen, guessed.seen)
+    return delta.vector(name, seed, planted), guessed
+
+
+def behind(*moves):
+    """moves: (from where on, by how much)."""
+    return lambda value: value + next((by for first, by in reversed(moves) if value >= first), 0)
+
+
+GROWN = dict(function_moved=behind((40, 7), (300, 10)), address_moved=behind((4600, 48), (21500, 4112)))
+SHRUNK = dict(function_moved=behind((30, -11), (300, -250)), address_moved=behind((4600, -4592), (20800, -19990)))
+
+
+def halves(pieces):
+    pieces = list(pieces)
+    return pieces[:len(pieces) // 2], pieces[len(pieces) // 2:]
+
+
+def wasm_grown():
+    first, second = halves(wasm_body(401, 800, **GROWN))
+    yield from first
+    yield b"", ADDED
+    # they grow, and new bytes follow
+    for k in range(6):
+        yield locals_got([k, 9, 10])
+        yield wasm(CALL, 121 + k, 1, 128 + k, long=2)
+        yield wasm(I32_CONST, 8150 + k, 2, 8198 + k, long=3)
+    yield from second
+
+
+def wasm_shrunk():
+    first, second = halves(wasm_body(402, 400, **SHRUNK))
+    yield from first
+    yield locals_got(range(40))[0], b""
+    for k in range(6):
+        yield wasm(CALL, 130 + k, 2, 119 + k, long=1)
+        yield locals_got([k])
+    yield from second
+
+
+def wasm_ends():
+    """Numbers of each length at each distance from the end of a copy, and from the start of one; copies of a few bytes."""
+    yield from wasm_body(403, 150, **GROWN)
+    for opcode, length in WASM_KINDS:
+        for distance in range(8):
+            first, last = (CALLED if opcode == CALL else POINTED)[length - 1]
+            value = first + (last - first) * (distance + 9) // 20
+            becomes = GROWN["function_moved" if opcode == CALL else "address_moved"](value)
+            old, new = (field + b"\x20\x01\x6a\x20\x02\x6a" for field in wasm(opcode, value, length, becomes))
+            yield old[:distance], new[:distance]
+            yield CUT
+            yield old[distance:], new[distance:]
+            if distance % 4 == 0:
+                yield CUT
+
+
+def wasm_cut():
+    first, second = halves(wasm_body(404, 260, **GROWN))
+    yield from first
+    # here it is cut
+    for value in (205, 206, 207):
+        yield wasm(CALL, value, 5, value + 7)
+        yield wasm(I32_CONST, 20100 + value, 3, 20148 + value)
+    yield from second
+
+
+def wasm_cut_case(name):
+    """Built again three times; each time an output is full elsewhere: behind an opcode, in its number, and 4 bytes on from
+    where one begins."""
+    pieces = list(wasm_cut())
+    made = lambda count: sum(len(new) for _, new in pieces[:count])
+    first = made(len(halves(wasm_body(404, 260, **GROWN))[0]))
+    whole, cuts = made(len(pieces)), [first + 1, first + 10 + 3, first + 6 + 1 + 4]
+    before = [OUTPUT - cuts[0], OUTPUT - (whole - cuts[0]) - cuts[1], OUTPUT - (whole - cuts[1]) - cuts[2]]
+    return wasm_case(name, 34, pieces, before=before)[0]
+
+
+def wasm_trust():
+    """Each is learned, then right, then left as it was until its kind is distrusted, then learned and right again."""
+    noise = pseudo_random(405, 4000)
+    for round, left in enumerate([False, False, True, False, False, False]):
+        for n in range(45):
+            yield locals_got(noise[100 * round + n:100 * round + n + 2])
+            for opcode, value, length, moved in ((CALL, 300 + 5 * n, 2, 9), (I32_CONST if n % 2 else I64_CONST, 30000 + 67 * n, 3, 112)):
+                if n % 15 == 14:
+                    # of another length, or of another value: neither
+                    yield wasm(opcode, value, length, (value + 5) | 1 << 7 * length) if n % 2 else (
+                        wasm(opcode, value, length, value)[0], bytes([opcode]) + b"\xff" * length)
+                else:
+                    yield wasm(opcode, value, length, value + (0 if left else moved))
+
+
+def wasm_edges():
+    # a call that is right but for 2^32 is not right, and one as it was but for 2^32 is not as it was; neither is learned
+    for k in range(8):
+        yield wasm(CALL, 5000 + k, 5, 5011 + k)
+    for k in range(8, 23):
+        yield wasm(CALL, 5000 + k, 5, (1 << 32) + 5011 + k)
+    for k in range(8):
+        yield same(wasm(CALL, 5000 + k, 5, 0)[0])
+    for k in range(9, 21):
+        yield wasm(CALL, 5000 + k, 5, 5011 + k)
+    for _ in range(3):
+        for k in range(20):
+            yield wasm(CALL, 9000 + k, 5, 9011 + k)
+    for k in range(20):
+        yield wasm(CALL, 9000 + k, 5, (1 << 32) + 9000 + k)
+    for k in range(22):
+        yield wasm(CALL, 9000 + k, 5, 9011 + k)
+    # up to the longest of each length, and one more; up to 2^31
+    for opcode, bits_a_byte in ((CALL, 0), (I32_CONST, 1), (I64_CONST, 1)):
+        for length in range(1 + bits_a_byte, 6):
+            limit = 1 << min(31, 7 * length - bits_a_byte)
+            for value in (limit - 30, limit - 6, limit - 5, limit - 29, limit - 4):
+                yield wasm(opcode, value, length, value + 5 if value < limit - 5 or length == 5 else value)
+    # down to 0, and below
+    for opcode, values, back in ((CALL, (25, 19, 18, 17, 3, 24), 18), (I32_CONST, (6100, 4200, 4201, 4199, 4100, 6050), 4200)):
+        for value in values:
+            yield wasm(opcode, value, 2, value - back if value >= back else value)
+    # keys of calls are of 32 bits
+    for k in range(24):
+        yield wasm(CALL, (1 << 26) + 5003 + k % 12, 4 + k % 2, (1 << 26) + 5014 + k % 12)
+    # 2^23 either way is learned, and no more than that
+    for opcode, first in ((CALL, 1 << 24), (I64_CONST, 5 << 24), (CALL, 7 << 24), (I32_CONST, 6 << 24)):
+        for n, by in enumerate((1 << 23, -(1 << 23), (1 << 23) + 1, -(1 << 23) - 1)):
+            for k in range(3):
+                value = first + 8192 * n + k
+                yield wasm(opcode, value, 5, value + by)
+    # calls and constants know nothing of each other, both kinds of constants do
+    for k in range(30):
+        yield wasm(CALL, 1000 + k, 2, 1007 + k)
+        yield wasm(I32_CONST, 64 * (1000 + k), 3, 64 * (1000 + k) + 160)
+        yield wasm(I64_CONST, 64 * (1000 + k) + 60, 3, 64 * (1000 + k) + 220)
+    # what is no field may be an opcode, and what is one is not
+    for k in range(8):
+        yield b"\x41\x10" + leb(1000 + k, 2), b"\x41\x10" + leb(1007 + k, 2)
+        yield b"\x42\x80\x42" + leb(64064 + k, 3), b"\x42\x80\x42" + leb(64224 + k, 3)
+        yield b"\x10\x90\x10" + leb(10 + k, 1) * 2, b"\x10\x90\x10" + leb(17 + k, 1) * 2
+        yield b"\x10\x10" + leb(1000 + k, 2), b"\x10\x10" + leb(1007 + k, 2)
+    for value in range(4090, 4104):
+        yield wasm(I32_CONST, value, 2, value + 64)
+        yield wasm(I64_CONST, value, 5, value + 64)
+    yield same(b"\x20\x01\x0b\x0b")
+
+
+def wasm_segments_case(name, seed):
+    """In one segment, which ends in distrust; in the next one, where all moved otherwise; then in another section what was
+    made there becomes the first again, and x86-64 has its turn."""
+    distrust = lambda number: number >= 150
+    kinds = [kind for kind in WASM_KINDS if kind != (CALL, 1)]
+    one = list(wasm_body(406, 300, **GROWN, kinds=kinds, left=distrust))
+    two = list(wasm_body(406, 300, **SHRUNK, kinds=kinds))
+    delta, planted = wasm_old(seed, one)
+    fill = SEGMENT - sum(len(new) for _, new in one)
+    made = len(delta.old) + SEGMENT + 20
+    wasm_layout, x86_layout = Layout(WasmReferences), Layout(X86References, 2)
+    guessed = wasm_section(name, delta, [fill, (WASM_AT, one), 20, (WASM_AT, two)], [wasm_layout] * 2)
+    again = [(new, old) for (old, new) in two]
+    guessed += wasm_section(name, delta, [(made, again)], [wasm_layout])
+    wasm_section(name, delta, [(WASM_AT, one)], [x86_layout])
+    for references in guessed:
+        expect_right(name, ["code", "constant"], references.right)
+    if guessed[0].trust["code"] > 0 or guessed[0].trust["constant"] > 0:
+        raise SystemExit(f"{name}: trusted at the end: {guessed[0].trust}")
+    return delta.vector(name, seed, planted)
+
+
+def wasm_trust_case(name, seed):
+    vector, guessed = wasm_case(name, seed, wasm_trust(), seen=["another length"])
+    expect_right(name, ["code", "constant"], guessed.regained)
+    expect_right(name, ["code", "constant"], guessed.passed)
+    return vector
+
+
+NO_FIELDS = ["more than 5 bytes", "2^31 or more", "negative", "small"]
+ANOTHER_LENGTH = ["guess of another length", "another length"]
+
+
+def wasm_cases():
+    every_length = [f"{OPCODES[opcode]} of {length}" for opcode, length in WASM_KINDS]
+    yield wasm_case("WebAssembly: functions and data put in", 31, wasm_grown(), every_length, NO_FIELDS + ANOTHER_LENGTH)[0]
+    yield wasm_case("WebAssembly: functions and data taken out", 32, wasm_shrunk(), seen=NO_FIELDS + ["guess below 0"])[0]
+    yield wasm_case("WebAssembly: numbers at the ends of copies", 33, wasm_ends())[0]
+    yield wasm_cut_case("WebAssembly: cut in numbers where an output is full")
+    yield wasm_trust_case("WebAssembly: as they were until no kind is trusted, and right until each is again", 35)
+    yield wasm_case("WebAssembly: the longest numbers, the farthest moves", 36, wasm_edges(),
+                    seen=["guess of another length", "guess of 2^31", "guess below 0", "negative", "small"])[0]
+    yield wasm_segments_case("WebAssembly: in two segments and another section, x86-64 behind them", 37)
+
+
 CASES = [
     case("nothing at all", 1, 100),
     case("literals only", 2, 0, ([(0, 0, b"new from end to end")], [])),
@@ -786,6 +1166,7 @@ CASES = [
                  behind_a_run(2)),
     rows_case("references in new bytes that are copied, up to where they are copied to", 15, 1000, 90, 8),
     *arm64_cases(),
+    *wasm_cases(),
 ]
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors.json"), "w") as file:
     json.dump(CASES, file, indent=1)
