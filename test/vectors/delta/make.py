@@ -839,7 +839,7 @@ def arm64_cases():
 # of WebAssembly: pieces of a body, (as it was, what it becomes)
 CUT = (b"", b"")  # a copy ends here, and the next one begins
 WASM_AT = 13  # where the body lies in the old bytes
-WASM_KINDS = [(CALL, 1), (CALL, 2), (CALL, 3), (CALL, 4), (CALL, 5), *((opcode, n) for opcode in (I32_CONST, I64_CONST) for n in (2, 3, 4, 5))]
+WASM_KINDS = [*((CALL, n) for n in (1, 2, 3, 4, 5)), *((opcode, n) for opcode in (I32_CONST, I64_CONST) for n in (2, 3, 4, 5))]
 # what numbers of so many bytes are, from and to; padded ones lead where shorter ones do
 CALLED = [(0, 127), (200, 360), (16400, 16540), (1 << 21, (1 << 21) + 90), (200, 360)]
 POINTED = [None, (4300, 8191), (20000, 23000), ((1 << 20) + 30, (1 << 20) + 2400), ((1 << 27) + 30, (1 << 27) + 2400)]
@@ -1028,25 +1028,31 @@ def wasm_trust():
     for round, left in enumerate([False, False, True, False, False, False]):
         for n in range(45):
             yield locals_got(noise[100 * round + n:100 * round + n + 2])
-            for opcode, value, length, moved in ((CALL, 300 + 5 * n, 2, 9), (I32_CONST if n % 2 else I64_CONST, 30000 + 67 * n, 3, 112)):
-                if n % 15 == 14:
-                    # of another length, or of another value: neither
-                    yield wasm(opcode, value, length, (value + 5) | 1 << 7 * length) if n % 2 else (
-                        wasm(opcode, value, length, value)[0], bytes([opcode]) + b"\xff" * length)
+            constant = I32_CONST if n % 2 else I64_CONST
+            for opcode, value, length, moved in ((CALL, 300 + 5 * n, 2, 9), (constant, 30000 + 67 * n, 3, 112)):
+                if n == 14:  # of another length
+                    yield wasm(opcode, value, length, value)[0], bytes([opcode]) + b"\xff" * length
+                elif n == 29:  # another value
+                    yield wasm(opcode, value, length, value + 5)
                 else:
                     yield wasm(opcode, value, length, value + (0 if left else moved))
 
 
 def wasm_edges():
     # a call that is right but for 2^32 is not right, and one as it was but for 2^32 is not as it was; neither is learned
-    for k in range(8):
-        yield wasm(CALL, 5000 + k, 5, 5011 + k)
-    for k in range(8, 23):
-        yield wasm(CALL, 5000 + k, 5, (1 << 32) + 5011 + k)
-    for k in range(8):
-        yield same(wasm(CALL, 5000 + k, 5, 0)[0])
-    for k in range(9, 21):
-        yield wasm(CALL, 5000 + k, 5, 5011 + k)
+    regions = range(4992, 4992 + 32 * 14, 32)
+    for first in regions:
+        yield wasm(CALL, first + 8, 5, first + 19)
+    for k in range(9, 15):
+        yield wasm(CALL, 4992 + k, 5, (1 << 32) + 5003 + k)
+    for k in range(9, 15):
+        yield wasm(CALL, 5024 + k, 5, (1 << 32) + 5624 + k)
+    for k in (0, 8, 8):
+        for first in regions:
+            yield wasm(CALL, first + 8 + k, 5, first + 8 + k + (11 if k else 0))
+    for k in range(17, 23):
+        for first in regions:
+            yield wasm(CALL, first + k, 5, first + k + 11)
     for _ in range(3):
         for k in range(20):
             yield wasm(CALL, 9000 + k, 5, 9011 + k)
