@@ -559,7 +559,7 @@ describe("compiled and plain", () => {
           from += bytes;
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: 1000 },
     );
     // or both guess nothing
     expect(guessedOften).toBeGreaterThan(100);
