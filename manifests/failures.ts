@@ -240,7 +240,8 @@ export const FAILURES = {
     family: "untrusted",
     status: 422,
     title: "The bytes do not match the name they were asked or sent under",
-    remedy: "Send the bytes whose SHA-256 is the name.",
+    remedy:
+      "Who sends them: send the bytes whose SHA-256 is the name. Who patches: run the command again; if it happens again, the edge has rotten bytes, and the publisher should publish the release again.",
   },
   "object.not-found": {
     family: "unavailable",

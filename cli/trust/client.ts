@@ -141,6 +141,7 @@ export class TrustedTitle {
   /** @param mustProve  an edge that does not prove that it is current is as good as silent */
   async #refreshFromAny(patience: Patience, mustProve: boolean): Promise<Freshness> {
     let last: Failure | undefined;
+    let behind: Failure | undefined;
     for (const edge of this.#edges) {
       try {
         const freshness = await this.#whileTelling(edge, this.#refreshFrom(edge, patience));
@@ -149,7 +150,12 @@ export class TrustedTitle {
         this.#edge = edge;
         return freshness;
       } catch (error) {
-        // only an edge that gives nothing sends us to the next one; a lie is a refusal
+        // it has less than is remembered, perhaps of another edge; that is refused, and the other one may be there again
+        if (error instanceof Failure && error.code === "metadata.rollback") {
+          behind ??= error;
+          continue;
+        }
+        // else only an edge that gives nothing sends us to the next one; a lie is a refusal
         if (!(error instanceof Failure && GIVES_NOTHING.has(error.code))) throw error;
         const isUnknown = error.code === "title.not-found";
         // one that is silent may know the title: there is none only when all say so
@@ -157,7 +163,7 @@ export class TrustedTitle {
         last = isUnknown ? new Failure("title.not-found", { title: this.title, edge }, { cause: error }) : error;
       }
     }
-    throw last;
+    throw behind ?? last;
   }
 
   /** Whoever waits for an edge is told which. */

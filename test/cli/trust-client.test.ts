@@ -338,6 +338,25 @@ test.each([
   });
 });
 
+test("an edge that is behind what is remembered sends the player to the next one, and is refused when there is none", async () => {
+  await onStage(async ({ repository, edge, player }) => {
+    const second = await TestEdge.start(repository);
+    try {
+      Object.assign(player.titleFile, { edges: [edge.url, second.url] });
+      const old = repository.bytesOf("timestamp");
+      await repository.publish("stable", 3, "1.1.0");
+      await player.refreshed();
+      edge.overrides.set("metadata/timestamp.json", (response) => response.end(old));
+      expect((await player.refreshed()).edge).toBe(second.url);
+
+      second.overrides.set("metadata/timestamp.json", (response) => response.writeHead(503).end());
+      await expect(player.refreshed()).rejects.toMatchObject({ code: "metadata.rollback" });
+    } finally {
+      await second.close();
+    }
+  });
+});
+
 test("who is in haste takes the edge that proves what is current, and the first when none does", async () => {
   await onStage(async ({ repository, edge, player }) => {
     const second = await TestEdge.start(repository);

@@ -14,7 +14,7 @@ import {
 import { STREAMS } from "../../manifests/delta/format.ts";
 import { newReferences } from "../../manifests/delta/compiled-references.ts";
 import { PlainReferences } from "../../manifests/delta/plain-references.ts";
-import type { CopiedPart, Layout, References } from "../../manifests/delta/references.ts";
+import { type CopiedPart, type Layout, type References, WASM_LAYOUT } from "../../manifests/delta/references.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import {
@@ -52,6 +52,8 @@ interface Copy {
   readonly phase?: number;
   /** Of arm64, where it is that: where pages begin. */
   readonly pages?: readonly [old: number, fresh: number];
+  /** Of WebAssembly. */
+  readonly isWasm?: boolean;
 }
 
 /** Who guess the same: each as a writer and as a reader. */
@@ -74,7 +76,8 @@ function guessed(sides: Sides, changes: readonly Change[], copy: Copy): DataView
   return new DataView(old.map((byte, i) => byte + (made[i] as number) - (told[i] as number)).buffer);
 }
 
-function layoutOf({ phase = 0, pages }: Pick<Copy, "phase" | "pages">): Layout {
+function layoutOf({ phase = 0, pages, isWasm = false }: Pick<Copy, "phase" | "pages" | "isWasm">): Layout {
+  if (isWasm) return WASM_LAYOUT;
   const [oldPage, newPage] = pages ?? [0, 0];
   return { machine: pages === undefined ? "x86-64" : "arm64", phase, oldPage, newPage };
 }
@@ -495,6 +498,83 @@ describe("arm64", () => {
   });
 });
 
+describe("WebAssembly", () => {
+  const [CALL_WASM, I32_CONST, I64_CONST] = [0x10, 0x41, 0x42];
+
+  const leb = (value: number, bytes: number): number[] =>
+    Array.from({ length: bytes }, (_, i) => (Math.floor(value / 128 ** i) % 128) + (i < bytes - 1 ? 128 : 0));
+
+  /** Numbers behind instructions, each as it was and as it became, one after another: those that became what was guessed. */
+  function guessedNumbers(
+    sides: Sides,
+    numbers: readonly (readonly [instruction: number, before: number[], after: number[]])[],
+  ): boolean[] {
+    const local = [0x20, 0x01];
+    const old = Uint8Array.from([
+      ...numbers.flatMap(([instruction, before]) => [...local, instruction, ...before]),
+      ...local,
+      0,
+      0,
+      0,
+    ]);
+    const made = Uint8Array.from([
+      ...numbers.flatMap(([instruction, , after]) => [...local, instruction, ...after]),
+      ...local,
+      0,
+      0,
+      0,
+    ]);
+    const part = { bytes: old.length, from: FROM, at: FROM + MOVED, start: START };
+    const told = toldOf(sides, old, made, part, WASM_LAYOUT);
+    let at = 0;
+    return numbers.map(([, before]) => {
+      at += local.length + 1 + before.length;
+      const [start, end] = [at - before.length, at];
+      const isChanged = Buffer.compare(old.subarray(start, end), made.subarray(start, end)) !== 0;
+      return isChanged && Buffer.compare(told.subarray(start, end), old.subarray(start, end)) === 0;
+    });
+  }
+
+  test.each([
+    ["a call", CALL_WASM, 3, 20_000, 20_003],
+    ["a call in one byte", CALL_WASM, 1, 40, 43],
+    ["a call that takes more bytes than it needs", CALL_WASM, 5, 300, 310],
+    ["i32.const", I32_CONST, 3, 500_000, 500_010],
+    ["i64.const", I64_CONST, 4, 5_000_000, 5_000_010],
+  ])("%s is shifted as one near it was", (_, instruction, bytes, first, second) => {
+    const numbers = [first, second].map((value) => [instruction, leb(value, bytes), leb(value + 5, bytes)] as const);
+    expect(guessedNumbers(fresh(), numbers)).toEqual([false, true]);
+  });
+
+  test("constants share what they learn, and calls do not", () => {
+    const shifted = (instruction: number, value: number) => [instruction, leb(value, 3), leb(value + 5, 3)] as const;
+    const numbers = [shifted(I32_CONST, 500_000), shifted(I64_CONST, 500_000), shifted(CALL_WASM, 500_000)];
+    expect(guessedNumbers(fresh(), numbers)).toEqual([false, true, false]);
+  });
+
+  test.each([
+    ["is negative", I32_CONST, [0x80, 0x80, 0x60], [0x85, 0x80, 0x60]],
+    ["is small", I32_CONST, leb(4095, 2), leb(4090, 2)],
+    ["has more than 31 bits", CALL_WASM, [0x80, 0x80, 0x80, 0x80, 0x08], [0x85, 0x80, 0x80, 0x80, 0x08]],
+    ["is of another instruction", 0x20, leb(20_000, 3), leb(20_005, 3)],
+  ])("what %s is left", (_, instruction, before, after) => {
+    const numbers = [1, 2].map(() => [instruction, before, after] as const);
+    expect(guessedNumbers(fresh(), numbers)).toEqual([false, false]);
+  });
+
+  test("what would be of another length is left, or negative", () => {
+    const sides = fresh();
+    guessedNumbers(sides, [[CALL_WASM, leb(16_370, 2), leb(16_375, 2)]]);
+    expect(guessedNumbers(sides, [[CALL_WASM, leb(16_371, 2), leb(16_376, 2)]])).toEqual([true]);
+    // 16,384 takes a third byte
+    expect(guessedNumbers(sides, [[CALL_WASM, leb(16_380, 2), leb(16_383, 2)]])).toEqual([false]);
+    guessedNumbers(sides, [[I32_CONST, leb(8100, 2), leb(8110, 2)]]);
+    expect(guessedNumbers(sides, [[I32_CONST, leb(8102, 2), leb(8112, 2)]])).toEqual([true]);
+    // from 8,192 on two bytes are a negative one
+    expect(guessedNumbers(sides, [[I32_CONST, leb(8185, 2), leb(8190, 2)]])).toEqual([false]);
+  });
+});
+
 describe("compiled and plain", () => {
   /** At the front, at the ends of 31 and 32 bits, and far behind. */
   const places = fc.oneof(
@@ -563,6 +643,28 @@ describe("compiled and plain", () => {
     );
     // or both guess nothing
     expect(guessedOften).toBeGreaterThan(100);
+  });
+
+  /** Instructions with numbers of any length, and others. */
+  const wasm = fc.array(fc.constantFrom(0x10, 0x41, 0x42, 0x20, 0x00, 0x07, 0x40, 0x7f, 0x80, 0x85, 0xc1, 0xff), {
+    maxLength: 2000,
+  });
+
+  test("guess the same of anything like WebAssembly", () => {
+    const part = fc.record({ old: wasm, made: wasm, from: places, at: places });
+    fc.assert(
+      fc.property(fc.array(part, { maxLength: 6 }), fc.boolean(), (parts, isAlike) => {
+        const sides = fresh(2 ** 40);
+        for (const { old, made, from, at } of parts) {
+          const length = Math.min(old.length, made.length);
+          // alike, as copies are: one byte of a few differs
+          const becomes = made.slice(0, length).map((byte, i) => (isAlike && i % 7 > 0 ? old[i] : byte) as number);
+          const part = { bytes: length, from, at, start: START };
+          toldOf(sides, Uint8Array.from(old.slice(0, length)), Uint8Array.from(becomes), part, WASM_LAYOUT);
+        }
+      }),
+      { numRuns: 300 },
+    );
   });
 });
 
