@@ -601,7 +601,7 @@ export const REFERENCE_WATCHED_BYTES = 128;
 /** A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no smaller (measured). */
 export const ARM64_PAGE_BYTES = 4096;
 export const ARM64_PAGE_REACH_BYTES = 16;
-/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next three. */
+/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next four. */
 export const REFERENCE_RUNS_MIN = 128;
 /** Where more than one word in so many is a return of arm64, the segment is taken for its code. */
 export const ARM64_RETURN_WORDS_MAX = 4096;

@@ -53,7 +53,6 @@ interface Copy {
   /** Of arm64, where it is that: where pages begin. */
   readonly pages?: readonly [old: number, fresh: number];
   /** Of WebAssembly. */
-  readonly isWasm?: boolean;
 }
 
 /** Who guess the same: each as a writer and as a reader. */
@@ -76,8 +75,7 @@ function guessed(sides: Sides, changes: readonly Change[], copy: Copy): DataView
   return new DataView(old.map((byte, i) => byte + (made[i] as number) - (told[i] as number)).buffer);
 }
 
-function layoutOf({ phase = 0, pages, isWasm = false }: Pick<Copy, "phase" | "pages" | "isWasm">): Layout {
-  if (isWasm) return WASM_LAYOUT;
+function layoutOf({ phase = 0, pages }: Pick<Copy, "phase" | "pages">): Layout {
   const [oldPage, newPage] = pages ?? [0, 0];
   return { machine: pages === undefined ? "x86-64" : "arm64", phase, oldPage, newPage };
 }

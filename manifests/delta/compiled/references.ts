@@ -1,6 +1,6 @@
 /**
- * plain-references.ts and arm64.ts once more, in AssemblyScript: every byte that is copied in a program goes through it. As WebAssembly
- * it is fast from its first byte on, where JavaScript is over before it is compiled well, and it looks at 16 bytes at once. Names and
+ * plain-references.ts, arm64.ts and wasm-numbers.ts once more, in AssemblyScript: every byte that is copied in a program goes through it.
+ * As WebAssembly it is fast from its first byte on, where JavaScript is over before it is compiled well, and it looks at 16 bytes at once. Names and
  * meanings are those of the plain ones, which are what counts; test/manifests/delta-references.test.ts runs both. What is in capitals and
  * not defined here is a number of limits.ts, given by compile.ts, which also says when this changed and `../references-wasm.ts` did not.
  */
