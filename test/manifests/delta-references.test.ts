@@ -52,7 +52,6 @@ interface Copy {
   readonly phase?: number;
   /** Of arm64, where it is that: where pages begin. */
   readonly pages?: readonly [old: number, fresh: number];
-  /** Of WebAssembly. */
 }
 
 /** Who guess the same: each as a writer and as a reader. */
