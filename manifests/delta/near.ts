@@ -11,7 +11,7 @@ export const NEAR_PROBE_BYTES = 8;
 /** Looks for places in one scan, from its start to its end. */
 export class NearFinder {
   readonly #source: DataView;
-  /** From where on it is looked again, at how many places one after another, and how long not then, when it was for nothing. */
+  /** From where on it is looked again, at how many places one after another, and how long not then: longer each time since something was passed. */
   #lookAt = 0;
   #probes = NEAR_PROBES;
   #wait = NEAR_WAIT_BYTES_MIN;
