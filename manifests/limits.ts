@@ -601,10 +601,12 @@ export const REFERENCE_WATCHED_BYTES = 128;
 /** A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no smaller (measured). */
 export const ARM64_PAGE_BYTES = 4096;
 export const ARM64_PAGE_REACH_BYTES = 16;
-/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next two. */
+/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next four. */
 export const REFERENCE_RUNS_MIN = 128;
-/** Where one word of so many, or more, is a return of arm64, the segment is taken for its code. */
+/** Where more than one word in so many is a return of arm64, the segment is taken for its code. */
 export const ARM64_RETURN_WORDS_MAX = 4096;
+/** Where this share of the bytes of a segment, or more, may be local.get, it is tried as WebAssembly, too. */
+export const WASM_LOCAL_GET_SHARE_MIN = 0.03;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
 export const REFERENCE_WORTH_SHARE_MAX = 0.98;
 /** Where they leave less than this, the segment is part of a program, and is not judged as text as well. */

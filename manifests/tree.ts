@@ -132,8 +132,7 @@ function decodeLines(bytes: Uint8Array, line: number): string {
 
 /**
  * A line of one of nearly all files: one that has content, belongs to no part and has nothing to escape in its path. It
- * fits in one spelling only, so that it need not be written again to see whether it is that: a tree is read in a third of
- * the time. Undefined for another line.
+ * fits in one spelling only, so that it need not be written again to see whether it is that. Undefined for another line.
  * @param known  the hashes that lines before had
  */
 function parsePlainLine(text: string, at: number, line: number, known: Map<string, string>): TreeFile | undefined {

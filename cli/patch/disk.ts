@@ -51,7 +51,10 @@ export interface Disk {
   /** Makes the folder and the folders above it. */
   readonly makeFolder: (path: string) => void;
   readonly setExec: (path: string, exec: boolean) => void;
-  /** Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. */
+  /**
+   * Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. `files` are gone
+   * through more than once.
+   */
   readonly flush: (root: string, files: Iterable<string>, folders: readonly string[]) => Promise<void>;
 }
 

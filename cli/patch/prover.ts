@@ -65,7 +65,7 @@ export class Prover {
     try {
       const expected = concatBytes(batch.map(({ input }) => input.expected));
       const pieces = toJson(batch.map(({ input }) => describe(input)));
-      // last: the pieces are empty then
+      // last: pieces may be empty then
       const bytes = joined(batch.map(({ input }) => input.piece));
       const job = { pieceLength: this.#pieceLength, pieces, bytes, expected };
       const { value, error } = await runJob("provePieces", job, { transfer: [bytes] });
@@ -88,9 +88,13 @@ function describe({ piece, blocks, whole, path, fileBytes, exec, offset }: Piece
 /** All of them in one buffer: the only one's own, when it has nothing else in it. */
 function joined(pieces: readonly Uint8Array<ArrayBuffer>[]): ArrayBuffer {
   const [first] = pieces;
-  const isAlone = pieces.length === 1 && first !== undefined && first.length === first.buffer.byteLength;
-  if (isAlone) return first.buffer;
+  if (pieces.length === 1 && first !== undefined && fillsBuffer(first)) return first.buffer;
   const all = concatBytes(pieces).buffer;
-  for (const { buffer } of pieces) release(buffer);
+  for (const piece of pieces) if (fillsBuffer(piece)) release(piece.buffer);
   return all;
+}
+
+/** Whether nothing else is in its buffer: only the piece was given up. */
+function fillsBuffer({ length, buffer }: Uint8Array<ArrayBuffer>): boolean {
+  return length === buffer.byteLength;
 }

@@ -11,13 +11,16 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: unknown };
 };
 
+/** In the order of their numbers there. */
+const MACHINES: readonly Layout["machine"][] = ["x86-64", "arm64", "wasm"];
+
 /** A part and its layout. */
 type Guess = (
   bytes: number,
   start: number,
   from: number,
   at: number,
-  isArm64: boolean,
+  machine: number,
   phase: number,
   oldPage: number,
   newPage: number,
@@ -79,10 +82,10 @@ class CompiledReferences implements References {
   }
 
   takeOff({ bytes, start, from, at }: CopiedPart, { machine, phase, oldPage, newPage }: Layout): void {
-    this.#exports.takeOff(bytes, start, from, at, machine === "arm64", phase, oldPage, newPage);
+    this.#exports.takeOff(bytes, start, from, at, MACHINES.indexOf(machine), phase, oldPage, newPage);
   }
 
   putOn({ bytes, start, from, at }: CopiedPart, { machine, phase, oldPage, newPage }: Layout): void {
-    this.#exports.putOn(bytes, start, from, at, machine === "arm64", phase, oldPage, newPage);
+    this.#exports.putOn(bytes, start, from, at, MACHINES.indexOf(machine), phase, oldPage, newPage);
   }
 }

@@ -30,7 +30,7 @@ import {
 } from "./format.ts";
 import { commonBytes, viewOf } from "./common-bytes.ts";
 import { newReferences } from "./compiled-references.ts";
-import { likelyLayout } from "./likely-layout.ts";
+import { likelyLayouts } from "./likely-layout.ts";
 import { type CopiedPart, type Layout, type References, writeLayout } from "./references.ts";
 import { type Judgement, scan, type Step } from "./scan.ts";
 import { SourceIndex } from "./source-index.ts";
@@ -104,19 +104,20 @@ interface Judged {
   readonly guessedShare: number;
 }
 
-/** With its references guessed, or without. */
+/** With its references guessed, as they may lie, or without. */
 function leastOf(index: SourceIndex, start: number, steps: readonly Step[], squeeze: Compressors["squeeze"]): Judged {
   const bytesOf = ({ streams }: ScannedSegments): number =>
     STREAMS.reduce((sum, name) => sum + squeeze(streams[name]), 0);
   const plain = writeSteps(index, start, steps);
-  const bytes = bytesOf(plain);
-  const layout = likelyLayout(index.view, start, steps);
-  if (layout === undefined) return { segment: plain, bytes, guessedShare: 1 };
-  const guessed = writeSteps(index, start, steps, layout);
-  const guessedBytes = bytesOf(guessed);
-  const guessedShare = guessedBytes / bytes;
-  if (guessedShare > REFERENCE_WORTH_SHARE_MAX) return { segment: plain, bytes, guessedShare: 1 };
-  return { segment: guessed, bytes: guessedBytes, guessedShare };
+  const plainBytes = bytesOf(plain);
+  let least: Judged = { segment: plain, bytes: plainBytes, guessedShare: 1 };
+  for (const layout of likelyLayouts(index.view, start, steps)) {
+    const segment = writeSteps(index, start, steps, layout);
+    const bytes = bytesOf(segment);
+    const guessedShare = bytes / plainBytes;
+    if (guessedShare <= REFERENCE_WORTH_SHARE_MAX && bytes < least.bytes) least = { segment, bytes, guessedShare };
+  }
+  return least;
 }
 
 /** @param layout  where references are guessed */

@@ -22,7 +22,7 @@
  * shortest form.
  *
  * A segment is DELTA_SEGMENT_BYTES of the new bytes. Its layout is a byte: 0 when nothing is guessed of it; 1 and the phase of its
- * words; or, of arm64, 5 and the phase, and two varints: where pages begin, in what is copied and in what it becomes. With a
+ * words; of arm64, 5 and the phase, and two varints: where pages begin, in what is copied and in what it becomes; of WebAssembly 9. With a
  * layout, what differs counts from what references.ts makes of the copied bytes. It guesses the copies that do not overlap what
  * they make, each cut where DELTA_OUTPUT_BYTES of the new bytes are full.
  *

@@ -1,18 +1,31 @@
 /** How the references of a segment probably lie: its writer's choice, by what differs and by what its instructions are. */
-import { ARM64_PAGE_BYTES, ARM64_PAGE_REACH_BYTES, ARM64_RETURN_WORDS_MAX, REFERENCE_RUNS_MIN } from "../limits.ts";
+import {
+  ARM64_PAGE_BYTES,
+  ARM64_PAGE_REACH_BYTES,
+  ARM64_RETURN_WORDS_MAX,
+  DELTA_TEXT_LOOK_BYTES,
+  REFERENCE_RUNS_MIN,
+  WASM_LOCAL_GET_SHARE_MIN,
+} from "../limits.ts";
 import { isLow, isPage, lowOf, pagesOf, readBy, writtenBy } from "./arm64.ts";
 import { commonBytes } from "./common-bytes.ts";
-import { FIELD_BYTES, type Layout } from "./references.ts";
+import { FIELD_BYTES, type Layout, WASM_LAYOUT } from "./references.ts";
 import type { Step } from "./scan.ts";
 
 /** RET of arm64: nearly every function ends with it. */
 const RETURN = 0xd65f_03c0 | 0;
+const LOCAL_GET = 0x20;
 
-/** Undefined when too little differs for guesses to matter. */
-export function likelyLayout(view: DataView, start: number, steps: readonly Step[]): Layout | undefined {
+/** Those that are to be tried; none when too little differs for guesses to matter. */
+export function likelyLayouts(view: DataView, start: number, steps: readonly Step[]): Layout[] {
   const wordPhase = likelyPhase(view, start, steps);
-  if (wordPhase === undefined) return undefined;
+  if (wordPhase === undefined) return [];
   const end = steps.reduce((at, { copy, literal }) => at + copy + literal, start);
+  const layout = layoutByWords(view, start, end, steps, wordPhase);
+  return isWasmLike(view, start, end) ? [WASM_LAYOUT, layout] : [layout];
+}
+
+function layoutByWords(view: DataView, start: number, end: number, steps: readonly Step[], wordPhase: number): Layout {
   const phase = phaseOfArm64(view, start, end);
   if (phase === undefined) return { machine: "x86-64", phase: wordPhase, oldPage: 0, newPage: 0 };
   const [oldPages, newPages] = [new PageVotes(view), new PageVotes(view)];
@@ -24,6 +37,13 @@ export function likelyLayout(view: DataView, start: number, steps: readonly Step
     at += copy + literal;
   }
   return { machine: "arm64", phase, oldPage: oldPages.likeliest(), newPage: newPages.likeliest() };
+}
+
+/** Of a module's code, one byte of ten is a local.get. */
+function isWasmLike(view: DataView, start: number, end: number): boolean {
+  let gets = 0;
+  for (let at = start; at < end; at += DELTA_TEXT_LOOK_BYTES) if (view.getUint8(at) === LOCAL_GET) gets++;
+  return gets * DELTA_TEXT_LOOK_BYTES > WASM_LOCAL_GET_SHARE_MIN * (end - start);
 }
 
 /** Where words begin: an address differs from its least byte on. */

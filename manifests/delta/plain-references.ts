@@ -29,10 +29,13 @@ import {
   withPages,
   writtenBy,
 } from "./arm64.ts";
+import { byteOf, canStandFor, NUMBER_BYTES_MAX, numberAt, valueAt, type WasmNumber } from "./wasm-numbers.ts";
 import { type CopiedPart, FIELD_BYTES, type Layout, type References } from "./references.ts";
 
 /** Of each part the first two bytes are no field of x86-64: a copy mostly begins in the middle of one. */
 const FIRST_FIELD = 2;
+/** Functions of WebAssembly are numbered: each is a block of shifts, and 32 are a region. */
+const FUNCTION_KEYS = 2 ** REFERENCE_BLOCK_BITS;
 
 /** The field at `at` of `made` was `before`, and is guessed to be `guess`: what it is. */
 type Settle = (at: number, before: number, guess: number) => number;
@@ -58,6 +61,7 @@ export class PlainReferences implements References {
   #codeTrust = 0;
   #pageTrust = 0;
   #lowTrust = 0;
+  #constantTrust = 0;
   #relativeTrust = 0;
   #absoluteTrust = 0;
 
@@ -71,6 +75,7 @@ export class PlainReferences implements References {
     this.#codeTrust = REFERENCE_CODE_TRUST;
     this.#pageTrust = REFERENCE_CODE_TRUST;
     this.#lowTrust = REFERENCE_CODE_TRUST;
+    this.#constantTrust = REFERENCE_CODE_TRUST;
     this.#relativeTrust = -REFERENCE_WORD_DISTRUST;
     this.#absoluteTrust = -REFERENCE_WORD_DISTRUST;
   }
@@ -78,7 +83,7 @@ export class PlainReferences implements References {
   takeOff(part: CopiedPart, layout: Layout): void {
     const { start, bytes } = part;
     this.told.set(this.made.subarray(start, start + bytes), start);
-    this.#guess(part, layout, (at, before, guess) => {
+    this.#guess(part, layout, false, (at, before, guess) => {
       const actual = read(this.made, at);
       write(this.told, at, minus(actual, minus(guess, before)));
       return actual;
@@ -86,7 +91,7 @@ export class PlainReferences implements References {
   }
 
   putOn(part: CopiedPart, layout: Layout): void {
-    this.#guess(part, layout, (at, before, guess) => {
+    this.#guess(part, layout, true, (at, before, guess) => {
       const actual = plus(read(this.made, at), minus(guess, before));
       write(this.made, at, actual);
       return actual;
@@ -94,8 +99,9 @@ export class PlainReferences implements References {
   }
 
   /** Guesses the fields of a part and learns from them, in order. */
-  #guess(part: CopiedPart, layout: Layout, settle: Settle): void {
-    if (layout.machine === "arm64") this.#guessArm64(part, layout, settle);
+  #guess(part: CopiedPart, layout: Layout, isTold: boolean, settle: Settle): void {
+    if (layout.machine === "wasm") this.#guessWasm(part, isTold);
+    else if (layout.machine === "arm64") this.#guessArm64(part, layout, settle);
     else this.#guessX86(part, layout, settle);
   }
 
@@ -138,6 +144,38 @@ export class PlainReferences implements References {
         watched = i;
       }
       i++;
+    }
+  }
+
+  /** Numbers of other lengths than a field's. */
+  #guessWasm({ bytes, start }: CopiedPart, isTold: boolean): void {
+    const { old, made } = this;
+    for (let i = 1; i + NUMBER_BYTES_MAX <= bytes; i++) {
+      const number = numberAt(old, i);
+      if (number === undefined) continue;
+      const { isCall, value } = number;
+      const shifts = isCall ? this.#code : this.#absolute;
+      const key = isCall ? value * FUNCTION_KEYS : value;
+      const shifted = value + shifts.of(key, 0);
+      const guess = canStandFor(number, shifted) ? shifted : value;
+      const trust = isCall ? this.#codeTrust : this.#constantTrust;
+      if (guess !== value && trust > 0) this.#settleNumber(number, i, start, guess, isTold);
+      const actual = valueAt(made, start + i, number.bytes);
+      if (guess !== value && actual !== undefined) {
+        if (isCall) this.#codeTrust = trustAfter(trust, guess, value, actual);
+        else this.#constantTrust = trustAfter(trust, guess, value, actual);
+      }
+      if (actual !== undefined) shifts.learn(key, actual - value, 0);
+      i += number.bytes;
+    }
+  }
+
+  #settleNumber({ bytes }: WasmNumber, i: number, start: number, guess: number, isTold: boolean): void {
+    for (let byte = 0; byte < bytes; byte++) {
+      const at = start + i + byte;
+      const more = byteOf(guess, byte, bytes) - (this.old[i + byte] as number);
+      if (isTold) this.made[at] = (this.made[at] as number) + more;
+      else this.told[at] = (this.made[at] as number) - more;
     }
   }
 

@@ -16,6 +16,10 @@
  *   page      the 21 bits of ADRP: from the page of the instruction on, in pages
  *   low       the 12 bits of ADD, or of a load or a store, that add to such a page, in what is loaded
  *
+ * and of WebAssembly code, alone:
+ *   call      the LEB128 number behind 10: of a function; those put in before it shift it
+ *   constant  the one behind 41 (i32.const) or 42 (i64.const), when it is not negative: from the start of memory on
+ *
  * Part of the format: reader and writer guess the same, for all follows from the bytes that are copied, from where they lie,
  * and from the new bytes up to there. So is what a table forgets when two of its keys share a slot, and that a region
  * learns only what its block did not know.
@@ -27,15 +31,19 @@ import { malformedDelta, type StreamReader, type StreamWriter } from "./format.t
 
 export const FIELD_BYTES = 4;
 
+const WASM_KIND = 2 * FIELD_BYTES + 1;
+
 /** How the code and the words of a segment lie: what its writer found likely. */
 export interface Layout {
-  readonly machine: "x86-64" | "arm64";
-  /** Words begin where a place in the source modulo 4 is this; instructions of arm64 do, too. */
+  readonly machine: "x86-64" | "arm64" | "wasm";
+  /** Words begin where a place in the source modulo 4 is this; instructions of arm64 do, too. Of WebAssembly 0. */
   readonly phase: number;
   /** The same of pages modulo 4096, in what is copied and in what it becomes. Of arm64; 0 of others. */
   readonly oldPage: number;
   readonly newPage: number;
 }
+
+export const WASM_LAYOUT: Layout = { machine: "wasm", phase: 0, oldPage: 0, newPage: 0 };
 
 /** As format.ts words it. */
 export function writeLayout(to: StreamWriter, layout: Layout | undefined): void {
@@ -44,6 +52,10 @@ export function writeLayout(to: StreamWriter, layout: Layout | undefined): void 
     return;
   }
   const { machine, phase, oldPage, newPage } = layout;
+  if (machine === "wasm") {
+    to.byte(WASM_KIND);
+    return;
+  }
   to.byte(1 + phase + (machine === "arm64" ? FIELD_BYTES : 0));
   if (machine === "x86-64") return;
   to.varint(oldPage);
@@ -55,7 +67,8 @@ export function readLayout(from: StreamReader): Layout | undefined {
   const kind = from.byte();
   if (kind === 0) return undefined;
   if (kind <= FIELD_BYTES) return { machine: "x86-64", phase: kind - 1, oldPage: 0, newPage: 0 };
-  if (kind > 2 * FIELD_BYTES) throw malformedDelta("an unknown kind of references");
+  if (kind === WASM_KIND) return WASM_LAYOUT;
+  if (kind > WASM_KIND) throw malformedDelta("an unknown kind of references");
   const layout = {
     machine: "arm64",
     phase: kind - 1 - FIELD_BYTES,

@@ -5,11 +5,14 @@ import { afterAll, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { InstalledBoard } from "../../cli/patch/installed-board.ts";
 import { Objects } from "../../cli/patch/objects.ts";
-import { Peers } from "../../cli/patch/peers.ts";
+import { Peers, type PeersOptions } from "../../cli/patch/peers.ts";
 import { requireState } from "../../cli/patch/state.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { openTree } from "../../cli/patch/objects.ts";
-import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
+import { FileHasher } from "../../manifests/merkle.ts";
+import { parseSafePath } from "../../manifests/paths.ts";
+import { makeTorrent, pieceOf, readTorrent } from "../../manifests/torrent.ts";
+import type { Tree } from "../../manifests/tree.ts";
 import { RateLimit } from "../../cli/peers/rates.ts";
 import { fakeSwarm } from "../support/fake-swarm.ts";
 import { sha1, sha256 } from "../support/hashes.ts";
@@ -190,14 +193,18 @@ test("nobody there: no BitTorrent client is started, and no torrent is fetched",
   expect(publisher.requests.some(({ object }) => object === torrent)).toBe(false);
 });
 
-test("nobody there, and much to fetch: it joins all the same, to be found", async () => {
-  await using publisher = await publisherWithPlayers();
-  publisher.players = 0;
+/** Peers of the first release. @param torrent  what comes instead of its own */
+async function peersOf(
+  publisher: Publisher,
+  options: Partial<PeersOptions>,
+  torrent?: Uint8Array,
+): Promise<{ readonly peers: Peers; readonly tree: Promise<Tree> }> {
   const title = await publisher.openTitle({} as Parameters<typeof publisher.openTitle>[0]);
   const release = await title.release("stable", 1);
   const tree = title.object(release.tree.sha256, release.tree.bytes).then((object) => openTree(object, release));
+  const { title: name, edge } = title;
   const peers = new Peers({
-    title,
+    title: { title: name, edge, object: async (id, bytes) => torrent ?? (await title.object(id, bytes)) },
     release,
     uploadLimit: null,
     download: new RateLimit(null, 0),
@@ -207,13 +214,47 @@ test("nobody there, and much to fetch: it joins all the same, to be found", asyn
     keepTorrent: () => Promise.resolve(),
     log: () => {},
     createSwarm: fakeSwarm({ files: FILES }).createSwarm,
+    ...options,
   });
+  return { peers, tree };
+}
+
+test("nobody there, and much to fetch: it joins all the same, to be found", async () => {
+  await using publisher = await publisherWithPlayers();
+  publisher.players = 0;
+  const { peers, tree } = await peersOf(publisher, {});
   peers.start(tree);
   expect(await peers.board()).toBeUndefined();
   peers.start(tree, 64 * KIB * KIB);
   expect(await peers.board()).toBeDefined();
   await expect.poll(() => peers.membership).toBeDefined();
   await peers.close();
+});
+
+function torrentOf(files: Readonly<Record<string, Uint8Array | string>>, pieceLength: number): Uint8Array {
+  const hasher = new FileHasher(sha256, pieceLength, sha1);
+  const hashed = Object.entries(files).map(([path, content]) => {
+    hasher.update(Buffer.from(content));
+    return { path: parseSafePath(path), exec: false, ...hasher.finish() };
+  });
+  const content = { name: "demo-1.0.0", pieceLength, files: hashed, announce: [], webSeeds: [] };
+  return makeTorrent(content, sha256, sha1).metainfo;
+}
+
+test.each([
+  ["its own is kept", FILES, 64 * KIB, true],
+  ["one of other files is not used", { ...FILES, "data/a.txt": "two" }, 64 * KIB, false],
+  ["one of other pieces is not used", FILES, 32 * KIB, false],
+])("the torrent of a release: %s", async (_, files, pieceLength, isUsed) => {
+  await using publisher = await publisherWithPlayers();
+  const torrent = torrentOf(files, pieceLength);
+  const kept: Uint8Array[] = [];
+  const keepTorrent = (bytes: Uint8Array): Promise<void> => Promise.resolve(void kept.push(bytes));
+  const { peers, tree } = await peersOf(publisher, { evenIfAlone: true, keepTorrent }, torrent);
+  peers.start(tree);
+  expect((await peers.board()) !== undefined).toBe(isUsed);
+  await peers.close();
+  expect(kept).toEqual(isUsed ? [torrent] : []);
 });
 
 test("while it patches, a player serves what is proven, and nothing else", async () => {

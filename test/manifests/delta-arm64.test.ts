@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { decodeInMemory } from "../../manifests/delta/decode.ts";
 import { encodeDelta, scanSegment } from "../../manifests/delta/encode.ts";
 import { StreamReader } from "../../manifests/delta/format.ts";
-import { likelyLayout } from "../../manifests/delta/likely-layout.ts";
+import { likelyLayouts } from "../../manifests/delta/likely-layout.ts";
 import { readLayout } from "../../manifests/delta/references.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes } from "../../manifests/digest.ts";
@@ -72,12 +72,14 @@ function squeezed(plain: Uint8Array): Uint8Array {
 
 test("where its pages begin is found, though they begin elsewhere in what it is copied from", () => {
   const copy = { from: OLD_BEFORE, copy: OLD.length, literal: FRESH.length - OLD.length };
-  expect(likelyLayout(new DataView(SOURCE.buffer), OLD_BYTES + FRESH_BEFORE, [copy])).toEqual({
-    machine: "arm64",
-    phase: (OLD_BYTES + FRESH_BEFORE) % 4,
-    oldPage: OLD_BEFORE % PAGE_BYTES,
-    newPage: (OLD_BYTES + FRESH_BEFORE) % PAGE_BYTES,
-  });
+  expect(likelyLayouts(new DataView(SOURCE.buffer), OLD_BYTES + FRESH_BEFORE, [copy])).toEqual([
+    {
+      machine: "arm64",
+      phase: (OLD_BYTES + FRESH_BEFORE) % 4,
+      oldPage: OLD_BEFORE % PAGE_BYTES,
+      newPage: (OLD_BYTES + FRESH_BEFORE) % PAGE_BYTES,
+    },
+  ]);
 });
 
 test("most of its references are guessed, and it comes back", () => {
@@ -102,9 +104,7 @@ test("a program without returns of arm64 is taken for one of x86-64", () => {
     if (view.getUint32(at, true) === RET) view.setUint32(at, 0, true);
   }
   const copy = { from: OLD_BEFORE, copy: OLD.length, literal: FRESH.length - OLD.length };
-  expect(likelyLayout(view, OLD_BYTES + FRESH_BEFORE, [copy])).toMatchObject({
-    machine: "x86-64",
-    oldPage: 0,
-    newPage: 0,
-  });
+  expect(likelyLayouts(view, OLD_BYTES + FRESH_BEFORE, [copy])).toMatchObject([
+    { machine: "x86-64", oldPage: 0, newPage: 0 },
+  ]);
 });

@@ -1,4 +1,5 @@
 /** Lists of short records, of which each has a number that changed: no window of the index agrees. */
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { NearFinder } from "../../manifests/delta/near.ts";
 import { scan } from "../../manifests/delta/scan.ts";
@@ -78,4 +79,36 @@ test("where nothing was found, and behind what was, it is not looked for again a
   const passed = new NearFinder(viewOf(SOURCE));
   passed.passed(AT);
   expect(passed.find(AT + PROBE, [THERE + PROBE], 256)).toBeUndefined();
+});
+
+test("how like a place is counts each of its bytes, however many there are", () => {
+  const finder = (source: Uint8Array): NearFinder => new NearFinder(viewOf(source));
+  const spread = fc.record({ bytes: fc.integer({ min: 9, max: 40 }), seed: fc.integer({ min: 1, max: 1e9 }) });
+  fc.assert(
+    fc.property(spread, fc.nat(), fc.nat(), ({ bytes, seed }, one, other) => {
+      // two places that begin alike, and behind that each differ in bytes of their own
+      const sought = pseudoRandomBytes(seed, bytes);
+      const differing = (mask: number): Uint8Array =>
+        sought.map((byte, i) => (i >= 8 && (mask >> (i % 31)) & 1 ? byte + 128 : byte));
+      const [a, b] = [differing(one), differing(other)];
+      const right = (place: Uint8Array): number => place.filter((byte, i) => byte === sought[i]).length;
+      const at = 2 * bytes;
+      const expected = right(b) > right(a) ? bytes : 0;
+      expect(finder(concatBytes([a, b, sought])).find(at, [bytes], bytes)).toBe(expected);
+    }),
+  );
+});
+
+test("a place is compared a word at a time, and not to its end when another is more like it", () => {
+  // mostly zeros, so that many places begin alike, and few are like it beyond that
+  const sparse = pseudoRandomBytes(4, 4096).map((byte, i) => (i % 64 < 40 ? 0 : byte));
+  let reads = 0;
+  const counted = viewOf(sparse);
+  const [getInt32, getUint8] = [counted.getInt32.bind(counted), counted.getUint8.bind(counted)];
+  counted.getInt32 = (at) => (reads++, getInt32(at));
+  counted.getUint8 = (at) => (reads++, getUint8(at));
+  const [at, bytes] = [2048, 256];
+  new NearFinder(counted).find(at, [at - NEAR_BYTES], bytes);
+  // more than half of the places begin alike: to read all of their words would be more
+  expect(reads).toBeLessThan((2 * NEAR_BYTES * bytes) / 4);
 });

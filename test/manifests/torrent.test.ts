@@ -165,6 +165,12 @@ describe("read as of known files", () => {
     expect(readTorrent(metainfo, sha256, sha1, known.toReversed())).toEqual(read(metainfo));
   });
 
+  test("a piece layer is in memory by itself, without the rest of the torrent", () => {
+    const [file] = readTorrent(metainfo, sha256, sha1, known).files;
+    expect(file?.layer?.length).toBe(4 * 32);
+    expect(file?.layer?.buffer.byteLength).toBe(4 * 32);
+  });
+
   const [first, ...others] = known as [TorrentFile, ...TorrentFile[]];
   test.each([
     ["one less", others],

@@ -1,8 +1,8 @@
 /**
- * references.ts once more, in AssemblyScript: every byte that is copied in a program goes through it. As WebAssembly it is fast from
- * its first byte on, where JavaScript is over before it is compiled well, and it looks at 16 bytes at once (decision 0054 has figures).
- * Names and meanings are those of references.ts, which is what counts; test/manifests/delta-references runs both. REFERENCE_ and DELTA_
- * names are numbers of limits.ts, given by compile.ts, which also says when this changed and `../references-wasm.ts` did not.
+ * plain-references.ts, arm64.ts and wasm-numbers.ts once more, in AssemblyScript: every byte that is copied in a program goes through it.
+ * As WebAssembly it is fast from its first byte on, where JavaScript is over before it is compiled well, and it looks at 16 bytes at once. Names and
+ * meanings are those of the plain ones, which are what counts; test/manifests/delta-references.test.ts runs both. What is in capitals and
+ * not defined here is a number of limits.ts, given by compile.ts, which also says when this changed and `../references-wasm.ts` did not.
  */
 
 /** Bytes that are looked at at once: memory goes on so far behind a part. */
@@ -25,6 +25,10 @@ const REGISTERS: i32 = 32;
 /** Where all of it ends. */
 export const END: i32 = PAGES + (REGISTERS << PAGE_ENTRY_BYTES_BITS);
 
+/** Machines, by their numbers in compiled-references.ts. */
+const ARM64: i32 = 1;
+const WASM: i32 = 2;
+
 const FIELD_BYTES: i32 = 4;
 const FIRST_FIELD: i32 = 2;
 
@@ -33,6 +37,7 @@ let addressEnd: i64 = 0;
 let codeTrust: i32 = 0;
 let pageTrust: i32 = 0;
 let lowTrust: i32 = 0;
+let constantTrust: i32 = 0;
 let relativeTrust: i32 = 0;
 let absoluteTrust: i32 = 0;
 
@@ -46,6 +51,7 @@ export function forget(): void {
   codeTrust = REFERENCE_CODE_TRUST;
   pageTrust = REFERENCE_CODE_TRUST;
   lowTrust = REFERENCE_CODE_TRUST;
+  constantTrust = REFERENCE_CODE_TRUST;
   relativeTrust = -REFERENCE_WORD_DISTRUST;
   absoluteTrust = -REFERENCE_WORD_DISTRUST;
 }
@@ -56,13 +62,13 @@ export function takeOff(
   start: i32,
   from: f64,
   at: f64,
-  isArm64: bool,
+  machine: i32,
   phase: i32,
   oldPage: i32,
   newPage: i32,
 ): void {
   memory.copy(TOLD + start, MADE + start, bytes);
-  guess(bytes, start, <i64>from, <i64>at, isArm64, phase, oldPage, newPage, false);
+  guess(bytes, start, <i64>from, <i64>at, machine, phase, oldPage, newPage, false);
 }
 
 export function putOn(
@@ -70,12 +76,12 @@ export function putOn(
   start: i32,
   from: f64,
   at: f64,
-  isArm64: bool,
+  machine: i32,
   phase: i32,
   oldPage: i32,
   newPage: i32,
 ): void {
-  guess(bytes, start, <i64>from, <i64>at, isArm64, phase, oldPage, newPage, true);
+  guess(bytes, start, <i64>from, <i64>at, machine, phase, oldPage, newPage, true);
 }
 
 function guess(
@@ -83,13 +89,14 @@ function guess(
   start: i32,
   from: i64,
   at: i64,
-  isArm64: bool,
+  machine: i32,
   phase: i32,
   oldPage: i32,
   newPage: i32,
   isTold: bool,
 ): void {
-  if (isArm64) guessArm64(bytes, start, from, at, phase, oldPage, newPage, isTold);
+  if (machine == WASM) guessWasm(bytes, start, isTold);
+  else if (machine == ARM64) guessArm64(bytes, start, from, at, phase, oldPage, newPage, isTold);
   else guessX86(bytes, start, from, at, phase, isTold);
 }
 
@@ -194,6 +201,71 @@ function guessArm64(
   }
 }
 
+function guessWasm(bytes: i32, start: i32, isTold: bool): void {
+  const made = MADE + start;
+  for (let i = 1; i + NUMBER_BYTES_MAX <= bytes; i++) {
+    const instruction = <i32>load<u8>(OLD + i - 1);
+    const isCall = instruction == CALL;
+    if (!isCall && instruction != 0x41 && instruction != 0x42) continue;
+    const size = numberBytes(OLD + i);
+    if (size == 0) continue;
+    const value = valueAt(OLD + i, size);
+    const isNegative = (load<u8>(OLD + i + size - 1) & 0x40) != 0;
+    if (!isCall && (isNegative || value < REFERENCE_WORD_MIN)) continue;
+    const table = isCall ? CODE : ABSOLUTE;
+    const key = <u32>(isCall ? value << REFERENCE_BLOCK_BITS : value);
+    const shifted = value + shiftOf(table, key, 0);
+    const end = min(NUMBER_END, (<i64>1) << (isCall ? 7 * size : 7 * size - 1));
+    const guessed = shifted >= 0 && shifted < end ? shifted : value;
+    const trust = isCall ? codeTrust : constantTrust;
+    if (guessed != value && trust > 0) settleNumber(i, made + i, size, guessed, isTold);
+    if (isNumberOf(made + i, size)) {
+      const actual = valueAt(made + i, size);
+      if (guessed != value) {
+        const judged = trustAfterNumber(trust, guessed, value, actual);
+        if (isCall) codeTrust = judged;
+        else constantTrust = judged;
+      }
+      learn(table, key, actual - value, 0);
+    }
+    i += size;
+  }
+}
+
+/** Bytes of a number below 2^31; 0 when it is none. */
+function numberBytes(at: i32): i32 {
+  let size = 1;
+  while (size < NUMBER_BYTES_MAX && load<u8>(at + size - 1) >= 0x80) size++;
+  const last = <i32>load<u8>(at + size - 1);
+  return last >= 0x80 || (size == NUMBER_BYTES_MAX && last > FIFTH_BYTE_MAX) ? 0 : size;
+}
+
+function isNumberOf(at: i32, size: i32): bool {
+  for (let i = 0; i < size; i++) if (load<u8>(at + i) >= 0x80 != i < size - 1) return false;
+  return true;
+}
+
+function valueAt(at: i32, size: i32): i64 {
+  let value: i64 = 0;
+  for (let i = 0; i < size; i++) value |= (<i64>(load<u8>(at + i) & 0x7f)) << (7 * i);
+  return value;
+}
+
+function settleNumber(i: i32, at: i32, size: i32, guessed: i64, isTold: bool): void {
+  for (let byte = 0; byte < size; byte++) {
+    const guessedByte = (<i32>(guessed >> (7 * byte)) & 0x7f) | (byte < size - 1 ? 0x80 : 0);
+    const more = guessedByte - <i32>load<u8>(OLD + i + byte);
+    const made = <i32>load<u8>(at + byte);
+    if (isTold) store<u8>(at + byte, made + more);
+    else store<u8>(at + byte + (TOLD - MADE), made - more);
+  }
+}
+
+function trustAfterNumber(trust: i32, guessed: i64, before: i64, actual: i64): i32 {
+  if (actual == guessed) return min(REFERENCE_TRUST_MAX, trust + 1);
+  return actual == before ? max(-REFERENCE_TRUST_MAX, trust - 1) : trust;
+}
+
 function nextLow(register: i32, i: i32, bytes: i32): i32 {
   const end = min(i + ARM64_PAGE_REACH_BYTES, bytes - FIELD_BYTES);
   for (let next = i + FIELD_BYTES; next <= end; next += FIELD_BYTES) {
@@ -227,6 +299,13 @@ function setUntil(register: i32, until: i32): void {
 function pageFloor(place: i64): i64 {
   return place & ~(ARM64_PAGE_BYTES - 1);
 }
+
+// wasm-numbers.ts
+
+const NUMBER_BYTES_MAX: i32 = 5;
+const FIFTH_BYTE_MAX: i32 = 0x07;
+const NUMBER_END: i64 = (<i64>1) << 31;
+const CALL: i32 = 0x10;
 
 // arm64.ts
 
