@@ -202,7 +202,7 @@ describe("laws", () => {
     );
   });
 
-  const layouts = [[0], [1], [2], [3], [4], [5, 0, 0], [6, 1, 99], [7, 0x7f, 2], [8, ...PAGE_END, ...PAGE_END]];
+  const layouts = [[0], [1], [2], [3], [4], [5, 0, 0], [6, 1, 99], [7, 0x7f, 2], [8, ...PAGE_END, ...PAGE_END], [9]];
   test.each(layouts)("references of kind %d make some bytes, whatever differs", (...references) => {
     const old = callers(120);
     const runs = fc.array(fc.tuple(fc.nat({ max: 9 }), fc.integer({ min: 1, max: 3 })), { maxLength: 8 });
@@ -228,10 +228,20 @@ describe("laws", () => {
 
   test("references of any other kind are refused", () => {
     const streams = { copies: [10], literals: [0], jumps: [0] };
-    for (let kind = 9; kind < 256; kind++) {
-      const delta = deltaOf(120, 10, { ...streams, references: [kind, 0, 0] });
-      expect(() => decode(callers(120), delta, 10)).toThrow(malformed);
+    for (let kind = 10; kind < 256; kind++) {
+      for (const references of [[kind], [kind, 0, 0]]) {
+        const delta = deltaOf(120, 10, { ...streams, references });
+        expect(() => decode(callers(120), delta, 10)).toThrow(malformed);
+      }
     }
+  });
+
+  test("references of WebAssembly are told in one byte, and refused with more", () => {
+    const streams = { copies: [10], literals: [0], jumps: [0] };
+    const told = (references: number[]) => decode(callers(120), deltaOf(120, 10, { ...streams, references }), 10);
+    expect(told([9])).toEqual(callers(120).subarray(0, 10));
+    expect(() => told([9, 0])).toThrow(malformed);
+    expect(() => told([9, 0, 0])).toThrow(malformed);
   });
 
   test.each([

@@ -1060,6 +1060,14 @@ def wasm_edges():
         yield wasm(CALL, 9000 + k, 5, (1 << 32) + 9000 + k)
     for k in range(22):
         yield wasm(CALL, 9000 + k, 5, 9011 + k)
+    # constants are trusted four times
+    for k in (0, 1, 1, 2):
+        for first in range(1 << 16, (1 << 16) + 2048 * 10, 2048):
+            yield wasm(I64_CONST, first + 64 * k, 3, first + 64 * k + (0 if k == 1 else 80))
+    # one that becomes 2^31 and more is learned
+    for opcode, apart in ((CALL, 1), (I32_CONST, 16)):
+        for value, by in ((-100, 120), (-125, 120), (-126, 120), (-99, 120), (-124, 120)):
+            yield wasm(opcode, (1 << 31) + value * apart, 5, (1 << 31) + (value + by) * apart)
     # up to the longest of each length, and one more; up to 2^31
     for opcode, bits_a_byte in ((CALL, 0), (I32_CONST, 1), (I64_CONST, 1)):
         for length in range(1 + bits_a_byte, 6):
