@@ -659,7 +659,11 @@ describe("compiled and plain", () => {
         continue;
       }
       const size = 1 + ((bytes as number) % 5);
-      const value = (size === 1 ? 20 : 128 ** (size - 1) - 60) + ((near as number) % 120);
+      // about where a number takes another byte, is negative in this one, is small, or has too many bits
+      const limits = [128 ** (size - 1), 64 * 128 ** (size - 1), REFERENCE_WORD_MIN, 2 ** 31].map((limit) =>
+        Math.min(limit, 128 ** size - 80),
+      );
+      const value = Math.max(0, (limits[(bytes as number) >> 6] as number) - 60 + ((near as number) % 120));
       const more = (how as number) < 24 ? (noise[0] as number) - 128 : (chosen[0] as number) % 8;
       const instruction = [0x10, 0x41, 0x42, 0x20][(kind as number) % 4] as number;
       old.push(instruction, ...leb(value, size));
