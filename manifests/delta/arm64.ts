@@ -35,6 +35,7 @@ export function pagesOf(word: number): number {
   return (pages << 11) >> 11;
 }
 
+/** The ADRP, `pages` pages further on from its own; modulo 2^21. */
 export function withPages(word: number, pages: number): number {
   return (word & (0x9f00_001f | 0)) | ((pages & 3) << 29) | (((pages >> 2) & 0x7_ffff) << 5);
 }
@@ -70,6 +71,7 @@ export function withLow(word: number, low: number): number {
   return (word & ~LOW_MASK) | ((low >> bits) << 10);
 }
 
+/** Whether both are the same but for how much they add. */
 export function isSameLow(word: number, other: number): boolean {
   return ((word ^ other) & ~LOW_MASK) === 0;
 }

@@ -2,6 +2,7 @@
 
 const WORD_BYTES = 4;
 
+/** The same memory. */
 export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
   return new DataView(buffer, byteOffset, byteLength);
 }

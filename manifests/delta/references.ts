@@ -29,6 +29,7 @@
 import { ARM64_PAGE_BYTES } from "../limits.ts";
 import { malformedDelta, type StreamReader, type StreamWriter } from "./format.ts";
 
+/** Of a word, and of what x86-64 and arm64 address by. */
 export const FIELD_BYTES = 4;
 
 const WASM_KIND = 2 * FIELD_BYTES + 1;
@@ -43,6 +44,7 @@ export interface Layout {
   readonly newPage: number;
 }
 
+/** There is one only: instructions begin anywhere. */
 export const WASM_LAYOUT: Layout = { machine: "wasm", phase: 0, oldPage: 0, newPage: 0 };
 
 /** As format.ts words it. */
