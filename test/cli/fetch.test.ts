@@ -11,6 +11,7 @@ import { type ChunkId, type ObjectId, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { BLOCK_BYTES, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
+import { PartWriter } from "../../manifests/parts.ts";
 import { sha256 } from "../support/hashes.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
@@ -38,14 +39,15 @@ async function fetchFrom(faults: Faults) {
   const hasher = new FileHasher(sha256, PIECE);
   hasher.update(CONTENT);
   const { root, layer } = hasher.finish();
-  const parts = CHUNKS.map((bytes, i) => {
+  const writer = new PartWriter();
+  const chunks = CHUNKS.map((bytes, i) => {
     const [number, offset] = breaksAfter === undefined ? [i, 0] : [0, i * CHUNK_BYTES];
     const [id, pack] = [toHex(sha256(bytes)) as ChunkId, `${number}`.repeat(64) as ObjectId];
-    const chunk = { id, size: bytes.length, pack, offset, stored: bytes.length, raw: true };
-    return { offset: i * CHUNK_BYTES, chunk, from: "pack" as const };
+    return { id, size: bytes.length, pack, offset, stored: bytes.length, raw: true };
   });
+  const parts = writer.write(chunks, () => "pack");
   const build: Build = { root, size: CONTENT.length, parts, layer };
-  const ledger = new Ledger([build], PIECE, sha256);
+  const ledger = new Ledger([build], { table: writer.table, pieceLength: PIECE, hasTorrent: true, sha256 });
   const asked: number[] = [];
   let edge = 0;
   const origin = {

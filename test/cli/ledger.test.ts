@@ -10,7 +10,7 @@ import type { LedgerChunk } from "../../cli/patch/wanted-chunks.ts";
 import { toHex, type ChunkId, type ObjectId } from "../../manifests/digest.ts";
 import { BLOCK_BYTES, ORIGIN_BAD_MAX } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
-import type { Part } from "../../manifests/plan.ts";
+import { PartWriter } from "../../manifests/parts.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import { sha256 } from "../support/hashes.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
@@ -32,25 +32,26 @@ interface World {
 /** Builds made of chunks by number; the chunks whose number is in `local` are in the install. */
 function worldOf(contents: readonly (readonly number[])[], local: ReadonlySet<number>, hasLayers: boolean): World {
   const wanted = contents.map((numbers) => Buffer.concat(numbers.map((number) => CHUNKS[number] ?? new Uint8Array())));
+  const writer = new PartWriter();
+  const locals = new Set<string>();
   const builds = contents.map((numbers, index): Build => {
     const content = wanted[index] ?? Buffer.alloc(0);
     const hasher = new FileHasher(sha256, PIECE);
     hasher.update(content);
     const { root, layer } = hasher.finish();
-    let offset = 0;
-    const parts = numbers.map((number): Part => {
+    const chunks = numbers.map((number) => {
       const bytes = CHUNKS[number] ?? new Uint8Array();
       const id = toHex(sha256(bytes)) as ChunkId;
       const pack = String(number % 2).repeat(64) as ObjectId;
-      const chunk = { id, size: bytes.length, pack, offset: number * 100_000, stored: bytes.length, raw: true };
-      offset += bytes.length;
-      return { offset: offset - bytes.length, chunk, from: local.has(number) ? { path: LOCAL, offset: 0 } : "pack" };
+      if (local.has(number)) locals.add(id);
+      return { id, size: bytes.length, pack, offset: number * 100_000, stored: bytes.length, raw: true };
     });
-    const whole = layer.length === 0 ? Buffer.from(root, "hex") : layer;
-    return { root, size: content.length, parts, layer: hasLayers ? whole : undefined };
+    const parts = writer.write(chunks, ({ id }) => (locals.has(id) ? { path: LOCAL, offset: 0 } : "pack"));
+    return { root, size: content.length, parts, layer: hasLayers && layer.length > 0 ? layer : undefined };
   });
   const disk = wanted.map((content) => new Uint8Array(content.length));
-  return { ledger: new Ledger(builds, PIECE, sha256), builds, wanted, disk };
+  const ledger = new Ledger(builds, { table: writer.table, pieceLength: PIECE, hasTorrent: hasLayers, sha256 });
+  return { ledger, builds, wanted, disk };
 }
 
 /** Lands chunks as the assembly does: open pieces only, then hashes what is complete, then looks for whom to blame. */
@@ -350,7 +351,7 @@ test("a chunk that the install holds is copied from there when only what an earl
   const [first] = ledger.local();
   if (first === undefined) throw new Error("nothing to copy");
   // and not again once the install's bytes are known to be bad
-  for (const chunk of ledger.local()) land(world, chunk, "install", chunk === first);
+  for (const chunk of ledger.local()) land(world, chunk, "install", chunk.chunk.number === first.chunk.number);
   for (let run = ledger.claimRun(false, 0); run.length > 0; run = ledger.claimRun(false, 0)) {
     for (const chunk of run) land(world, chunk, "origin", false);
   }
