@@ -17,8 +17,8 @@ type Whereabouts = readonly string[];
 interface Work {
   readonly ledger: Ledger;
   readonly assembly: Assembly;
-  /** Of each build: the files that will hold it, the first one being what it is fetched as. */
-  readonly places: readonly (readonly Place[])[];
+  /** Of each build: the first piece of the file that it is fetched as. */
+  readonly firstPieces: Uint32Array;
   /** Of a file of these. */
   readonly where: (file: LayoutFile) => Whereabouts;
 }
@@ -70,11 +70,10 @@ export class ReleaseBoard implements PieceBoard {
     { ledger, assembly, where }: Pick<Work, "ledger" | "assembly" | "where">,
     places: readonly (readonly Place[])[],
   ): LedgerListener {
-    for (const [build, [first]] of places.entries()) {
-      const file = this.#fileAt(first);
-      if (file !== undefined) this.#builds.set(file.firstPiece, build);
-    }
-    const work = { ledger, assembly, places, where };
+    // a build without a file of the torrent cannot be: the torrent was checked against the tree
+    const firstPieces = Uint32Array.from(places, ([first]) => this.#fileAt(first)?.firstPiece ?? 0);
+    for (const [build, firstPiece] of firstPieces.entries()) this.#builds.set(firstPiece, build);
+    const work = { ledger, assembly, firstPieces, where };
     this.#work = work;
     for (let piece = 0; piece < ledger.map.pieceCount; piece++) {
       if (ledger.isProven(piece)) this.#setVerified(this.#layoutPiece(work, piece));
@@ -149,10 +148,9 @@ export class ReleaseBoard implements PieceBoard {
     }
   }
 
-  #layoutPiece({ ledger, places }: Work, piece: number): number {
+  #layoutPiece({ ledger, firstPieces }: Work, piece: number): number {
     const build = ledger.map.buildOf(piece);
-    // a build without a file of the torrent cannot be: the torrent was checked against the tree
-    return (this.#fileAt(places[build]?.[0])?.firstPiece ?? 0) + piece - ledger.map.firstPieceOf(build);
+    return (firstPieces[build] ?? 0) + piece - ledger.map.firstPieceOf(build);
   }
 
   #fileAt(place: Place | undefined): LayoutFile | undefined {
