@@ -308,7 +308,7 @@ interface RunRequest {
 }
 
 /** A run of chunks in slices of about `wanted` bytes; the gaps between chunks belong to the slice they end in. */
-function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number; chunks: SliceChunk[] }[] {
+export function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number; chunks: SliceChunk[] }[] {
   const slices: { bytes: number; chunks: SliceChunk[] }[] = [];
   let start = run[0]?.chunk.offset ?? 0;
   let chunks: SliceChunk[] = [];

@@ -48,7 +48,7 @@ export interface LedgerWorld {
   /** The table that the parts of the builds are of. */
   readonly table: PartTable;
   readonly pieceLength: number;
-  /** Whether the torrent says what each piece has to be: then peers can help. */
+  /** Whether a torrent says what each piece has to be. */
   readonly hasTorrent: boolean;
   readonly sha256: Sha256;
 }
@@ -61,6 +61,7 @@ const PROVEN = 3;
 export class Ledger {
   /** Where pieces lie. */
   readonly map: PieceMap;
+  /** Whether peers can help. */
   readonly hasTorrent: boolean;
   readonly #sha256: Sha256;
   readonly #builds: readonly Build[];

@@ -49,7 +49,7 @@ class Columns {
   readonly bad = new Map<number, number>();
   readonly badMax = new Map<number, number>();
   /** Who was asked for an entry; indexes into `edges`. */
-  readonly askedOf: Uint8Array;
+  readonly askedOf: Uint16Array;
   readonly edges: (string | undefined)[] = [undefined];
 
   /** @param targets  how many each chunk of the table has */
@@ -76,7 +76,7 @@ class Columns {
     this.stale = new Uint8Array(length);
     this.claimedAt = new Float64Array(length);
     this.open = new Uint32Array(length);
-    this.askedOf = new Uint8Array(length);
+    this.askedOf = new Uint16Array(length);
   }
 }
 

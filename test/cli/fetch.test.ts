@@ -2,14 +2,15 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Assembly, SliceChunk } from "../../cli/patch/assembly.ts";
-import { fetchMissing, type FetchOptions } from "../../cli/patch/fetch.ts";
+import { cutSlices, fetchMissing, type FetchOptions } from "../../cli/patch/fetch.ts";
 import { type CompletePiece, Ledger } from "../../cli/patch/ledger.ts";
 import type { Build } from "../../cli/patch/piece-map.ts";
+import { WantedChunks } from "../../cli/patch/wanted-chunks.ts";
 import { RateLimit } from "../../cli/peers/rates.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { type ChunkId, type ObjectId, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { BLOCK_BYTES, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, ORIGIN_REQUESTS, ORIGIN_SLICE_BYTES, ORIGIN_SLICE_CHUNKS } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
 import { PartWriter } from "../../manifests/parts.ts";
 import { sha256 } from "../support/hashes.ts";
@@ -174,4 +175,27 @@ test("a line that breaks before a slice has come still brings whole chunks", asy
   const { fetched, ledger } = await fetchFrom({ answers: () => true, breaksAfter: 1.5 * CHUNK_BYTES });
   await fetched;
   expect(ledger.done).toBe(true);
+});
+
+test("a slice of small chunks ends before their names are more than their bytes", () => {
+  const count = 2 * ORIGIN_SLICE_CHUNKS + 1;
+  const writer = new PartWriter();
+  const pack = "a".repeat(64) as ObjectId;
+  const chunks = Array.from({ length: count }, (_, i) => {
+    return {
+      id: toHex(sha256(Uint8Array.of(i, i >> 8))) as ChunkId,
+      size: 2,
+      pack,
+      offset: 3 * i,
+      stored: 2,
+      raw: true,
+    };
+  });
+  const build = { root: "0".repeat(64) as Build["root"], size: 2 * count, layer: undefined };
+  const wanted = new WantedChunks(writer.table, [{ ...build, parts: writer.write(chunks, () => "pack") }]);
+  const slices = cutSlices([...wanted], ORIGIN_SLICE_BYTES);
+  expect(slices.map(({ chunks: some }) => some.length)).toEqual([ORIGIN_SLICE_CHUNKS, ORIGIN_SLICE_CHUNKS, 1]);
+  // every byte of the run, and the gaps between chunks with it
+  expect(slices.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(3 * count - 1);
+  expect(slices.at(-1)?.chunks[0]?.at).toBe(1);
 });

@@ -4,6 +4,7 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { collectGarbage } from "../../cli/threads/collect-garbage.ts";
 import { type CompletePiece, Ledger } from "../../cli/patch/ledger.ts";
 import type { Build } from "../../cli/patch/piece-map.ts";
 import type { LedgerChunk } from "../../cli/patch/wanted-chunks.ts";
@@ -16,6 +17,8 @@ import { sha256 } from "../support/hashes.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
 const PIECE = 2 * BLOCK_BYTES;
+/** What one more small file may take of its own, with its name: bytes. As objects it was 1,100, and 300 of malloc. */
+const FILE_BYTES_MAX = 500;
 const LOCAL = "local" as SafePath;
 
 /** Chunk number -> its content; sizes that fit neither blocks nor pieces. */
@@ -388,3 +391,30 @@ test("whatever earlier runs left, rotten or not, every content comes out right",
     { numRuns: 300 },
   );
 });
+
+test("a title of many small files that all differ takes little memory while it is fetched", () => {
+  const count = 20_000;
+  const before = memoryInUse();
+  const ledger = ledgerOfSmallFiles(count);
+  expect(memoryInUse() - before).toBeLessThan(count * FILE_BYTES_MAX);
+  expect(ledger.claimRun(false, 0).length).toBeGreaterThan(0);
+});
+
+function ledgerOfSmallFiles(count: number): Ledger {
+  const writer = new PartWriter();
+  const pack = "a".repeat(64) as ObjectId;
+  const builds = Array.from({ length: count }, (_, i): Build => {
+    const id = toHex(sha256(Buffer.from(`chunk ${i}`))) as ChunkId;
+    const root = toHex(sha256(Buffer.from(`root ${i}`))) as Build["root"];
+    const chunk = { id, size: 1000, pack, offset: 1000 * i, stored: 1000, raw: true };
+    return { root, size: 1000, parts: writer.write([chunk], () => "pack"), layer: undefined };
+  });
+  return new Ledger(builds, { table: writer.table, pieceLength: PIECE, hasTorrent: true, sha256 });
+}
+
+/** Bytes of objects and buffers, after a collection. */
+function memoryInUse(): number {
+  collectGarbage();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
