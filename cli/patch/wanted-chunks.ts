@@ -251,5 +251,5 @@ function* partsToFetch(
 }
 
 function inFetchingOrder(table: PartTable, chunks: Uint32Array): Uint32Array {
-  return chunks.sort((a, b) => table.packNumber(a) - table.packNumber(b) || table.offset(a) - table.offset(b));
+  return chunks.toSorted((a, b) => table.packNumber(a) - table.packNumber(b) || table.offset(a) - table.offset(b));
 }
