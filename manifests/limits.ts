@@ -385,7 +385,7 @@ export const HASH_JOB_BYTES = 32 * MIB;
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
 /**
  * Titles of more files are published and patched with little old memory. On its way a file is 0.5 KB of live objects, and
- * 1.8 KB more when its content is nobody else's.
+ * 0.5 KB more when its content is nobody else's.
  */
 export const OLD_MEMORY_TITLE_FILES = 10_000;
 /** Pieces from peers are proven together up to this, when they are small. */
