@@ -8,7 +8,7 @@ import { Install } from "../../cli/patch/install.ts";
 import { Recipes } from "../../cli/patch/recipes.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { concatBytes, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
-import { RECIPE_PART_BYTES } from "../../manifests/limits.ts";
+import { ORIGIN_GAP_BYTES, RECIPE_PART_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import { writeRecipe } from "../../manifests/recipe.ts";
 import type { TreeFile } from "../../manifests/tree.ts";
@@ -22,7 +22,7 @@ const FILES = Math.ceil((3 * RECIPE_PART_BYTES) / 64);
 const OBJECT = "a".repeat(64) as ObjectId;
 const named = (name: number): string => name.toString(16).padStart(64, "0");
 
-/** Files of one chunk each, with their recipes in one object. */
+/** Files of one chunk each, with their recipes in one object, and in the middle of it what nobody wants. */
 function filesWithRecipes(): { files: TreeFile[]; object: Uint8Array } {
   const files: TreeFile[] = [];
   const recipes: Uint8Array[] = [];
@@ -35,6 +35,9 @@ function filesWithRecipes(): { files: TreeFile[]; object: Uint8Array } {
     files.push({ path, size: 10, root: named(name) as PiecesRoot, exec: false, recipe: ref });
     recipes.push(recipe);
     offset += recipe.length;
+    if (name !== Math.floor(FILES / 2)) continue;
+    recipes.push(new Uint8Array(ORIGIN_GAP_BYTES + 1));
+    offset += ORIGIN_GAP_BYTES + 1;
   }
   return { files, object: concatBytes(recipes) };
 }
