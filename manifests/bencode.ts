@@ -4,7 +4,7 @@
  * Not the `bencode` package: it turns dictionary keys into UTF-8 text, which destroys the binary keys of `piece layers`
  * (BEP 52) and of scrape replies (BEP 48), accepts keys in any order, and has no caps.
  */
-import { concatBytes } from "./digest.ts";
+import { concatBytes, equalBytes } from "./digest.ts";
 import { Failure } from "./failures.ts";
 import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX, BENCODE_KEY_BYTES_MAX } from "./limits.ts";
 
@@ -113,9 +113,21 @@ export function bytesOfKey(key: string): Uint8Array {
 
 /** Value -> bencode. Dictionaries are written in key order, whatever order they were built in. */
 export function encodeBencode(value: BencodeInput): Uint8Array<ArrayBuffer> {
-  const writer = new Writer();
-  writer.value(value);
-  return writer.finish();
+  const blocks: Uint8Array[] = [];
+  new Writer((block) => blocks.push(block), "kept").write(value);
+  return concatBytes(blocks);
+}
+
+/** Whether a value is written as these bytes. Compared while it is written: of a large one that is less than half the memory. */
+export function isBencodeOf(value: BencodeInput, bytes: Uint8Array): boolean {
+  let at = 0;
+  let isSame = true;
+  const compare = (block: Uint8Array): void => {
+    isSame &&= equalBytes(block, bytes.subarray(at, at + block.length));
+    at += block.length;
+  };
+  new Writer(compare, "looked at").write(value);
+  return isSame && at === bytes.length;
 }
 
 /** Bencode -> value; byte strings are views of `bytes`. Throws: object.malformed on anything but one canonical value. */
@@ -145,9 +157,21 @@ export function* bencodeLeaves(bytes: Uint8Array): Generator<BencodeLeaf> {
 }
 
 class Writer {
-  readonly #full: Uint8Array[] = [];
+  readonly #take: (block: Uint8Array) => void;
+  readonly #areKept: boolean;
   #block = new Uint8Array(BLOCK_BYTES_MIN);
   #length = 0;
+
+  /** @param take  called with one block after another, of which none is written to again when they are kept */
+  constructor(take: (block: Uint8Array) => void, blocks: "kept" | "looked at") {
+    this.#take = take;
+    this.#areKept = blocks === "kept";
+  }
+
+  write(value: BencodeInput): void {
+    this.value(value);
+    this.#close();
+  }
 
   value(value: BencodeInput): void {
     if (typeof value === "number") this.#integer(value);
@@ -157,10 +181,6 @@ class Writer {
     else if (value instanceof Entries) this.#entries(value.entries);
     else if (value instanceof Map) this.#entries(inOrder(value as ReadonlyMap<string, BencodeInput>));
     else this.#list(value as Iterable<BencodeInput>);
-  }
-
-  finish(): Uint8Array<ArrayBuffer> {
-    return concatBytes([...this.#full, this.#block.subarray(0, this.#length)]);
   }
 
   #integer(value: number): void {
@@ -176,7 +196,7 @@ class Writer {
   #append(bytes: Uint8Array): void {
     if (bytes.length >= BLOCK_BYTES_MAX) {
       this.#close();
-      this.#full.push(bytes);
+      this.#take(bytes);
       return;
     }
     this.#reserve(bytes.length);
@@ -219,9 +239,10 @@ class Writer {
 
   /** Begins another block, with room for so many bytes. */
   #close(room = 0): void {
-    this.#full.push(this.#block.subarray(0, this.#length));
-    this.#block = new Uint8Array(Math.max(room, Math.min(2 * this.#block.length, BLOCK_BYTES_MAX)));
+    this.#take(this.#block.subarray(0, this.#length));
     this.#length = 0;
+    if (!this.#areKept && room <= this.#block.length) return;
+    this.#block = new Uint8Array(Math.max(room, Math.min(2 * this.#block.length, BLOCK_BYTES_MAX)));
   }
 }
 

@@ -16,6 +16,7 @@ export * from "./failures.ts";
 export * from "./limits.ts";
 export * from "./merkle.ts";
 export * from "./pack.ts";
+export * from "./parts.ts";
 export * from "./paths.ts";
 export * from "./plan.ts";
 export * from "./recipe.ts";

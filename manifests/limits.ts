@@ -385,7 +385,7 @@ export const HASH_JOB_BYTES = 32 * MIB;
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
 /**
  * Titles of more files are published and patched with little old memory. On its way a file is 0.5 KB of live objects, and
- * 1.8 KB more when its content is nobody else's.
+ * 0.5 KB more when its content is nobody else's.
  */
 export const OLD_MEMORY_TITLE_FILES = 10_000;
 /** Pieces from peers are proven together up to this, when they are small. */
@@ -407,6 +407,11 @@ export const ORIGIN_SLICE_BYTES = MIB;
 /** On a fast line slices grow to what a connection brings in this time, milliseconds, and to this many bytes. */
 export const ORIGIN_SLICE_MS = 100;
 export const ORIGIN_SLICE_BYTES_MAX = 2 * MIB;
+/**
+ * Chunks of one slice: of 60,000 small files a slice of 2 MiB would have 1,700, and a dozen slices are on their way, each with
+ * the paths of its files on both sides. Handing one over costs a hundredth of writing so many files.
+ */
+export const ORIGIN_SLICE_CHUNKS = 512;
 /**
  * Plain bytes one slice may grow to: bounds what a thread holds, and twice as much is no quicker (measured). zstd on
  * text reaches 10:1.

@@ -8,6 +8,7 @@
  */
 import { EMPTY_ROOT, type ChunkId, type PiecesRoot } from "./digest.ts";
 import { DISK_SPARE_BYTES } from "./limits.ts";
+import { PartWriter, type ChunkSource, type LocalChunk, type Parts, type PartTable } from "./parts.ts";
 import type { SafePath } from "./paths.ts";
 import type { Recipe, RecipeChunk } from "./recipe.ts";
 import type { Tree, TreeFile } from "./tree.ts";
@@ -25,13 +26,6 @@ export interface HaveFile {
 
 export interface Have {
   readonly files: ReadonlyMap<SafePath, HaveFile>;
-}
-
-/** A chunk that lies in a file of the install. */
-export interface LocalChunk {
-  readonly path: SafePath;
-  /** Bytes from the start of that file. */
-  readonly offset: number;
 }
 
 /** What content can be made of. */
@@ -54,15 +48,6 @@ export interface Place {
   readonly exec: boolean;
 }
 
-/** A run of a content, one chunk long. Parts follow each other without gaps. */
-export interface Part {
-  /** Bytes from the start of the content. */
-  readonly offset: number;
-  /** Also for local parts: where to get it when the local copy turns out to be bad. */
-  readonly chunk: RecipeChunk;
-  readonly from: "zeros" | "pack" | LocalChunk;
-}
-
 /**
  * Where a content comes from.
  * `empty`: nowhere. `move`: an old file that the new release has elsewhere. `copy`: an old file that stays or is wanted
@@ -72,7 +57,7 @@ export type ContentSource =
   | { readonly how: "empty" }
   | { readonly how: "move"; readonly from: SafePath }
   | { readonly how: "copy"; readonly from: SafePath }
-  | { readonly how: "build"; readonly parts: readonly Part[] };
+  | { readonly how: "build"; readonly parts: Parts };
 
 export interface Content {
   readonly root: PiecesRoot;
@@ -80,6 +65,13 @@ export interface Content {
   /** At least one; the first is where the content itself goes, the others get copies. */
   readonly places: readonly [Place, ...Place[]];
   readonly source: ContentSource;
+}
+
+/** A content that is put together from chunks. */
+export type BuiltContent = Content & { readonly source: { readonly how: "build" } };
+
+export function isBuilt(content: Content): content is BuiltContent {
+  return content.source.how === "build";
 }
 
 export interface PlanCost {
@@ -104,6 +96,8 @@ export interface Plan {
   readonly chmod: readonly Place[];
   /** New contents, in the order of their first place. */
   readonly contents: readonly Content[];
+  /** What those that are built are put together from. */
+  readonly parts: PartTable;
   /** Files of the old release that the new one does not have. */
   readonly remove: readonly SafePath[];
   /** What is not ours and lies where a new file or its folder goes. */
@@ -130,11 +124,10 @@ export function isInPlace(have: Have, want: Tree): boolean {
 export function plan(have: Have, want: Tree, offers: Offers): Plan {
   const wanted = new Map(want.files.map((file) => [file.path, file]));
   const sources = offers.reuse ? filesByRoot(have) : new Map<PiecesRoot, HaveFile[]>();
+  const writer = new PartWriter();
   const contents = [...contentsOf(have, want)].map(([root, files]): Content => {
-    const [first, ...others] = files.map(({ path, exec }): Place => ({ path, exec }));
-    if (first === undefined) throw new RangeError("a content without a place");
-    const size = files[0]?.size ?? 0;
-    return { root, size, places: [first, ...others], source: sourceOf(root, sources.get(root) ?? [], wanted, offers) };
+    const source = sourceOf(root, sources.get(root) ?? [], wanted, offers, writer);
+    return { root, size: files[0].size, places: files, source };
   });
   const stays = want.files.filter((file) => hasContent(have, file));
   const isKept = (file: TreeFile): boolean => have.files.get(file.path)?.exec === file.exec;
@@ -145,6 +138,7 @@ export function plan(have: Have, want: Tree, offers: Offers): Plan {
     keep: kept.map(({ path }) => path),
     chmod: stays.filter((file) => !isKept(file)).map(({ path, exec }) => ({ path, exec })),
     contents,
+    parts: writer.table,
     remove: remove.map(({ path }) => path),
     aside: inTheWay(have, want, wanted),
     files: {
@@ -158,8 +152,8 @@ export function plan(have: Have, want: Tree, offers: Offers): Plan {
 }
 
 /** Root -> the files that need it and do not have it, in tree order. */
-function contentsOf(have: Have, want: Tree): Map<PiecesRoot, TreeFile[]> {
-  const contents = new Map<PiecesRoot, TreeFile[]>();
+function contentsOf(have: Have, want: Tree): Map<PiecesRoot, [TreeFile, ...TreeFile[]]> {
+  const contents = new Map<PiecesRoot, [TreeFile, ...TreeFile[]]>();
   for (const file of want.files) {
     if (hasContent(have, file)) continue;
     const files = contents.get(file.root);
@@ -190,6 +184,7 @@ function sourceOf(
   holders: readonly HaveFile[],
   wanted: ReadonlyMap<SafePath, TreeFile>,
   offers: Offers,
+  writer: PartWriter,
 ): ContentSource {
   if (root === EMPTY_ROOT) return { how: "empty" };
   // A holder's own path may be wanted with this very content; then it stays, and we need a copy.
@@ -197,21 +192,12 @@ function sourceOf(
   if (leaving !== undefined) return { how: "move", from: leaving.path };
   const [holder] = holders;
   if (holder !== undefined) return { how: "copy", from: holder.path };
-  return { how: "build", parts: partsOf(root, offers) };
-}
-
-function partsOf(root: PiecesRoot, offers: Offers): Part[] {
   const recipe = offers.recipeOf(root);
   if (recipe === undefined) throw new RangeError(`no recipe for ${root}`);
-  let offset = 0;
-  return recipe.chunks.map((chunk) => {
-    const part = { offset, chunk, from: partSource(chunk, offers) };
-    offset += chunk.size;
-    return part;
-  });
+  return { how: "build", parts: writer.write(recipe.chunks, (chunk) => chunkSource(chunk, offers)) };
 }
 
-function partSource(chunk: RecipeChunk, offers: Offers): Part["from"] {
+function chunkSource(chunk: RecipeChunk, offers: Offers): ChunkSource {
   if (offers.isZeros(chunk)) return "zeros";
   return (offers.reuse ? offers.localChunk(chunk.id) : undefined) ?? "pack";
 }
@@ -243,7 +229,7 @@ export function diskForAnyPlan(bytes: number): number {
 function costOf(want: Tree, stays: readonly TreeFile[], contents: readonly Content[], offers: Offers): PlanCost {
   const kept = sum(stays.map(({ size }) => size));
   const total = sum(want.files.map(({ size }) => size));
-  const fetched = new Set<ChunkId>();
+  const fetched = new Set<number>();
   let plain = 0;
   let stored = 0;
   let write = 0;
@@ -253,8 +239,8 @@ function costOf(want: Tree, stays: readonly TreeFile[], contents: readonly Conte
     let own = source.how === "move" ? 0 : size;
     for (const { chunk, from } of source.how === "build" ? source.parts : []) {
       if (from === "zeros") own -= chunk.size;
-      if (from !== "pack" || fetched.has(chunk.id)) continue;
-      fetched.add(chunk.id);
+      if (from !== "pack" || fetched.has(chunk.number)) continue;
+      fetched.add(chunk.number);
       plain += chunk.size;
       stored += chunk.stored;
     }

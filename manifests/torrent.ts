@@ -12,6 +12,7 @@ import {
   decodeUtf8,
   dict,
   encodeBencode,
+  isBencodeOf,
   Encoded,
   Entries,
   keyOfBytes,
@@ -142,7 +143,9 @@ export function torrentName(title: string, version: string): string {
 export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1): Torrent {
   checkPathSet(content.files.map((file) => file.path));
   const files = inTorrentOrder(content.files);
-  const infoV1 = infoV1Of(content.name, content.pieceLength, files, piecesOf(files));
+  // the same in both torrents, and most of them
+  const listV1 = new Encoded(v1EntriesOf(files, content.pieceLength));
+  const infoV1 = infoV1Of(content.name, content.pieceLength, listV1, piecesOf(files));
   const info = new Encoded(dict({ ...fieldsV2Of(files), ...infoV1 }));
   const infoAlone = new Encoded(dict(infoV1));
   const layers = new Map<string, Uint8Array>();
@@ -186,8 +189,11 @@ export function readTorrent(
   const pieces = bytesOf(info.get("pieces")?.value, "pieces");
   if (pieces.length !== pieceCount * SHA1_BYTES) throw malformed("pieces do not match the files");
   // One comparison instead of a check for each rule of hybrid torrents: order, padding, lengths, attributes.
-  const expected = dict({ ...fieldsV2Of(files), ...infoV1Of(name, pieceLength, files, pieces) });
-  if (!equalBytes(encodeBencode(expected), infoBytes)) {
+  const expected = dict({
+    ...fieldsV2Of(files),
+    ...infoV1Of(name, pieceLength, v1EntriesOf(files, pieceLength), pieces),
+  });
+  if (!isBencodeOf(expected, infoBytes)) {
     throw malformed("info is not what patchswarm makes of these files");
   }
   return {
@@ -234,14 +240,8 @@ interface InfoFile {
 type Fields = Readonly<Record<string, BencodeInput | undefined>>;
 
 /** What BEP 3 wants of an info dictionary, with the padding of BEP 47. */
-function infoV1Of(name: string, pieceLength: number, files: readonly InfoFile[], pieces: Uint8Array): Fields {
-  return {
-    // the same in both torrents, and most of them
-    files: new Encoded(v1EntriesOf(files, isPadded(files) ? pieceLength : 1)),
-    name,
-    "piece length": pieceLength,
-    pieces,
-  };
+function infoV1Of(name: string, pieceLength: number, files: BencodeInput, pieces: Uint8Array): Fields {
+  return { files, name, "piece length": pieceLength, pieces };
 }
 
 /** What BEP 52 adds to it. */
@@ -261,8 +261,9 @@ function metainfoOf({ announce, webSeeds }: TorrentContent, fields: Fields): Uin
   );
 }
 
-/** Each file and the padding up to the next multiple of `alignment`; one at a time, because there may be a million. */
-function* v1EntriesOf(files: readonly InfoFile[], alignment: number): Generator<BencodeInput> {
+/** Each file and the padding up to the next whole piece; one at a time, because there may be a million. */
+function* v1EntriesOf(files: readonly InfoFile[], pieceLength: number): Generator<BencodeInput> {
+  const alignment = isPadded(files) ? pieceLength : 1;
   for (const { size, path, exec } of files) {
     yield dict({ attr: exec ? "x" : undefined, length: size, path: path.split("/") });
     const padding = paddingOf([size], alignment);

@@ -10,10 +10,10 @@
  */
 import { contentsIn, type DeltaGroup } from "./delta/release-delta.ts";
 import { unpackedBytes, type UnpackedSides } from "./delta/unpack.ts";
-import type { ChunkId, PiecesRoot } from "./digest.ts";
+import type { PiecesRoot } from "./digest.ts";
 import { DELTA_SHARE_MAX, WRITTEN_BYTES_PER_FETCHED } from "./limits.ts";
+import type { PlannedChunk } from "./parts.ts";
 import type { Plan, PlanCost } from "./plan.ts";
-import type { RecipeChunk } from "./recipe.ts";
 import type { LiveDelta } from "./trust/live.ts";
 
 /** A delta, read. Steps of a chain follow each other: where one ends the next begins. */
@@ -98,8 +98,8 @@ type Missing = ReadonlyMap<PiecesRoot, MissingContent>;
 interface MissingContent {
   readonly size: number;
   /** Chunks that the install does not have, and those that it has; without holes. */
-  readonly away: readonly RecipeChunk[];
-  readonly here: readonly RecipeChunk[];
+  readonly away: readonly PlannedChunk[];
+  readonly here: readonly PlannedChunk[];
   /** Stored bytes of `away`, each chunk once. */
   readonly stored: number;
 }
@@ -108,7 +108,7 @@ function missingOf({ contents }: Plan, { staged }: Pick<WeighingWorld, "staged">
   const missing = new Map<PiecesRoot, MissingContent>();
   for (const { root, size, source } of contents) {
     if (source.how !== "build" || staged(root) >= size) continue;
-    const parts = source.parts.filter(({ from }) => from !== "zeros");
+    const parts = [...source.parts].filter(({ from }) => from !== "zeros");
     const away = parts.filter(({ from }) => from === "pack").map(({ chunk }) => chunk);
     const here = parts.filter(({ from }) => from !== "pack").map(({ chunk }) => chunk);
     missing.set(root, { size, away, here, stored: total(away).stored });
@@ -126,19 +126,19 @@ function plainWays(plan: Plan, missing: Missing): Way[] {
   return here.length === 0 ? [chunks] : [chunks, plainWay("fetch", plan, [...away, ...here])];
 }
 
-function plainWay(how: WayKind, plan: Plan, chunks: readonly RecipeChunk[]): Way {
+function plainWay(how: WayKind, plan: Plan, chunks: readonly PlannedChunk[]): Way {
   const { plain, stored } = total(chunks);
   return wayOf(how, plan, [], { chunks: stored, deltas: 0, plain, written: 0 });
 }
 
-/** Of distinct chunks. */
-function total(chunks: readonly RecipeChunk[]): { readonly plain: number; readonly stored: number } {
-  const seen = new Set<ChunkId>();
+/** Of chunks of one plan, each counted once. */
+function total(chunks: readonly PlannedChunk[]): { readonly plain: number; readonly stored: number } {
+  const seen = new Set<number>();
   let plain = 0;
   let stored = 0;
   for (const chunk of chunks) {
-    if (seen.has(chunk.id)) continue;
-    seen.add(chunk.id);
+    if (seen.has(chunk.number)) continue;
+    seen.add(chunk.number);
     plain += chunk.size;
     stored += chunk.stored;
   }

@@ -174,7 +174,7 @@ export class Assembly {
    * chunk ever lands in them. Whether there was any.
    */
   async #emptyHoles(build: number): Promise<boolean> {
-    const holes = this.#ledger.buildAt(build).parts.filter(({ from }) => from === "zeros");
+    const holes = [...this.#ledger.buildAt(build).parts].filter(({ from }) => from === "zeros");
     const runs = holes.flatMap(({ offset, chunk }) => this.#ledger.openRuns({ build, offset }, chunk.size));
     return runs.length > 0 && (await makeZeros(this.#stagedFile(build).path, runs));
   }
@@ -458,8 +458,8 @@ export class Assembly {
       for (const batch of copyBatches(local)) await this.#copy(batch);
       return;
     }
-    const { root, layer } = this.#ledger.buildAt(build);
-    if (layer === undefined) {
+    const { root } = this.#ledger.buildAt(build);
+    if (!this.#ledger.hasTorrent) {
       // pieces that an earlier run left were taken over unseen
       this.#ledger.reopenHoles(build);
       if (!(await this.#emptyHoles(build))) throw new Failure("object.malformed", { kind: "recipe", root });

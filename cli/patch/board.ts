@@ -5,7 +5,7 @@
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Place } from "../../manifests/plan.ts";
-import { layerOf, pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
+import { pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { BoardChange, PieceBoard, PieceClaim } from "../peers/board.ts";
 import { type FileStamp, FileStore } from "../peers/file-store.ts";
 import type { Assembly } from "./assembly.ts";
@@ -17,8 +17,8 @@ type Whereabouts = readonly string[];
 interface Work {
   readonly ledger: Ledger;
   readonly assembly: Assembly;
-  /** Build -> the torrent file it is fetched as, and the other files with the same content. */
-  readonly files: readonly (readonly LayoutFile[])[];
+  /** Of each build: the first piece of the file that it is fetched as. */
+  readonly firstPieces: Uint32Array;
   /** Of a file of these. */
   readonly where: (file: LayoutFile) => Whereabouts;
 }
@@ -30,8 +30,8 @@ export class ReleaseBoard implements PieceBoard {
   readonly #where = new Map<LayoutFile, string>();
   readonly #stamps = new Map<LayoutFile, FileStamp>();
   readonly #verified: Uint8Array;
-  /** Layout file -> build, for files that are being built. */
-  readonly #builds = new Map<LayoutFile, number>();
+  /** First piece of a file -> the build that it is, for files that are being built. */
+  readonly #builds = new Map<number, number>();
   readonly #listeners = new Set<(change: BoardChange) => void>();
   readonly #store = new FileStore("read");
   #work: Work | undefined;
@@ -43,10 +43,9 @@ export class ReleaseBoard implements PieceBoard {
     this.#verified = new Uint8Array(layout.pieceCount);
   }
 
-  /** The piece layer of a content, 32 B a piece; of which file of the release makes no difference. */
+  /** The piece layer of a content of several pieces, 32 B a piece; of which file of the release makes no difference. */
   layerOf(path: SafePath): Uint8Array | undefined {
-    const file = this.#files.get(path);
-    return file && layerOf(file);
+    return this.#files.get(path)?.layer;
   }
 
   /**
@@ -71,13 +70,10 @@ export class ReleaseBoard implements PieceBoard {
     { ledger, assembly, where }: Pick<Work, "ledger" | "assembly" | "where">,
     places: readonly (readonly Place[])[],
   ): LedgerListener {
-    const files = places.map((of, build) => {
-      const known = of.map(({ path }) => this.#files.get(path)).filter((file) => file !== undefined);
-      const [first] = known;
-      if (first !== undefined) this.#builds.set(first, build);
-      return known;
-    });
-    const work = { ledger, assembly, files, where };
+    // a build without a file of the torrent cannot be: the torrent was checked against the tree
+    const firstPieces = Uint32Array.from(places, ([first]) => this.#fileAt(first)?.firstPiece ?? 0);
+    for (const [build, firstPiece] of firstPieces.entries()) this.#builds.set(firstPiece, build);
+    const work = { ledger, assembly, firstPieces, where };
     this.#work = work;
     for (let piece = 0; piece < ledger.map.pieceCount; piece++) {
       if (ledger.isProven(piece)) this.#setVerified(this.#layoutPiece(work, piece));
@@ -86,7 +82,7 @@ export class ReleaseBoard implements PieceBoard {
     return {
       onMissing: (piece) => this.#tell({ piece: this.#layoutPiece(work, piece), now: "missing" }),
       onProven: (piece) => this.#setVerified(this.#layoutPiece(work, piece)),
-      onBuilt: (build) => this.#addCopies(files[build] ?? []),
+      onBuilt: (build) => this.#addCopies(places[build] ?? []),
     };
   }
 
@@ -118,7 +114,7 @@ export class ReleaseBoard implements PieceBoard {
   claim(piece: number): PieceClaim | undefined {
     const work = this.#work;
     const span = pieceOf(this.layout, piece);
-    const build = this.#builds.get(span.file);
+    const build = this.#builds.get(span.file.firstPiece);
     if (work === undefined || build === undefined) return undefined;
     const { ledger, assembly } = work;
     const own = ledger.map.firstPieceOf(build) + piece - span.file.firstPiece;
@@ -145,17 +141,20 @@ export class ReleaseBoard implements PieceBoard {
   }
 
   /** Other files of the same content can be served from it too. */
-  #addCopies([built, ...copies]: readonly LayoutFile[]): void {
-    if (built === undefined) return;
-    for (const file of copies) {
-      for (let i = 0; i < file.pieceCount; i++) this.#setVerified(file.firstPiece + i);
+  #addCopies([, ...copies]: readonly Place[]): void {
+    for (const copy of copies) {
+      const file = this.#fileAt(copy);
+      for (let i = 0; i < (file?.pieceCount ?? 0); i++) this.#setVerified((file?.firstPiece ?? 0) + i);
     }
   }
 
-  #layoutPiece({ ledger, files }: Work, piece: number): number {
+  #layoutPiece({ ledger, firstPieces }: Work, piece: number): number {
     const build = ledger.map.buildOf(piece);
-    // a build without a file of the torrent cannot be: the torrent was checked against the tree
-    return (files[build]?.[0]?.firstPiece ?? 0) + piece - ledger.map.firstPieceOf(build);
+    return (firstPieces[build] ?? 0) + piece - ledger.map.firstPieceOf(build);
+  }
+
+  #fileAt(place: Place | undefined): LayoutFile | undefined {
+    return place && this.#files.get(place.path);
   }
 
   #setVerified(piece: number): void {

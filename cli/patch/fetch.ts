@@ -12,6 +12,7 @@ import {
   ORIGIN_RETRY_MS,
   ORIGIN_SLICE_BYTES,
   ORIGIN_SLICE_BYTES_MAX,
+  ORIGIN_SLICE_CHUNKS,
   ORIGIN_SLICE_MS,
   ORIGIN_SLICE_PLAIN_BYTES,
   ORIGIN_TRIES,
@@ -307,7 +308,7 @@ interface RunRequest {
 }
 
 /** A run of chunks in slices of about `wanted` bytes; the gaps between chunks belong to the slice they end in. */
-function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number; chunks: SliceChunk[] }[] {
+export function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number; chunks: SliceChunk[] }[] {
   const slices: { bytes: number; chunks: SliceChunk[] }[] = [];
   let start = run[0]?.chunk.offset ?? 0;
   let chunks: SliceChunk[] = [];
@@ -316,7 +317,7 @@ function cutSlices(run: readonly LedgerChunk[], wanted: number): { bytes: number
     chunks.push({ chunk, at: chunk.chunk.offset - start });
     plain += chunk.chunk.size;
     const end = chunk.chunk.offset + chunk.chunk.stored;
-    const isFull = end - start >= wanted || plain >= ORIGIN_SLICE_PLAIN_BYTES;
+    const isFull = end - start >= wanted || plain >= ORIGIN_SLICE_PLAIN_BYTES || chunks.length >= ORIGIN_SLICE_CHUNKS;
     if (!isFull && index < run.length - 1) continue;
     slices.push({ bytes: end - start, chunks });
     start = end;

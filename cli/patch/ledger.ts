@@ -16,12 +16,19 @@
  *   open ──last byte landed──> hashing ──right, or nobody knows yet──> hashed ──file's root right──> proven
  *     └──── peers delivered it, and its hash is right ─────────────────────────────────────────────────┘
  */
-import { equalBytes, SHA256_BYTES, type ObjectId, type PiecesRoot, type Sha256 } from "../../manifests/digest.ts";
+import {
+  equalBytes,
+  fromHex,
+  SHA256_BYTES,
+  type ObjectId,
+  type PiecesRoot,
+  type Sha256,
+} from "../../manifests/digest.ts";
 import { BLOCK_BYTES, ORIGIN_GAP_BYTES, ORIGIN_RANGE_BYTES } from "../../manifests/limits.ts";
 import { rootOfLayer } from "../../manifests/merkle.ts";
-import type { RecipeChunk } from "../../manifests/recipe.ts";
+import type { PartTable, PlannedChunk } from "../../manifests/parts.ts";
 import { type Build, PieceMap, type Target } from "./piece-map.ts";
-import { type ChunkEntry, type LedgerChunk, wantedChunks } from "./wanted-chunks.ts";
+import { type ChunkEntry, type LedgerChunk, WantedChunks } from "./wanted-chunks.ts";
 
 /** A piece whose bytes are all on disk and want hashing. */
 export interface CompletePiece {
@@ -37,13 +44,13 @@ export interface LedgerListener {
   onBuilt(build: number): void;
 }
 
-interface BuildEntry extends Build {
-  /** One for each part; undefined for zeros. */
-  readonly chunks: readonly (ChunkEntry | undefined)[];
-  unhashed: number;
-  built: boolean;
-  /** Its recipe gives the wrong content: only peers can help. */
-  distrusted: boolean;
+export interface LedgerWorld {
+  /** The table that the parts of the builds are of. */
+  readonly table: PartTable;
+  readonly pieceLength: number;
+  /** Whether a torrent says what each piece has to be. */
+  readonly hasTorrent: boolean;
+  readonly sha256: Sha256;
 }
 
 const OPEN = 0;
@@ -54,10 +61,16 @@ const PROVEN = 3;
 export class Ledger {
   /** Where pieces lie. */
   readonly map: PieceMap;
+  /** Whether peers can help. */
+  readonly hasTorrent: boolean;
   readonly #sha256: Sha256;
-  readonly #builds: readonly BuildEntry[];
-  /** In fetching order. */
-  readonly #queue: readonly ChunkEntry[];
+  readonly #builds: readonly Build[];
+  /** Pieces of each build that have no right hash yet. */
+  readonly #unhashed: Uint32Array;
+  readonly #isBuilt: Uint8Array;
+  /** Builds whose recipes give the wrong content: only peers can help. */
+  readonly #distrusted = new Set<number>();
+  readonly #chunks: WantedChunks;
   /** Computed hashes, 32 B a piece; in one array, because one for each small file is eight times as large. */
   readonly #hashes: Uint8Array;
   readonly #state: Uint8Array;
@@ -74,16 +87,15 @@ export class Ledger {
   #unbuilt: number;
   readonly #listeners: Partial<LedgerListener>[] = [];
 
-  constructor(builds: readonly Build[], pieceLength: number, sha256: Sha256) {
+  constructor(builds: readonly Build[], { table, pieceLength, hasTorrent, sha256 }: LedgerWorld) {
     this.map = new PieceMap(builds, pieceLength);
+    this.hasTorrent = hasTorrent;
     this.#sha256 = sha256;
     this.#unbuilt = builds.length;
-    const { ofBuilds, queue } = wantedChunks(builds);
-    this.#queue = queue;
-    this.#builds = builds.map((build, index) => {
-      const unhashed = Math.ceil(build.size / pieceLength);
-      return { ...build, chunks: ofBuilds[index] ?? [], unhashed, built: false, distrusted: false };
-    });
+    this.#builds = builds;
+    this.#unhashed = Uint32Array.from(builds, ({ size }) => Math.ceil(size / pieceLength));
+    this.#isBuilt = new Uint8Array(builds.length);
+    this.#chunks = new WantedChunks(table, builds);
     const { pieceCount } = this.map;
     this.#hashes = new Uint8Array(pieceCount * SHA256_BYTES);
     this.#state = new Uint8Array(pieceCount);
@@ -91,7 +103,7 @@ export class Ledger {
     this.#tries = new Uint8Array(pieceCount);
     this.#claimed = new Uint8Array(pieceCount);
     this.#suspect = new Uint8Array(pieceCount);
-    for (const entry of queue) {
+    for (const entry of this.#chunks) {
       for (const target of entry.targets) {
         this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
           entry.open += 1;
@@ -117,7 +129,7 @@ export class Ledger {
   }
 
   isBuilt(build: number): boolean {
-    return this.#build(build).built;
+    return this.#isBuilt[build] === 1;
   }
 
   get buildCount(): number {
@@ -126,9 +138,13 @@ export class Ledger {
 
   /** What the piece has to hash to, when the torrent said so. */
   expectedHash(piece: number): Uint8Array | undefined {
+    if (!this.hasTorrent) return undefined;
     const build = this.map.buildOf(piece);
+    const { layer, root } = this.#build(build);
+    // of one piece: kept for each small file, the bytes of its root would take as much as all else here
+    if (layer === undefined) return fromHex(root);
     const at = (piece - this.map.firstPieceOf(build)) * SHA256_BYTES;
-    return this.#build(build).layer?.subarray(at, at + SHA256_BYTES);
+    return layer.subarray(at, at + SHA256_BYTES);
   }
 
   isProven(piece: number): boolean {
@@ -137,7 +153,7 @@ export class Ledger {
 
   /** Roots of contents that are not built yet. */
   unbuilt(): PiecesRoot[] {
-    return this.#builds.filter(({ built }) => !built).map(({ root }) => root);
+    return this.#builds.filter((_, build) => !this.isBuilt(build)).map(({ root }) => root);
   }
 
   /** Pieces peers may claim now. */
@@ -157,29 +173,34 @@ export class Ledger {
 
   /** Chunks to copy from the install. */
   local(): LedgerChunk[] {
-    return this.#queue.filter(({ state }) => state === "local");
+    const local: LedgerChunk[] = [];
+    for (const entry of this.#chunks) if (entry.state === "local") local.push(entry);
+    return local;
   }
 
   /** Whether the origin could still give something: a chunk that nobody has, whoever is fetching it. */
   get originCanHelp(): boolean {
-    return this.#queue.some(({ state, bad, badMax }) => (state === "needed" && bad <= badMax) || state === "claimed");
+    for (const { state, bad, badMax } of this.#chunks) {
+      if ((state === "needed" && bad <= badMax) || state === "claimed") return true;
+    }
+    return false;
   }
 
   /** A chunk whose bytes at the origin are bad for good. */
   get rotten(): LedgerChunk | undefined {
-    return this.#queue.find(({ state, bad, badMax }) => state === "needed" && bad > badMax);
+    for (const entry of this.#chunks) if (entry.state === "needed" && entry.bad > entry.badMax) return entry;
+    return undefined;
   }
 
   /** The chunks a build is made of, each with its place; for finding the bad one. */
   partsIn(
     build: number,
     pieces: readonly number[],
-  ): { readonly part: number; readonly offset: number; readonly chunk: RecipeChunk }[] {
-    const entry = this.#build(build);
-    const found = new Map<number, { part: number; offset: number; chunk: RecipeChunk }>();
+  ): { readonly part: number; readonly offset: number; readonly chunk: PlannedChunk }[] {
+    const found = new Map<number, { part: number; offset: number; chunk: PlannedChunk }>();
     for (const piece of pieces) {
-      this.map.eachPart(piece, (part, { offset, chunk }) => {
-        if (entry.chunks[part] !== undefined) found.set(part, { part, offset, chunk });
+      this.map.eachPart(piece, (part, { offset, chunk, from }) => {
+        if (from !== "zeros") found.set(part, { part, offset, chunk });
       });
     }
     return [...found.values()];
@@ -207,7 +228,7 @@ export class Ledger {
     if (this.#keepHash(piece, hash)) return true;
     // only the root was known, and one piece or another has rotted: all of them are needed again
     const build = this.map.buildOf(piece);
-    this.condemn(build, [...this.#build(build).chunks.keys()]);
+    this.condemn(build, [...Array(this.#build(build).parts.length).keys()]);
     return false;
   }
 
@@ -220,8 +241,8 @@ export class Ledger {
   claimRun(takeFromPeers: boolean, now: number): LedgerChunk[] {
     const run: ChunkEntry[] = [];
     let passed = takeFromPeers ? 0 : this.#cursor;
-    for (; passed < this.#queue.length; passed++) {
-      const entry = this.#queue[passed] as ChunkEntry;
+    for (; passed < this.#chunks.length; passed++) {
+      const entry = this.#chunks.at(passed);
       if (entry.state !== "needed" || entry.bad > entry.badMax) continue;
       if (!takeFromPeers && !this.#hasFreePiece(entry)) continue;
       const [first] = run;
@@ -249,7 +270,7 @@ export class Ledger {
 
   /** Chunks of a pack that were bad may be asked for once more: another edge may have it right. */
   askAgain(pack: ObjectId): void {
-    for (const entry of this.#queue) {
+    for (const entry of this.#chunks) {
       if (entry.chunk.pack !== pack || entry.bad <= entry.badMax) continue;
       entry.badMax = entry.bad;
       this.#cursor = Math.min(this.#cursor, entry.index);
@@ -285,14 +306,14 @@ export class Ledger {
   giveBack(chunks: readonly LedgerChunk[]): void {
     for (const chunk of chunks as readonly ChunkEntry[]) {
       if (chunk.state !== "claimed" && chunk.state !== "local") continue;
-      chunk.local = undefined;
+      chunk.forgetLocal();
       this.#need(chunk);
     }
   }
 
   /** Claims of the origin that have not moved since `before` may be fetched by peers too. */
   shareStale(before: number): void {
-    for (const entry of this.#queue) {
+    for (const entry of this.#chunks) {
       if (entry.state !== "claimed" || entry.stale || entry.claimedAt > before) continue;
       entry.stale = true;
       this.#announceMissing(entry);
@@ -308,7 +329,7 @@ export class Ledger {
     if (!isMissing(entry)) return [];
     entry.state = "landed";
     entry.landedFrom = from;
-    entry.local = undefined;
+    entry.forgetLocal();
     const complete: CompletePiece[] = [];
     for (const target of entry.targets) {
       this.map.eachPiece(target, entry.chunk.size, (piece, bytes) => {
@@ -344,7 +365,7 @@ export class Ledger {
     const given: LedgerChunk[] = [];
     const local: LedgerChunk[] = [];
     for (const part of parts) {
-      const entry = this.#build(build).chunks[part];
+      const entry = this.#entryOf(build, part);
       if (entry === undefined) continue;
       const wasThere = !isMissing(entry);
       if (wasThere) entry.open = 0;
@@ -383,19 +404,19 @@ export class Ledger {
 
   /** The recipe of a build is wrong although every chunk is right: nothing but its pieces, from peers, can help. */
   distrustRecipe(build: number): void {
-    const entry = this.#build(build);
-    entry.distrusted = true;
-    for (const chunk of new Set(entry.chunks)) {
-      if (chunk === undefined) continue;
-      chunk.targets = chunk.targets.filter((target) => target.build !== build);
-      if (chunk.state === "landed") continue;
-      chunk.open = 0;
-      for (const target of chunk.targets) {
-        this.map.eachPiece(target, chunk.chunk.size, (piece) => {
-          if (this.#state[piece] === OPEN) chunk.open += 1;
+    this.#distrusted.add(build);
+    this.#chunks.dropTargets(build);
+    for (let part = 0; part < this.#build(build).parts.length; part++) {
+      const entry = this.#entryOf(build, part);
+      if (entry === undefined || entry.state === "landed") continue;
+      // for the same chunk twice it comes to the same
+      entry.open = 0;
+      for (const target of entry.targets) {
+        this.map.eachPiece(target, entry.chunk.size, (piece) => {
+          if (this.#state[piece] === OPEN) entry.open += 1;
         });
       }
-      if (chunk.open === 0 && chunk.state !== "claimed") chunk.state = "unneeded";
+      if (entry.open === 0 && entry.state !== "claimed") entry.state = "unneeded";
     }
     for (const piece of this.map.piecesOf(build)) {
       if (this.#state[piece] === PROVEN) continue;
@@ -425,7 +446,7 @@ export class Ledger {
     if (this.#state[piece] !== OPEN) return;
     if (bad) this.#suspect[piece] = 1;
     this.map.eachPart(piece, (part, _, build) => {
-      const entry = this.#build(build).chunks[part];
+      const entry = this.#entryOf(build, part);
       if (entry?.state === "needed") this.#cursor = Math.min(this.#cursor, entry.index);
     });
     if (this.#blocksFor(piece) !== undefined) this.#tellMissing(piece);
@@ -451,9 +472,8 @@ export class Ledger {
     const range = this.map.rangeOf(piece);
     const found: { chunk: ChunkEntry; offset: number }[] = [];
     this.map.eachPart(piece, (part, { offset, chunk }, build) => {
-      const { chunks, distrusted } = this.#build(build);
-      const entry = chunks[part];
-      if (entry?.state !== "needed" || distrusted || entry.targets.length === 1) return;
+      const entry = this.#entryOf(build, part);
+      if (entry?.state !== "needed" || this.#distrusted.has(build) || entry.targets.length === 1) return;
       if (offset < range.offset || offset + chunk.size > range.offset + range.bytes) return;
       entry.state = "claimed";
       found.push({ chunk: entry, offset });
@@ -468,19 +488,23 @@ export class Ledger {
 
   // --- Inside ------------------------------------------------------------------------------------------------------
 
-  #build(build: number): BuildEntry {
-    return this.#builds[build] as BuildEntry;
+  #build(build: number): Build {
+    return this.#builds[build] as Build;
+  }
+
+  /** The chunk of a part; undefined for zeros. */
+  #entryOf(build: number, part: number): ChunkEntry | undefined {
+    return this.#chunks.ofPart(this.#build(build).parts.first + part);
   }
 
   /** The blocks peers would have to fetch, or undefined: the piece is there, taken, or on its way. */
   #blocksFor(piece: number): number[] | undefined {
-    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || this.expectedHash(piece) === undefined)
-      return undefined;
+    if (this.#state[piece] !== OPEN || this.#claimed[piece] === 1 || !this.hasTorrent) return undefined;
     const { offset, bytes } = this.map.rangeOf(piece);
     const blocks = new Uint8Array(Math.ceil(bytes / BLOCK_BYTES));
     let others = false;
     this.map.eachPart(piece, (part, { offset: start, chunk }, build) => {
-      const entry = this.#build(build).chunks[part];
+      const entry = this.#entryOf(build, part);
       if (entry === undefined || entry.state === "landed") return;
       if (entry.state === "local" || (entry.state === "claimed" && !entry.stale)) others = true;
       const from = Math.max(0, start - offset);
@@ -527,9 +551,8 @@ export class Ledger {
     this.#state[piece] = HASHING;
     this.#remaining[piece] = 0;
     this.map.eachPart(piece, (part, _, build) => {
-      const { chunks, distrusted } = this.#build(build);
-      const entry = chunks[part];
-      if (entry === undefined || distrusted || !isMissing(entry)) return;
+      const entry = this.#entryOf(build, part);
+      if (entry === undefined || this.#distrusted.has(build) || !isMissing(entry)) return;
       entry.open -= 1;
       if (entry.open === 0 && entry.state !== "claimed") entry.state = "unneeded";
     });
@@ -547,13 +570,13 @@ export class Ledger {
    */
   #reopen(piece: number): void {
     if (this.#state[piece] === OPEN) return;
-    const build = this.#build(this.map.buildOf(piece));
-    if (this.#state[piece] === HASHED) build.unhashed += 1;
+    const build = this.map.buildOf(piece);
+    if (this.#state[piece] === HASHED) this.#unhashed[build] = (this.#unhashed[build] ?? 0) + 1;
     this.#state[piece] = OPEN;
     this.#remaining[piece] = 0;
     this.map.eachPart(piece, (index, part) => {
-      const entry = build.chunks[index];
-      if (entry === undefined || build.distrusted || !isMissing(entry)) return;
+      const entry = this.#entryOf(build, index);
+      if (entry === undefined || this.#distrusted.has(build) || !isMissing(entry)) return;
       entry.open += 1;
       this.#remaining[piece] = (this.#remaining[piece] ?? 0) + this.map.bytesIn(piece, part);
     });
@@ -564,18 +587,19 @@ export class Ledger {
     const index = this.map.buildOf(piece);
     const build = this.#build(index);
     this.#hashes.set(hash, piece * SHA256_BYTES);
-    build.unhashed -= 1;
+    const unhashed = (this.#unhashed[index] ?? 0) - 1;
+    this.#unhashed[index] = unhashed;
     this.#suspect[piece] = 0;
     this.#state[piece] = HASHED;
-    // with a layer, which hashes up to the root, each piece is proven by itself
-    if (build.layer !== undefined) this.#prove(piece);
-    if (build.unhashed > 0) return true;
+    // by the torrent, whose layers hash up to the roots, each piece is proven by itself
+    if (this.hasTorrent) this.#prove(piece);
+    if (unhashed > 0) return true;
     const start = this.map.firstPieceOf(index) * SHA256_BYTES;
     const hashes = this.#hashes.subarray(start, start + Math.ceil(build.size / this.map.pieceLength) * SHA256_BYTES);
     const root = rootOfLayer(hashes, this.map.pieceLength, build.size, this.#sha256);
     if (!Buffer.from(build.root, "hex").equals(root)) return false;
     for (const each of this.map.piecesOf(index)) this.#prove(each);
-    build.built = true;
+    this.#isBuilt[index] = 1;
     this.#unbuilt -= 1;
     for (const listener of this.#listeners) listener.onBuilt?.(index);
     return true;

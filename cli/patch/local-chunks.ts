@@ -1,8 +1,9 @@
 /** Where the install holds wanted chunks: in files whose recipes are known, and in files that were cut up to see. */
 import type { ChunkId } from "../../manifests/digest.ts";
 import { CHUNK_BYTES } from "../../manifests/limits.ts";
+import type { LocalChunk } from "../../manifests/parts.ts";
 import type { SafePath } from "../../manifests/paths.ts";
-import type { Have, LocalChunk } from "../../manifests/plan.ts";
+import type { Have } from "../../manifests/plan.ts";
 import type { RecipeChunk } from "../../manifests/recipe.ts";
 import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
 import type { Recipes } from "./recipes.ts";

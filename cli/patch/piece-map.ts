@@ -3,15 +3,15 @@
  * but without the files that stay. Geometry only; what became of a piece is the ledger's.
  */
 import type { PiecesRoot } from "../../manifests/digest.ts";
-import type { Part } from "../../manifests/plan.ts";
+import type { Part, Parts } from "../../manifests/parts.ts";
 
 /** A content to build. */
 export interface Build {
   readonly root: PiecesRoot;
   /** Bytes, at least 1. */
   readonly size: number;
-  readonly parts: readonly Part[];
-  /** 32 B a piece, from the torrent; undefined without one: then only the whole content can be proven. */
+  readonly parts: Parts;
+  /** Of a content of several pieces: 32 B a piece, from the torrent. Without it only the whole content can be proven. */
   readonly layer: Uint8Array | undefined;
 }
 
@@ -33,18 +33,17 @@ export class PieceMap {
   readonly pieceCount: number;
   readonly #builds: readonly Build[];
   /** Number of each build's first piece; ascending, because every build has at least one. */
-  readonly #first: readonly number[];
+  readonly #first: Uint32Array;
 
   constructor(builds: readonly Build[], pieceLength: number) {
     this.#builds = builds;
     this.pieceLength = pieceLength;
-    const first: number[] = [];
+    this.#first = new Uint32Array(builds.length);
     let pieces = 0;
-    for (const { size } of builds) {
-      first.push(pieces);
+    for (const [build, { size }] of builds.entries()) {
+      this.#first[build] = pieces;
       pieces += Math.ceil(size / pieceLength);
     }
-    this.#first = first;
     this.pieceCount = pieces;
   }
 
@@ -99,10 +98,11 @@ export class PieceMap {
   /** Calls back for each part of a build that lies in a piece, zeros included. */
   eachPart(piece: number, visit: (index: number, part: Part, build: number) => void): void {
     const { build, offset, bytes } = this.rangeOf(piece);
-    const parts = this.#builds[build]?.parts ?? [];
-    const start = (index: number): number => parts[index]?.offset ?? Number.POSITIVE_INFINITY;
-    for (let index = lastNotAbove(parts.length, (i) => start(i) <= offset); start(index) < offset + bytes; index++) {
-      visit(index, parts[index] as Part, build);
+    const parts = this.#builds[build]?.parts;
+    if (parts === undefined) return;
+    const first = lastNotAbove(parts.length, (index) => parts.offsetOf(index) <= offset);
+    for (let index = first; index < parts.length && parts.offsetOf(index) < offset + bytes; index++) {
+      visit(index, parts.at(index), build);
     }
   }
 }

@@ -1,7 +1,8 @@
 /** A plan from what is on the disk: the recipes that it needs are fetched, and the chunks that the install holds are found. */
 import { toHex, type ChunkId, type PiecesRoot } from "../../manifests/digest.ts";
 import { CHUNK_BYTES, CHUNK_BYTES_LARGE } from "../../manifests/limits.ts";
-import { plan, rootsToBuild, type Have, type LocalChunk, type Offers, type Plan } from "../../manifests/plan.ts";
+import type { LocalChunk } from "../../manifests/parts.ts";
+import { plan, rootsToBuild, type Have, type Offers, type Plan } from "../../manifests/plan.ts";
 import type { Recipe, RecipeChunk } from "../../manifests/recipe.ts";
 import type { Tree, TreeFile } from "../../manifests/tree.ts";
 import type { Origin } from "../sources/origin.ts";

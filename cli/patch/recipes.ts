@@ -41,7 +41,10 @@ const LENGTH_BYTES = 8;
 
 export class Recipes {
   readonly #install: Install;
-  readonly #fetched = new Map<PiecesRoot, Uint8Array>();
+  /** Where those that were fetched lie in their objects. */
+  readonly #fetched = new Map<PiecesRoot, RecipeRef>();
+  /** What was fetched of the objects. */
+  readonly #ranges: { readonly object: ObjectId; readonly offset: number; readonly bytes: Uint8Array }[] = [];
   readonly #parsed = new Map<PiecesRoot, Recipe>();
   /** Number of the kept file that is read, or was written last; 0 when there is none. */
   #number = 0;
@@ -111,7 +114,9 @@ export class Recipes {
     const roots = new Set([...contents].map(({ root }) => root));
     if (this.#fetched.size === 0 && [...this.#index.keys()].every((root) => roots.has(root as PiecesRoot))) return;
     const number = this.#last + 1;
-    const index: Record<string, Kept> = {};
+    // of each root, in order: how many bytes, 0 for none, and the CRC-32 of them
+    const lengths = new Uint32Array(roots.size);
+    const crcs = new Uint32Array(roots.size);
     await mkdir(this.#install.own("objects"), { recursive: true });
     const file = await open(this.#install.own("objects", `recipes-${number}`), "w");
     try {
@@ -122,20 +127,22 @@ export class Recipes {
       };
       let pending: Uint8Array[] = [];
       let end = 0;
-      for (const root of roots) {
+      for (const [index, root] of [...roots].entries()) {
         const stored = this.#stored(root);
         if (stored === undefined) continue;
-        index[root] = [end, stored.length, crc32(stored)];
+        lengths[index] = stored.length;
+        crcs[index] = crc32(stored);
         end += stored.length;
         pending.push(stored);
         if (end - at < ORIGIN_RANGE_BYTES) continue;
         await write(Buffer.concat(pending));
         pending = [];
       }
-      const json = Buffer.from(JSON.stringify(index));
+      await write(Buffer.concat(pending));
+      for (const text of indexText(roots, lengths, crcs)) await write(Buffer.from(text));
       const length = Buffer.alloc(LENGTH_BYTES);
-      length.writeBigUInt64LE(BigInt(json.length));
-      await write(Buffer.concat([...pending, json, length]));
+      length.writeBigUInt64LE(BigInt(at - end));
+      await write(length);
       await file.sync();
     } finally {
       await file.close();
@@ -160,11 +167,19 @@ export class Recipes {
 
   #stored(root: PiecesRoot): Uint8Array | undefined {
     const fetched = this.#fetched.get(root);
+    if (fetched !== undefined) return this.#slice(fetched);
     const kept = this.#index.get(root);
-    if (fetched !== undefined || kept === undefined || this.#fd === undefined) return fetched;
+    if (kept === undefined || this.#fd === undefined) return undefined;
     const [offset, bytes, crc] = kept;
     const buffer = new Uint8Array(bytes);
     return readSync(this.#fd, buffer, 0, bytes, offset) === bytes && crc32(buffer) === crc ? buffer : undefined;
+  }
+
+  #slice({ object, offset, bytes }: RecipeRef): Uint8Array | undefined {
+    const range = this.#ranges.find((range) => {
+      return range.object === object && range.offset <= offset && offset + bytes <= range.offset + range.bytes.length;
+    });
+    return range?.bytes.subarray(offset - range.offset, offset - range.offset + bytes);
   }
 
   /** False when the file is none of ours, or was cut short. */
@@ -211,15 +226,37 @@ export class Recipes {
   }
 
   /** Throws: object.malformed. */
-  #take({ offset, files }: Range, range: Uint8Array): void {
-    for (const { root, recipe, size } of files) {
+  #take({ object, offset, files }: Range, bytes: Uint8Array): void {
+    const parsed = files.map(({ recipe, size }) => {
       const at = recipe.offset - offset;
-      // a view: the range is kept as a whole, and 5,000 small copies cost more than the gaps between them
-      const stored = range.subarray(at, at + recipe.bytes);
-      this.#parsed.set(root, openRecipe(stored, size));
-      this.#fetched.set(root, stored);
+      return openRecipe(bytes.subarray(at, at + recipe.bytes), size);
+    });
+    // as a whole: 5,000 small copies, or as many views, cost more than the gaps between them
+    this.#ranges.push({ object, offset, bytes });
+    for (const [index, { root, recipe }] of files.entries()) {
+      this.#fetched.set(root, recipe);
+      this.#parsed.set(root, parsed[index] as Recipe);
     }
   }
+}
+
+/** The index of recipes that lie one after another, as JSON, some of it at a time: all at once it would be as long as a tree. */
+function* indexText(roots: Iterable<PiecesRoot>, lengths: Uint32Array, crcs: Uint32Array): Generator<string> {
+  let text = "{";
+  let index = 0;
+  let offset = 0;
+  for (const root of roots) {
+    const bytes = lengths[index] ?? 0;
+    const kept: Kept = [offset, bytes, crcs[index] ?? 0];
+    index += 1;
+    if (bytes === 0) continue;
+    text += `${offset === 0 ? "" : ","}"${root}":${JSON.stringify(kept)}`;
+    offset += bytes;
+    if (text.length < RECIPE_PART_BYTES) continue;
+    yield text;
+    text = "";
+  }
+  yield `${text}}`;
 }
 
 interface FetchWorld {

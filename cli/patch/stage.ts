@@ -5,7 +5,8 @@
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import type { SafePath } from "../../manifests/paths.ts";
-import type { Content, Plan } from "../../manifests/plan.ts";
+import type { PartTable } from "../../manifests/parts.ts";
+import { isBuilt, type BuiltContent, type Content, type Plan } from "../../manifests/plan.ts";
 import type { LayoutFile } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
 import type { Origin } from "../sources/origin.ts";
@@ -57,7 +58,7 @@ export interface Staged {
  */
 export async function stage(options: StageOptions): Promise<Staged> {
   const { plan, layout, staging } = options;
-  const builds = plan.contents.filter(({ source }) => source.how === "build");
+  const builds = plan.contents.filter(isBuilt);
   // Only what is built is taken over, piece by piece and hashed. The commit moves files to names in staging, and takes a
   // file that is there for one it moved before a crash: a part of a download may not lie under such a name.
   await staging.use(layout, new Set(builds.map(({ root }) => root)));
@@ -108,18 +109,18 @@ function placesFrom(first: number, { root, size, places }: Content, from: string
 /** Puts contents together. Gives those whose copies were written at once. */
 async function build(
   options: StageOptions,
-  contents: readonly Content[],
+  contents: readonly BuiltContent[],
   looks: Map<SafePath, Seen>,
 ): Promise<Set<PiecesRoot>> {
   const { install, layout, staging, pieceLength, seen, peers, origin, originFirst, plan } = options;
   const { progress, output, signal, now } = options;
   const stagedAt = (root: PiecesRoot): string => install.staged(layout.nameOf(root));
   const board = await peers.board();
-  const builds = contents.map(({ root, size, places, source }): Build => {
-    const parts = source.how === "build" ? source.parts : [];
+  const builds = contents.map(({ root, size, places, source: { parts } }): Build => {
     return { root, size, parts, layer: board?.layerOf(places[0].path) };
   });
-  const ledger = new Ledger(builds, pieceLength, sha256);
+  const hasTorrent = board !== undefined;
+  const ledger = new Ledger(builds, { table: plan.parts, pieceLength, hasTorrent, sha256 });
   const assembly = new Assembly({
     install,
     layout,
@@ -151,7 +152,7 @@ async function build(
   await assembly.start();
   const { landed } = assembly;
   // holes and whole files are there from the start
-  const atOnce = plan.cost.reused - localBytes(contents);
+  const atOnce = plan.cost.reused - localBytes(plan.parts);
   const report = (): void => progress.staging(plan, { ...landed, reused: atOnce + landed.install });
   report();
   await together(signal, (signal) => [
@@ -186,14 +187,13 @@ async function together(signal: AbortSignal, start: (signal: AbortSignal) => rea
   }
 }
 
-/** Bytes of the contents that are copied from the install chunk by chunk, each chunk counted once. */
-function localBytes(contents: readonly Content[]): number {
-  const chunks = new Map<string, number>();
-  for (const { source } of contents) {
-    if (source.how !== "build") continue;
-    for (const { from, chunk } of source.parts) if (typeof from !== "string") chunks.set(chunk.id, chunk.size);
+/** Bytes that are copied from the install chunk by chunk, each chunk counted once. */
+function localBytes(parts: PartTable): number {
+  let bytes = 0;
+  for (let chunk = 0; chunk < parts.chunkCount; chunk++) {
+    if (parts.local(chunk) !== undefined) bytes += parts.size(chunk);
   }
-  return [...chunks.values()].reduce((sum, size) => sum + size, 0);
+  return bytes;
 }
 
 /** A staged content with several places gets a file for each; those that a delta or peers brought, only now. */

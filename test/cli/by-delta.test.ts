@@ -13,11 +13,14 @@ import { closePool } from "../../cli/threads/pool.ts";
 import { concatBytes, fromHex, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES, PIECE_BYTES_MAX } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
+import { PartWriter } from "../../manifests/parts.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Plan } from "../../manifests/plan.ts";
 import type { WayStep } from "../../manifests/ways.ts";
 import { literalDelta } from "../support/literal-delta.ts";
 import { noise } from "../support/studio.ts";
+
+const NO_PARTS = new PartWriter().write([], () => "pack");
 
 const CONTENT = noise(3 * DELTA_OUTPUT_BYTES, "right");
 const WRONG = noise(2 * DELTA_OUTPUT_BYTES, "wrong");
@@ -73,7 +76,7 @@ test("a content that a delta made is known by what was written last, though a la
   const staging = await Staging.open(install);
   const root = rootOf(CONTENT);
   const place = { path: "game.bin" as SafePath, exec: false };
-  const content = { root, size: CONTENT.length, places: [place], source: { how: "build", parts: [] } } as const;
+  const content = { root, size: CONTENT.length, places: [place], source: { how: "build", parts: NO_PARTS } } as const;
   const plan = { contents: [content] } as unknown as Plan; // nothing else of it is asked for
   const apply = async (steps: readonly WayStep[]): Promise<ObjectId | undefined> =>
     await stageByDeltas(

@@ -2,15 +2,17 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { Assembly, SliceChunk } from "../../cli/patch/assembly.ts";
-import { fetchMissing, type FetchOptions } from "../../cli/patch/fetch.ts";
+import { cutSlices, fetchMissing, type FetchOptions } from "../../cli/patch/fetch.ts";
 import { type CompletePiece, Ledger } from "../../cli/patch/ledger.ts";
 import type { Build } from "../../cli/patch/piece-map.ts";
+import { WantedChunks } from "../../cli/patch/wanted-chunks.ts";
 import { RateLimit } from "../../cli/peers/rates.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { type ChunkId, type ObjectId, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { BLOCK_BYTES, ORIGIN_REQUESTS } from "../../manifests/limits.ts";
+import { BLOCK_BYTES, ORIGIN_REQUESTS, ORIGIN_SLICE_BYTES, ORIGIN_SLICE_CHUNKS } from "../../manifests/limits.ts";
 import { FileHasher, pieceHash } from "../../manifests/merkle.ts";
+import { PartWriter } from "../../manifests/parts.ts";
 import { sha256 } from "../support/hashes.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
@@ -38,14 +40,15 @@ async function fetchFrom(faults: Faults) {
   const hasher = new FileHasher(sha256, PIECE);
   hasher.update(CONTENT);
   const { root, layer } = hasher.finish();
-  const parts = CHUNKS.map((bytes, i) => {
+  const writer = new PartWriter();
+  const chunks = CHUNKS.map((bytes, i) => {
     const [number, offset] = breaksAfter === undefined ? [i, 0] : [0, i * CHUNK_BYTES];
     const [id, pack] = [toHex(sha256(bytes)) as ChunkId, `${number}`.repeat(64) as ObjectId];
-    const chunk = { id, size: bytes.length, pack, offset, stored: bytes.length, raw: true };
-    return { offset: i * CHUNK_BYTES, chunk, from: "pack" as const };
+    return { id, size: bytes.length, pack, offset, stored: bytes.length, raw: true };
   });
+  const parts = writer.write(chunks, () => "pack");
   const build: Build = { root, size: CONTENT.length, parts, layer };
-  const ledger = new Ledger([build], PIECE, sha256);
+  const ledger = new Ledger([build], { table: writer.table, pieceLength: PIECE, hasTorrent: true, sha256 });
   const asked: number[] = [];
   let edge = 0;
   const origin = {
@@ -172,4 +175,27 @@ test("a line that breaks before a slice has come still brings whole chunks", asy
   const { fetched, ledger } = await fetchFrom({ answers: () => true, breaksAfter: 1.5 * CHUNK_BYTES });
   await fetched;
   expect(ledger.done).toBe(true);
+});
+
+test("a slice of small chunks ends before their names are more than their bytes", () => {
+  const count = 2 * ORIGIN_SLICE_CHUNKS + 1;
+  const writer = new PartWriter();
+  const pack = "a".repeat(64) as ObjectId;
+  const chunks = Array.from({ length: count }, (_, i) => {
+    return {
+      id: toHex(sha256(Uint8Array.of(i, i >> 8))) as ChunkId,
+      size: 2,
+      pack,
+      offset: 3 * i,
+      stored: 2,
+      raw: true,
+    };
+  });
+  const build = { root: "0".repeat(64) as Build["root"], size: 2 * count, layer: undefined };
+  const wanted = new WantedChunks(writer.table, [{ ...build, parts: writer.write(chunks, () => "pack") }]);
+  const slices = cutSlices([...wanted], ORIGIN_SLICE_BYTES);
+  expect(slices.map(({ chunks: some }) => some.length)).toEqual([ORIGIN_SLICE_CHUNKS, ORIGIN_SLICE_CHUNKS, 1]);
+  // every byte of the run, and the gaps between chunks with it
+  expect(slices.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(3 * count - 1);
+  expect(slices.at(-1)?.chunks[0]?.at).toBe(1);
 });

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { Progress } from "../../cli/output.ts";
 import { type Arrived, PatchProgress } from "../../cli/patch/progress.ts";
+import { PartTable } from "../../manifests/parts.ts";
 import type { Plan } from "../../manifests/plan.ts";
 
 const MB = 1_000_000;
@@ -10,6 +11,7 @@ const PLAN: Plan = {
   keep: [],
   chmod: [],
   contents: [],
+  parts: new PartTable(),
   remove: [],
   aside: [],
   files: { added: 0, changed: 0, removed: 0, kept: 0 },

@@ -11,9 +11,12 @@ import { sha256 } from "../../cli/threads/digests.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { COPY_JOB_FILES, PIECE_BYTES_MIN, SPREAD_BYTES_MAX } from "../../manifests/limits.ts";
 import { FileHasher } from "../../manifests/merkle.ts";
+import { PartWriter } from "../../manifests/parts.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import type { Content } from "../../manifests/plan.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
+
+const NO_PARTS = new PartWriter().write([], () => "pack");
 
 let folder: string;
 let install: Install;
@@ -43,7 +46,7 @@ function places(count: number, prefix: string): WholeFile["to"] {
 
 async function copy(files: readonly WholeFile[], signal = new AbortController().signal) {
   const contents = files.map(({ root, size, to }) => {
-    return { root, size, places: to as Content["places"], source: { how: "build", parts: [] } } as const;
+    return { root, size, places: to as Content["places"], source: { how: "build", parts: NO_PARTS } } as const;
   });
   return await copyWholeFiles(
     { install, layout: new Layout(contents, () => false), pieceLength: PIECE_BYTES_MIN, signal },

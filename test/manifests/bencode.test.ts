@@ -10,6 +10,7 @@ import {
   encodeBencode,
   Encoded,
   Entries,
+  isBencodeOf,
   keyOfBytes,
   keyOfText,
   textOfKey,
@@ -33,6 +34,32 @@ const { value: values } = fc.letrec<{ value: Bencode }>((tie) => ({
     }),
   ),
 }));
+
+test("a value is written as these bytes and no others", () => {
+  fc.assert(
+    fc.property(values, fc.nat(), fc.integer({ min: 1, max: 255 }), (value, place, change) => {
+      const written = encodeBencode(value);
+      expect(isBencodeOf(value, written)).toBe(true);
+      const other = written.slice();
+      const at = place % other.length;
+      other[at] = (other[at] ?? 0) ^ change;
+      expect(isBencodeOf(value, other)).toBe(false);
+      expect(isBencodeOf(value, written.subarray(0, at))).toBe(false);
+      expect(isBencodeOf(value, Uint8Array.from([...written, 0]))).toBe(false);
+    }),
+  );
+});
+
+test("a long value is compared to its end", () => {
+  const value = Array.from({ length: 100 }, (_, i) => new Uint8Array(i === 50 ? 3_000_000 : 30_000).fill(i));
+  const written = encodeBencode(value);
+  expect(isBencodeOf(value, written)).toBe(true);
+  for (const at of [1, 1_500_000, 4_000_000, written.length - 2]) {
+    const other = written.slice();
+    other[at] = (other[at] ?? 0) ^ 1;
+    expect(isBencodeOf(value, other)).toBe(false);
+  }
+});
 
 test("reads back what it wrote, and writes again what it read", () => {
   fc.assert(

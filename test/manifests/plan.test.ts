@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { EMPTY_ROOT, toHex, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { DISK_SPARE_BYTES } from "../../manifests/limits.ts";
+import type { LocalChunk } from "../../manifests/parts.ts";
 import { comparePaths, type SafePath } from "../../manifests/paths.ts";
 import {
   diskForAnyPlan,
@@ -11,7 +12,6 @@ import {
   rootsToBuild,
   type Have,
   type HaveFile,
-  type LocalChunk,
   type Plan,
 } from "../../manifests/plan.ts";
 import { formatPlan } from "../../manifests/plan-report.ts";
@@ -113,7 +113,7 @@ function carryOut(
   const staged = made.contents.map(({ source }) => {
     if (source.how === "empty") return "";
     if (source.how !== "build") return read(source.from);
-    return source.parts
+    return [...source.parts]
       .map(({ from, chunk }) => {
         if (from === "zeros") return HOLE;
         return from === "pack"
