@@ -20,6 +20,10 @@ const ROW_WORDS = [1, 2, 3, 6] as const;
 /** By so many words a place is judged before the others are looked at, and so many must be alike. */
 const GLANCE_WORDS = 9;
 const GLANCE_ALIKE_MIN = 4;
+/** Rows so long that as many words can be. */
+const GLANCE_ROW_WORDS = ROW_WORDS.filter((row) => GLANCE_WORDS - row >= GLANCE_ALIKE_MIN);
+/** Places before the expected one, and as many behind. */
+const NEAR_WORDS = ROWS_NEAR_BYTES / WORD_BYTES;
 
 /** Old bytes, and how many from there on resemble the new ones row by row. */
 export interface Rows {
@@ -30,6 +34,7 @@ export interface Rows {
 /** Looks for rows in one scan, from its start to its end. */
 export class RowFinder {
   readonly #source: DataView;
+  readonly #glance: Glance;
   /** By how much each word grew. Used again: thousands of places are looked at. */
   readonly #growth = new Int32Array(ROWS_WORDS);
   /** Words in a row, by what was judged last. */
@@ -40,6 +45,7 @@ export class RowFinder {
 
   constructor(source: DataView) {
     this.#source = source;
+    this.#glance = new Glance(source);
   }
 
   /** Bytes up to here are found: no rows need be looked for, nor right behind. */
@@ -66,20 +72,22 @@ export class RowFinder {
     return { from, bytes };
   }
 
+  /** The nearest place that is like what lies at `at`; of two as near, the one before. */
   #near(at: number, aligned: number): number | undefined {
-    for (let away = 0; away <= ROWS_NEAR_BYTES; away += WORD_BYTES) {
-      if (this.#isLike(aligned - away, at)) return aligned - away;
-      if (this.#isLike(aligned + away, at)) return aligned + away;
+    if (!this.#glance.at(at, aligned)) return undefined;
+    const { isAlike } = this.#glance;
+    for (let away = 0; away <= NEAR_WORDS; away++) {
+      const [before, behind] = [aligned - away * WORD_BYTES, aligned + away * WORD_BYTES];
+      if (isAlike[NEAR_WORDS - away] === 1 && this.#isLike(before, at)) return before;
+      if (isAlike[NEAR_WORDS + away] === 1 && this.#isLike(behind, at)) return behind;
     }
     return undefined;
   }
 
   #isLike(from: number, at: number): boolean {
     if (from < 0 || from + ROWS_WORDS * WORD_BYTES > at) return false;
-    this.#compare(from, at, 0, GLANCE_WORDS);
-    if (this.#alike(GLANCE_WORDS) < GLANCE_ALIKE_MIN) return false;
-    this.#compare(from, at, GLANCE_WORDS, ROWS_WORDS);
-    return 2 * this.#alike(ROWS_WORDS) > ROWS_WORDS && this.#grown() >= ROWS_GROWN_MIN;
+    for (let word = 0; word < ROWS_WORDS; word++) this.#growth[word] = this.#growthOf(from, at, word);
+    return 2 * this.#alike() > ROWS_WORDS && this.#grown() >= ROWS_GROWN_MIN;
   }
 
   /** How many of the words that are alike did grow: where none did, they are mostly zeros. */
@@ -92,17 +100,13 @@ export class RowFinder {
     return grown;
   }
 
-  #compare(from: number, at: number, first: number, end: number): void {
-    for (let word = first; word < end; word++) this.#growth[word] = this.#growthOf(from, at, word);
-  }
-
   /** How many words grew by as much as the same one a row before, with rows as long as makes these most. */
-  #alike(words: number): number {
+  #alike(): number {
     const growth = this.#growth;
     let most = 0;
     for (const row of ROW_WORDS) {
       let alike = 0;
-      for (let word = row; word < words; word++) if (growth[word] === growth[word - row]) alike++;
+      for (let word = row; word < ROWS_WORDS; word++) if (growth[word] === growth[word - row]) alike++;
       if (alike <= most) continue;
       most = alike;
       this.#row = row;
@@ -124,4 +128,83 @@ export class RowFinder {
     const offset = word * WORD_BYTES;
     return (this.#source.getInt32(at + offset, true) - this.#source.getInt32(from + offset, true)) | 0;
   }
+}
+
+/**
+ * Which places near one have GLANCE_ALIKE_MIN words alike, all of them at once: two words grew by as much when they differ by as
+ * much as the old ones do. So the differences of the few new words are looked up by those of the old ones.
+ */
+class Glance {
+  readonly #source: DataView;
+  /** The old words, from the first place on. */
+  readonly #old = new Int32Array(2 * NEAR_WORDS + GLANCE_WORDS);
+  readonly #new = new Int32Array(GLANCE_WORDS);
+  /** Hash of a difference -> the new words, a bit each, that have one like it to the word a row before. */
+  readonly #words = new Uint16Array(2 ** HASH_BITS);
+  /** How many words of a place are alike, with the rows that are looked at. */
+  readonly #votes = new Uint8Array(2 * NEAR_WORDS + 1);
+  /** Places with enough of them, with rows of any length. */
+  readonly isAlike = new Uint8Array(2 * NEAR_WORDS + 1);
+
+  constructor(source: DataView) {
+    this.#source = source;
+  }
+
+  /** Looks around a place; whether any has enough. */
+  at(at: number, aligned: number): boolean {
+    const [first, end] = this.#read(at, aligned);
+    this.isAlike.fill(0);
+    let any = false;
+    for (const row of GLANCE_ROW_WORDS) any = this.#vote(row, first, end) || any;
+    return any;
+  }
+
+  /** Reads the words: those of the old ones that there are, from the first to the last. */
+  #read(at: number, aligned: number): readonly [first: number, end: number] {
+    const source = this.#source;
+    for (let word = 0; word < GLANCE_WORDS; word++) this.#new[word] = source.getInt32(at + word * WORD_BYTES, true);
+    const start = aligned - ROWS_NEAR_BYTES;
+    const first = start < 0 ? Math.ceil(-start / WORD_BYTES) : 0;
+    const end = Math.min(this.#old.length, Math.floor((at - start) / WORD_BYTES));
+    for (let word = first; word < end; word++) this.#old[word] = source.getInt32(start + word * WORD_BYTES, true);
+    return [first, end];
+  }
+
+  #vote(row: number, first: number, end: number): boolean {
+    const [old, fresh, words, votes] = [this.#old, this.#new, this.#words, this.#votes];
+    words.fill(0);
+    votes.fill(0);
+    for (let word = row; word < GLANCE_WORDS; word++) {
+      const hash = hashOf(differenceAt(fresh, word, row));
+      words[hash] = (words[hash] as number) | (1 << word);
+    }
+    let any = false;
+    for (let at = first + row; at < end; at++) {
+      const difference = differenceAt(old, at, row);
+      for (let mask = words[hashOf(difference)] as number; mask !== 0; mask &= mask - 1) {
+        const word = 31 - Math.clz32(mask & -mask);
+        const place = at - word;
+        if (place < 0 || place > 2 * NEAR_WORDS || differenceAt(fresh, word, row) !== difference) continue;
+        votes[place] = (votes[place] as number) + 1;
+        if (votes[place] !== GLANCE_ALIKE_MIN) continue;
+        this.isAlike[place] = 1;
+        any = true;
+      }
+    }
+    return any;
+  }
+}
+
+/** Of so few differences, hardly two have the same. */
+const HASH_BITS = 8;
+/** Odd, and spread over all 32 bits. */
+const MULTIPLIER = 0x9e3779b1 | 0;
+
+function hashOf(difference: number): number {
+  return Math.imul(difference, MULTIPLIER) >>> (32 - HASH_BITS);
+}
+
+/** Between a word and the one a row before. */
+function differenceAt(words: Int32Array, word: number, row: number): number {
+  return ((words[word] as number) - (words[word - row] as number)) | 0;
 }

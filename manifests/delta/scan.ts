@@ -136,7 +136,7 @@ function nextMatch(
       continue;
     }
     const judged = Math.min(judgedBytes, end - at);
-    const likest = near?.find(at, [aligned, at + home], judged);
+    const likest = near?.find(at, stride, [alignment, home], judged);
     if (likest !== undefined && agreesMore(source, likest, aligned, at, judged, gainBytesMin, wrongWeight)) {
       found.at = likest;
       found.bytes = NEAR_PROBE_BYTES;
