@@ -605,7 +605,7 @@ export const ARM64_PAGE_REACH_BYTES = 16;
 export const REFERENCE_RUNS_MIN = 128;
 /** Where more than one word in so many is a return of arm64, the segment is taken for its code. */
 export const ARM64_RETURN_WORDS_MAX = 4096;
-/** Where this share of the bytes of a segment, or more, may be local.get, it is tried as WebAssembly, too. */
+/** Where more than this share of the bytes of a segment may be local.get, it is tried as WebAssembly, too. */
 export const WASM_LOCAL_GET_SHARE_MIN = 0.03;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
 export const REFERENCE_WORTH_SHARE_MAX = 0.98;

@@ -35,7 +35,7 @@ const MARK: u32 = 1 << (32 - REFERENCE_BLOCK_BITS);
 
 /** Where addresses end. */
 let addressEnd: i64 = 0;
-/** Of all tables. */
+/** Of what all tables learn now. */
 let mark: u32 = 0;
 let codeTrust: i32 = 0;
 let pageTrust: i32 = 0;
@@ -225,7 +225,7 @@ function guessWasm(bytes: i32, start: i32, isTold: bool): void {
     if (isNumberOf(made + i, size)) {
       const actual = valueAt(made + i, size);
       if (guessed != value) {
-        const judged = trustAfterNumber(trust, guessed, value, actual);
+        const judged = trustAfter(trust, guessed, value, actual);
         if (isCall) codeTrust = judged;
         else constantTrust = judged;
       }
@@ -262,11 +262,6 @@ function settleNumber(i: i32, at: i32, size: i32, guessed: i64, isTold: bool): v
     if (isTold) store<u8>(at + byte, made + more);
     else store<u8>(at + byte + (TOLD - MADE), made - more);
   }
-}
-
-function trustAfterNumber(trust: i32, guessed: i64, before: i64, actual: i64): i32 {
-  if (actual == guessed) return min(REFERENCE_TRUST_MAX, trust + 1);
-  return actual == before ? max(-REFERENCE_TRUST_MAX, trust - 1) : trust;
 }
 
 function nextLow(register: i32, i: i32, bytes: i32): i32 {
@@ -488,7 +483,7 @@ function slotOf(key: u32): i32 {
   return ((key * 0x9e3779b1) >>> (32 - REFERENCE_SHIFTS_BITS)) << ENTRY_BYTES_BITS;
 }
 
-function trustAfter(trust: i32, guessed: i32, before: i32, actual: i32): i32 {
+function trustAfter(trust: i32, guessed: i64, before: i64, actual: i64): i32 {
   if (actual == guessed) return min(REFERENCE_TRUST_MAX, trust + 1);
   return actual == before ? max(-REFERENCE_TRUST_MAX, trust - 1) : trust;
 }
