@@ -608,7 +608,7 @@ export const ARM64_RETURN_WORDS_MAX = 4096;
 /** They are looked for in so many bytes of each so many times as many. */
 export const ARM64_LOOK_BYTES = 1024;
 export const ARM64_LOOK_PARTS = 4;
-/** Where this share of the bytes of a segment, or more, may be local.get, it is tried as WebAssembly, too. */
+/** Where more than this share of the bytes of a segment may be local.get, it is tried as WebAssembly, too. */
 export const WASM_LOCAL_GET_SHARE_MIN = 0.03;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
 export const REFERENCE_WORTH_SHARE_MAX = 0.98;
