@@ -538,6 +538,10 @@ export const DELTA_BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
  * more. With the best, half of what it takes to make a program's delta was Brotli's; of literals that level leaves 4 to 9 % more (measured).
  */
 export const DELTA_BROTLI_BEST_LIST_BYTES_MAX = 128 * KIB;
+/** Of how long copies and literals are it leaves no fewer bytes; a third of the time. */
+export const DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX = 16 * KIB;
+/** Single bytes zstd tells as well in programs, in a third of its time; in text they are fewer. */
+export const DELTA_BROTLI_ONES_BYTES_MAX = 128 * KIB;
 /** Bytes without a match after which a scan takes larger steps. */
 export const DELTA_MISSES_MAX = 8 * 1024;
 /** Where as many bytes were dropped at once, they are collected at once: a publisher has no room for many of them. */
@@ -571,6 +575,8 @@ export const NEAR_BYTES = 512;
 export const NEAR_PROBES = 12;
 export const NEAR_WAIT_BYTES_MIN = 128;
 export const NEAR_WAIT_BYTES_MAX = 4096;
+/** Of those that begin the same so many are compared: among zeros all do. */
+export const NEAR_PLACES_MAX = 128;
 /** Where a copy of so many old bytes lies, more is expected. */
 export const NEAR_HOME_BYTES_MIN = 256;
 /**

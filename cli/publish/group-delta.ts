@@ -54,16 +54,25 @@ export class GroupMemory {
   }
 }
 
-/** The delta of a group, applied and compared before it is returned. */
+/** The delta of a group. Nobody is to have it before checkGroupDelta has applied it. */
 export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Promise<GroupDelta> {
   const header = writeDeltaHeader(input.oldBytes, input.source.length - input.oldBytes);
   const made = joinedIn(world.memory, [header, ...(await sectionsOf(input, world))]);
   collectDropped(made.delta.length); // the sections
-  // a bug of ours, or a machine that miscalculates: players would fetch it, find it wrong and fetch the rest again
-  if (!(await runJob("checkDelta", { ...input, delta: made.delta }, { signal: world.signal }))) {
-    throw new Error("a delta that does not make what it was made from");
-  }
   return made;
+}
+
+/**
+ * Applies a delta and compares. Throws when it does not make what it was made from, a bug of ours or of the machine: players
+ * would fetch it, find it wrong and fetch the rest again.
+ */
+export async function checkGroupDelta(
+  input: DeltaSource,
+  { delta }: Pick<GroupDelta, "delta">,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await runJob("checkDelta", { ...input, delta }, { signal })) return;
+  throw new Error("a delta that does not make what it was made from");
 }
 
 /** Its objects, one at a time, each in memory of its own. */

@@ -2,17 +2,19 @@
  * Places near where a scan expects them, which agree in too few bytes in a row for the index: lists of short records with a
  * number in each that changed. The index knows windows of DELTA_WINDOW_BYTES; here half as many are asked for.
  */
-import { NEAR_BYTES, NEAR_PROBES, NEAR_WAIT_BYTES_MAX, NEAR_WAIT_BYTES_MIN } from "../limits.ts";
+import { FewWords, lowestBit } from "./few-words.ts";
+import { NEAR_BYTES, NEAR_PLACES_MAX, NEAR_PROBES, NEAR_WAIT_BYTES_MAX, NEAR_WAIT_BYTES_MIN } from "../limits.ts";
 
 const WORD_BYTES = 4;
+const EXPECTED_PLACES = 2;
 /** What begins the same for so many bytes is looked at. */
 export const NEAR_PROBE_BYTES = 8;
 
 /** Looks for places in one scan, from its start to its end. */
 export class NearFinder {
   readonly #source: DataView;
-  /** Around each expected place. */
-  readonly #around: readonly Surroundings[];
+  /** Of each expected place. */
+  readonly #surroundings: readonly Surroundings[];
   /** From where on it is looked again, at how many places one after another, and how long not then: longer each time since something was passed. */
   #lookAt = 0;
   #probes = NEAR_PROBES;
@@ -20,7 +22,7 @@ export class NearFinder {
 
   constructor(source: DataView) {
     this.#source = source;
-    this.#around = [new Surroundings(source), new Surroundings(source)];
+    this.#surroundings = Array.from({ length: EXPECTED_PLACES }, () => new Surroundings(source));
   }
 
   /** Bytes up to here are found: nothing need be looked for right behind. */
@@ -33,18 +35,18 @@ export class NearFinder {
   /**
    * The place most like what begins at `at`; undefined when none begins the same, or it was looked a moment ago.
    * @param stride  bytes to where it will probably be asked next
-   * @param away  where it is expected, less `at`: the likelier place first; the first of equals wins
+   * @param away  less `at`, where it is expected: the likelier of at most EXPECTED_PLACES first; the first of equals wins
    * @param bytes  by which it is judged how like they are; so many there are from `at` on
    */
-  find(at: number, stride: number, away: readonly [number, number], bytes: number): number | undefined {
+  find(at: number, stride: number, away: readonly number[], bytes: number): number | undefined {
     if (at < this.#lookAt || bytes < NEAR_PROBE_BYTES) return undefined;
     this.#looked(at);
     let likest: number | undefined;
     let most = 0;
-    for (const [i, around] of this.#around.entries()) {
-      const expected = away[i] as number;
-      if (likest !== undefined && Math.abs(expected - away[0]) <= NEAR_BYTES) continue;
-      for (const from of around.places(at, stride, expected, bytes)) {
+    for (const [i, expected] of away.entries()) {
+      if (likest !== undefined && Math.abs(expected - (away[0] as number)) <= NEAR_BYTES) continue;
+      const surroundings = this.#surroundings[i] as Surroundings;
+      for (const from of surroundings.alike(at, stride, expected, bytes)) {
         const right = this.#right(from, at, bytes, most);
         if (right <= most) continue;
         most = right;
@@ -77,86 +79,69 @@ export class NearFinder {
 }
 
 /**
- * What begins the same around one place, for all places that are looked at one after another: the few new words are looked up
- * by the old ones, so these are read once.
+ * What begins the same around an expected place, for all places that will be looked at one after another: each old word is read
+ * once, and compared with the few new ones.
  */
 class Surroundings {
   readonly #source: DataView;
-  /** Hash of a word -> which of the new ones have it, a bit each. */
-  readonly #probes = new Uint16Array(2 ** HASH_BITS);
-  /** Of each, the old places that begin the same, and how many they are. */
-  readonly #places = Array.from({ length: NEAR_PROBES }, () => new Float64Array(NEAR_PLACES_MAX));
+  /** Of each place that is looked at, its first word. */
+  readonly #firsts = new FewWords();
+  /** And the old places that begin the same, and how many they are. */
+  readonly #places = Array.from({ length: NEAR_PROBES }, () => new Int32Array(NEAR_PLACES_MAX));
   readonly #counts = new Int32Array(NEAR_PROBES);
+  /** They are so many, the first is here, and each so much further on; the old ones are expected so far away. */
+  #probes = 0;
   #at = 0;
   #stride = 1;
   #away = 0;
-  #count = 0;
 
   constructor(source: DataView) {
     this.#source = source;
   }
 
-  /** At most NEAR_PLACES_MAX places within NEAR_BYTES of `at + away`, and before `at`, that begin the same. Good until the next call. */
-  places(at: number, stride: number, away: number, bytes: number): Float64Array {
-    const probe = (at - this.#at) / stride;
-    if (
-      stride !== this.#stride ||
-      away !== this.#away ||
-      !(probe >= 0 && probe < this.#count && Number.isInteger(probe))
-    ) {
+  /** The first NEAR_PLACES_MAX places within NEAR_BYTES of `at + away` and in front of `at` that begin the same. Good until the next call. */
+  alike(at: number, stride: number, away: number, bytes: number): Int32Array {
+    let probe = (at - this.#at) / stride;
+    const isLooked = stride === this.#stride && away === this.#away && probe >= 0 && probe < this.#probes;
+    if (!isLooked || !Number.isInteger(probe)) {
       this.#look(at, stride, away, bytes);
-      return (this.#places[0] as Float64Array).subarray(0, this.#counts[0]);
+      probe = 0;
     }
-    return (this.#places[probe] as Float64Array).subarray(0, this.#counts[probe]);
+    return (this.#places[probe] as Int32Array).subarray(0, this.#counts[probe]);
   }
 
   #look(at: number, stride: number, away: number, bytes: number): void {
     const source = this.#source;
-    const probes = this.#probes;
-    this.#at = at;
-    this.#stride = stride;
-    this.#away = away;
-    this.#count = Math.min(NEAR_PROBES, Math.floor((bytes - NEAR_PROBE_BYTES) / stride) + 1);
+    const firsts = this.#firsts;
+    this.#probes = Math.min(NEAR_PROBES, Math.floor((bytes - NEAR_PROBE_BYTES) / stride) + 1);
+    [this.#at, this.#stride, this.#away] = [at, stride, away];
     this.#counts.fill(0);
-    probes.fill(0);
-    for (let probe = 0; probe < this.#count; probe++) {
-      const hash = hashOf(source.getInt32(at + probe * stride, true));
-      probes[hash] = (probes[hash] as number) | (1 << probe);
-    }
-    const last = Math.min(
-      at + away + NEAR_BYTES + (this.#count - 1) * stride,
-      at + (this.#count - 1) * stride - NEAR_PROBE_BYTES,
-    );
+    firsts.clear();
+    for (let probe = 0; probe < this.#probes; probe++) firsts.set(probe, source.getInt32(at + probe * stride, true));
+    const lastAt = at + (this.#probes - 1) * stride;
+    const last = Math.min(lastAt + away + NEAR_BYTES, lastAt - NEAR_PROBE_BYTES);
     for (let from = Math.max(0, at + away - NEAR_BYTES); from <= last; from++) {
-      const mask = probes[hashOf(source.getInt32(from, true))] as number;
-      if (mask !== 0) this.#note(from, mask);
+      const word = source.getInt32(from, true);
+      const probes = firsts.mayBe(word);
+      if (probes !== 0) this.#note(from, word, probes);
     }
   }
 
-  /** @param mask  of the new words that may be the same as the one there */
-  #note(from: number, mask: number): void {
+  /** @param probes  those that may begin with this word, a bit each */
+  #note(from: number, word: number, probes: number): void {
     const source = this.#source;
-    for (let rest = mask; rest !== 0; rest &= rest - 1) {
-      const probe = 31 - Math.clz32(rest & -rest);
+    for (let rest = probes; rest !== 0; rest &= rest - 1) {
+      const probe = lowestBit(rest);
+      if (!this.#firsts.is(probe, word)) continue;
       const at = this.#at + probe * this.#stride;
+      const isNear = Math.abs(from - (at + this.#away)) <= NEAR_BYTES && from <= at - NEAR_PROBE_BYTES;
       const count = this.#counts[probe] as number;
-      if (from > at - NEAR_PROBE_BYTES || Math.abs(from - at - this.#away) > NEAR_BYTES || count === NEAR_PLACES_MAX)
-        continue;
-      if (source.getInt32(from) !== source.getInt32(at) || source.getInt32(from + 4) !== source.getInt32(at + 4))
-        continue;
-      (this.#places[probe] as Float64Array)[count] = from;
+      if (!isNear || count === NEAR_PLACES_MAX) continue;
+      if (source.getInt32(from + WORD_BYTES, true) !== source.getInt32(at + WORD_BYTES, true)) continue;
+      (this.#places[probe] as Int32Array)[count] = from;
       this.#counts[probe] = count + 1;
     }
   }
-}
-
-const HASH_BITS = 8;
-const NEAR_PLACES_MAX = 2048;
-/** Odd, and spread over all 32 bits. */
-const MULTIPLIER = 0x9e3779b1 | 0;
-
-function hashOf(word: number): number {
-  return Math.imul(word, MULTIPLIER) >>> (32 - HASH_BITS);
 }
 
 /** How many bytes of a word are not 0: where a place has mostly zeros, half of those near it begin the same, and each is compared. */

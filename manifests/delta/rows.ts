@@ -13,6 +13,7 @@ import {
   ROWS_WAIT_BYTES_MIN,
   ROWS_WORDS,
 } from "../limits.ts";
+import { FewWords, lowestBit } from "./few-words.ts";
 
 const WORD_BYTES = 4;
 /** Words that a row may have. */
@@ -139,8 +140,8 @@ class Glance {
   /** The old words, from the first place on. */
   readonly #old = new Int32Array(2 * NEAR_WORDS + GLANCE_WORDS);
   readonly #new = new Int32Array(GLANCE_WORDS);
-  /** Hash of a difference -> the new words, a bit each, that have one like it to the word a row before. */
-  readonly #words = new Uint16Array(2 ** HASH_BITS);
+  /** Of each new word, the difference to the one a row before. */
+  readonly #differences = new FewWords();
   /** How many words of a place are alike, with the rows that are looked at. */
   readonly #votes = new Uint8Array(2 * NEAR_WORDS + 1);
   /** Places with enough of them, with rows of any length. */
@@ -170,38 +171,26 @@ class Glance {
     return [first, end];
   }
 
+  /** With rows of so many words; whether any place has enough. */
   #vote(row: number, first: number, end: number): boolean {
-    const [old, fresh, words, votes] = [this.#old, this.#new, this.#words, this.#votes];
-    words.fill(0);
+    const [old, fresh, differences, votes] = [this.#old, this.#new, this.#differences, this.#votes];
+    differences.clear();
+    for (let word = row; word < GLANCE_WORDS; word++) differences.set(word, differenceAt(fresh, word, row));
     votes.fill(0);
-    for (let word = row; word < GLANCE_WORDS; word++) {
-      const hash = hashOf(differenceAt(fresh, word, row));
-      words[hash] = (words[hash] as number) | (1 << word);
-    }
     let any = false;
     for (let at = first + row; at < end; at++) {
       const difference = differenceAt(old, at, row);
-      for (let mask = words[hashOf(difference)] as number; mask !== 0; mask &= mask - 1) {
-        const word = 31 - Math.clz32(mask & -mask);
+      for (let words = differences.mayBe(difference); words !== 0; words &= words - 1) {
+        const word = lowestBit(words);
         const place = at - word;
-        if (place < 0 || place > 2 * NEAR_WORDS || differenceAt(fresh, word, row) !== difference) continue;
-        votes[place] = (votes[place] as number) + 1;
-        if (votes[place] !== GLANCE_ALIKE_MIN) continue;
+        if (place < 0 || place > 2 * NEAR_WORDS || !differences.is(word, difference)) continue;
+        if (++(votes[place] as number) !== GLANCE_ALIKE_MIN) continue;
         this.isAlike[place] = 1;
         any = true;
       }
     }
     return any;
   }
-}
-
-/** Of so few differences, hardly two have the same. */
-const HASH_BITS = 8;
-/** Odd, and spread over all 32 bits. */
-const MULTIPLIER = 0x9e3779b1 | 0;
-
-function hashOf(difference: number): number {
-  return Math.imul(difference, MULTIPLIER) >>> (32 - HASH_BITS);
 }
 
 /** Between a word and the one a row before. */

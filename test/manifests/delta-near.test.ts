@@ -52,33 +52,43 @@ const THERE = BEFORE.length + 500 * RECORD_BYTES;
 /** Between two bytes that changed. */
 const PROBE = 7;
 
+/** @param expected  bytes from the start of the source */
+function find(finder: NearFinder, at: number, expected: readonly number[], bytes = 256): number | undefined {
+  return finder.find(
+    at,
+    1,
+    expected.map((place) => place - at),
+    bytes,
+  );
+}
+
 test("the place that is most like it is taken, as far away as may be, of the likelier place first", () => {
-  const find = (...expected: number[]): number | undefined =>
-    new NearFinder(viewOf(SOURCE)).find(AT + PROBE, expected, 256);
-  for (const away of [-NEAR_BYTES, -1, 0, 1, NEAR_BYTES]) expect(find(THERE + PROBE + away)).toBe(THERE + PROBE);
-  expect(find(THERE + PROBE + NEAR_BYTES + 20 * RECORD_BYTES)).not.toBe(THERE + PROBE);
-  expect(find(THERE + PROBE, AT + PROBE - 4 * NEAR_BYTES)).toBe(THERE + PROBE);
-  expect(find(BEFORE.length - 2 * NEAR_BYTES, THERE + PROBE)).toBe(THERE + PROBE);
+  const likest = (...expected: number[]): number | undefined =>
+    find(new NearFinder(viewOf(SOURCE)), AT + PROBE, expected);
+  for (const away of [-NEAR_BYTES, -1, 0, 1, NEAR_BYTES]) expect(likest(THERE + PROBE + away)).toBe(THERE + PROBE);
+  expect(likest(THERE + PROBE + NEAR_BYTES + 20 * RECORD_BYTES)).not.toBe(THERE + PROBE);
+  expect(likest(THERE + PROBE, AT + PROBE - 4 * NEAR_BYTES)).toBe(THERE + PROBE);
+  expect(likest(BEFORE.length - 2 * NEAR_BYTES, THERE + PROBE)).toBe(THERE + PROBE);
 });
 
 test("nothing is looked for outside the source, nor where it is made of itself", () => {
   const finder = new NearFinder(viewOf(SOURCE));
-  expect(finder.find(AT, [-4 * NEAR_BYTES], 256)).toBeUndefined();
-  expect(finder.find(AT, [AT + 4 * NEAR_BYTES], 256)).toBeUndefined();
-  expect(finder.find(SOURCE.length - 4, [THERE], 4)).toBeUndefined();
+  expect(find(finder, AT, [-4 * NEAR_BYTES])).toBeUndefined();
+  expect(find(finder, AT, [AT + 4 * NEAR_BYTES])).toBeUndefined();
+  expect(find(finder, SOURCE.length - 4, [THERE], 4)).toBeUndefined();
 });
 
 test("where nothing was found, and behind what was, it is not looked for again at once", () => {
   const finder = new NearFinder(viewOf(SOURCE));
-  for (let i = 0; i < NEAR_PROBES; i++) expect(finder.find(AT + PROBE + i, [0], 256)).toBeUndefined();
+  for (let i = 0; i < NEAR_PROBES; i++) expect(find(finder, AT + PROBE + i, [0])).toBeUndefined();
   const next = AT + PROBE + NEAR_PROBES - 1 + NEAR_WAIT_BYTES_MIN;
-  expect(finder.find(next - 1, [THERE], 256)).toBeUndefined();
+  expect(find(finder, next - 1, [THERE])).toBeUndefined();
   const around = (at: number): number => at - AT + THERE;
-  const found = Array.from({ length: RECORD_BYTES }, (_, i) => finder.find(next + i, [around(next + i)], 256));
+  const found = Array.from({ length: RECORD_BYTES }, (_, i) => find(finder, next + i, [around(next + i)]));
   expect(found).toContain(around(next + found.findIndex((from) => from !== undefined)));
   const passed = new NearFinder(viewOf(SOURCE));
   passed.passed(AT);
-  expect(passed.find(AT + PROBE, [THERE + PROBE], 256)).toBeUndefined();
+  expect(find(passed, AT + PROBE, [THERE + PROBE])).toBeUndefined();
 });
 
 test("how like a place is counts each of its bytes, however many there are", () => {
@@ -94,7 +104,7 @@ test("how like a place is counts each of its bytes, however many there are", () 
       const right = (place: Uint8Array): number => place.filter((byte, i) => byte === sought[i]).length;
       const at = 2 * bytes;
       const expected = right(b) > right(a) ? bytes : 0;
-      expect(finder(concatBytes([a, b, sought])).find(at, [bytes], bytes)).toBe(expected);
+      expect(find(finder(concatBytes([a, b, sought])), at, [bytes], bytes)).toBe(expected);
     }),
   );
 });
@@ -108,7 +118,7 @@ test("a place is compared a word at a time, and not to its end when another is m
   counted.getInt32 = (at) => (reads++, getInt32(at));
   counted.getUint8 = (at) => (reads++, getUint8(at));
   const [at, bytes] = [2048, 256];
-  new NearFinder(counted).find(at, [at - NEAR_BYTES], bytes);
+  find(new NearFinder(counted), at, [at - NEAR_BYTES], bytes);
   // more than half of the places begin alike: to read all of their words would be more
   expect(reads).toBeLessThan((2 * NEAR_BYTES * bytes) / 4);
 });
