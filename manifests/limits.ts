@@ -560,12 +560,26 @@ export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * D
 export const ROWS_WORDS = 24;
 export const ROWS_GROWN_MIN = 2;
 export const ROWS_MISSES_MAX = 2;
-/** Rows put in or taken out shift the rest of a table by less than this. */
+/** A few rows put in or taken out shift the rest of a table by less than this. */
 export const ROWS_NEAR_BYTES = 1024;
-/** So many bytes apart they are looked for; further apart when more than a few times none were found. */
-export const ROWS_WAIT_BYTES_MIN = 32;
-export const ROWS_WAIT_BYTES_MAX = 512;
-export const ROWS_TRIES = 2;
+/** Of places that are alike so many are followed, until one goes on for so long. */
+export const ROWS_PLACES_MAX = 16;
+export const ROWS_BYTES_SURE = 4096;
+/**
+ * So many bytes apart they are looked for; further apart when more than a few times none were found. Odd numbers: the words
+ * of a table begin at one byte in four, and only there is it one.
+ */
+export const ROWS_WAIT_BYTES_MIN = 33;
+export const ROWS_WAIT_BYTES_MAX = 513;
+export const ROWS_TRIES = 4;
+/** Many rows shift it by less than this (delta/far-rows.ts): so many old bytes are indexed before and behind. */
+export const FAR_ROWS_BYTES = 128 * KIB;
+/** As often in a scan, for each row length: half a millisecond each. Twice what a segment full of tables takes. */
+export const FAR_ROWS_FILLS_MAX = 128;
+/** A word of a sorted table is more than the one a row before by no more than this: functions are seldom longer. */
+export const FAR_ROWS_STEP_MAX = 64 * KIB;
+/** Rows, and places that begin alike, are expected along the copy under way, and where the last long copy of old bytes leads. */
+export const EXPECTED_PLACES = 2;
 /**
  * Where nothing is found in a program, places near the expected one are looked at (delta/near.ts): so many bytes before and behind,
  * from so many places one after another on, and then not again for a while: longer each time, up to the last. With four times as many bytes
@@ -573,7 +587,7 @@ export const ROWS_TRIES = 2;
  */
 export const NEAR_BYTES = 512;
 export const NEAR_PROBES = 12;
-export const NEAR_WAIT_BYTES_MIN = 128;
+export const NEAR_WAIT_BYTES_MIN = 64;
 export const NEAR_WAIT_BYTES_MAX = 4096;
 /** Of those that begin the same so many are compared: among zeros all do. */
 export const NEAR_PLACES_MAX = 128;

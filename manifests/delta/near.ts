@@ -3,10 +3,16 @@
  * number in each that changed. The index knows windows of DELTA_WINDOW_BYTES; here half as many are asked for.
  */
 import { FewWords, lowestBit } from "./few-words.ts";
-import { NEAR_BYTES, NEAR_PLACES_MAX, NEAR_PROBES, NEAR_WAIT_BYTES_MAX, NEAR_WAIT_BYTES_MIN } from "../limits.ts";
+import {
+  EXPECTED_PLACES,
+  NEAR_BYTES,
+  NEAR_PLACES_MAX,
+  NEAR_PROBES,
+  NEAR_WAIT_BYTES_MAX,
+  NEAR_WAIT_BYTES_MIN,
+} from "../limits.ts";
 
 const WORD_BYTES = 4;
-const EXPECTED_PLACES = 2;
 /** What begins the same for so many bytes is looked at. */
 export const NEAR_PROBE_BYTES = 8;
 

@@ -2,17 +2,21 @@
  * Tables of addresses, found where no bytes agree. Of a program that was built again, a table of where things lie (`.pdata`,
  * `.eh_frame_hdr`, `.symtab`) has hardly 16 bytes in a row that it had before, so SourceIndex does not find it. But from one row to
  * the next, most words grew by the same; and where rows were put in or taken out, the table goes on near by. So words are
- * compared with the old ones around the place where the copy under way would go on.
+ * compared with the old ones around the places where they are expected; and where many rows were put in, further on (far-rows.ts).
  */
 import {
+  EXPECTED_PLACES,
+  ROWS_BYTES_SURE,
   ROWS_GROWN_MIN,
   ROWS_MISSES_MAX,
   ROWS_NEAR_BYTES,
+  ROWS_PLACES_MAX,
   ROWS_TRIES,
   ROWS_WAIT_BYTES_MAX,
   ROWS_WAIT_BYTES_MIN,
   ROWS_WORDS,
 } from "../limits.ts";
+import { FarRows } from "./far-rows.ts";
 import { FewWords, lowestBit } from "./few-words.ts";
 
 const WORD_BYTES = 4;
@@ -36,6 +40,8 @@ export interface Rows {
 export class RowFinder {
   readonly #source: DataView;
   readonly #glance: Glance;
+  /** Of each expected place. */
+  readonly #far: readonly FarRows[];
   /** By how much each word grew. Used again: thousands of places are looked at. */
   readonly #growth = new Int32Array(ROWS_WORDS);
   /** Words in a row, by what was judged last. */
@@ -44,9 +50,11 @@ export class RowFinder {
   /** How often in a row none were found. */
   #missed = 0;
 
-  constructor(source: DataView) {
+  /** @param oldBytes  of the source: those in front */
+  constructor(source: DataView, oldBytes: number) {
     this.#source = source;
     this.#glance = new Glance(source);
+    this.#far = Array.from({ length: EXPECTED_PLACES }, () => new FarRows(source, oldBytes));
   }
 
   /** Bytes up to here are found: no rows need be looked for, nor right behind. */
@@ -56,33 +64,51 @@ export class RowFinder {
 
   /**
    * What the rows at `at` were. Undefined when nothing is like them, or it was looked a moment ago.
-   * @param aligned  where they are expected, bytes from the start of the source; the nearest place wins
+   * @param expected  where they are, at most EXPECTED_PLACES, bytes from the start of the source, the likelier one first
    * @param end  of what is scanned
    */
-  find(at: number, aligned: number, end: number): Rows | undefined {
+  find(at: number, expected: readonly number[], end: number): Rows | undefined {
     if (at < this.#lookAt || at + ROWS_WORDS * WORD_BYTES > end) return undefined;
-    const from = this.#near(at, aligned);
-    if (from === undefined) {
+    const rows = this.#longest(at, expected, end);
+    if (rows === undefined) {
       this.#missed++;
       this.#lookAt = at + (this.#missed > ROWS_TRIES ? ROWS_WAIT_BYTES_MAX : ROWS_WAIT_BYTES_MIN);
       return undefined;
     }
     this.#missed = 0;
-    const bytes = this.#goOn(from, at, end);
-    this.passed(at + bytes);
-    return { from, bytes };
+    this.passed(at + rows.bytes);
+    return rows;
   }
 
-  /** The nearest place that is like what lies at `at`; of two as near, the one before. */
-  #near(at: number, aligned: number): number | undefined {
-    if (!this.#glance.at(at, aligned)) return undefined;
-    const { isAlike } = this.#glance;
-    for (let away = 0; away <= NEAR_WORDS; away++) {
-      const [before, behind] = [aligned - away * WORD_BYTES, aligned + away * WORD_BYTES];
-      if (isAlike[NEAR_WORDS - away] === 1 && this.#isLike(before, at)) return before;
-      if (isAlike[NEAR_WORDS + away] === 1 && this.#isLike(behind, at)) return behind;
+  /** Those that go on for longest; of equals, or of those that go on for long, the nearest. */
+  #longest(at: number, expected: readonly number[], end: number): Rows | undefined {
+    let longest: Rows | undefined;
+    let judged = 0;
+    for (const from of this.#places(at, expected)) {
+      if (!this.#isLike(from, at)) continue;
+      const bytes = this.#goOn(from, at, end);
+      if (bytes > (longest?.bytes ?? 0)) longest = { from, bytes };
+      if (bytes >= ROWS_BYTES_SURE || ++judged === ROWS_PLACES_MAX) return longest;
     }
-    return undefined;
+    return longest;
+  }
+
+  /** Places that may be like what lies at `at`: around each that is expected the nearest first, then those further away. */
+  *#places(at: number, expected: readonly number[]): Generator<number> {
+    const { isAlike } = this.#glance;
+    for (const [i, place] of expected.entries()) {
+      const isKnown = i > 0 && Math.abs(place - (expected[0] as number)) <= ROWS_NEAR_BYTES;
+      if (isKnown || !this.#glance.at(at, place)) continue;
+      for (let away = 0; away <= NEAR_WORDS; away++) {
+        if (isAlike[NEAR_WORDS - away] === 1) yield place - away * WORD_BYTES;
+        if (away > 0 && isAlike[NEAR_WORDS + away] === 1) yield place + away * WORD_BYTES;
+      }
+    }
+    for (const [i, far] of this.#far.entries()) {
+      const place = expected[i];
+      const from = place === undefined ? undefined : far.find(at, place);
+      if (from !== undefined) yield from;
+    }
   }
 
   #isLike(from: number, at: number): boolean {

@@ -30,7 +30,7 @@ interface Finders {
   readonly rows: RowFinder | undefined;
 }
 
-/** Where matches are expected, less where in the source they are looked for. */
+/** Where matches are expected, less where in the source they are looked for: EXPECTED_PLACES. */
 interface Expected {
   /** Along the copy under way. */
   readonly alignment: number;
@@ -64,7 +64,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
   const found: Found = { at: 0, bytes: 0, isTable: false, followed: 0 };
   const finders = {
     near: judgement.findsRows ? new NearFinder(view) : undefined,
-    rows: judgement.findsRows ? new RowFinder(view) : undefined,
+    rows: judgement.findsRows ? new RowFinder(view, index.oldBytes) : undefined,
   };
   let home = 0;
   // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
@@ -123,7 +123,7 @@ function nextMatch(
       const judged = Math.min(judgedBytes, end - at);
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
-    const table = alignment === 0 ? undefined : rows?.find(at, aligned, end);
+    const table = alignment === 0 ? undefined : rows?.find(at, [aligned, at + home], end);
     if (table !== undefined && table.from !== aligned) {
       found.at = table.from;
       found.bytes = table.bytes;

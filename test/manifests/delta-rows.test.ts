@@ -1,10 +1,17 @@
-import { viewOf } from "../../manifests/delta/common-bytes.ts";
 import { expect, test } from "vitest";
+import { viewOf } from "../../manifests/delta/common-bytes.ts";
+import { FarRows } from "../../manifests/delta/far-rows.ts";
 import { RowFinder } from "../../manifests/delta/rows.ts";
 import { scan } from "../../manifests/delta/scan.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes } from "../../manifests/digest.ts";
-import { DELTA_PROGRAM_JUDGEMENT, ROWS_NEAR_BYTES, ROWS_WAIT_BYTES_MAX } from "../../manifests/limits.ts";
+import {
+  DELTA_PROGRAM_JUDGEMENT,
+  FAR_ROWS_BYTES,
+  FAR_ROWS_FILLS_MAX,
+  ROWS_NEAR_BYTES,
+  ROWS_WAIT_BYTES_MAX,
+} from "../../manifests/limits.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
 /** A table as `.pdata` is one: where each function begins, where it ends, and where its unwinding is told. */
@@ -68,6 +75,14 @@ test("it goes on where rows were put in and taken out", () => {
   expect(literalBytes(rebuilt, false)).toBeGreaterThan(0.9 * OLD_TABLE.length);
 });
 
+test("it goes on, too, where many were put in", () => {
+  const added = functionsOf(1500, 4);
+  expect(added.length * ROW_BYTES).toBeGreaterThan(4 * ROWS_NEAR_BYTES);
+  const functions = [...FUNCTIONS.slice(0, 1000), ...added, ...FUNCTIONS.slice(1000)];
+  const rebuilt = programs(OLD_TABLE, tableOf(functions, { begin: 0x10_1a70, unwind: 0x80_0e3c }));
+  expect(literalBytes(rebuilt, true)).toBeLessThan(added.length * ROW_BYTES + 4 * ROWS_WAIT_BYTES_MAX);
+});
+
 test("what has no rows is new", () => {
   const [before, after] = [pseudoRandomBytes(5, 48_000), pseudoRandomBytes(6, 48_000)];
   expect(literalBytes(programs(before, after), true)).toBeGreaterThan(0.99 * after.length);
@@ -76,8 +91,8 @@ test("what has no rows is new", () => {
 const FRESH_TABLE = tableOf(FUNCTIONS, { begin: 0x10_1a70, unwind: 0x80_0e3c });
 const TABLES = concatBytes([OLD_TABLE, FRESH_TABLE]);
 
-function find(at: number, aligned: number, end = TABLES.length): ReturnType<RowFinder["find"]> {
-  return new RowFinder(viewOf(TABLES)).find(at, aligned, end);
+function find(at: number, expected: number | readonly number[], end = TABLES.length): ReturnType<RowFinder["find"]> {
+  return new RowFinder(viewOf(TABLES), OLD_TABLE.length).find(at, [expected].flat(), end);
 }
 
 test("rows are found as far away as they may be, not further, and go on to the end", () => {
@@ -88,7 +103,43 @@ test("rows are found as far away as they may be, not further, and go on to the e
   expect(find(at, from)).toEqual(found);
   expect(find(at, from + away)).toEqual(found);
   expect(find(at, from - away)).toEqual(found);
-  expect(find(at, from + away + ROW_BYTES + ROWS_NEAR_BYTES)).not.toEqual(found);
+  // of the second place that is expected as well; and of tables that are sorted, far away
+  expect(find(at, [OLD_TABLE.length + 4 * ROWS_NEAR_BYTES, from + away])).toEqual(found);
+  expect(find(at, OLD_TABLE.length - 1 - ((OLD_TABLE.length - 1 - from) % 4))).toEqual(found);
+  expect(find(at, from + away + ROW_BYTES + ROWS_NEAR_BYTES + 1)).not.toEqual(found);
+});
+
+test("of several places the one is taken whose rows go on for longest", () => {
+  // the old table in two parts, of which the nearer one ends soon
+  const [rows, more] = [OLD_TABLE.subarray(0, 40 * ROW_BYTES), OLD_TABLE.subarray(0, 60 * ROW_BYTES)];
+  const old = concatBytes([
+    pseudoRandomBytes(7, 400),
+    rows,
+    pseudoRandomBytes(8, 100),
+    more,
+    pseudoRandomBytes(9, 400),
+  ]);
+  const source = concatBytes([old, FRESH_TABLE]);
+  const finder = new RowFinder(viewOf(source), old.length);
+  const from = 400 + rows.length + 100;
+  expect(finder.find(old.length, [400], source.length)).toEqual({ from, bytes: more.length });
+});
+
+test("places all over are indexed so often, and not for ever", () => {
+  const old = concatBytes([OLD_TABLE, pseudoRandomBytes(7, 8 * FAR_ROWS_BYTES)]);
+  const source = viewOf(concatBytes([old, FRESH_TABLE]));
+  let reads = 0;
+  const getInt32 = source.getInt32.bind(source);
+  source.getInt32 = (at, isLittle) => (reads++, getInt32(at, isLittle));
+  const far = new FarRows(source, old.length);
+  const at = old.length + 100 * ROW_BYTES;
+  const look = (expected: number): number | undefined => far.find(at, expected);
+  expect(look(50 * ROW_BYTES)).toBe(100 * ROW_BYTES);
+  expect(look(4 * FAR_ROWS_BYTES)).not.toBe(100 * ROW_BYTES);
+  for (let i = 0; i < FAR_ROWS_FILLS_MAX; i++) look(4 * FAR_ROWS_BYTES * (i % 2));
+  const before = reads;
+  for (let i = 0; i < 100; i++) look(4 * FAR_ROWS_BYTES * (i % 2));
+  expect(reads - before).toBeLessThan(100 * 200);
 });
 
 test("rows are not read behind the end, nor before the start, nor where they are made of themselves", () => {
@@ -98,9 +149,10 @@ test("rows are not read behind the end, nor before the start, nor where they are
 });
 
 test("where none were found, they are not looked for again at once", () => {
-  const finder = new RowFinder(viewOf(TABLES));
+  const finder = new RowFinder(viewOf(TABLES), OLD_TABLE.length);
   const at = OLD_TABLE.length + 200 * ROW_BYTES;
-  expect(finder.find(at, -4 * ROWS_NEAR_BYTES, TABLES.length)).toBeUndefined();
-  expect(finder.find(at + 4, 200 * ROW_BYTES + 4, TABLES.length)).toBeUndefined();
-  expect(finder.find(at + ROWS_WAIT_BYTES_MAX, 200 * ROW_BYTES + ROWS_WAIT_BYTES_MAX, TABLES.length)).toBeDefined();
+  expect(finder.find(at, [-4 * ROWS_NEAR_BYTES], TABLES.length)).toBeUndefined();
+  expect(finder.find(at + 4, [200 * ROW_BYTES + 4], TABLES.length)).toBeUndefined();
+  const next = ROWS_WAIT_BYTES_MAX + 3; // where words begin
+  expect(finder.find(at + next, [200 * ROW_BYTES + next], TABLES.length)).toBeDefined();
 });
