@@ -538,7 +538,7 @@ export const DELTA_BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
  * more. With the best, half of what it takes to make a program's delta was Brotli's; of literals that level leaves 4 to 9 % more (measured).
  */
 export const DELTA_BROTLI_BEST_LIST_BYTES_MAX = 128 * KIB;
-/** Of how long copies and literals are it leaves no fewer bytes; a third of the time. */
+/** Of the lengths of copies and of literals the best leaves no fewer bytes than the second best, in three times its time. */
 export const DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX = 16 * KIB;
 /** Single bytes zstd tells as well in programs, in a third of its time; in text they are fewer. */
 export const DELTA_BROTLI_ONES_BYTES_MAX = 128 * KIB;
@@ -566,20 +566,18 @@ export const ROWS_NEAR_BYTES = 1024;
 export const ROWS_PLACES_MAX = 16;
 export const ROWS_BYTES_SURE = 4096;
 /**
- * So many bytes apart they are looked for; further apart when more than a few times none were found. Odd numbers: the words
- * of a table begin at one byte in four, and only there is it one.
+ * So many bytes apart they are looked for; further apart when more than a few times none were found. Odd numbers, the longer
+ * one divisible by a scan's strides: the words of a table begin at one byte in four, and only there is it one.
  */
 export const ROWS_WAIT_BYTES_MIN = 33;
-export const ROWS_WAIT_BYTES_MAX = 513;
+export const ROWS_WAIT_BYTES_MAX = 525;
 export const ROWS_TRIES = 4;
 /** Many rows shift it by less than this (delta/far-rows.ts): so many old bytes are indexed before and behind. */
 export const FAR_ROWS_BYTES = 128 * KIB;
-/** As often in a scan, for each row length: half a millisecond each. Twice what a segment full of tables takes. */
+/** As often in a scan, for each expected place and row length: a millisecond each. Twice what a segment full of tables takes. */
 export const FAR_ROWS_FILLS_MAX = 128;
-/** A word of a sorted table is more than the one a row before by no more than this: functions are seldom longer. */
+/** A word of a sorted table is not further from the one a row before than this: functions are seldom longer. */
 export const FAR_ROWS_STEP_MAX = 64 * KIB;
-/** Rows, and places that begin alike, are expected along the copy under way, and where the last long copy of old bytes leads. */
-export const EXPECTED_PLACES = 2;
 /**
  * Where nothing is found in a program, places near the expected one are looked at (delta/near.ts): so many bytes before and behind,
  * from so many places one after another on, and then not again for a while: longer each time, up to the last. With four times as many bytes
@@ -589,8 +587,8 @@ export const NEAR_BYTES = 512;
 export const NEAR_PROBES = 12;
 export const NEAR_WAIT_BYTES_MIN = 64;
 export const NEAR_WAIT_BYTES_MAX = 4096;
-/** Of those that begin the same so many are compared: among zeros all do. */
-export const NEAR_PLACES_MAX = 128;
+/** Of those that begin the same, so many are compared on each side of the expected place: among zeros all do. */
+export const NEAR_PLACES_MAX = 64;
 /** Where a copy of so many old bytes lies, more is expected. */
 export const NEAR_HOME_BYTES_MIN = 256;
 /**
@@ -621,11 +619,11 @@ export const REFERENCE_WATCHED_BYTES = 128;
 /** A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no smaller (measured). */
 export const ARM64_PAGE_BYTES = 4096;
 export const ARM64_PAGE_REACH_BYTES = 16;
-/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next four. */
+/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next six. */
 export const REFERENCE_RUNS_MIN = 128;
 /** Where more than one word in so many is a return of arm64, the segment is taken for its code. */
 export const ARM64_RETURN_WORDS_MAX = 4096;
-/** They are looked for in so many bytes of each so many times as many. */
+/** Returns are looked for in the first so many bytes of each ARM64_LOOK_PARTS times as many. */
 export const ARM64_LOOK_BYTES = 1024;
 export const ARM64_LOOK_PARTS = 4;
 /** Where more than this share of the bytes of a segment may be local.get, it is tried as WebAssembly, too. */

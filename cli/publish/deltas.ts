@@ -206,9 +206,8 @@ async function treeDelta(
   source.set(after, before.length);
   const work = { source, oldBytes: before.length };
   const made = await makeGroupDelta(work, { signal, onScanned: () => {}, memory: new GroupMemory() });
-  await checkGroupDelta(work, made, signal);
-  const delta = new Uint8Array(made.delta);
-  return delta.length <= Math.min(TREE_DELTA_BYTES_MAX, bytes / 2) ? delta : undefined;
+  if (made.delta.length > Math.min(TREE_DELTA_BYTES_MAX, bytes / 2)) return undefined;
+  return new Uint8Array((await checkGroupDelta(work, made, signal)).delta);
 }
 
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */
@@ -298,9 +297,12 @@ export async function deltaBetween(
       memory,
       onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes),
     });
-    await Promise.all([checkGroupDelta(work, made, signal), book.add(work, made.delta, signal)]);
+    const counted = book.add(work, made.delta, signal);
+    counted.catch(() => {}); // of a delta that is wrong, the check says so
+    const checked = await checkGroupDelta(work, made, signal);
+    await counted;
     const objects: DeltaObject[] = [];
-    for (const object of cutObjects(made)) objects.push(await kept(object, "group"));
+    for (const object of cutObjects(checked)) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });
   }
   // only now: a file that changed while it was read is found out, whenever that was; of the old ones too, which lie

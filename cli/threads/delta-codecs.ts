@@ -18,7 +18,7 @@ const BROTLI_BYTES_MAX: Partial<Record<StreamName, number>> = {
   ...Object.fromEntries(DIFFERENCES.map((name) => [name, DELTA_BROTLI_DIFFERENCES_BYTES_MAX])),
   ones: DELTA_BROTLI_ONES_BYTES_MAX,
 };
-/** Where its best level is not for streams up to DELTA_BROTLI_BEST_LIST_BYTES_MAX. The last two have strings that a longer search finds. */
+/** Up to where Brotli's best level is taken, where that is not DELTA_BROTLI_BEST_LIST_BYTES_MAX. The last two have strings that a longer search finds. */
 const BEST_BYTES_MAX: Partial<Record<StreamName, number>> = {
   copies: DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,
   literals: DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,

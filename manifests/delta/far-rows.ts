@@ -57,8 +57,9 @@ class RowIndex {
   }
 
   find(at: number, expected: number): number | undefined {
-    const place = this.#around(expected)?.[slotOf(keyAt(this.#source, at, this.row))];
-    return place === 0 ? undefined : place;
+    const key = keyAt(this.#source, at, this.row);
+    const place = this.#around(expected)?.[slotOf(key)] ?? 0;
+    return place !== 0 && keyAt(this.#source, place, this.row) === key ? place : undefined;
   }
 
   /** The places, with at least half as much indexed on each side where there are old bytes; undefined when that was done too often. */
@@ -76,24 +77,24 @@ class RowIndex {
     return this.#places;
   }
 
+  /** Where all steps of a key are small: nothing else is ever looked up. */
   #fill(places: Int32Array): void {
     const source = this.#source;
     const { row } = this;
-    const last = this.#end - (row + KEY_WORDS) * WORD_BYTES;
     places.fill(0);
-    if (last < this.#start) return;
-    let key = keyAt(source, this.#start, row);
-    for (let from = this.#start; ; from += WORD_BYTES) {
-      places[slotOf(key)] = from;
-      if (from + WORD_BYTES > last) return;
-      const first = from + row * WORD_BYTES;
-      const gone = Math.imul(stepAt(source, first, row), MULTIPLIER_GONE);
-      key = (Math.imul(key, MULTIPLIER) + stepAt(source, first + KEY_WORDS * WORD_BYTES, row) - gone) | 0;
+    let key = 0;
+    let small = 0;
+    for (let at = this.#start + row * WORD_BYTES; at + WORD_BYTES <= this.#end; at += WORD_BYTES) {
+      const step = stepAt(source, at, row);
+      const gone = small < KEY_WORDS ? 0 : stepAt(source, at - KEY_WORDS * WORD_BYTES, row);
+      small = Math.abs(step) > FAR_ROWS_STEP_MAX ? 0 : small + 1;
+      key = small === 0 ? 0 : (Math.imul(key, MULTIPLIER) + step - Math.imul(gone, MULTIPLIER_GONE)) | 0;
+      if (small >= KEY_WORDS) places[slotOf(key)] = at - (row + KEY_WORDS - 1) * WORD_BYTES;
     }
   }
 }
 
-/** Whether words grow, and by little, from one row to the next. */
+/** Whether most words differ, and by little, from one row to the next. */
 function areRows(source: DataView, at: number, row: number): boolean {
   let still = 0;
   for (let word = row; word < row + KEY_WORDS; word++) {

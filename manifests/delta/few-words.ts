@@ -1,7 +1,7 @@
 /** Which of a few words another one is. Where many are compared with each of a few, hardly one is any of them: one look says so. */
 
-/** So many, at most. */
-export const FEW_WORDS_MAX = 16;
+/** One bit each. */
+const FEW_WORDS_MAX = 16;
 const HASH_BITS = 8;
 /** Odd, and spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
@@ -15,8 +15,9 @@ export class FewWords {
     this.#alike.fill(0);
   }
 
-  /** @param index  below FEW_WORDS_MAX, and not set since it was cleared */
+  /** @param index  not set since they were cleared. Throws when there are more than FEW_WORDS_MAX. */
   set(index: number, word: number): void {
+    if (index >= FEW_WORDS_MAX) throw new RangeError(`${index + 1} words are not a few`);
     const hash = hashOf(word);
     this.#words[index] = word;
     this.#alike[hash] = (this.#alike[hash] as number) | (1 << index);
@@ -31,11 +32,6 @@ export class FewWords {
   is(index: number, word: number): boolean {
     return this.#words[index] === word;
   }
-}
-
-/** The number of the lowest bit that is set. */
-export function lowestBit(bits: number): number {
-  return 31 - Math.clz32(bits & -bits);
 }
 
 function hashOf(word: number): number {

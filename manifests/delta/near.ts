@@ -2,17 +2,13 @@
  * Places near where a scan expects them, which agree in too few bytes in a row for the index: lists of short records with a
  * number in each that changed. The index knows windows of DELTA_WINDOW_BYTES; here half as many are asked for.
  */
-import { FewWords, lowestBit } from "./few-words.ts";
-import {
-  EXPECTED_PLACES,
-  NEAR_BYTES,
-  NEAR_PLACES_MAX,
-  NEAR_PROBES,
-  NEAR_WAIT_BYTES_MAX,
-  NEAR_WAIT_BYTES_MIN,
-} from "../limits.ts";
+import { lowestBit } from "./common-bytes.ts";
+import { FewWords } from "./few-words.ts";
+import { NEAR_BYTES, NEAR_PLACES_MAX, NEAR_PROBES, NEAR_WAIT_BYTES_MAX, NEAR_WAIT_BYTES_MIN } from "../limits.ts";
 
 const WORD_BYTES = 4;
+/** Where things are expected: along the copy under way, and where the last long copy of old bytes leads. */
+export const EXPECTED_PLACES = 2;
 /** What begins the same for so many bytes is looked at. */
 export const NEAR_PROBE_BYTES = 8;
 
@@ -92,9 +88,11 @@ class Surroundings {
   readonly #source: DataView;
   /** Of each place that is looked at, its first word. */
   readonly #firsts = new FewWords();
-  /** And the old places that begin the same, and how many they are. */
-  readonly #places = Array.from({ length: NEAR_PROBES }, () => new Int32Array(NEAR_PLACES_MAX));
-  readonly #counts = new Int32Array(NEAR_PROBES);
+  /** And the old places that begin the same: the last so many up to where it is expected, then the first so many behind. */
+  readonly #places = Array.from({ length: NEAR_PROBES }, () => new Int32Array(2 * NEAR_PLACES_MAX));
+  /** How many they are: all of those before, of those behind no more than that. */
+  readonly #before = new Int32Array(NEAR_PROBES);
+  readonly #behind = new Int32Array(NEAR_PROBES);
   /** They are so many, the first is here, and each so much further on; the old ones are expected so far away. */
   #probes = 0;
   #at = 0;
@@ -105,7 +103,7 @@ class Surroundings {
     this.#source = source;
   }
 
-  /** The first NEAR_PLACES_MAX places within NEAR_BYTES of `at + away` and in front of `at` that begin the same. Good until the next call. */
+  /** Places within NEAR_BYTES of `at + away`, and in front of `at`, that begin the same: on each side the nearest. Good until the next call. */
   alike(at: number, stride: number, away: number, bytes: number): Int32Array {
     let probe = (at - this.#at) / stride;
     const isLooked = stride === this.#stride && away === this.#away && probe >= 0 && probe < this.#probes;
@@ -113,7 +111,8 @@ class Surroundings {
       this.#look(at, stride, away, bytes);
       probe = 0;
     }
-    return (this.#places[probe] as Int32Array).subarray(0, this.#counts[probe]);
+    const before = Math.min(this.#before[probe] as number, NEAR_PLACES_MAX);
+    return (this.#places[probe] as Int32Array).subarray(0, before + (this.#behind[probe] as number));
   }
 
   #look(at: number, stride: number, away: number, bytes: number): void {
@@ -121,7 +120,8 @@ class Surroundings {
     const firsts = this.#firsts;
     this.#probes = Math.min(NEAR_PROBES, Math.floor((bytes - NEAR_PROBE_BYTES) / stride) + 1);
     [this.#at, this.#stride, this.#away] = [at, stride, away];
-    this.#counts.fill(0);
+    this.#before.fill(0);
+    this.#behind.fill(0);
     firsts.clear();
     for (let probe = 0; probe < this.#probes; probe++) firsts.set(probe, source.getInt32(at + probe * stride, true));
     const lastAt = at + (this.#probes - 1) * stride;
@@ -140,12 +140,22 @@ class Surroundings {
       const probe = lowestBit(rest);
       if (!this.#firsts.is(probe, word)) continue;
       const at = this.#at + probe * this.#stride;
-      const isNear = Math.abs(from - (at + this.#away)) <= NEAR_BYTES && from <= at - NEAR_PROBE_BYTES;
-      const count = this.#counts[probe] as number;
-      if (!isNear || count === NEAR_PLACES_MAX) continue;
+      const further = from - (at + this.#away);
+      if (Math.abs(further) > NEAR_BYTES || from > at - NEAR_PROBE_BYTES) continue;
       if (source.getInt32(from + WORD_BYTES, true) !== source.getInt32(at + WORD_BYTES, true)) continue;
-      (this.#places[probe] as Int32Array)[count] = from;
-      this.#counts[probe] = count + 1;
+      this.#keep(probe, from, further > 0);
+    }
+  }
+
+  #keep(probe: number, from: number, isBehind: boolean): void {
+    const places = this.#places[probe] as Int32Array;
+    const [before, behind] = [this.#before[probe] as number, this.#behind[probe] as number];
+    if (!isBehind) {
+      places[before % NEAR_PLACES_MAX] = from;
+      this.#before[probe] = before + 1;
+    } else if (behind < NEAR_PLACES_MAX) {
+      places[Math.min(before, NEAR_PLACES_MAX) + behind] = from;
+      this.#behind[probe] = behind + 1;
     }
   }
 }

@@ -5,7 +5,6 @@
  * compared with the old ones around the places where they are expected; and where many rows were put in, further on (far-rows.ts).
  */
 import {
-  EXPECTED_PLACES,
   ROWS_BYTES_SURE,
   ROWS_GROWN_MIN,
   ROWS_MISSES_MAX,
@@ -17,7 +16,9 @@ import {
   ROWS_WORDS,
 } from "../limits.ts";
 import { FarRows } from "./far-rows.ts";
-import { FewWords, lowestBit } from "./few-words.ts";
+import { lowestBit } from "./common-bytes.ts";
+import { FewWords } from "./few-words.ts";
+import { EXPECTED_PLACES } from "./near.ts";
 
 const WORD_BYTES = 4;
 /** Words that a row may have. */
@@ -97,8 +98,9 @@ export class RowFinder {
   *#places(at: number, expected: readonly number[]): Generator<number> {
     const { isAlike } = this.#glance;
     for (const [i, place] of expected.entries()) {
-      const isKnown = i > 0 && Math.abs(place - (expected[0] as number)) <= ROWS_NEAR_BYTES;
-      if (isKnown || !this.#glance.at(at, place)) continue;
+      const fromFirst = place - (expected[0] as number);
+      const isKnown = i > 0 && Math.abs(fromFirst) <= ROWS_NEAR_BYTES && fromFirst % WORD_BYTES === 0;
+      if (isKnown || !this.#glance.look(at, place)) continue;
       for (let away = 0; away <= NEAR_WORDS; away++) {
         if (isAlike[NEAR_WORDS - away] === 1) yield place - away * WORD_BYTES;
         if (away > 0 && isAlike[NEAR_WORDS + away] === 1) yield place + away * WORD_BYTES;
@@ -178,8 +180,8 @@ class Glance {
   }
 
   /** Looks around a place; whether any has enough. */
-  at(at: number, aligned: number): boolean {
-    const [first, end] = this.#read(at, aligned);
+  look(at: number, expected: number): boolean {
+    const [first, end] = this.#read(at, expected);
     this.isAlike.fill(0);
     let any = false;
     for (const row of GLANCE_ROW_WORDS) any = this.#vote(row, first, end) || any;
@@ -187,10 +189,10 @@ class Glance {
   }
 
   /** Reads the words: those of the old ones that there are, from the first to the last. */
-  #read(at: number, aligned: number): readonly [first: number, end: number] {
+  #read(at: number, expected: number): readonly [first: number, end: number] {
     const source = this.#source;
     for (let word = 0; word < GLANCE_WORDS; word++) this.#new[word] = source.getInt32(at + word * WORD_BYTES, true);
-    const start = aligned - ROWS_NEAR_BYTES;
+    const start = expected - ROWS_NEAR_BYTES;
     const first = start < 0 ? Math.ceil(-start / WORD_BYTES) : 0;
     const end = Math.min(this.#old.length, Math.floor((at - start) / WORD_BYTES));
     for (let word = first; word < end; word++) this.#old[word] = source.getInt32(start + word * WORD_BYTES, true);
@@ -204,11 +206,11 @@ class Glance {
     for (let word = row; word < GLANCE_WORDS; word++) differences.set(word, differenceAt(fresh, word, row));
     votes.fill(0);
     let any = false;
-    for (let at = first + row; at < end; at++) {
-      const difference = differenceAt(old, at, row);
+    for (let index = first + row; index < end; index++) {
+      const difference = differenceAt(old, index, row);
       for (let words = differences.mayBe(difference); words !== 0; words &= words - 1) {
         const word = lowestBit(words);
-        const place = at - word;
+        const place = index - word;
         if (place < 0 || place > 2 * NEAR_WORDS || !differences.is(word, difference)) continue;
         if (++(votes[place] as number) !== GLANCE_ALIKE_MIN) continue;
         this.isAlike[place] = 1;

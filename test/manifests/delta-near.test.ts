@@ -10,6 +10,7 @@ import {
   DELTA_PROGRAM_JUDGEMENT,
   DELTA_WINDOW_BYTES,
   NEAR_BYTES,
+  NEAR_PLACES_MAX,
   NEAR_PROBES,
   NEAR_WAIT_BYTES_MIN,
 } from "../../manifests/limits.ts";
@@ -106,6 +107,51 @@ test("how like a place is counts each of its bytes, however many there are", () 
       const expected = right(b) > right(a) ? bytes : 0;
       expect(find(finder(concatBytes([a, b, sought])), at, [bytes], bytes)).toBe(expected);
     }),
+  );
+});
+
+test("whatever was looked at before, the place is the one that looking at each alone finds", () => {
+  // few values, so that many places begin alike, and not all
+  const source = pseudoRandomBytes(6, 6000).map((byte, i) => (i % 3 === 0 ? byte % 2 : 0));
+  const bytes = 64;
+  const right = (from: number, at: number): number => {
+    let same = 0;
+    for (let i = 0; i < bytes; i++) if (source[from + i] === source[at + i]) same++;
+    return same;
+  };
+  const isAlike = (from: number, at: number): boolean =>
+    source.subarray(from, from + 8).every((byte, i) => byte === source[at + i]);
+  /** Of so many on each side of the expected place, the nearest that begin alike. */
+  const most = (at: number, away: number): number | undefined => {
+    const all = Array.from({ length: 2 * NEAR_BYTES + 1 }, (_, i) => at + away - NEAR_BYTES + i);
+    const alike = all.filter((from) => from >= 0 && from <= at - 8 && isAlike(from, at));
+    const before = alike.filter((from) => from <= at + away).slice(-NEAR_PLACES_MAX);
+    const behind = alike.filter((from) => from > at + away).slice(0, NEAR_PLACES_MAX);
+    const places = [...before, ...behind];
+    return places.length === 0 ? undefined : Math.max(...places.map((from) => right(from, at)));
+  };
+  const look = fc.record({
+    at: fc.integer({ min: 0, max: 40 }),
+    stride: fc.constantFrom(1, 3, 7),
+    away: fc.integer({ min: -3000, max: 40 }),
+  });
+  fc.assert(
+    fc.property(fc.array(look, { minLength: 2, maxLength: 6 }), (looks) => {
+      const finder = new NearFinder(viewOf(source));
+      for (const [i, { at, stride, away }] of looks.entries()) {
+        const place = 3000 + 400 * i + at;
+        // several from there on, as a scan goes
+        for (let step = 0; step < 3; step++) {
+          const from = finder.find(place + step * stride, stride, [away], bytes);
+          const expected = most(place + step * stride, away);
+          if (expected === undefined) expect(from).toBeUndefined();
+          else expect(right(from as number, place + step * stride)).toBe(expected);
+        }
+        // looked again at once
+        finder.passed(place - NEAR_WAIT_BYTES_MIN);
+      }
+    }),
+    { numRuns: 50 },
   );
 });
 

@@ -100,13 +100,26 @@ test("rows are found as far away as they may be, not further, and go on to the e
   const from = 200 * ROW_BYTES;
   const away = ROWS_NEAR_BYTES - (ROWS_NEAR_BYTES % ROW_BYTES);
   const found = { from, bytes: FRESH_TABLE.length - from };
-  expect(find(at, from)).toEqual(found);
-  expect(find(at, from + away)).toEqual(found);
-  expect(find(at, from - away)).toEqual(found);
-  // of the second place that is expected as well; and of tables that are sorted, far away
-  expect(find(at, [OLD_TABLE.length + 4 * ROWS_NEAR_BYTES, from + away])).toEqual(found);
-  expect(find(at, OLD_TABLE.length - 1 - ((OLD_TABLE.length - 1 - from) % 4))).toEqual(found);
-  expect(find(at, from + away + ROW_BYTES + ROWS_NEAR_BYTES + 1)).not.toEqual(found);
+  // without old bytes nothing is looked for far away
+  const near = (...expected: number[]): ReturnType<RowFinder["find"]> =>
+    new RowFinder(viewOf(TABLES), 0).find(at, expected, TABLES.length);
+  expect(near(from)).toEqual(found);
+  expect(near(from + away)).toEqual(found);
+  expect(near(from - away)).toEqual(found);
+  expect(near(from + away + ROW_BYTES)).not.toEqual(found);
+  expect(near(from - away - ROW_BYTES)).not.toEqual(found);
+  // of the second place as well, the more so where words begin elsewhere than at the first
+  expect(near(OLD_TABLE.length + 4 * ROWS_NEAR_BYTES, from + away)).toEqual(found);
+  expect(near(from + 2, from)).toEqual(found);
+});
+
+test("sorted rows are found further away, at every place where they are known", () => {
+  for (let row = 100; row < 2000; row += 37) {
+    const from = row * ROW_BYTES;
+    const rows = find(OLD_TABLE.length + from, from + 4 * ROWS_NEAR_BYTES);
+    expect(rows).toEqual({ from, bytes: FRESH_TABLE.length - from });
+    expect(find(OLD_TABLE.length + from, from + 4 * ROWS_NEAR_BYTES + 1)).not.toEqual(rows);
+  }
 });
 
 test("of several places the one is taken whose rows go on for longest", () => {
