@@ -4,7 +4,13 @@
  * the one before by what the step costs in the control streams, and a far jump costs more than a near one. Of programs,
  * tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
  */
-import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES, NEAR_HOME_BYTES_MIN } from "../limits.ts";
+import {
+  DELTA_JUMP_FAR_BYTES,
+  DELTA_MISSES_MAX,
+  DELTA_WINDOW_BYTES,
+  NEAR_HOME_BYTES_MIN,
+  ROWS_FOLLOWED_BYTES_MAX,
+} from "../limits.ts";
 import { commonBytes } from "./common-bytes.ts";
 import { NEAR_PROBE_BYTES, NearFinder } from "./near.ts";
 import { RowFinder } from "./rows.ts";
@@ -30,7 +36,7 @@ interface Finders {
   readonly rows: RowFinder | undefined;
 }
 
-/** Where matches are expected, less where in the source they are looked for: EXPECTED_PLACES. */
+/** Where matches are expected, less where in the source they are looked for: EXPECTED_PLACES of them. */
 interface Expected {
   /** Along the copy under way. */
   readonly alignment: number;
@@ -124,7 +130,8 @@ function nextMatch(
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
     const table = alignment === 0 ? undefined : rows?.find(at, [aligned, at + home], end);
-    if (table !== undefined && table.from !== aligned) {
+    // along the copy under way it goes on, unless so much that is not alike lies before that all of it would be told as different
+    if (table !== undefined && (table.from !== aligned || at - start > ROWS_FOLLOWED_BYTES_MAX)) {
       found.at = table.from;
       found.bytes = table.bytes;
       found.isTable = true;

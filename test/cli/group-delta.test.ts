@@ -43,9 +43,10 @@ test("a delta that makes anything else is not let pass", async () => {
   const made = await makeGroupDelta(work, { signal, onScanned() {}, memory: new GroupMemory() });
   // bytes that do not compress: nearly all of it is new content as it is
   const middle = Math.floor(made.delta.length / 2);
-  made.delta[middle] = (made.delta[middle] as number) ^ 1;
+  const right = made.delta[middle] as number;
+  made.delta[middle] = right ^ 1;
   await expect(checkGroupDelta(work, made, signal)).rejects.toThrow("does not make what it was made from");
-  made.delta[middle] = (made.delta[middle] as number) ^ 1;
+  made.delta[middle] = right;
   expect(await checkGroupDelta(work, made, signal)).toBe(made);
 });
 

@@ -83,6 +83,14 @@ test("it goes on, too, where many were put in", () => {
   expect(literalBytes(rebuilt, true)).toBeLessThan(added.length * ROW_BYTES + 4 * ROWS_WAIT_BYTES_MAX);
 });
 
+test("what lies before a table and is not alike is new, though the table follows the copy before it", () => {
+  const [before, after] = [pseudoRandomBytes(5, 48_000), pseudoRandomBytes(6, 48_000)];
+  const moved = tableOf(FUNCTIONS, { begin: 0x1f_2a70, unwind: 0x9e_4e3c });
+  const literals = literalBytes(programs(concatBytes([before, OLD_TABLE]), concatBytes([after, moved])), true);
+  expect(literals).toBeGreaterThan(0.98 * after.length);
+  expect(literals).toBeLessThan(after.length + 2 * ROWS_WAIT_BYTES_MAX);
+});
+
 test("what has no rows is new", () => {
   const [before, after] = [pseudoRandomBytes(5, 48_000), pseudoRandomBytes(6, 48_000)];
   expect(literalBytes(programs(before, after), true)).toBeGreaterThan(0.99 * after.length);
