@@ -543,6 +543,10 @@ export const DELTA_BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
  * more. With the best, half of what it takes to make a program's delta was Brotli's; of literals that level leaves 4 to 9 % more (measured).
  */
 export const DELTA_BROTLI_BEST_LIST_BYTES_MAX = 128 * KIB;
+/** Of the lengths of copies and of literals the best leaves no fewer bytes than the second best, in three times its time. */
+export const DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX = 16 * KIB;
+/** Single bytes zstd tells as well in programs, in a third of its time; in text they are fewer. */
+export const DELTA_BROTLI_ONES_BYTES_MAX = 128 * KIB;
 /** Bytes without a match after which a scan takes larger steps. */
 export const DELTA_MISSES_MAX = 8 * 1024;
 /** Where as many bytes were dropped at once, they are collected at once: a publisher has no room for many of them. */
@@ -561,12 +565,26 @@ export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * D
 export const ROWS_WORDS = 24;
 export const ROWS_GROWN_MIN = 2;
 export const ROWS_MISSES_MAX = 2;
-/** Rows put in or taken out shift the rest of a table by less than this. */
+/** A few rows put in or taken out shift the rest of a table by less than this. */
 export const ROWS_NEAR_BYTES = 1024;
-/** So many bytes apart they are looked for; further apart when more than a few times none were found. */
-export const ROWS_WAIT_BYTES_MIN = 32;
-export const ROWS_WAIT_BYTES_MAX = 512;
-export const ROWS_TRIES = 2;
+/** Of places that are alike so many are followed, until one goes on for so long. */
+export const ROWS_PLACES_MAX = 16;
+export const ROWS_BYTES_SURE = 4096;
+/**
+ * So many bytes apart they are looked for; further apart when more than a few times none were found. Odd numbers, the longer
+ * one divisible by a scan's strides: the words of a table begin at one byte in four, and only there is it one.
+ */
+export const ROWS_WAIT_BYTES_MIN = 33;
+export const ROWS_WAIT_BYTES_MAX = 525;
+export const ROWS_TRIES = 4;
+/** Rows that follow a copy further behind its last right byte begin one of their own. */
+export const ROWS_FOLLOWED_BYTES_MAX = 256;
+/** Many rows shift it by less than this (delta/far-rows.ts): so many old bytes are indexed before and behind. */
+export const FAR_ROWS_BYTES = 128 * KIB;
+/** As often in a scan, for each expected place and row length: a millisecond each. With four times as many, programs are no smaller (measured). */
+export const FAR_ROWS_FILLS_MAX = 32;
+/** A word of a sorted table is not further from the one a row before than this: functions are seldom longer. */
+export const FAR_ROWS_STEP_MAX = 64 * KIB;
 /**
  * Where nothing is found in a program, places near the expected one are looked at (delta/near.ts): so many bytes before and behind,
  * from so many places one after another on, and then not again for a while: longer each time, up to the last. With four times as many bytes
@@ -574,8 +592,10 @@ export const ROWS_TRIES = 2;
  */
 export const NEAR_BYTES = 512;
 export const NEAR_PROBES = 12;
-export const NEAR_WAIT_BYTES_MIN = 128;
+export const NEAR_WAIT_BYTES_MIN = 64;
 export const NEAR_WAIT_BYTES_MAX = 4096;
+/** Of those that begin the same, so many are compared on each side of the expected place: among zeros all do. */
+export const NEAR_PLACES_MAX = 64;
 /** Where a copy of so many old bytes lies, more is expected. */
 export const NEAR_HOME_BYTES_MIN = 256;
 /**
@@ -606,11 +626,14 @@ export const REFERENCE_WATCHED_BYTES = 128;
 /** A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no smaller (measured). */
 export const ARM64_PAGE_BYTES = 4096;
 export const ARM64_PAGE_REACH_BYTES = 16;
-/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next four. */
+/** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next six. */
 export const REFERENCE_RUNS_MIN = 128;
 /** Where more than one word in so many is a return of arm64, the segment is taken for its code. */
 export const ARM64_RETURN_WORDS_MAX = 4096;
-/** Where this share of the bytes of a segment, or more, may be local.get, it is tried as WebAssembly, too. */
+/** Returns are looked for in the first so many bytes of each ARM64_LOOK_PARTS times as many. */
+export const ARM64_LOOK_BYTES = 1024;
+export const ARM64_LOOK_PARTS = 4;
+/** Where more than this share of the bytes of a segment may be local.get, it is tried as WebAssembly, too. */
 export const WASM_LOCAL_GET_SHARE_MIN = 0.03;
 /** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
 export const REFERENCE_WORTH_SHARE_MAX = 0.98;

@@ -41,7 +41,7 @@ import { announceUrls } from "./announce-release.ts";
 import type { Announcer } from "./announcer.ts";
 import type { ObjectCache } from "./cache.ts";
 import { type DeltaCosts, CostBook } from "./delta-costs.ts";
-import { cutObjects, GroupMemory, makeGroupDelta } from "./group-delta.ts";
+import { checkGroupDelta, cutObjects, GroupMemory, makeGroupDelta } from "./group-delta.ts";
 import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
 import { type StreamsToUnpack, streamsToUnpack } from "./packed-streams.ts";
@@ -205,9 +205,9 @@ async function treeDelta(
   source.set(before);
   source.set(after, before.length);
   const work = { source, oldBytes: before.length };
-  const { delta: shared } = await makeGroupDelta(work, { signal, onScanned: () => {}, memory: new GroupMemory() });
-  const delta = new Uint8Array(shared);
-  return delta.length <= Math.min(TREE_DELTA_BYTES_MAX, bytes / 2) ? delta : undefined;
+  const made = await makeGroupDelta(work, { signal, onScanned: () => {}, memory: new GroupMemory() });
+  if (made.delta.length > Math.min(TREE_DELTA_BYTES_MAX, bytes / 2)) return undefined;
+  return new Uint8Array((await checkGroupDelta(work, made, signal)).delta);
 }
 
 /** What the deltas of a build that is not published would take: they are made, and thrown away. */
@@ -291,13 +291,18 @@ export async function deltaBetween(
   const groups: DeltaGroup[] = [];
   const memory = new GroupMemory();
   for await (const { layout, source, oldBytes } of sources(old, fresh, signal)) {
-    const made = await makeGroupDelta(
-      { source, oldBytes },
-      { signal, memory, onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes) },
-    );
-    await book.add({ source, oldBytes }, made.delta, signal);
+    const work = { source, oldBytes };
+    const made = await makeGroupDelta(work, {
+      signal,
+      memory,
+      onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes),
+    });
+    const counted = book.add(work, made.delta, signal);
+    counted.catch(() => {}); // of a delta that is wrong, the check says so
+    const checked = await checkGroupDelta(work, made, signal);
+    await counted;
     const objects: DeltaObject[] = [];
-    for (const object of cutObjects(made)) objects.push(await kept(object, "group"));
+    for (const object of cutObjects(checked)) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });
   }
   // only now: a file that changed while it was read is found out, whenever that was; of the old ones too, which lie

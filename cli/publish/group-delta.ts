@@ -1,4 +1,4 @@
-/** One group of a delta: old and new bytes in shared memory -> the bytes of its delta, all threads busy. */
+/** One group of a delta: old and new bytes in shared memory -> the bytes of its delta, all threads busy; and whether it makes them. */
 import pLimit from "p-limit";
 import {
   SectionJoiner,
@@ -15,14 +15,21 @@ import { collectDropped } from "../threads/collect-garbage.ts";
 import type { DeltaSource } from "../threads/jobs/make-delta.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 
+declare const checked: unique symbol;
+
 /**
- * A finished delta, in memory that threads share: it is checked there, and what it is spent on is counted. Good until the
- * memory that its group was made with is used again.
+ * A delta in memory that threads share: it is checked there, and what it is spent on is counted. Good until the memory that its
+ * group was made with is used again.
  */
-export interface GroupDelta {
+export interface UncheckedDelta {
   readonly delta: Uint8Array<SharedArrayBuffer>;
   /** Where its objects begin: between sections, about DELTA_OBJECT_BYTES apart. */
   readonly starts: readonly number[];
+}
+
+/** One that was applied: it makes what it was made from. */
+export interface GroupDelta extends UncheckedDelta {
+  readonly [checked]: true;
 }
 
 export interface GroupWorld {
@@ -54,16 +61,25 @@ export class GroupMemory {
   }
 }
 
-/** The delta of a group, applied and compared before it is returned. */
-export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Promise<GroupDelta> {
+/** The delta of a group. */
+export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Promise<UncheckedDelta> {
   const header = writeDeltaHeader(input.oldBytes, input.source.length - input.oldBytes);
   const made = joinedIn(world.memory, [header, ...(await sectionsOf(input, world))]);
   collectDropped(made.delta.length); // the sections
-  // a bug of ours, or a machine that miscalculates: players would fetch it, find it wrong and fetch the rest again
-  if (!(await runJob("checkDelta", { ...input, delta: made.delta }, { signal: world.signal }))) {
-    throw new Error("a delta that does not make what it was made from");
-  }
   return made;
+}
+
+/**
+ * Applies a delta and compares. Throws when it does not make what it was made from, a bug of ours or of the machine: players
+ * would fetch it, find it wrong and fetch the rest again.
+ */
+export async function checkGroupDelta(
+  input: DeltaSource,
+  made: UncheckedDelta,
+  signal: AbortSignal,
+): Promise<GroupDelta> {
+  if (await runJob("checkDelta", { ...input, delta: made.delta }, { signal })) return made as GroupDelta;
+  throw new Error("a delta that does not make what it was made from");
 }
 
 /** Its objects, one at a time, each in memory of its own. */
@@ -140,7 +156,7 @@ async function storeSection(section: ScannedSegments, signal: AbortSignal): Prom
   return written;
 }
 
-function joinedIn(memory: GroupMemory, parts: readonly Uint8Array[]): GroupDelta {
+function joinedIn(memory: GroupMemory, parts: readonly Uint8Array[]): UncheckedDelta {
   const delta = memory.take(parts.reduce((sum, { length }) => sum + length, 0));
   const starts: number[] = [];
   let at = 0;

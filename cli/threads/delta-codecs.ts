@@ -3,9 +3,11 @@ import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, 
 import { isTextLike, type StoredStream } from "../../manifests/delta/encode.ts";
 import { type Codec, DIFFERENCES, type StreamName } from "../../manifests/delta/format.ts";
 import {
+  DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,
   DELTA_BROTLI_BEST_LIST_BYTES_MAX,
   DELTA_BROTLI_BYTES_MAX,
   DELTA_BROTLI_DIFFERENCES_BYTES_MAX,
+  DELTA_BROTLI_ONES_BYTES_MAX,
   DELTA_BROTLI_PROGRAM_BYTES_MAX,
   DELTA_BROTLI_RUNS_BYTES_MAX,
 } from "../../manifests/limits.ts";
@@ -14,6 +16,14 @@ import {
 const BROTLI_BYTES_MAX: Partial<Record<StreamName, number>> = {
   runs: DELTA_BROTLI_RUNS_BYTES_MAX,
   ...Object.fromEntries(DIFFERENCES.map((name) => [name, DELTA_BROTLI_DIFFERENCES_BYTES_MAX])),
+  ones: DELTA_BROTLI_ONES_BYTES_MAX,
+};
+/** Up to where Brotli's best level is taken, where that is not DELTA_BROTLI_BEST_LIST_BYTES_MAX. The last two have strings that a longer search finds. */
+const BEST_BYTES_MAX: Partial<Record<StreamName, number>> = {
+  copies: DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,
+  literals: DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,
+  bytes: Number.POSITIVE_INFINITY,
+  longer: Number.POSITIVE_INFINITY,
 };
 const ZSTD_LEVEL = 19;
 /** 2^24: no stream is much longer, and a reader needs no more memory than for the stream itself. */
@@ -31,7 +41,7 @@ export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
   if (look.length > plain.length * (1 - LOOK_SAVING_SHARE_MIN)) return { codec: "none", bytes: plain };
   if (plain.length > brotliBytesMax(plain, name)) return { codec: "zstd", bytes: zstd(plain, ZSTD_LEVEL) };
   const params = {
-    [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY - (isLongList(plain, name) ? 1 : 0),
+    [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY - (plain.length > bestBytesMax(name) ? 1 : 0),
     // a reader holds as much as this says, however short the stream
     [constants.BROTLI_PARAM_LGWIN]: Math.max(
       BROTLI_WINDOW_LOG_MIN,
@@ -42,9 +52,8 @@ export function compress(plain: Uint8Array, name?: StreamName): StoredStream {
   return { codec: "brotli", bytes: brotliCompressSync(plain, { params }) };
 }
 
-/** Streams of numbers, and of few bytes each, have no strings that a longer search would find. */
-function isLongList(plain: Uint8Array, name: StreamName | undefined): boolean {
-  return plain.length > DELTA_BROTLI_BEST_LIST_BYTES_MAX && name !== "bytes" && name !== "longer";
+function bestBytesMax(name: StreamName | undefined): number {
+  return (name === undefined ? undefined : BEST_BYTES_MAX[name]) ?? DELTA_BROTLI_BEST_LIST_BYTES_MAX;
 }
 
 function brotliBytesMax(plain: Uint8Array, name: StreamName | undefined): number {

@@ -15,7 +15,7 @@ import {
   unzigzag,
 } from "./format.ts";
 import { newReferences } from "./compiled-references.ts";
-import { type Layout, readLayout } from "./references.ts";
+import { type Layout, readLayout, type References } from "./references.ts";
 
 /** What a decoder may ask. */
 export interface DeltaWorld {
@@ -40,16 +40,26 @@ export interface DeltaWorld {
 const HEADER_BYTES_MAX = DELTA_MAGIC.length + 2 * VARINT_BYTES_MAX;
 const SECTION_HEADER_BYTES_MAX = VARINT_BYTES_MAX + STREAMS.length * (2 * VARINT_BYTES_MAX + 1);
 
+/** What the decoder before has left to this thread's next: to make it takes as long as thousands of bytes, and a delta may have thousands of groups. */
+let spareReferences: References | undefined;
+
 /**
  * The new bytes, about DELTA_OUTPUT_BYTES at a time. A piece is the caller's only until the next is asked for: its memory
- * is used again. Holds the streams of one section, plain and as stored: at most twice DELTA_SECTION_STREAM_BYTES_MAX.
+ * is used again, by the next decoder, too. Holds the streams of one section, plain and as stored: at most twice DELTA_SECTION_STREAM_BYTES_MAX.
  * Throws: object.malformed, perhaps after good pieces; and what the world's functions throw.
  */
 export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffer>> {
   let at = readHeader(world);
-  const decoder = new Decoder(world);
-  while (at < world.deltaBytes) at = yield* decodeSection(at, decoder, world);
-  yield* decoder.finish();
+  const references = spareReferences ?? newReferences();
+  // two may decode by turns
+  spareReferences = undefined;
+  try {
+    const decoder = new Decoder(world, references);
+    while (at < world.deltaBytes) at = yield* decodeSection(at, decoder, world);
+    yield* decoder.finish();
+  } finally {
+    spareReferences = references;
+  }
 }
 
 /**
@@ -150,15 +160,17 @@ const NOTHING = new Uint8Array();
 
 class Decoder {
   readonly #world: DeltaWorld;
-  readonly #references = newReferences();
-  readonly #output = this.#references.made;
+  readonly #references: References;
+  readonly #output: Uint8Array<ArrayBuffer>;
   /** New bytes given on, and those in `#output` behind them. */
   #given = 0;
   #filled = 0;
 
-  constructor(world: DeltaWorld) {
+  constructor(world: DeltaWorld, references: References) {
     this.#world = world;
-    this.#references.begin(world.oldBytes + world.newBytes);
+    this.#references = references;
+    this.#output = references.made;
+    references.begin(world.oldBytes + world.newBytes);
   }
 
   /** New bytes made so far. */

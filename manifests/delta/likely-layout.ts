@@ -1,5 +1,7 @@
 /** How the references of a segment probably lie: its writer's choice, by what differs and by what its instructions are. */
 import {
+  ARM64_LOOK_BYTES,
+  ARM64_LOOK_PARTS,
   ARM64_PAGE_BYTES,
   ARM64_PAGE_REACH_BYTES,
   ARM64_RETURN_WORDS_MAX,
@@ -64,14 +66,19 @@ function likelyPhase(view: DataView, start: number, steps: readonly Step[]): num
   return runs.reduce((sum, count) => sum + count) < REFERENCE_RUNS_MIN ? undefined : runs.indexOf(most);
 }
 
-/** Where instructions begin; undefined when there are too few of arm64. */
+/** Where instructions begin; undefined when there are too few of arm64. By one part in ARM64_LOOK_PARTS of the bytes. */
 function phaseOfArm64(view: DataView, start: number, end: number): number | undefined {
   const returns = [0, 0, 0, 0];
-  for (let at = start; at + FIELD_BYTES <= end; at++) {
-    if (view.getInt32(at, true) === RETURN) returns[at % FIELD_BYTES] = (returns[at % FIELD_BYTES] as number) + 1;
+  let looked = 0;
+  for (let part = start; part < end; part += ARM64_LOOK_PARTS * ARM64_LOOK_BYTES) {
+    const last = Math.min(end - FIELD_BYTES, part + ARM64_LOOK_BYTES - 1);
+    looked += last + 1 - part;
+    for (let at = part; at <= last; at++) {
+      if (view.getInt32(at, true) === RETURN) returns[at % FIELD_BYTES] = (returns[at % FIELD_BYTES] as number) + 1;
+    }
   }
   const most = Math.max(...returns);
-  return most * ARM64_RETURN_WORDS_MAX * FIELD_BYTES > end - start ? returns.indexOf(most) : undefined;
+  return most * ARM64_RETURN_WORDS_MAX * FIELD_BYTES > looked ? returns.indexOf(most) : undefined;
 }
 
 /**

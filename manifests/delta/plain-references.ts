@@ -36,6 +36,11 @@ import { type CopiedPart, FIELD_BYTES, type Layout, type References } from "./re
 const FIRST_FIELD = 2;
 /** Functions of WebAssembly are numbered: each is a block of shifts, and 32 are a region. */
 const FUNCTION_KEYS = 2 ** REFERENCE_BLOCK_BITS;
+/**
+ * Numbers of blocks and regions leave the upper bits of 32 free, for a mark of the segment that learned them: tables are cleared
+ * once in 63 segments only. A delta may have one each byte, and clearing took three times as long as all else of it (measured).
+ */
+const MARK = 1 << (32 - REFERENCE_BLOCK_BITS);
 
 /** The field at `at` of `made` was `before`, and is guessed to be `guess`: what it is. */
 type Settle = (at: number, before: number, guess: number) => number;
@@ -291,23 +296,28 @@ export class PlainReferences implements References {
 
 /** How far targets have moved: as the last one in the same block did, or the last in the same region that moved otherwise. */
 class Shifts {
-  /** Blocks, then regions: (number + 1) ‖ bytes moved, where its hash says; 0: none yet. */
+  /** Blocks, then regions: mark and number ‖ bytes moved, where its hash says. */
   readonly #blocks = new Int32Array(2 << REFERENCE_SHIFTS_BITS);
   readonly #regions = new Int32Array(2 << REFERENCE_SHIFTS_BITS);
+  /** What was learned under another one is forgotten. 0 is that of what was never learned. */
+  #mark = 0;
 
   forget(): void {
+    this.#mark = (this.#mark + MARK) | 0;
+    if (this.#mark !== 0) return;
     this.#blocks.fill(0);
     this.#regions.fill(0);
+    this.#mark = MARK;
   }
 
   /** @param otherwise  where nothing is known */
   of(target: number, otherwise: number): number {
     const block = target >>> REFERENCE_BLOCK_BITS;
     const blockSlot = slotOf(block);
-    if (this.#blocks[blockSlot] === block + 1) return this.#blocks[blockSlot + 1] as number;
+    if (this.#blocks[blockSlot] === (this.#mark | block)) return this.#blocks[blockSlot + 1] as number;
     const region = target >>> REFERENCE_REGION_BITS;
     const regionSlot = slotOf(region);
-    if (this.#regions[regionSlot] === region + 1) return this.#regions[regionSlot + 1] as number;
+    if (this.#regions[regionSlot] === (this.#mark | region)) return this.#regions[regionSlot + 1] as number;
     return otherwise;
   }
 
@@ -321,12 +331,13 @@ class Shifts {
     const shift = more + moved;
     const block = target >>> REFERENCE_BLOCK_BITS;
     const blockSlot = slotOf(block);
-    if (this.#blocks[blockSlot] === block + 1 && this.#blocks[blockSlot + 1] === shift) return;
-    this.#blocks[blockSlot] = block + 1;
+    const known = this.#mark | block;
+    if (this.#blocks[blockSlot] === known && this.#blocks[blockSlot + 1] === shift) return;
+    this.#blocks[blockSlot] = known;
     this.#blocks[blockSlot + 1] = shift;
     const region = target >>> REFERENCE_REGION_BITS;
     const regionSlot = slotOf(region);
-    this.#regions[regionSlot] = region + 1;
+    this.#regions[regionSlot] = this.#mark | region;
     this.#regions[regionSlot + 1] = shift;
   }
 }

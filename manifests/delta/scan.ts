@@ -4,7 +4,13 @@
  * the one before by what the step costs in the control streams, and a far jump costs more than a near one. Of programs,
  * tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
  */
-import { DELTA_JUMP_FAR_BYTES, DELTA_MISSES_MAX, DELTA_WINDOW_BYTES, NEAR_HOME_BYTES_MIN } from "../limits.ts";
+import {
+  DELTA_JUMP_FAR_BYTES,
+  DELTA_MISSES_MAX,
+  DELTA_WINDOW_BYTES,
+  NEAR_HOME_BYTES_MIN,
+  ROWS_FOLLOWED_BYTES_MAX,
+} from "../limits.ts";
 import { commonBytes } from "./common-bytes.ts";
 import { NEAR_PROBE_BYTES, NearFinder } from "./near.ts";
 import { RowFinder } from "./rows.ts";
@@ -30,7 +36,7 @@ interface Finders {
   readonly rows: RowFinder | undefined;
 }
 
-/** Where matches are expected, less where in the source they are looked for. */
+/** Where matches are expected, less where in the source they are looked for: EXPECTED_PLACES of them. */
 interface Expected {
   /** Along the copy under way. */
   readonly alignment: number;
@@ -64,7 +70,7 @@ export function* scan(index: SourceIndex, start: number, end: number, judgement:
   const found: Found = { at: 0, bytes: 0, isTable: false, followed: 0 };
   const finders = {
     near: judgement.findsRows ? new NearFinder(view) : undefined,
-    rows: judgement.findsRows ? new RowFinder(view) : undefined,
+    rows: judgement.findsRows ? new RowFinder(view, index.oldBytes) : undefined,
   };
   let home = 0;
   // the step under way begins here, and there in the source; so many bytes of it are a copy for sure
@@ -123,8 +129,9 @@ function nextMatch(
       const judged = Math.min(judgedBytes, end - at);
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
-    const table = alignment === 0 ? undefined : rows?.find(at, aligned, end);
-    if (table !== undefined && table.from !== aligned) {
+    const table = alignment === 0 ? undefined : rows?.find(at, [aligned, at + home], end);
+    // along the copy under way it goes on, unless so much that is not alike lies before that all of it would be told as different
+    if (table !== undefined && (table.from !== aligned || at - start > ROWS_FOLLOWED_BYTES_MAX)) {
       found.at = table.from;
       found.bytes = table.bytes;
       found.isTable = true;
@@ -136,7 +143,7 @@ function nextMatch(
       continue;
     }
     const judged = Math.min(judgedBytes, end - at);
-    const likest = near?.find(at, [aligned, at + home], judged);
+    const likest = near?.find(at, stride, [alignment, home], judged);
     if (likest !== undefined && agreesMore(source, likest, aligned, at, judged, gainBytesMin, wrongWeight)) {
       found.at = likest;
       found.bytes = NEAR_PROBE_BYTES;

@@ -10,6 +10,7 @@ import {
   DELTA_PROGRAM_JUDGEMENT,
   DELTA_WINDOW_BYTES,
   NEAR_BYTES,
+  NEAR_PLACES_MAX,
   NEAR_PROBES,
   NEAR_WAIT_BYTES_MIN,
 } from "../../manifests/limits.ts";
@@ -52,33 +53,43 @@ const THERE = BEFORE.length + 500 * RECORD_BYTES;
 /** Between two bytes that changed. */
 const PROBE = 7;
 
+/** @param expected  bytes from the start of the source */
+function find(finder: NearFinder, at: number, expected: readonly number[], bytes = 256): number | undefined {
+  return finder.find(
+    at,
+    1,
+    expected.map((place) => place - at),
+    bytes,
+  );
+}
+
 test("the place that is most like it is taken, as far away as may be, of the likelier place first", () => {
-  const find = (...expected: number[]): number | undefined =>
-    new NearFinder(viewOf(SOURCE)).find(AT + PROBE, expected, 256);
-  for (const away of [-NEAR_BYTES, -1, 0, 1, NEAR_BYTES]) expect(find(THERE + PROBE + away)).toBe(THERE + PROBE);
-  expect(find(THERE + PROBE + NEAR_BYTES + 20 * RECORD_BYTES)).not.toBe(THERE + PROBE);
-  expect(find(THERE + PROBE, AT + PROBE - 4 * NEAR_BYTES)).toBe(THERE + PROBE);
-  expect(find(BEFORE.length - 2 * NEAR_BYTES, THERE + PROBE)).toBe(THERE + PROBE);
+  const likest = (...expected: number[]): number | undefined =>
+    find(new NearFinder(viewOf(SOURCE)), AT + PROBE, expected);
+  for (const away of [-NEAR_BYTES, -1, 0, 1, NEAR_BYTES]) expect(likest(THERE + PROBE + away)).toBe(THERE + PROBE);
+  expect(likest(THERE + PROBE + NEAR_BYTES + 20 * RECORD_BYTES)).not.toBe(THERE + PROBE);
+  expect(likest(THERE + PROBE, AT + PROBE - 4 * NEAR_BYTES)).toBe(THERE + PROBE);
+  expect(likest(BEFORE.length - 2 * NEAR_BYTES, THERE + PROBE)).toBe(THERE + PROBE);
 });
 
 test("nothing is looked for outside the source, nor where it is made of itself", () => {
   const finder = new NearFinder(viewOf(SOURCE));
-  expect(finder.find(AT, [-4 * NEAR_BYTES], 256)).toBeUndefined();
-  expect(finder.find(AT, [AT + 4 * NEAR_BYTES], 256)).toBeUndefined();
-  expect(finder.find(SOURCE.length - 4, [THERE], 4)).toBeUndefined();
+  expect(find(finder, AT, [-4 * NEAR_BYTES])).toBeUndefined();
+  expect(find(finder, AT, [AT + 4 * NEAR_BYTES])).toBeUndefined();
+  expect(find(finder, SOURCE.length - 4, [THERE], 4)).toBeUndefined();
 });
 
 test("where nothing was found, and behind what was, it is not looked for again at once", () => {
   const finder = new NearFinder(viewOf(SOURCE));
-  for (let i = 0; i < NEAR_PROBES; i++) expect(finder.find(AT + PROBE + i, [0], 256)).toBeUndefined();
+  for (let i = 0; i < NEAR_PROBES; i++) expect(find(finder, AT + PROBE + i, [0])).toBeUndefined();
   const next = AT + PROBE + NEAR_PROBES - 1 + NEAR_WAIT_BYTES_MIN;
-  expect(finder.find(next - 1, [THERE], 256)).toBeUndefined();
+  expect(find(finder, next - 1, [THERE])).toBeUndefined();
   const around = (at: number): number => at - AT + THERE;
-  const found = Array.from({ length: RECORD_BYTES }, (_, i) => finder.find(next + i, [around(next + i)], 256));
+  const found = Array.from({ length: RECORD_BYTES }, (_, i) => find(finder, next + i, [around(next + i)]));
   expect(found).toContain(around(next + found.findIndex((from) => from !== undefined)));
   const passed = new NearFinder(viewOf(SOURCE));
   passed.passed(AT);
-  expect(passed.find(AT + PROBE, [THERE + PROBE], 256)).toBeUndefined();
+  expect(find(passed, AT + PROBE, [THERE + PROBE])).toBeUndefined();
 });
 
 test("how like a place is counts each of its bytes, however many there are", () => {
@@ -94,8 +105,53 @@ test("how like a place is counts each of its bytes, however many there are", () 
       const right = (place: Uint8Array): number => place.filter((byte, i) => byte === sought[i]).length;
       const at = 2 * bytes;
       const expected = right(b) > right(a) ? bytes : 0;
-      expect(finder(concatBytes([a, b, sought])).find(at, [bytes], bytes)).toBe(expected);
+      expect(find(finder(concatBytes([a, b, sought])), at, [bytes], bytes)).toBe(expected);
     }),
+  );
+});
+
+test("whatever was looked at before, the place is the one that looking at each alone finds", () => {
+  // few values, so that many places begin alike, and not all
+  const source = pseudoRandomBytes(6, 6000).map((byte, i) => (i % 3 === 0 ? byte % 2 : 0));
+  const bytes = 64;
+  const right = (from: number, at: number): number => {
+    let same = 0;
+    for (let i = 0; i < bytes; i++) if (source[from + i] === source[at + i]) same++;
+    return same;
+  };
+  const isAlike = (from: number, at: number): boolean =>
+    source.subarray(from, from + 8).every((byte, i) => byte === source[at + i]);
+  /** Of so many on each side of the expected place, the nearest that begin alike. */
+  const most = (at: number, away: number): number | undefined => {
+    const all = Array.from({ length: 2 * NEAR_BYTES + 1 }, (_, i) => at + away - NEAR_BYTES + i);
+    const alike = all.filter((from) => from >= 0 && from <= at - 8 && isAlike(from, at));
+    const before = alike.filter((from) => from <= at + away).slice(-NEAR_PLACES_MAX);
+    const behind = alike.filter((from) => from > at + away).slice(0, NEAR_PLACES_MAX);
+    const places = [...before, ...behind];
+    return places.length === 0 ? undefined : Math.max(...places.map((from) => right(from, at)));
+  };
+  const look = fc.record({
+    at: fc.integer({ min: 0, max: 40 }),
+    stride: fc.constantFrom(1, 3, 7),
+    away: fc.integer({ min: -3000, max: 40 }),
+  });
+  fc.assert(
+    fc.property(fc.array(look, { minLength: 2, maxLength: 6 }), (looks) => {
+      const finder = new NearFinder(viewOf(source));
+      for (const [i, { at, stride, away }] of looks.entries()) {
+        const place = 3000 + 400 * i + at;
+        // several from there on, as a scan goes
+        for (let step = 0; step < 3; step++) {
+          const from = finder.find(place + step * stride, stride, [away], bytes);
+          const expected = most(place + step * stride, away);
+          if (expected === undefined) expect(from).toBeUndefined();
+          else expect(right(from as number, place + step * stride)).toBe(expected);
+        }
+        // looked again at once
+        finder.passed(place - NEAR_WAIT_BYTES_MIN);
+      }
+    }),
+    { numRuns: 50 },
   );
 });
 
@@ -108,7 +164,7 @@ test("a place is compared a word at a time, and not to its end when another is m
   counted.getInt32 = (at) => (reads++, getInt32(at));
   counted.getUint8 = (at) => (reads++, getUint8(at));
   const [at, bytes] = [2048, 256];
-  new NearFinder(counted).find(at, [at - NEAR_BYTES], bytes);
+  find(new NearFinder(counted), at, [at - NEAR_BYTES], bytes);
   // more than half of the places begin alike: to read all of their words would be more
   expect(reads).toBeLessThan((2 * NEAR_BYTES * bytes) / 4);
 });

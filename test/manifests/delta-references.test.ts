@@ -20,6 +20,7 @@ import { concatBytes } from "../../manifests/digest.ts";
 import {
   DELTA_SEGMENT_BYTES,
   REFERENCE_BEYOND_BYTES,
+  REFERENCE_BLOCK_BITS,
   REFERENCE_CODE_TRUST,
   REFERENCE_SHIFT_BYTES_MAX,
   REFERENCE_TRUST_MAX,
@@ -569,6 +570,31 @@ describe("WebAssembly", () => {
     expect(guessedNumbers(sides, [[I32_CONST, leb(8102, 2), leb(8112, 2)]])).toEqual([true]);
     // from 8,192 on two bytes are a negative one
     expect(guessedNumbers(sides, [[I32_CONST, leb(8185, 2), leb(8190, 2)]])).toEqual([false]);
+  });
+});
+
+describe("another segment", () => {
+  // as many as there are marks of what was learned, twice and a few
+  const SEGMENTS = 2 * 2 ** REFERENCE_BLOCK_BITS + 3;
+
+  test("knows nothing of one before, however many are between", () => {
+    const [first, probe] = [call(10, 500_000, 48), call(10, 500_001, 48)];
+    for (let between = 1; between <= SEGMENTS; between++) {
+      const sides = fresh();
+      guessed(sides, [first], { bytes: 100 });
+      for (const side of [...sides.writers, ...sides.readers]) for (let i = 0; i < between; i++) side.forget();
+      expect(guessed(sides, [probe], { bytes: 100 }).getInt32(10, true)).toBe(probe.before);
+    }
+  });
+
+  test("clears no memory in which little was learned: a delta may have one each byte", () => {
+    const references = newReferences();
+    references.begin(SOURCE_BYTES);
+    guessed({ writers: [references], readers: [] }, [call(10, 500_000, 48)], { bytes: 100 });
+    // all of its memory, where it is compiled
+    const learned = new Uint8Array(references.old.buffer.slice(0));
+    references.forget();
+    expect(isSame(new Uint8Array(references.old.buffer), learned)).toBe(true);
   });
 });
 

@@ -1,11 +1,9 @@
 import * as fc from "fast-check";
 import { brotliCompressSync, brotliDecompressSync, constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { describe, expect, test, vi } from "vitest";
-import { newReferences } from "../../manifests/delta/compiled-references.ts";
-import { decodeDelta } from "../../manifests/delta/decode.ts";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { decodeDelta, decodeInMemory } from "../../manifests/delta/decode.ts";
 import { encodeDelta, isTextLike } from "../../manifests/delta/encode.ts";
 import { DELTA_MAGIC, STREAMS, type StreamName } from "../../manifests/delta/format.ts";
-import { PlainReferences } from "../../manifests/delta/plain-references.ts";
 import { emptyIndex, fillIndex } from "../../manifests/delta/source-index.ts";
 import { concatBytes, fromHex, toHex } from "../../manifests/digest.ts";
 import { DELTA_OUTPUT_BYTES, DELTA_SEGMENT_BYTES } from "../../manifests/limits.ts";
@@ -28,10 +26,10 @@ function encode(old: Uint8Array, fresh: Uint8Array): Uint8Array<ArrayBuffer> {
   });
 }
 
-function decode(old: Uint8Array, delta: Uint8Array, newBytes: number): Uint8Array {
+function decode(old: Uint8Array, delta: Uint8Array, newBytes: number, decoding = decodeDelta): Uint8Array {
   const made = new Uint8Array(newBytes);
   let at = 0;
-  const pieces = decodeDelta({
+  const pieces = decoding({
     oldBytes: old.length,
     newBytes,
     deltaBytes: delta.length,
@@ -90,21 +88,76 @@ function callers(bytes: number): Uint8Array {
   return Uint8Array.from({ length: bytes }, (_, i) => [0xe8, 9, 0, 0, 0][i % 5] ?? 0);
 }
 
-function expectGolden({ delta, newBytes, sha256: expected, ...vector }: (typeof golden)[number]): void {
-  const made = decode(oldOf(vector), fromHex(delta), newBytes);
+function expectGolden(
+  { delta, newBytes, sha256: expected, ...vector }: (typeof golden)[number],
+  decoding = decodeDelta,
+): void {
+  const made = decode(oldOf(vector), fromHex(delta), newBytes, decoding);
   expect(toHex(sha256(made))).toBe(expected);
 }
 
-test.each(golden)("golden delta: $case", expectGolden);
+test.each(golden)("golden delta: $case", (vector) => expectGolden(vector));
 
-test.each(golden)("golden delta, where nothing may be compiled: $case", (vector) => {
-  vi.stubGlobal("WebAssembly", undefined);
-  try {
-    expect(newReferences()).toBeInstanceOf(PlainReferences);
-    expectGolden(vector);
-  } finally {
+describe("where nothing may be compiled", () => {
+  beforeAll(() => {
+    vi.stubGlobal("WebAssembly", undefined);
+    // a decoder goes on with what the one before has left, which may be compiled
+    vi.resetModules();
+  });
+  afterAll(() => {
     vi.unstubAllGlobals();
+    vi.resetModules();
+  });
+
+  test.each(golden)("golden delta: $case", async (vector) => {
+    const { newReferences } = await import("../../manifests/delta/compiled-references.ts");
+    expect(newReferences().constructor.name).toBe("PlainReferences");
+    const { decodeDelta: decodePlainly } = await import("../../manifests/delta/decode.ts");
+    expectGolden(vector, decodePlainly);
+  });
+});
+
+describe("one decoder after another", () => {
+  const old = callers(120);
+  const copied = (position: number) => ({ copies: [100], literals: [0], jumps: [2 * position], references: [1] });
+
+  /** 100 old bytes from there on, with a first call that leads elsewhere: what follows is guessed by that. */
+  function decoding(position: number): Generator<Uint8Array<ArrayBuffer>> {
+    const delta = deltaOf(120, 100, { ...copied(position), gaps: [6], runs: [1], ones: [position + 7] });
+    return decodeInMemory({ old, delta, made: new Uint8Array(100) }, () => undefined);
   }
+
+  /** What it makes, and in which memory. */
+  function decoded(pieces: Generator<Uint8Array<ArrayBuffer>>): { made: Uint8Array; memory: ArrayBuffer } {
+    const piece = pieces.next().value as Uint8Array<ArrayBuffer>;
+    const made = piece.slice();
+    expect(pieces.next().done).toBe(true);
+    return { made, memory: piece.buffer };
+  }
+
+  test("goes on in the same memory, and knows nothing of what the one before learned", () => {
+    const [first, other, again] = [decoded(decoding(0)), decoded(decoding(5)), decoded(decoding(0))];
+    expect(other.memory === first.memory).toBe(true);
+    expect(again.made).toEqual(first.made);
+    expect(other.made).not.toEqual(first.made);
+  });
+
+  test("two by turns have their own", () => {
+    const expected = [decoded(decoding(0)).made, decoded(decoding(5)).made];
+    const byTurns = [decoding(0), decoding(5)];
+    const pieces = byTurns.map((generator) => generator.next().value as Uint8Array<ArrayBuffer>);
+    expect(pieces).toEqual(expected);
+    for (const generator of byTurns) expect(generator.next().done).toBe(true);
+  });
+
+  test("one that is refused, or not read to its end, leaves its memory to the next, too", () => {
+    const { memory } = decoded(decoding(0));
+    expect(() => decode(old, deltaOf(120, 100, { ...copied(0), gaps: [6], runs: [1] }), 100)).toThrow(malformed);
+    const unfinished = decoding(0);
+    unfinished.next();
+    unfinished.return(undefined);
+    expect(decoded(decoding(0)).memory === memory).toBe(true);
+  });
 });
 
 /** Bytes that look random and are the same in every run: xorshift32. */

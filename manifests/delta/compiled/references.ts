@@ -12,7 +12,7 @@ export const OLD: i32 = LANES;
 export const MADE: i32 = OLD + PART_BYTES;
 export const TOLD: i32 = MADE + PART_BYTES;
 
-/** A table of shifts: blocks, then regions, (number + 1) and bytes moved each. */
+/** A table of shifts: blocks, then regions, mark and number, and bytes moved each. */
 const ENTRY_BYTES_BITS: i32 = 3;
 const HALF_BYTES: i32 = 1 << (REFERENCE_SHIFTS_BITS + ENTRY_BYTES_BITS);
 const CODE: i32 = TOLD + PART_BYTES;
@@ -31,9 +31,12 @@ const WASM: i32 = 2;
 
 const FIELD_BYTES: i32 = 4;
 const FIRST_FIELD: i32 = 2;
+const MARK: u32 = 1 << (32 - REFERENCE_BLOCK_BITS);
 
 /** Where addresses end. */
 let addressEnd: i64 = 0;
+/** Of what all tables learn now. */
+let mark: u32 = 0;
 let codeTrust: i32 = 0;
 let pageTrust: i32 = 0;
 let lowTrust: i32 = 0;
@@ -47,7 +50,7 @@ export function begin(sourceBytes: f64): void {
 }
 
 export function forget(): void {
-  memory.fill(CODE, 0, PAGES - CODE);
+  forgetShifts();
   codeTrust = REFERENCE_CODE_TRUST;
   pageTrust = REFERENCE_CODE_TRUST;
   lowTrust = REFERENCE_CODE_TRUST;
@@ -222,7 +225,7 @@ function guessWasm(bytes: i32, start: i32, isTold: bool): void {
     if (isNumberOf(made + i, size)) {
       const actual = valueAt(made + i, size);
       if (guessed != value) {
-        const judged = trustAfterNumber(trust, guessed, value, actual);
+        const judged = trustAfter(trust, guessed, value, actual);
         if (isCall) codeTrust = judged;
         else constantTrust = judged;
       }
@@ -259,11 +262,6 @@ function settleNumber(i: i32, at: i32, size: i32, guessed: i64, isTold: bool): v
     if (isTold) store<u8>(at + byte, made + more);
     else store<u8>(at + byte + (TOLD - MADE), made - more);
   }
-}
-
-function trustAfterNumber(trust: i32, guessed: i64, before: i64, actual: i64): i32 {
-  if (actual == guessed) return min(REFERENCE_TRUST_MAX, trust + 1);
-  return actual == before ? max(-REFERENCE_TRUST_MAX, trust - 1) : trust;
 }
 
 function nextLow(register: i32, i: i32, bytes: i32): i32 {
@@ -438,22 +436,30 @@ function isAddress(target: i64): bool {
   return target >= 0 && target < addressEnd;
 }
 
+function forgetShifts(): void {
+  mark += MARK;
+  if (mark != 0) return;
+  memory.fill(CODE, 0, PAGES - CODE);
+  mark = MARK;
+}
+
 function shiftOf(table: i32, target: u32, otherwise: i64): i64 {
   const block = blockEntry(table, target);
-  if (load<u32>(block) == blockOf(target) + 1) return load<i32>(block, 4);
+  if (load<u32>(block) == (mark | blockOf(target))) return load<i32>(block, 4);
   const region = regionEntry(table, target);
-  return load<u32>(region) == regionOf(target) + 1 ? load<i32>(region, 4) : otherwise;
+  return load<u32>(region) == (mark | regionOf(target)) ? load<i32>(region, 4) : otherwise;
 }
 
 function learn(table: i32, target: u32, more: i64, moved: i64): void {
   if (more > REFERENCE_SHIFT_BYTES_MAX || more < -REFERENCE_SHIFT_BYTES_MAX) return;
   const shift = more + moved;
   const block = blockEntry(table, target);
-  if (load<u32>(block) == blockOf(target) + 1 && load<i32>(block, 4) == shift) return;
-  store<u32>(block, blockOf(target) + 1);
+  const known = mark | blockOf(target);
+  if (load<u32>(block) == known && load<i32>(block, 4) == shift) return;
+  store<u32>(block, known);
   store<i32>(block, <i32>shift, 4);
   const region = regionEntry(table, target);
-  store<u32>(region, regionOf(target) + 1);
+  store<u32>(region, mark | regionOf(target));
   store<i32>(region, <i32>shift, 4);
 }
 
@@ -477,7 +483,7 @@ function slotOf(key: u32): i32 {
   return ((key * 0x9e3779b1) >>> (32 - REFERENCE_SHIFTS_BITS)) << ENTRY_BYTES_BITS;
 }
 
-function trustAfter(trust: i32, guessed: i32, before: i32, actual: i32): i32 {
+function trustAfter(trust: i32, guessed: i64, before: i64, actual: i64): i32 {
   if (actual == guessed) return min(REFERENCE_TRUST_MAX, trust + 1);
   return actual == before ? max(-REFERENCE_TRUST_MAX, trust - 1) : trust;
 }

@@ -63,7 +63,7 @@ def as_field(value):
 
 class Shifts:
     """How far targets have moved: as the last one in their block of 2^6 bytes did, or else in their region of 2^11. Each is
-    kept in one of 2^14 places, and forgotten when another one takes it."""
+    kept in one of 2^14 places, and forgotten when another one takes it. Targets and moves are kept in 32 bits."""
 
     def __init__(self):
         self.blocks, self.regions = {}, {}
@@ -73,6 +73,7 @@ class Shifts:
         return (number * 0x9E3779B1 & 0xFFFFFFFF) >> 18
 
     def of(self, target, otherwise):
+        target %= 1 << 32
         for kept, number in ((self.blocks, target >> 6), (self.regions, target >> 11)):
             owner, shift = kept.get(self.place(number), (None, 0))
             if owner == number:
@@ -82,12 +83,13 @@ class Shifts:
     def learn(self, target, more, moved):
         if abs(more) > 8 * 1024 * 1024:
             return
-        block, region = target >> 6, target >> 11
-        # a block that says so already does not tell its region again
+        block, region = target % (1 << 32) >> 6, target % (1 << 32) >> 11
+        # a block that says so already does not tell its region again; one that cannot say it in 32 bits does
         if self.blocks.get(self.place(block)) == (block, more + moved):
             return
-        self.blocks[self.place(block)] = (block, more + moved)
-        self.regions[self.place(region)] = (region, more + moved)
+        shift = field(as_field(more + moved), 0)
+        self.blocks[self.place(block)] = (block, shift)
+        self.regions[self.place(region)] = (region, shift)
 
 
 class References:
@@ -361,7 +363,6 @@ class WasmReferences(References):
             kind, table, key, width = "code", "code", 64 * value, 7 * length
         else:
             kind, table, key, width = "constant", "absolute", value, 7 * length - 1
-        key %= 1 << 32
         guess = value + self.shifts[table].of(key, 0)
         if not 0 <= guess < min(1 << 31, 1 << width):
             self.seen["guess below 0" if guess < 0 else "guess of another length" if guess < 1 << 31 else "guess of 2^31"] += 1
