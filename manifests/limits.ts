@@ -577,7 +577,10 @@ export const ROWS_BYTES_SURE = 4096;
 export const ROWS_WAIT_BYTES_MIN = 33;
 export const ROWS_WAIT_BYTES_MAX = 525;
 export const ROWS_TRIES = 4;
-/** Rows that follow a copy further behind its last right byte begin one of their own. */
+/**
+ * Rows so far behind the last match, or less, go on with its copy; others begin one of their own. Counted from the last right byte
+ * instead, programs are 0.1 % larger (measured).
+ */
 export const ROWS_FOLLOWED_BYTES_MAX = 256;
 /** Many rows shift it by less than this (delta/far-rows.ts): so many old bytes are indexed before and behind. */
 export const FAR_ROWS_BYTES = 128 * KIB;

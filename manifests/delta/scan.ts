@@ -130,7 +130,7 @@ function nextMatch(
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
     const table = alignment === 0 ? undefined : rows?.find(at, [aligned, at + home], end);
-    // along the copy under way it goes on, unless so much that is not alike lies before that all of it would be told as different
+    // along the copy under way the copy goes on, but not from far behind: whatever lies between would be told as differences
     if (table !== undefined && (table.from !== aligned || at - start > ROWS_FOLLOWED_BYTES_MAX)) {
       found.at = table.from;
       found.bytes = table.bytes;
