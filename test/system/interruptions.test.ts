@@ -183,8 +183,9 @@ async function fillUp(file: string): Promise<void> {
   }
 }
 
-// 28: not even a thread starts; 36: threads start, and then files cannot be opened (of Node 24, on 2 cores)
-test.skipIf(process.platform === "win32").each([28, 36])(
+// 28: not even a thread starts; 32: one starts, and then files cannot be opened (of Node 24, on 2 cores). From 36 on it
+// is a matter of luck: the run may do with the one thread that it has.
+test.skipIf(process.platform === "win32").each([28, 32])(
   "a patch that may open %d files says that these are too few, and succeeds with more",
   async (openFilesMax) => {
     await using studio = await openStudio();
