@@ -3,6 +3,7 @@
  * `.eh_frame_hdr`, `.symtab`) has hardly 16 bytes in a row that it had before, so SourceIndex does not find it. But from one row to
  * the next, most words grew by the same; and where rows were put in or taken out, the table goes on near by. So words are
  * compared with the old ones around the places where they are expected; and where many rows were put in, further on (far-rows.ts).
+ * Symbols are looked for everywhere (symbol-rows.ts).
  */
 import {
   ROWS_BYTES_SURE,
@@ -19,6 +20,7 @@ import { FarRows } from "./far-rows.ts";
 import { lowestBit } from "./common-bytes.ts";
 import { FewWords } from "./few-words.ts";
 import { EXPECTED_PLACES } from "./near.ts";
+import { SymbolRows } from "./symbol-rows.ts";
 
 const WORD_BYTES = 4;
 /** Words that a row may have. */
@@ -43,6 +45,7 @@ export class RowFinder {
   readonly #glance: Glance;
   /** Of each expected place. */
   readonly #far: readonly FarRows[];
+  readonly #symbols: SymbolRows;
   /** By how much each word grew. Used again: thousands of places are looked at. */
   readonly #growth = new Int32Array(ROWS_WORDS);
   /** Words in a row, by what was judged last. */
@@ -56,6 +59,7 @@ export class RowFinder {
     this.#source = source;
     this.#glance = new Glance(source);
     this.#far = Array.from({ length: EXPECTED_PLACES }, () => new FarRows(source, oldBytes));
+    this.#symbols = new SymbolRows(source, oldBytes);
   }
 
   /** Bytes up to here are found: no rows need be looked for, nor right behind. */
@@ -70,7 +74,12 @@ export class RowFinder {
    */
   find(at: number, expected: readonly number[], end: number): Rows | undefined {
     if (at < this.#lookAt || at + ROWS_WORDS * WORD_BYTES > end) return undefined;
-    const rows = this.#longest(at, expected, end);
+    const symbols = this.#symbols.find(at, expected[0] as number, end);
+    if (symbols === "new") {
+      this.#lookAt = at + ROWS_WAIT_BYTES_MIN;
+      return undefined;
+    }
+    const rows = symbols ?? this.#longest(at, expected, end);
     if (rows === undefined) {
       this.#missed++;
       this.#lookAt = at + (this.#missed > ROWS_TRIES ? ROWS_WAIT_BYTES_MAX : ROWS_WAIT_BYTES_MIN);
