@@ -11,6 +11,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { differences } from "../test/support/folders.ts";
 import { packageFolder } from "../test/support/registry.ts";
@@ -86,19 +87,19 @@ function asItIsAndFlushed(studio: Studio, name: string, script: string, args: re
 }
 
 async function update(studio: Studio): Promise<void> {
-  await studio.patch("installed", ["--to", "1.0.0"]);
   for (const build of ["v1", "v2"]) {
     const make = ["make", `--store=${studio.at("store")}`, studio.at(`${build}.caidx`), studio.at(build)];
     execFileSync("casync", make, { stdio: "ignore" });
   }
-  const copyOfInstalled = async (): Promise<void> => {
+  // as the patcher left it: of a copy it would doubt every file
+  const installOld = async (): Promise<void> => {
     await newTarget(studio);
-    await cp(studio.at("installed"), target, { recursive: true, preserveTimestamps: true });
+    await studio.patch(path.basename(target), ["--to", "1.0.0"]);
   };
   const seed = [`--store=${studio.at("store")}`, `--seed=${studio.at("v1")}`];
   const outcomes = await compare(
     [
-      { name: "patchswarm patch", prepare: copyOfInstalled, run: () => patch(studio, "v2") },
+      { name: "patchswarm patch", prepare: installOld, run: () => patch(studio, "v2") },
       ...asItIsAndFlushed(studio, "casync extract --seed", `to=$1; shift; casync extract "$@" "$to"`, [
         ...seed,
         studio.at("v2.caidx"),

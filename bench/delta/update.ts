@@ -28,16 +28,17 @@ export async function timeOurUpdate([before, after]: readonly [string, string]):
   await cp(before, studio.at("v1"), { recursive: true });
   await cp(after, studio.at("v2"), { recursive: true });
   await studio.publish("v1", "1.0.0");
-  await studio.patch("installed");
+  const installs = Array.from({ length: ROUNDS }, (_, round) => `installed-${round}`);
+  // each as the patcher left it: of a copy it would doubt every file
+  for (const install of installs) await studio.patch(install);
   await studio.publish("v2", "1.1.0", ["--deltas", "1"]);
   await using link = await openSlowLink(Number(new URL(studio.url).port), LINK_BITS_PER_SECOND);
   const title = JSON.parse(await readFile(studio.titleFile, "utf8")) as Record<string, unknown>;
   const slowTitle = studio.at("slow-title.json");
   await writeFile(slowTitle, JSON.stringify({ ...title, edges: [`http://127.0.0.1:${link.port}`] }));
   const seconds: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const target = studio.at(`run-${round}`);
-    await cp(studio.at("installed"), target, { recursive: true, preserveTimestamps: true });
+  for (const install of installs) {
+    const target = studio.at(install);
     const { wallSeconds } = await measure(process.execPath, [MAIN, "patch", target, "--title", slowTitle]);
     const wrong = await differences(studio.at("v2"), target);
     if (wrong.length > 0) throw new Error(`${target} is not the new release: ${wrong.join("; ")}`);
