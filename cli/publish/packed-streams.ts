@@ -90,7 +90,7 @@ export async function streamsToUnpack(
   );
   if (!isWhole || foundKept.hasMoreText) return deflated;
   const sides = { old: { ...old, streams: deflated.old }, fresh: { ...fresh, streams: deflated.fresh } };
-  const inside = await textInside(sides, signal);
+  const inside = await textInside(sides, withCoding("base64", wanted), signal);
   const oldText = [...withCoding("base64", [...foundOld.streams, ...foundKept.streams]), ...inside.old];
   const freshText = notIn([...withCoding("base64", wanted), ...inside.fresh], oldText);
   const shared = new Set([...foundFresh.streams, ...inside.fresh].map(({ sha1 }) => sha1));
@@ -101,15 +101,20 @@ export async function streamsToUnpack(
   });
 }
 
-/** The base64 in what the deflate streams of both sides inflate to; none where all that is too much to be compared as a whole. */
+/**
+ * The base64 in what the deflate streams of both sides inflate to; none where it is not worth it, or all that is too much
+ * to be compared as a whole.
+ * @param others  new base64 besides
+ */
 async function textInside(
   { old, fresh }: { readonly old: InflatedSide; readonly fresh: InflatedSide },
+  others: readonly SearchedStream[],
   signal: AbortSignal,
 ): Promise<{ readonly old: readonly FoundText[]; readonly fresh: readonly FoundText[] }> {
   const none = { old: [], fresh: [] };
   if (!isOneGroup(unpackedSpace(old.space, old.streams), unpackedSpace(fresh.space, fresh.streams))) return none;
   const inFresh = await searchInside(fresh, signal);
-  if (inFresh === undefined || inFresh.length === 0) return none;
+  if (inFresh === undefined || inFresh.length === 0 || !isTextWorth([...others, ...inFresh])) return none;
   const inOld = await searchInside(old, signal);
   return inOld === undefined ? none : { old: inOld, fresh: inFresh };
 }

@@ -333,6 +333,42 @@ function varint(value: number): number[] {
   return value < 0x80 ? [value] : [(value % 0x80) + 0x80, ...varint(Math.floor(value / 0x80))];
 }
 
+test("a table of which some numbers are others is refused, or fits as well", () => {
+  const flips = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(oldSide, freshSide, flips, (old, fresh, some) => {
+      const columns = streamColumns({ old: old.streams, fresh: fresh.streams });
+      for (const [at, byte] of some) columns[at % columns.length] = byte;
+      const table = writeStreams(columns, { codec: "none", bytes: columns });
+      const spaces = { old: old.space, fresh: fresh.space };
+      try {
+        const parsed = parseStreams(table, spaces, inflate);
+        for (const name of ["old", "fresh"] as const) {
+          expect(unpackedSpace(spaces[name], parsed[name]).bytes).toBeLessThanOrEqual(
+            spaces[name].bytes + unpackedBytesMax(spaces[name].bytes),
+          );
+          for (const stream of parsed[name]) expectTextsToFit(stream);
+        }
+      } catch (error) {
+        expect(error).toEqual(malformed);
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+function expectTextsToFit(stream: PackedStream): void {
+  let end = 0;
+  for (const { offset, bytes, plainBytes } of stream.texts ?? []) {
+    expect(offset).toBeGreaterThanOrEqual(end);
+    expect(plainBytes).toBeGreaterThan(0);
+    expect(4 * Math.ceil(plainBytes / 3)).toBe(bytes);
+    end = offset + bytes;
+  }
+  expect(end).toBeLessThanOrEqual(inflatedBytes(stream));
+  if (stream.texts !== undefined) expect(stream.coding).toBe("deflate");
+}
+
 test("what is no table is refused, whatever it is", () => {
   const header = [...STREAMS_MAGIC, 0];
   fc.assert(
