@@ -27,7 +27,7 @@ export interface InflatedSide extends Side {
 }
 
 /**
- * @param found  base64: what the old side has, of which the longest are looked at, and what of the new side it does not have
+ * @param found  base64: what the old side has, and what of the new side it does not have; of both the longest are looked at
  * @param shared  digests of the old base64 that the new side has as well: there it stays text
  * Throws: build.changed when a file cannot be read.
  */
@@ -41,8 +41,9 @@ export async function textToUnpack(
   if (!isTextWorth(found.fresh)) return nothing;
   // one of each is enough to copy from
   const distinct = [...new Map(found.old.map((stream) => [stream.sha1, stream])).values()];
-  const olds = longest(distinct, DELTA_STREAMS_MAX);
-  const [before, after] = [await sketch(old, olds, signal), await sketch(fresh, found.fresh, signal)];
+  // more than that is not unpacked
+  const [olds, news] = [longest(distinct, DELTA_STREAMS_MAX), longest(found.fresh, DELTA_STREAMS_MAX)];
+  const [before, after] = [await sketch(old, olds, signal), await sketch(fresh, news, signal)];
   const match = (of: keyof TextSketches): (number | undefined)[] =>
     matchSketches(
       before.map((sketches) => sketches[of]),
@@ -53,7 +54,7 @@ export async function textToUnpack(
   // what is copied from old text needs it as text
   const needed = new Set(alike.filter((_, i) => saidAlike[i] === undefined || isShared(saidAlike[i])));
   const unpacked: { readonly stream: FoundText; readonly from?: number }[] = [];
-  for (const [i, stream] of found.fresh.entries()) {
+  for (const [i, stream] of news.entries()) {
     const from = saidAlike[i];
     if (from !== undefined && !needed.has(from) && !isShared(from)) unpacked.push({ stream, from });
     // like no text: only when that is sure

@@ -379,7 +379,6 @@ function numbersOf(reader: StreamReader, length: number): number[] {
 function readTexts(reader: StreamReader, inflated: readonly number[]): Base64Run[][] {
   const counts = numbersOf(reader, inflated.length);
   const total = counts.reduce((sum, count) => sum + count, 0);
-  if (total > reader.left) throw malformedDelta("cut short");
   if (inflated.length + total > DELTA_STREAMS_MAX) throw malformedDelta("too many streams", { count: total });
   const [gaps, lengths, paddings] = [numbersOf(reader, total), numbersOf(reader, total), numbersOf(reader, total)];
   let run = 0;

@@ -12,6 +12,7 @@ import { BASE64_SLICE_BYTES } from "../../../manifests/limits.ts";
 import type { FileRange } from "./hash-ranges.ts";
 import { type OnDisk, onDiskAsync, onDisk } from "../disk-error.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
+import { keepYoungMemory } from "../keep-memory.ts";
 import { type StreamInFile, unpackStream } from "../plain-bytes.ts";
 import { withTextsWritten } from "../texts-inside.ts";
 import { openStaged, writeFully } from "./place.ts";
@@ -129,6 +130,8 @@ export async function unpackStreams({
   /** A file, made when it is not there. */
   readonly to: { readonly path: string; readonly fileBytes: number };
 }): Promise<OnDisk<{ readonly refused: string | undefined }>> {
+  // what is inflated and decoded comes in buffers of some KB each
+  keepYoungMemory();
   return await onDiskAsync(async () => {
     const reader = new FileReader();
     const out = openStaged({ ...to, exec: false });
