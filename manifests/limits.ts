@@ -708,7 +708,10 @@ export const TREE_BYTES_WHOLE = 32 * KIB;
 export const DELTA_STREAMS_BYTES_MAX = 4 * MIB;
 /** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */
 export const DELTA_UNPACKED_RATIO_MAX = 8;
-/** Streams of one side that a delta unpacks, with the base64 inside of them: a player holds 1 KB for each. Of more, the rest is left as it is. */
+/**
+ * Streams of one side that a delta unpacks, and base64 inside of them: a player holds 1 KB for each. Of more, the rest is left
+ * as it is.
+ */
 export const DELTA_STREAMS_MAX = 25_000;
 /** Pieces of all of them: PNG has one each 8 KiB. */
 export const DELTA_PIECES_MAX = 100_000;

@@ -1,7 +1,7 @@
 /**
- * Which base64 in the texts of two releases a delta unpacks, in files and in what their deflate streams inflate to. Text that is compared as it is finds what it has in common with
- * other text where both begin alike, and that costs nothing to say; so base64 is unpacked where what it says is like what
- * other base64 says, or where it is like no other text.
+ * Which base64 in the texts of two releases a delta unpacks, in files and in what their deflate streams inflate to. Text
+ * that is compared as it is finds what it has in common with other text where both begin alike, and that costs nothing to
+ * say; so base64 is unpacked where what it says is like what other base64 says, or where it is like no other text.
  */
 import { matchSketches } from "../../manifests/sketch.ts";
 import type { PackedStream } from "../../manifests/delta/unpack.ts";

@@ -140,6 +140,16 @@ test.each<readonly [string, readonly Part[], number]>([
     expect(Buffer.compare(target, plain.subarray(skipped, skipped + bytes))).toBe(0);
   }
 
+  const step = Math.floor(plain.length / 60);
+  const runs = Array.from({ length: 50 }, (_, i) => ({ skipped: i * step + (i % 7), bytes: 1 + i, at: i * 60 }));
+  const expected = Buffer.alloc(50 * 60);
+  for (const { skipped, bytes, at } of runs) expected.set(plain.subarray(skipped, skipped + bytes), at);
+  const scratch = { path: join(folder, `${name}.scratch`), fileBytes: expected.length };
+  expect(await unpackStreams({ streams: [{ ...stream, runs }], to: scratch })).toEqual({
+    value: { refused: undefined },
+  });
+  expect(Buffer.compare(await readFile(scratch.path), expected)).toBe(0);
+
   const { recipe } = apart(packed) ?? expect.unreachable("no stream of zlib");
   const from = join(folder, `${name}.unpacked`);
   await writeFile(from, Buffer.concat([plain, recipe]));
