@@ -34,40 +34,110 @@ function digitValues(): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The runs in `within`, a part of a file, in order: those of BASE64_RUN_BYTES_MIN and more that are written as any
- * encoder would write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no
- * whole group at the end are not in them. Holds BASE64_FIND_BYTES. Throws: what reading throws.
+ * The runs in `within`, a part of a file, in order: see Base64Finder. Holds BASE64_FIND_BYTES. Throws: what reading
+ * throws.
  */
 export function* findBase64(read: ReadBytes, within: Piece): Generator<Base64Run> {
   const end = within.offset + within.bytes;
   const held = new Uint8Array(Math.min(within.bytes, BASE64_FIND_BYTES));
-  let begun: number | undefined;
-  let kinds = 0;
-  const finished = (ended: number): Base64Run | undefined => {
-    const run = begun === undefined || kinds !== ALL_KINDS ? undefined : runOf(read, begun, ended, end);
-    begun = undefined;
-    kinds = 0;
-    return run;
-  };
+  const finder = new Base64Finder(within.offset);
   for (let at = within.offset; at < end; at += held.length) {
     const piece = held.subarray(0, Math.min(held.length, end - at));
     read(at, piece);
+    yield* finder.push(piece);
+  }
+  yield* finder.end();
+}
+
+/** Digits that ended in the middle of a group. */
+interface OpenDigits {
+  readonly offset: number;
+  /** Of the groups in front. */
+  readonly wholeBytes: number;
+  /** How much of it the group needs, and how much there was. */
+  readonly padding: number;
+  padded: number;
+}
+
+/**
+ * Finds the runs in bytes that come piece by piece: those of BASE64_RUN_BYTES_MIN and more that are written as any encoder
+ * would write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no whole
+ * group at the end are not in them. Holds nothing of the pieces.
+ */
+export class Base64Finder {
+  /** Of the next piece. */
+  #at: number;
+  /** Where the digits begin that go on to the end of the pieces up to now. */
+  #begun: number | undefined;
+  #kinds = 0;
+  /** The last byte of the pieces up to now. */
+  #last = 0;
+  #open: OpenDigits | undefined;
+
+  /** @param at  where the first piece lies */
+  constructor(at: number) {
+    this.#at = at;
+  }
+
+  /** The runs that end in the next piece, as far as that is sure. */
+  *push(piece: Uint8Array): Generator<Base64Run> {
     for (let i = 0; i < piece.length;) {
-      // a run is long: where one byte in so many is no digit there is none that begins before it and goes on behind it
-      if (begun === undefined) {
-        i = nextInside(piece, i);
-        if (i < piece.length) begun = at + i;
+      if (this.#open !== undefined) {
+        const isPadding = piece[i] === PADDING;
+        if (isPadding) i++;
+        const run = this.#pad(this.#open, isPadding);
+        if (run !== undefined) yield run;
+        continue;
       }
+      // a run is long: where one byte in so many is no digit there is none that begins before it and goes on behind it
+      if (this.#begun === undefined) {
+        i = nextInside(piece, i);
+        if (i < piece.length) this.#begun = this.#at + i;
+      }
+      let kinds = this.#kinds;
       for (; i < piece.length && (DIGITS[piece[i] as number] as number) < NO_DIGIT; i++) {
         kinds |= KIND[piece[i] as number] as number;
       }
+      this.#kinds = kinds;
       if (i === piece.length) break;
-      const run = finished(at + i);
+      const run = this.#finished(this.#at + i, i === 0 ? this.#last : (piece[i - 1] as number));
       if (run !== undefined) yield run;
     }
+    this.#at += piece.length;
+    this.#last = piece.at(-1) ?? this.#last;
   }
-  const last = finished(end);
-  if (last !== undefined) yield last;
+
+  /** What is left when there are no more pieces. */
+  *end(): Generator<Base64Run> {
+    const run = this.#finished(this.#at, this.#last) ?? (this.#open && this.#pad(this.#open, false));
+    if (run !== undefined) yield run;
+  }
+
+  /**
+   * Digits end: a run, or one that may be padded.
+   * @param lastDigit  its character
+   */
+  #finished(end: number, lastDigit: number): Base64Run | undefined {
+    const [begun, kinds] = [this.#begun, this.#kinds];
+    this.#begun = undefined;
+    this.#kinds = 0;
+    if (begun === undefined || kinds !== ALL_KINDS || end - begun < RUN_DIGITS_MIN) return undefined;
+    const rest = (end - begun) % GROUP_DIGITS;
+    const wholeBytes = end - begun - rest;
+    // the bits of the last digit that say nothing are zeros
+    const unused = rest === 2 ? 0x0f : 0x03;
+    if (rest < 2 || ((DIGITS[lastDigit] as number) & unused) !== 0) return longEnough(begun, wholeBytes, 0);
+    this.#open = { offset: begun, wholeBytes, padding: GROUP_DIGITS - rest, padded: 0 };
+    return undefined;
+  }
+
+  /** What comes behind such digits: the run, when all of its padding came or something else did. */
+  #pad(open: OpenDigits, isPadding: boolean): Base64Run | undefined {
+    if (isPadding && ++open.padded < open.padding) return undefined;
+    this.#open = undefined;
+    if (isPadding) return longEnough(open.offset, open.wholeBytes + GROUP_DIGITS, open.padding);
+    return longEnough(open.offset, open.wholeBytes, 0);
+  }
 }
 
 /** Where the digits begin among which the next one lies that is looked at; the end when there is none. */
@@ -81,25 +151,6 @@ function nextInside(piece: Uint8Array, start: number): number {
     at = probe + 1;
   }
   return piece.length;
-}
-
-/** What of digits [begun, end) is a run, with the padding behind it; undefined when it is none. */
-function runOf(read: ReadBytes, begun: number, end: number, fileEnd: number): Base64Run | undefined {
-  const digits = end - begun;
-  if (digits < RUN_DIGITS_MIN) return undefined;
-  const rest = digits % GROUP_DIGITS;
-  const whole = digits - rest;
-  const padded = whole + GROUP_DIGITS;
-  if (rest >= 2 && begun + padded <= fileEnd) {
-    const tail = new Uint8Array(GROUP_DIGITS);
-    read(begun + whole, tail);
-    // the bits of the last digit that say nothing are zeros
-    const unused = rest === 2 ? 0x0f : 0x03;
-    const isZero = ((DIGITS[tail[rest - 1] as number] as number) & unused) === 0;
-    if (isZero && tail.subarray(rest).every((byte) => byte === PADDING))
-      return longEnough(begun, padded, GROUP_DIGITS - rest);
-  }
-  return longEnough(begun, whole, 0);
 }
 
 function longEnough(offset: number, bytes: number, padding: number): Base64Run | undefined {

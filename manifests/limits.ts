@@ -708,7 +708,10 @@ export const TREE_BYTES_WHOLE = 32 * KIB;
 export const DELTA_STREAMS_BYTES_MAX = 4 * MIB;
 /** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */
 export const DELTA_UNPACKED_RATIO_MAX = 8;
-/** Streams of one side that a delta unpacks: a player holds 1 KB for each. Of more, the rest is left as it is. */
+/**
+ * Streams of one side that a delta unpacks, and base64 inside of them: a player holds 1 KB for each. Of more, the rest is left
+ * as it is.
+ */
 export const DELTA_STREAMS_MAX = 25_000;
 /** Pieces of all of them: PNG has one each 8 KiB. */
 export const DELTA_PIECES_MAX = 100_000;
@@ -732,7 +735,10 @@ export const BASE64_FIND_BYTES = 64 * KIB;
 export const BASE64_RUN_BYTES_MIN = 128;
 /** New base64 of less than this together is left alone: a table and its place in the index cost as much as it can bring. */
 export const BASE64_BYTES_WORTH = 4 * KIB;
-/** A file with more runs is none whose base64 is looked at: 250 B each are held, and a log of signatures has millions. */
+/**
+ * A file with more runs is none whose base64 is looked at: 250 B each are held, and a log of signatures has millions. The same
+ * goes for all that a side's deflate streams inflate to.
+ */
 export const BASE64_RUNS_MAX = 200_000;
 /** It is read, and written, in slices of this: whole groups of four digits. */
 export const BASE64_SLICE_BYTES = 64 * KIB;

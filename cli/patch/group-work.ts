@@ -88,10 +88,10 @@ function oldRuns(parts: readonly PlacedPart[], { streams: { old: packed }, oldFi
   const old = parts.map(({ of, content, from, bytes }): OldRun => {
     const path = oldFile(content);
     if (of === "file" || path === null) return { path, offset: from, bytes };
-    const { coding, pieces, plainBytes, plainAt } = plainStreamAt(packed, from);
+    const { coding, pieces, plainBytes, texts, plainAt } = plainStreamAt(packed, from);
     const at = fileBytes;
     // parts are in order, and so those of one stream follow each other
-    if (plainAt !== last) streams.push({ coding, path, pieces, plainBytes, runs: [] });
+    if (plainAt !== last) streams.push({ coding, path, pieces, plainBytes, texts, runs: [] });
     streams.at(-1)?.runs.push({ skipped: from - plainAt, bytes, at });
     last = plainAt;
     fileBytes += bytes;
@@ -117,9 +117,9 @@ function contentToPack(content: SpaceContent, files: GroupFiles): ContentToPack 
     .filter(({ of }) => of === "plain")
     .map(({ from }): StreamToPack => {
       const stream = plainStreamAt(files.streams.fresh, from);
-      const { coding, plainAt, plainBytes, recipeAt, recipeBytes, pieces } = stream;
+      const { coding, plainAt, plainBytes, recipeAt, recipeBytes, pieces, texts } = stream;
       const places = { plainAt: plainAt - first, recipeAt: recipeAt - first };
-      return { ...places, coding, plainBytes, recipeBytes, pieces, guide: guideOf(stream) };
+      return { ...places, coding, plainBytes, recipeBytes, pieces, texts, guide: guideOf(stream) };
     });
   return { from: files.newScratch(content), streams, to: newFile(content, files) };
 }

@@ -56,7 +56,7 @@ export class CostBook {
     const counts = Map.groupBy(streams, ({ content }) => content);
     const shares = sharedOut(
       bytes,
-      [...counts.values()].map(({ length }) => length),
+      [...counts.values()].map((some) => some.reduce((sum, { texts = [] }) => sum + 1 + texts.length, 0)),
     );
     for (const [i, index] of [...counts.keys()].entries()) {
       const content = this.#fresh.contents[index];

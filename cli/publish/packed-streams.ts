@@ -5,7 +5,13 @@
  */
 import { type Sketch, matchSketches } from "../../manifests/sketch.ts";
 import { isOneGroup, type Space, type SpaceContent, type SpaceSpan } from "../../manifests/delta/release-delta.ts";
-import { type Coding, type PackedStream, unpackedBytesMax } from "../../manifests/delta/unpack.ts";
+import {
+  type Coding,
+  type PackedStream,
+  unpackedBytesMax,
+  unpackedSpace,
+  withTexts,
+} from "../../manifests/delta/unpack.ts";
 import type { PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
@@ -21,8 +27,17 @@ import {
 import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
 import { batchesOf, eachInThreads, inThreads, sumOf } from "../threads/batches.ts";
 import { runJob } from "../threads/pool.ts";
-import { batchesOfStreams, bytesOf, type Placed, type SearchedStream, type Side, toRead } from "./searched-streams.ts";
-import { isTextWorth, textToUnpack } from "./packed-text.ts";
+import {
+  batchesOfStreams,
+  byOuter,
+  bytesOf,
+  type FoundText,
+  type Placed,
+  type SearchedStream,
+  type Side,
+  toRead,
+} from "./searched-streams.ts";
+import { type InflatedSide, isTextWorth, searchInside, textToUnpack } from "./packed-text.ts";
 
 /** A stream of the new release, with what makes it again of its plain bytes. */
 export interface RemadeStream extends PackedStream {
@@ -73,20 +88,35 @@ export async function streamsToUnpack(
     { old: capped(withCoding("deflate", worth)), fresh: inflating },
     signal,
   );
-  if (!isTextLookedAt || foundKept.hasMoreText) return deflated;
-  const text = await textToUnpack(
-    { old, fresh },
-    {
-      old: withCoding("base64", [...foundOld.streams, ...foundKept.streams]),
-      fresh: withCoding("base64", wanted),
-    },
-    new Set(foundFresh.streams.map(({ sha1 }) => sha1)),
-    signal,
-  );
+  if (!isWhole || foundKept.hasMoreText) return deflated;
+  const sides = { old: { ...old, streams: deflated.old }, fresh: { ...fresh, streams: deflated.fresh } };
+  const inside = await textInside(sides, withCoding("base64", wanted), signal);
+  const oldText = [...withCoding("base64", [...foundOld.streams, ...foundKept.streams]), ...inside.old];
+  const freshText = notIn([...withCoding("base64", wanted), ...inside.fresh], oldText);
+  const shared = new Set([...foundFresh.streams, ...inside.fresh].map(({ sha1 }) => sha1));
+  const text = await textToUnpack(sides, { old: oldText, fresh: freshText }, shared, signal);
   return merged(deflated, {
-    old: capped(text.old, deflated.old).map(unpackedText),
-    fresh: capped(text.fresh, deflated.fresh).map(unpackedText),
+    old: capped(text.old, deflated.old),
+    fresh: capped(text.fresh, deflated.fresh),
   });
+}
+
+/**
+ * The base64 in what the deflate streams of both sides inflate to; none where it is not worth it, or all that is too much
+ * to be compared as a whole.
+ * @param others  new base64 besides
+ */
+async function textInside(
+  { old, fresh }: { readonly old: InflatedSide; readonly fresh: InflatedSide },
+  others: readonly SearchedStream[],
+  signal: AbortSignal,
+): Promise<{ readonly old: readonly FoundText[]; readonly fresh: readonly FoundText[] }> {
+  const none = { old: [], fresh: [] };
+  if (!isOneGroup(unpackedSpace(old.space, old.streams), unpackedSpace(fresh.space, fresh.streams))) return none;
+  const inFresh = await searchInside(fresh, signal);
+  if (inFresh === undefined || inFresh.length === 0 || !isTextWorth([...others, ...inFresh])) return none;
+  const inOld = await searchInside(old, signal);
+  return inOld === undefined ? none : { old: inOld, fresh: inFresh };
 }
 
 /** What base64 says is shorter than itself: the rest is for what is inflated. */
@@ -103,19 +133,35 @@ function unpackedText({ coding, content, pieces, plainBytes }: SearchedStream): 
   return { coding, content, pieces, plainBytes, recipe: new Uint8Array(0), recipeBytes: 0 };
 }
 
-/** Both by content, within one by place. */
+/** Both by content, within one by place; base64 inside of deflate streams is theirs. */
 function merged(
   deflated: StreamsToUnpack,
-  text: { readonly old: readonly PackedStream[]; readonly fresh: readonly RemadeStream[] },
+  text: { readonly old: readonly FoundText[]; readonly fresh: readonly FoundText[] },
 ): StreamsToUnpack {
-  const old = inOrder([...deflated.old, ...text.old]);
+  const inflatedOld = decoded(deflated.old, text.old);
+  const old = inOrder([...inflatedOld, ...inFiles(text.old)]);
   const places = new Map(old.map((stream, place) => [stream, place]));
   const placeOf = (guide: number | undefined): number | undefined => {
-    const stream = guide === undefined ? undefined : deflated.old[guide];
+    const stream = guide === undefined ? undefined : inflatedOld[guide];
     return stream && places.get(stream);
   };
-  const guided = deflated.fresh.map((stream) => ({ ...stream, guide: placeOf(stream.guide) }));
-  return { old, fresh: inOrder([...guided, ...text.fresh]) };
+  const guided = decoded(deflated.fresh, text.fresh).map((stream) => ({ ...stream, guide: placeOf(stream.guide) }));
+  return { old, fresh: inOrder([...guided, ...inFiles(text.fresh)]) };
+}
+
+/** Deflate streams with these runs of what they inflate to decoded. */
+function decoded<Stream extends PackedStream>(streams: readonly Stream[], texts: readonly FoundText[]): Stream[] {
+  const inside = byOuter(texts);
+  return streams.map((stream, place) => {
+    const runs = (inside.get(place) ?? []).flatMap(({ pieces, plainBytes }) =>
+      pieces.map(({ offset, bytes }) => ({ offset, bytes, plainBytes })),
+    );
+    return withTexts(stream, runs);
+  });
+}
+
+function inFiles(texts: readonly FoundText[]): RemadeStream[] {
+  return texts.filter(({ outer }) => outer === undefined).map(unpackedText);
 }
 
 function inOrder<Stream extends Placed>(streams: readonly Stream[]): Stream[] {
@@ -178,7 +224,7 @@ function counterpartsOf(streams: readonly Pick<SearchedStream, "content">[], old
 }
 
 /** As many as a player can hold, from the first on, besides the others. */
-function capped(streams: readonly SearchedStream[], others: readonly Placed[] = []): SearchedStream[] {
+function capped<Stream extends Placed>(streams: readonly Stream[], others: readonly Placed[] = []): Stream[] {
   let pieces = others.reduce((sum, { pieces: { length } }) => sum + length, 0);
   return streams.slice(0, Math.max(0, DELTA_STREAMS_MAX - others.length)).filter((stream) => {
     const isFitting = pieces + stream.pieces.length <= DELTA_PIECES_MAX;
@@ -215,7 +261,7 @@ async function search(
   return { streams, hasMoreText };
 }
 
-function notIn(streams: readonly SearchedStream[], others: readonly SearchedStream[]): SearchedStream[] {
+function notIn<Stream extends SearchedStream>(streams: readonly Stream[], others: readonly SearchedStream[]): Stream[] {
   const known = new Set(others.map(({ sha1 }) => sha1));
   return streams.filter(({ sha1 }) => !known.has(sha1));
 }

@@ -3,6 +3,7 @@ import type { Space, SpaceContent } from "../../manifests/delta/release-delta.ts
 import type { Coding, PackedStream } from "../../manifests/delta/unpack.ts";
 import { HASH_JOB_FILES, TAKE_APART_JOB_BYTES } from "../../manifests/limits.ts";
 import { batchesOf } from "../threads/batches.ts";
+import type { StreamInFile } from "../threads/plain-bytes.ts";
 import type { PlacedStream } from "../threads/jobs/unpack-streams.ts";
 
 /** A side's space, and where the file of a content lies. */
@@ -23,11 +24,31 @@ export interface SearchedStream extends Placed {
   readonly plainBytes: number;
 }
 
+/** Base64 in a file, or in what a deflate stream inflates to: then `pieces` lie in there. */
+export interface FoundText extends SearchedStream {
+  /** The stream, by its place in the list of those of its side that are unpacked. */
+  readonly outer?: number;
+}
+
+/** Base64 in these streams, by their places, each stream's in order. */
+export function byOuter(texts: readonly FoundText[]): ReadonlyMap<number, readonly FoundText[]> {
+  const startOf = ({ pieces }: Placed): number => pieces[0]?.offset ?? 0;
+  const inside = texts.filter(({ outer }) => outer !== undefined).toSorted((a, b) => startOf(a) - startOf(b));
+  return Map.groupBy(inside, ({ outer = 0 }) => outer);
+}
+
 /** The same by the files that hold them, for threads, which know no contents. */
 export function toRead({ space, fileOf }: Side, streams: readonly Placed[]): PlacedStream[] {
   return streams.map(({ content, pieces }) => {
     const file = space.contents[content];
     return { path: file === undefined ? "" : fileOf(file), pieces };
+  });
+}
+
+/** Deflate streams to be unpacked by threads. */
+export function toInflate(side: Side, streams: readonly PackedStream[]): StreamInFile[] {
+  return toRead(side, streams).map(({ path, pieces }, i) => {
+    return { coding: "deflate", path, pieces, plainBytes: streams[i]?.plainBytes ?? 0 };
   });
 }
 

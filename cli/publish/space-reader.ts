@@ -59,8 +59,8 @@ function* toRead({ streams, fileOf }: ReadableSpace, part: PlacedPart, at: numbe
   const path = fileOf(part.content);
   const { from, bytes } = part;
   if (part.of === "plain") {
-    const { coding, pieces, plainBytes, plainAt } = plainStreamAt(streams, from);
-    yield { of: "plain", coding, path, pieces, plainBytes, at, skipped: from - plainAt, bytes };
+    const { coding, pieces, plainBytes, texts, plainAt } = plainStreamAt(streams, from);
+    yield { of: "plain", coding, path, pieces, plainBytes, texts, at, skipped: from - plainAt, bytes };
     return;
   }
   for (let done = 0; done < bytes; done += HASH_JOB_BYTES) {

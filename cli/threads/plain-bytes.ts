@@ -8,16 +8,14 @@ import {
   UNPACK_AT_ONCE_BYTES_MAX,
 } from "../../manifests/limits.ts";
 import type { SpaceSpan } from "../../manifests/delta/release-delta.ts";
-import type { Coding } from "../../manifests/delta/unpack.ts";
+import { inflatedBytes, type PackedStream } from "../../manifests/delta/unpack.ts";
 import type { FileReader } from "./file-reader.ts";
 import { release, scratch } from "./scratch.ts";
+import { TextsDecoder } from "./texts-inside.ts";
 
 /** A stream in a file. */
-export interface StreamInFile {
-  readonly coding: Coding;
+export interface StreamInFile extends Pick<PackedStream, "coding" | "pieces" | "plainBytes" | "texts"> {
   readonly path: string;
-  readonly pieces: readonly SpaceSpan[];
-  readonly plainBytes: number;
 }
 
 /**
@@ -26,11 +24,22 @@ export interface StreamInFile {
  * Throws: what reading throws.
  */
 export async function unpackStream(
-  { coding, path, pieces, plainBytes }: StreamInFile,
+  stream: StreamInFile,
   reader: FileReader,
   take: (plain: Uint8Array) => boolean,
 ): Promise<boolean> {
-  if (coding === "base64") return decodeBase64({ path, pieces, plainBytes }, reader, take);
+  if (stream.coding === "base64") return decodeBase64(stream, reader, take);
+  if (stream.texts === undefined) return await inflate(stream, reader, take);
+  const decoder = new TextsDecoder(stream.texts, take);
+  const inflated = { ...stream, plainBytes: inflatedBytes(stream) };
+  return (await inflate(inflated, reader, (piece) => decoder.push(piece))) && !decoder.isBroken;
+}
+
+async function inflate(
+  { path, pieces, plainBytes }: StreamInFile,
+  reader: FileReader,
+  take: (plain: Uint8Array) => boolean,
+): Promise<boolean> {
   const packed = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
   if (packed + plainBytes > UNPACK_AT_ONCE_BYTES_MAX) {
     let given = 0;
@@ -52,7 +61,7 @@ export async function unpackStream(
 }
 
 function decodeBase64(
-  { path, pieces, plainBytes }: Omit<StreamInFile, "coding">,
+  { path, pieces, plainBytes }: StreamInFile,
   reader: FileReader,
   take: (plain: Uint8Array) => boolean,
 ): boolean {

@@ -1,13 +1,13 @@
 /**
  * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
  * changed everywhere outside, and base64 says the same bytes in three ways; so where it pays the spaces of a delta hold
- * the plain bytes of a stream instead. Base64 is written again from these alone. A deflate stream of the new side needs
- * the recipe as well that makes it again (manifests/deflate): it comes behind the last byte of its content, so that
- * recipes, all much alike, stand together.
+ * the plain bytes of a stream instead, and where what a deflate stream inflates to is text with base64 in it, what that
+ * says. Base64 is written again from this alone. A deflate stream of the new side needs the recipe as well that makes it
+ * again (manifests/deflate): it comes behind the last byte of its content, so that recipes, all much alike, stand together.
  *
  * Where the streams lie is one object of the delta, a table:
  *
- *   "PSU" 0x03 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
+ *   "PSU" 0x04 ‖ codec ‖ varint plain bytes of the columns ‖ the columns as stored
  *
  * The columns, varints throughout, are those of the old streams and then those of the new ones:
  *
@@ -16,12 +16,15 @@
  *   codings      0 deflate, 1 base64
  *   pieces       into how many a stream is cut, less one: PNG has them
  *   gaps, bytes  a number each a piece: bytes since the piece before, or since the start of the file; packed bytes
- *   plains       plain bytes
+ *   plains       plain bytes: what it inflates to, or what base64 says
+ *   texts        how many runs of base64 in what it inflates to are decoded; none of base64
+ *   text gaps, text bytes, paddings  a number each a run: bytes since the run before, or since the start of what is inflated;
+ *                its digits and padding; the padding alone
  *   recipes      bytes of the recipe; new streams only
  *   guides       new streams only: 0, or one more than how many old streams lie between the old one that the recipe was made
  *                with (manifests/deflate/guide.ts) and the one that follows on the guide before, to and fro: 0 -1 1 -2 2 …
  */
-import { base64PlainBytes } from "../base64-text.ts";
+import { type Base64Run, base64PlainBytes } from "../base64-text.ts";
 import {
   DEFLATE_EXPANSION_MAX,
   DEFLATE_RECIPE_SHARE_MAX,
@@ -47,11 +50,29 @@ export interface PackedStream {
   readonly content: number;
   /** Where in the file it lies, ascending: in one piece, or cut into several. */
   readonly pieces: readonly SpaceSpan[];
+  /** Bytes it takes in the space, without its recipe: with `texts` decoded. */
   readonly plainBytes: number;
+  /** Of deflate: base64 in what it inflates to, ascending. Undefined: none of it is decoded. */
+  readonly texts?: readonly Base64Run[] | undefined;
   /** 0 on the old side, where nothing is to be made again, and of base64. */
   readonly recipeBytes: number;
   /** The old stream, by its place in their list, that the recipe was made with; undefined when it was made without. */
   readonly guide?: number | undefined;
+}
+
+/** What a deflate stream inflates to, in bytes. */
+export function inflatedBytes({ plainBytes, texts = [] }: Pick<PackedStream, "plainBytes" | "texts">): number {
+  return plainBytes + gainOf(texts);
+}
+
+/** By how much base64 is longer than what it says. */
+function gainOf(texts: readonly Base64Run[]): number {
+  return texts.reduce((sum, { bytes, plainBytes }) => sum + bytes - plainBytes, 0);
+}
+
+/** The stream with these runs of base64, in what it inflates to, decoded. None of them was before. */
+export function withTexts<Stream extends PackedStream>(stream: Stream, texts: readonly Base64Run[]): Stream {
+  return texts.length === 0 ? stream : { ...stream, texts, plainBytes: stream.plainBytes - gainOf(texts) };
 }
 
 /** What of both sides is unpacked: by content, within one by place, without overlaps. */
@@ -197,7 +218,7 @@ export function unpackedBytesMax(bytes: number): number {
 
 // --- The table -------------------------------------------------------------------------------------------------------
 
-export const STREAMS_MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x03);
+export const STREAMS_MAGIC = Uint8Array.of(0x50, 0x53, 0x55, 0x04);
 const SIDES = ["old", "fresh"] as const;
 
 /** The columns of the table, to be compressed. */
@@ -235,7 +256,8 @@ function writeColumns(streams: readonly PackedStream[], side: (typeof SIDES)[num
     }
   }
   for (const { pieces } of streams) for (const { bytes } of pieces) to.varint(bytes);
-  for (const { plainBytes } of streams) to.varint(plainBytes);
+  for (const stream of streams) to.varint(inflatedBytes(stream));
+  writeTexts(streams, to);
   if (side === "old") return;
   for (const { recipeBytes } of streams) to.varint(recipeBytes);
   let next = 0;
@@ -245,6 +267,20 @@ function writeColumns(streams: readonly PackedStream[], side: (typeof SIDES)[num
   }
 }
 
+function writeTexts(streams: readonly PackedStream[], to: StreamWriter): void {
+  for (const { texts = [] } of streams) to.varint(texts.length);
+  for (const { texts = [] } of streams) {
+    let end = 0;
+    for (const { offset, bytes } of texts) {
+      to.varint(offset - end);
+      end = offset + bytes;
+    }
+  }
+  const all = streams.flatMap(({ texts = [] }) => texts);
+  for (const { bytes } of all) to.varint(bytes);
+  for (const { bytes, plainBytes } of all) to.varint(base64PlainBytes(bytes)[1] - plainBytes);
+}
+
 /** The table of streams that lie in these spaces. Throws: object.malformed. */
 export function parseStreams(
   table: Uint8Array,
@@ -252,7 +288,7 @@ export function parseStreams(
   inflate: DeltaWorld["inflate"],
 ): PackedStreams {
   const head = new StreamReader(table);
-  if (STREAMS_MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 3");
+  if (STREAMS_MAGIC.some((byte) => head.byte() !== byte)) throw malformedDelta("not a table of streams of version 4");
   const codec = CODECS[head.byte()];
   const bytes = head.varint();
   if (codec === undefined) throw malformedDelta("an unknown codec");
@@ -286,7 +322,7 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
   // a number takes a byte at least: what is there bounds how many there can be
   if (count > reader.left) throw malformedDelta("cut short");
   if (count > DELTA_STREAMS_MAX) throw malformedDelta("too many streams", { count });
-  const numbers = (length: number): number[] => Array.from({ length }, () => reader.varint());
+  const numbers = (length: number): number[] => numbersOf(reader, length);
   const contents = numbers(count);
   const codings = numbers(count);
   const cuts = numbers(count);
@@ -295,6 +331,7 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
   if (pieceCount > DELTA_PIECES_MAX) throw malformedDelta("streams in too many pieces", { pieceCount });
   const [gaps, lengths] = [numbers(pieceCount), numbers(pieceCount)];
   const plains = numbers(count);
+  const texts = readTexts(reader, plains);
   const recipes = side === "fresh" ? numbers(count) : [];
   const streams: PackedStream[] = [];
   let content = 0;
@@ -314,22 +351,56 @@ function readColumns(reader: StreamReader, space: Space, side: (typeof SIDES)[nu
       if (bytes === 0 || end > fileBytes) throw malformedDelta("a stream outside its file");
       pieces.push({ offset, bytes });
     }
-    const plainBytes = plains[i] as number;
+    const inside = texts[i] ?? [];
+    const inflated = plains[i] as number;
+    const plainBytes = inflated - gainOf(inside);
     const recipeBytes = recipes[i] ?? 0;
     const packed = pieces.reduce((sum, { bytes }) => sum + bytes, 0);
     const coding = CODINGS[codings[i] as number];
     if (coding === undefined) throw malformedDelta("an unknown coding");
-    if (!mayBe({ coding, pieces, plainBytes, recipeBytes }, packed)) throw malformedDelta("a stream outside the caps");
+    if (coding !== "deflate" && inside.length > 0) throw malformedDelta("base64 inside of what is not inflated");
+    if (!mayBe({ coding, pieces, plainBytes: inflated, recipeBytes }, packed))
+      throw malformedDelta("a stream outside the caps");
     recipesBytes += recipeBytes;
     unpacked += plainBytes + recipeBytes;
-    streams.push({ coding, content, pieces, plainBytes, recipeBytes });
+    const stream: PackedStream = { coding, content, pieces, plainBytes, recipeBytes };
+    streams.push(inside.length === 0 ? stream : { ...stream, texts: inside });
   }
   if (recipesBytes > DELTA_RECIPES_BYTES_MAX) throw malformedDelta("more recipes than a publisher makes");
   if (unpacked > unpackedBytesMax(space.bytes)) throw malformedDelta("more unpacked than a player has room for");
   return streams;
 }
 
-/** @param packed  bytes of its pieces together */
+function numbersOf(reader: StreamReader, length: number): number[] {
+  return Array.from({ length }, () => reader.varint());
+}
+
+/** The base64 inside of each stream. @param inflated  what each of them inflates to, in bytes */
+function readTexts(reader: StreamReader, inflated: readonly number[]): Base64Run[][] {
+  const counts = numbersOf(reader, inflated.length);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (inflated.length + total > DELTA_STREAMS_MAX) throw malformedDelta("too many streams", { count: total });
+  const [gaps, lengths, paddings] = [numbersOf(reader, total), numbersOf(reader, total), numbersOf(reader, total)];
+  let run = 0;
+  return counts.map((count, i) => {
+    let end = 0;
+    return Array.from({ length: count }, () => {
+      const offset = end + (gaps[run] as number);
+      const bytes = lengths[run] as number;
+      const [least, most] = base64PlainBytes(bytes);
+      const plainBytes = most - (paddings[run++] as number);
+      end = offset + bytes;
+      if (end > (inflated[i] as number)) throw malformedDelta("base64 outside of its stream");
+      if (bytes === 0 || !Number.isInteger(most) || plainBytes < least) throw malformedDelta("no whole base64");
+      return { offset, bytes, plainBytes };
+    });
+  });
+}
+
+/**
+ * @param plainBytes  of its columns: what is inflated, whatever is decoded of it
+ * @param packed  bytes of its pieces together
+ */
 function mayBe({ coding, pieces, plainBytes, recipeBytes }: Omit<PackedStream, "content">, packed: number): boolean {
   if (coding === "base64") {
     const [least, most] = base64PlainBytes(packed);

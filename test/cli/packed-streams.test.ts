@@ -114,6 +114,47 @@ test.each<readonly [string, Files, Files]>([
   expect(await deltaBytes(`text ${name}`, before, after)).toBeLessThan(1000);
 });
 
+/** zlib streams one behind another: the first is a script, and at its end there is what base64 says. */
+const script = (version: string, said: Uint8Array, seed = 20) =>
+  concatBytes([prose(2000, seed), text(`//${version}# sourceMappingURL=data:application/json;base64,${base64(said)}`)]);
+const pak = (...members: readonly Uint8Array[]) =>
+  concatBytes([...members.map((member) => deflateSync(member)), archive([30, 31])]);
+const map = prose(20_000, 40);
+
+test.each<readonly [string, Files, Files]>([
+  ["grows in front", { "a.pak": pak(script("1", map)) }, { "a.pak": pak(script("1.1", longer(map))) }],
+  ["is edited in place", { "a.pak": pak(gltf(mesh)) }, { "a.pak": pak(gltf(spoilt(mesh))) }],
+  ["grows, and is no text", { "a.pak": pak(gltf(mesh)) }, { "a.pak": pak(gltf(longer(mesh))) }],
+  ["is also there as it was", { "a.pak": pak(gltf(mesh)) }, { "a.pak": pak(gltf(mesh, spoilt(mesh))) }],
+  [
+    "says what lay beside the pack as a file",
+    { "a.pak": pak(script("1", map)), "picture.png": mesh },
+    { "a.pak": pak(script("1", map), gltf(mesh)), "picture.png": mesh },
+  ],
+  [
+    "lay beside the pack in a file, digit by digit",
+    { "a.gltf": gltf(mesh), "a.pak": pak(script("1", map)) },
+    { "a.gltf": gltf(mesh), "a.pak": pak(script("1", map), gltf(mesh)) },
+  ],
+  [
+    "says, a byte longer, what base64 in a file said",
+    { "a.gltf": gltf(mesh), "a.pak": pak(script("1", map)) },
+    { "a.pak": pak(script("1", map), gltf(longer(mesh))) },
+  ],
+  [
+    "is in a file now, and a byte longer",
+    { "a.pak": pak(gltf(mesh), script("1", map)) },
+    { "a.gltf": gltf(longer(mesh)), "a.pak": pak(script("1.1", map)) },
+  ],
+  [
+    "has moved to another stream, and grew",
+    { "a.pak": pak(script("1", map), script("1", mesh, 21)) },
+    { "a.pak": pak(script("1", longer(mesh), 21), script("1", longer(map))) },
+  ],
+])("base64 inside of a deflate stream that %s costs little", async (name, before, after) => {
+  expect(await deltaBytes(`inside ${name}`, before, after)).toBeLessThan(1000);
+});
+
 test("nothing is unpacked when to say what is takes more than it saves", async () => {
   const many = archive(numbers(1500), 60);
   const gone = pseudoRandomBytes(5, many.length);

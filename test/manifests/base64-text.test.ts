@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { type Base64Run, base64PlainBytes, findBase64 } from "../../manifests/base64-text.ts";
+import { Base64Finder, type Base64Run, base64PlainBytes, findBase64 } from "../../manifests/base64-text.ts";
 import { BASE64_FIND_BYTES, BASE64_RUN_BYTES_MIN } from "../../manifests/limits.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
@@ -32,6 +32,32 @@ test("runs are found wherever they lie, and what they say is the text again", ()
       const texts = found.map(({ offset, bytes }) => new TextDecoder().decode(file.subarray(offset, offset + bytes)));
       expect(texts).toEqual(runs.map(({ text }) => text));
     }),
+  );
+});
+
+test("the same runs are found whatever the pieces that bytes come in", () => {
+  const parts = fc.array(
+    fc.oneof(
+      fc.integer({ min: 90, max: 400 }).map((bytes) => noise(bytes, bytes)),
+      fc.constantFrom("=", "==", "A", "AB", "AB=", "AA==", "AAA=", '"', "\n", " - "),
+    ),
+    { maxLength: 12 },
+  );
+  fc.assert(
+    fc.property(parts, fc.array(fc.integer({ min: 0, max: 70 }), { minLength: 1 }), (texts, lengths) => {
+      const file = bytesOf(texts.join(""));
+      const finder = new Base64Finder(0);
+      const found: Base64Run[] = [];
+      for (let at = 0, i = 0; at < file.length; i++) {
+        // sometimes nothing
+        const bytes = i % 50 === 49 ? 70 : (lengths[i % lengths.length] ?? 1);
+        found.push(...finder.push(file.subarray(at, at + bytes)));
+        at += bytes;
+      }
+      found.push(...finder.end());
+      expect(found).toEqual(runsOf(file));
+    }),
+    { numRuns: 500 },
   );
 });
 

@@ -32,9 +32,10 @@ async function pack(
   version: 1 | 2,
   file: string,
   seed = 0,
+  files = members(version, seed),
 ): Promise<void> {
   const folder = studio.at(`members${version}-${seed}`);
-  await writeFiles(folder, members(version, seed));
+  await writeFiles(folder, files);
   await mkdir(studio.at(`v${version}`), { recursive: true });
   const args = [PACKER, kind, folder, studio.at(`v${version}`, file)];
   await promisify(execFile)("/usr/bin/python3", args);
@@ -100,6 +101,41 @@ test("base64 in text comes out as it was, beside archives, and costs what change
   expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
   expect(bytes.fetched.origin).toBeLessThan(8000);
 });
+
+/** Scripts with what they were made of in base64 at their ends: in the second version each has a sentence more in front. */
+function scripts(version: 1 | 2): Files {
+  return Object.fromEntries(
+    Array.from({ length: 12 }, (_, i) => {
+      const sources = `${version === 2 ? "A sentence more. " : ""}${Buffer.from(prose(6000, 500 + i)).toString("latin1")}`;
+      const map = Buffer.from(JSON.stringify({ version: 3, sourcesContent: [sources] })).toString("base64");
+      const code = Buffer.from(prose(2000, 600 + i)).toString("latin1");
+      return [`script-${i}.js`, `${code}\n//# sourceMappingURL=data:application/json;base64,${map}\n`];
+    }),
+  );
+}
+
+test.each([
+  ["zip", "game.zip"],
+  ["gzip", "game.pak"],
+] as const)(
+  "%s: base64 inside of members comes out as it was, and costs what changed of what it says",
+  async (kind, file) => {
+    await using studio = await openStudio();
+    for (const version of [1, 2] as const) await pack(studio, kind, version, file, 0, scripts(version));
+    await studio.publish("v1", "1.0.0");
+    await studio.patch("player");
+    await studio.patch("spoilt");
+    await studio.publish("v2", "2.0.0");
+    const { bytes } = await studio.patch("player");
+    expect(await differences(studio.at("v2"), studio.at("player"))).toEqual([]);
+    expect(bytes.fetched.origin).toBeLessThan(8000);
+
+    const spoilt = await readFile(studio.at("spoilt", file));
+    await writeFile(studio.at("spoilt", file), spoilt.fill(0, 20_000, 20_100));
+    await studio.patch("spoilt");
+    expect(await differences(studio.at("v2"), studio.at("spoilt"))).toEqual([]);
+  },
+);
 
 test("an install whose archive was changed by hand is healed", async () => {
   await using studio = await openStudio();

@@ -1,6 +1,6 @@
 /** Jobs: a publisher looks for packed streams in files, and takes them apart. */
 import { createHash, hash as hashAtOnce } from "node:crypto";
-import { type Base64Run, findBase64 } from "../../../manifests/base64-text.ts";
+import { Base64Finder, type Base64Run, findBase64 } from "../../../manifests/base64-text.ts";
 import { findStreams, type FoundStream, type ReadBytes } from "../../../manifests/deflate/find.ts";
 import { type Sketch, sketchOf } from "../../../manifests/sketch.ts";
 import { takeApart, type TakenApart } from "../../../manifests/deflate/take-apart.ts";
@@ -16,8 +16,8 @@ import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import type { Coding } from "../../../manifests/delta/unpack.ts";
 import type { OfEach } from "../batches.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
-import { inflateFront, measureStream, type StreamSize } from "../plain-bytes.ts";
-import { type PlacedStream, StreamSources } from "./unpack-streams.ts";
+import { inflateFront, measureStream, type StreamInFile, type StreamSize, unpackStream } from "../plain-bytes.ts";
+import { type PlacedStream, StreamSources, type StreamToUnpack, unpackRuns } from "./unpack-streams.ts";
 
 export interface FileToSearch {
   readonly path: string;
@@ -190,8 +190,74 @@ export async function sketchText(streams: readonly PlacedStream[]): Promise<OfEa
     const { offset, bytes } = pieces[0] ?? { offset: 0, bytes: 0 };
     const text = Buffer.alloc(Math.min(bytes, SKETCH_FRONT_BYTES));
     reader.read(path, offset, text);
-    return Promise.resolve({ text: sketchOf(text), said: sketchOf(Buffer.from(text.toString("latin1"), "base64")) });
+    return Promise.resolve(sketchesOf(text));
   });
+}
+
+function sketchesOf(text: Buffer): TextSketches {
+  return { text: sketchOf(text), said: sketchOf(Buffer.from(text.toString("latin1"), "base64")) };
+}
+
+/** Base64 in what a stream inflates to, and the digest of its text. */
+export interface TextInside extends Base64Run {
+  readonly sha1: string;
+}
+
+export interface TextsInside {
+  readonly texts: readonly TextInside[];
+  /** There is more of it than is looked at, and none of it is here. */
+  readonly hasMore: boolean;
+}
+
+/** The base64 in what deflate streams inflate to. */
+export async function searchStreams(streams: readonly StreamInFile[]): Promise<OfEach<TextsInside>> {
+  return await ofEach(streams, async (stream, reader) => {
+    const runs: Base64Run[] = [];
+    const take = (found: Iterable<Base64Run>): boolean => {
+      for (const run of found) runs.push(run);
+      return runs.length <= BASE64_RUNS_MAX;
+    };
+    const finder = new Base64Finder(0);
+    unlessChanged(await unpackStream(stream, reader, (plain) => take(finder.push(plain))), stream);
+    if (!take(finder.end())) return { texts: [], hasMore: true };
+    const hashes = runs.length === 0 ? [] : await hashRuns(stream, runs, reader);
+    return { texts: runs.map((run, i) => ({ ...run, sha1: hashes[i] ?? "" })), hasMore: false };
+  });
+}
+
+async function hashRuns(stream: StreamInFile, runs: readonly Base64Run[], reader: FileReader): Promise<string[]> {
+  const hashes: string[] = [];
+  let hash = createHash("sha1");
+  const all = runs.map(({ offset, bytes }) => ({ skipped: offset, bytes, at: 0 }));
+  const isRead = await unpackRuns(stream, all, reader, (plain, at) => {
+    hash.update(plain);
+    if (at + plain.length < (runs[hashes.length]?.bytes ?? 0)) return;
+    hashes.push(hash.digest("hex"));
+    hash = createHash("sha1");
+  });
+  unlessChanged(isRead, stream);
+  return hashes;
+}
+
+/** What the fronts of base64 in what streams inflate to are like. @param streams  `runs`: those fronts */
+export async function sketchTextsInside(streams: readonly StreamToUnpack[]): Promise<OfEach<readonly TextSketches[]>> {
+  return await ofEach(streams, async (stream, reader) => {
+    const sketches: TextSketches[] = [];
+    let text = Buffer.alloc(0);
+    const isRead = await unpackRuns(stream, stream.runs, reader, (plain, at) => {
+      const bytes = stream.runs[sketches.length]?.bytes ?? 0;
+      if (at === 0) text = Buffer.alloc(bytes);
+      text.set(plain, at);
+      if (at + plain.length === bytes) sketches.push(sketchesOf(text));
+    });
+    unlessChanged(isRead, stream);
+    return sketches;
+  });
+}
+
+/** Throws: install.damaged for a file with another stream than was found there. */
+function unlessChanged(isRead: boolean, { path }: StreamInFile): void {
+  if (!isRead) throw new Failure("install.damaged", { file: path, reason: "another stream than it was" });
 }
 
 /** What the front of each file is like, as it is. */
