@@ -12,6 +12,7 @@
  * it, and so does DEFLATE_GUIDE_REACH_BYTES: they are part of the format, and recipes that lie at origins need them as
  * they are.
  */
+import { commonBytes } from "../common-bytes.ts";
 import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES } from "../limits.ts";
 import { MATCH_BYTES_MAX } from "./alphabet.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
@@ -72,6 +73,12 @@ export class Guide {
   /** New bytes between these are the old ones; those behind were not compared yet. Bytes of the new stream. */
   #agreedFrom = 0;
   #agreedTo = 0;
+  /**
+   * Of those, what lies between these needs no look: old tokens that end before `#runTo` and refer to nothing before `#runFrom`
+   * are matches here too, and where they could be longer, so they could there.
+   */
+  #runFrom = 0;
+  #runTo = 0;
   /** Old bytes before this are not looked at any more. */
   #floor = 0;
   /** The next old place to be entered. */
@@ -106,6 +113,17 @@ export class Guide {
    * @param end  where the bytes in the window end: LOOKAHEAD_BYTES behind `at`, or the end of all
    */
   guess(at: number, end: number): Token {
+    const place = this.#fresh.start + at;
+    if (place < this.#runTo) {
+      const token = this.#tokens[place + this.#offset - this.#old.start] as number;
+      if (token === LITERAL) return token;
+      if (token !== NO_TOKEN && place + lengthOf(token) < this.#runTo && place - distanceOf(token) >= this.#runFrom)
+        return token;
+    }
+    return this.#search(at, end);
+  }
+
+  #search(at: number, end: number): Token {
     const token = this.#tokenAlong(at, end);
     if (token !== NO_GUESS) return token;
     return this.#seek(at, end) ? this.#tokenAlong(at, end) : NO_GUESS;
@@ -123,29 +141,41 @@ export class Guide {
     return token === LITERAL || this.#isMatch(at, oldPlace, end, token) ? token : NO_GUESS;
   }
 
+  /** Whether so many bytes are the old ones. Looks on from there: mostly those that follow are too. */
   #agrees(place: number, bytes: number): boolean {
-    const { bytes: fresh, start } = this.#fresh;
-    const { bytes: old } = this.#old;
-    const shift = this.#offset - this.#old.start;
     if (place - this.#agreedTo > GAP_BYTES_MAX) this.#agreedFrom = this.#agreedTo = place;
-    let to = this.#agreedTo;
-    for (const end = place + bytes; to < end; to++) {
-      if (fresh[to - start] !== old[to + shift]) this.#agreedFrom = to + 1;
+    const end = place + bytes;
+    while (this.#agreedTo < end) {
+      const ahead = this.#fresh.start + this.#fresh.filled - this.#agreedTo;
+      this.#agreedTo += this.#commonBytes(this.#agreedTo, ahead);
+      // the first that differs
+      if (this.#agreedTo < end) this.#agreedFrom = ++this.#agreedTo;
     }
-    this.#agreedTo = to;
-    return this.#agreedFrom <= place;
+    if (this.#agreedFrom > place) return false;
+    // farther on, the old stream would have to be read on
+    const { start, filled } = this.#old;
+    const readTo = start + filled - (this.#isRead ? 0 : LOOKAHEAD_BYTES);
+    this.#runTo = Math.min(this.#agreedTo, readTo - this.#offset);
+    this.#runFrom = Math.max(this.#agreedFrom, this.#floor - this.#offset);
+    return true;
+  }
+
+  /** How many bytes of the new stream from `place` on are the old ones, of those that are there; `ahead` at most. */
+  #commonBytes(place: number, ahead: number): number {
+    const { view: fresh, start } = this.#fresh;
+    const { view: old, start: oldStart, filled } = this.#old;
+    const from = place + this.#offset - oldStart;
+    return commonBytes(fresh, place - start, old, from, Math.min(ahead, filled - from));
   }
 
   /** Whether the bytes far back agree too, and zlib would not have made more of it. */
   #isMatch(at: number, oldPlace: number, end: number, token: Token): boolean {
-    const { bytes, start } = this.#fresh;
+    const { bytes, view, start } = this.#fresh;
     const distance = distanceOf(token);
     const length = lengthOf(token);
     const source = at - distance;
     if (source < 0) return false;
-    if (start + source < this.#agreedFrom) {
-      for (let i = 0; i < length; i++) if (bytes[source + i] !== bytes[at + i]) return false;
-    }
+    if (start + source < this.#agreedFrom && commonBytes(view, source, view, at, length) < length) return false;
     if (length === MATCH_BYTES_MAX || length === end - at || bytes[source + length] !== bytes[at + length]) return true;
     // here it could be longer: so it could there, and was not made so, or the old stream says nothing
     const { bytes: old, start: oldStart, filled } = this.#old;
@@ -171,6 +201,7 @@ export class Guide {
     this.#pause = PAUSE_BYTES_MIN;
     this.#offset = found - place;
     this.#agreedFrom = this.#agreedTo = place;
+    this.#runTo = 0;
     return true;
   }
 
@@ -195,7 +226,7 @@ export class Guide {
   /** The old place with most of the bytes that follow; of several, the nearest. */
   #findFar(at: number, ahead: number, expected: number): number {
     this.#enter(expected + DEFLATE_GUIDE_REACH_BYTES);
-    const { bytes: fresh } = this.#fresh;
+    const { view: fresh } = this.#fresh;
     const before = this.#before;
     const most = Math.min(ahead, COMPARED_BYTES);
     let best = SURE_BYTES - 1;
@@ -220,25 +251,22 @@ export class Guide {
 
   /** How many of `most` bytes are the same at a place of the new window and at one of the old stream. */
   #sameBytes(at: number, place: number, most: number): number {
-    const { bytes: fresh } = this.#fresh;
-    const { bytes: old, start, filled } = this.#old;
+    const { view: old, start, filled } = this.#old;
     const from = place - start;
     if (place < this.#floor) return 0;
-    const end = Math.min(most, filled - from);
-    let same = 0;
-    while (same < end && fresh[at + same] === old[from + same]) same++;
+    const same = commonBytes(this.#fresh.view, at, old, from, Math.min(most, filled - from));
     this.#work += same + 1;
     return same;
   }
 
   /** Enters the old places up to `to`, as far as they are kept. */
   #enter(to: number): void {
-    const { bytes, start, filled } = this.#old;
+    const { view, start, filled } = this.#old;
     const last = Math.min(to, start + filled) - HASHED_BYTES;
     let place = Math.max(this.#entered, Math.ceil(this.#floor / GUIDE_STEP_BYTES) * GUIDE_STEP_BYTES);
     this.#work += Math.max(0, last - place);
     for (; place <= last; place += GUIDE_STEP_BYTES) {
-      const hash = hashAt(bytes, place - start);
+      const hash = hashAt(view, place - start);
       this.#before[(place / GUIDE_STEP_BYTES) % this.#before.length] = this.#newest[hash] as number;
       this.#newest[hash] = place;
     }
@@ -280,15 +308,10 @@ export class Guide {
   }
 }
 
-function hashAt(bytes: Uint8Array, at: number): number {
+function hashAt(bytes: DataView, at: number): number {
   let hash = 0;
   for (let i = at; i < at + HASHED_BYTES; i += 4) {
-    const four =
-      (bytes[i] as number) |
-      ((bytes[i + 1] as number) << 8) |
-      ((bytes[i + 2] as number) << 16) |
-      ((bytes[i + 3] as number) << 24);
-    hash = Math.imul(hash ^ four, MULTIPLIER);
+    hash = Math.imul(hash ^ bytes.getInt32(i, true), MULTIPLIER);
     hash ^= hash >>> 15;
   }
   return hash >>> (32 - GUIDE_HASH_BITS);
