@@ -15,6 +15,7 @@
 import { commonBytes } from "../common-bytes.ts";
 import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES } from "../limits.ts";
 import { MATCH_BYTES_MAX } from "./alphabet.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { type StreamSource, TokenReader } from "./inflate.ts";
 import { PlainWindow } from "./plain-window.ts";
@@ -60,6 +61,7 @@ export class Guide {
   readonly #fresh: PlainWindow;
   readonly #old: PlainWindow;
   readonly #reader: TokenReader;
+  readonly #loops: Loops | undefined;
   /** By places of the old window: the token that begins there, or NO_TOKEN. */
   readonly #tokens: Uint32Array;
   /** Hash -> the last place that was entered with it, in bytes of the old stream. */
@@ -97,6 +99,7 @@ export class Guide {
     this.#fresh = fresh;
     this.#old = new PlainWindow(workspace.plain);
     this.#reader = new TokenReader(source, this.#old, workspace);
+    this.#loops = workspace.loops;
     const { tokens, newest, before } = workspace.guide;
     this.#tokens = tokens;
     this.#newest = newest.fill(NOWHERE);
@@ -283,7 +286,8 @@ export class Guide {
       this.#barren = old.filled === before ? this.#barren + 1 : 0;
       const isEnd = step === "block-end" && this.#reader.block.isFinal;
       this.#isRead = step === "invalid" || isEnd || this.#barren > BARREN_STEPS_MAX;
-      this.#note(before);
+      if (this.#loops === undefined) this.#note(before);
+      else this.#loops.note(before, old.filled, this.#reader.tokenCount);
       this.#work += old.filled - before + 1;
     }
   }
