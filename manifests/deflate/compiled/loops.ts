@@ -26,10 +26,11 @@ export const INPUT: i32 = PLAIN + DEFLATE_WINDOW_BYTES + WORD_BYTES;
 export const OUTPUT: i32 = INPUT + DEFLATE_SLICE_BYTES + BEHIND_END_BYTES + WORD_BYTES;
 export const STEP: i32 = OUTPUT + DEFLATE_SLICE_BYTES + WORD_BYTES;
 const NEWEST: i32 = STEP + STEP_TOKENS * 4;
+/** How far back the place before is, which takes half of what the place would, and stays as it is when the window moves. */
 const BEFORE: i32 = NEWEST + (4 << HASH_BITS_MAX);
-const NEWEST_FOUR: i32 = BEFORE + (4 << WINDOW_BITS_MAX);
+const NEWEST_FOUR: i32 = BEFORE + (2 << WINDOW_BITS_MAX);
 const BEFORE_FOUR: i32 = NEWEST_FOUR + (4 << HASH_BITS_MAX);
-const RANKS: i32 = BEFORE_FOUR + (4 << WINDOW_BITS_MAX);
+const RANKS: i32 = BEFORE_FOUR + (2 << WINDOW_BITS_MAX);
 /** Of a HuffmanDecoder: its table, how many codes have each length, and the symbols. */
 const COUNTS_AT: i32 = 2 << PRIMARY_BITS;
 const SYMBOLS_AT: i32 = COUNTS_AT + 2 * (CODE_BITS_MAX + 1);
@@ -55,6 +56,7 @@ const DISTANCE_SYMBOLS: i32 = 30;
 const MATCH_BYTES_MIN: i32 = 3;
 const MATCH_BYTES_MAX: i32 = 258;
 const NOWHERE: i32 = -1;
+const FAR: i32 = 0xffff;
 
 function tokenOf(length: i32, distance: i32): i32 {
   return (length << 16) | distance;
@@ -140,11 +142,7 @@ export function skipTo(place: i32): void {
 
 export function slide(by: i32): void {
   slidePlaces(NEWEST, hashMask, by);
-  slidePlaces(BEFORE, windowMask, by);
-  if (kind == BOTH) {
-    slidePlaces(NEWEST_FOUR, (1 << FOUR_HASH_BITS) - 1, by);
-    slidePlaces(BEFORE_FOUR, windowMask, by);
-  }
+  if (kind == BOTH) slidePlaces(NEWEST_FOUR, (1 << FOUR_HASH_BITS) - 1, by);
   next = max(0, next - by);
 }
 
@@ -167,14 +165,20 @@ export function longest(at: i32, end: i32, than: i32): i32 {
   return match != LITERAL || than >= MATCH_BYTES_MIN ? match : nearestOfThree(at, most);
 }
 
-function placeBefore(places: i32, at: i32, mask: i32): i32 {
-  return load<i32>(places + ((at & mask) << 2));
+/** 0 or less when there is none. */
+function placeBefore(distances: i32, at: i32, mask: i32): i32 {
+  return at - <i32>load<u16>(distances + ((at & mask) << 1));
+}
+
+/** None is out of reach of every window. */
+function keepBefore(distances: i32, at: i32, mask: i32, from: i32): void {
+  store<u16>(distances + ((at & mask) << 1), min(at - from, FAR));
 }
 
 function longestInChain(at: i32, ahead: i32, than: i32, enough: i32, most: i32): i32 {
   const mask = windowMask;
   let from = placeBefore(BEFORE, at, mask);
-  if (from == 0 || at - from > distanceMax) return LITERAL;
+  if (from <= 0 || at - from > distanceMax) return LITERAL;
   const limit = max(0, at - distanceMax);
   let best = than;
   let bestFrom = NOWHERE;
@@ -257,7 +261,7 @@ function insertThrees(stop: i32): void {
   for (let at = next; at <= stop; at++) {
     hash = ((hash << shift) ^ <i32>load<u8>(PLAIN + at + 2)) & ofHash;
     const slot = NEWEST + (hash << 2);
-    store<i32>(BEFORE + ((at & mask) << 2), load<i32>(slot));
+    keepBefore(BEFORE, at, mask, load<i32>(slot));
     store<i32>(slot, at);
   }
 }
@@ -270,7 +274,7 @@ function insertFours(stop: i32, end: i32): void {
     if (at + MATCH_BYTES_MIN >= end) four &= 0xffffff;
     const hash = ((four * CHROMIUM_FACTOR + CHROMIUM_FACTOR) >>> 16) & ofHash;
     const slot = NEWEST + (hash << 2);
-    store<i32>(BEFORE + ((at & mask) << 2), load<i32>(slot));
+    keepBefore(BEFORE, at, mask, load<i32>(slot));
     store<i32>(slot, at);
   }
 }
@@ -283,16 +287,15 @@ function insertBoth(stop: i32): void {
   for (let at = next; at <= stop; at++) {
     const four = load<u32>(PLAIN + at);
     hash = ((hash << shift) ^ <i32>((four >> 16) & 0xff)) & ofHash;
-    const place = at & mask;
     const slot = NEWEST + (hash << 2);
     const from = load<i32>(slot);
     store<i32>(slot, at);
     const slotFour = NEWEST_FOUR + <i32>(((four * MULTIPLIER) >> (32 - FOUR_HASH_BITS)) << 2);
     const fromFour = load<i32>(slotFour);
     store<i32>(slotFour, at);
-    store<i32>(BEFORE + (place << 2), from);
-    store<i32>(BEFORE_FOUR + (place << 2), fromFour);
-    store<u16>(RANKS + (place << 1), load<u16>(RANKS + ((from & mask) << 1)) + 1);
+    keepBefore(BEFORE, at, mask, from);
+    keepBefore(BEFORE_FOUR, at, mask, fromFour);
+    store<u16>(RANKS + ((at & mask) << 1), load<u16>(RANKS + ((from & mask) << 1)) + 1);
   }
 }
 
