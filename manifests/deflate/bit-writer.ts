@@ -13,14 +13,11 @@ import {
   MATCH_BYTES_MIN,
   assignCodes,
 } from "./alphabet.ts";
-import { type Loops, arrayIn } from "./compiled-loops.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { distanceOf, lengthOf } from "./tokens.ts";
 
 /** Bytes that the longest token takes: 15 + 5 + 15 + 13 bits, and what is left over from the one before. */
 const TOKEN_BYTES_MAX = 8;
-
-/** Of a fixed block. */
-const DISTANCE_CODES = 32;
 
 export class BitWriter {
   readonly #bytes: Uint8Array<ArrayBuffer>;
@@ -84,8 +81,8 @@ export class BitWriter {
     literalLengths.set(lengths.literals);
     if (loops !== undefined) {
       const ends = literalLengths[END_OF_BLOCK] as number;
-      setCodes(arrayIn(loops, Uint32Array, "LITERAL_CODES", FIXED_LITERAL_SYMBOLS), literalCodes, literalLengths);
-      setCodes(arrayIn(loops, Uint32Array, "DISTANCE_CODES", DISTANCE_CODES), distanceCodes, lengths.distances);
+      setCodes(loops.literalCodes, literalCodes, literalLengths);
+      setCodes(loops.distanceCodes, distanceCodes, lengths.distances);
       if (ends === 0 || !this.#writeCompiled(tokens.length, loops)) return false;
       this.bits(literalCodes[END_OF_BLOCK] as number, ends);
       return true;

@@ -22,7 +22,7 @@ import {
   assignCodes,
 } from "./alphabet.ts";
 import type { BitWriter } from "./bit-writer.ts";
-import { type Loops, arrayIn } from "./compiled-loops.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { buildCodeLengths } from "./code-lengths.ts";
 import { LITERAL, type Token, distanceOf, lengthOf } from "./tokens.ts";
 import type { Strategy } from "./parameters.ts";
@@ -63,8 +63,8 @@ export class SymbolCounts {
   #addCompiled(tokens: number, loops: Loops): void {
     loops.countSymbols(tokens);
     this.tokens += tokens;
-    addTo(this.literals, arrayIn(loops, Int32Array, "LITERAL_COUNTS", LITERAL_SYMBOLS));
-    addTo(this.distances, arrayIn(loops, Int32Array, "DISTANCE_COUNTS", DISTANCE_SYMBOLS));
+    addTo(this.literals, loops.literalCounts);
+    addTo(this.distances, loops.distanceCounts);
   }
 
   clear(): void {

@@ -1,5 +1,6 @@
 /** The loops of compiled/loops.ts, and the memory they work in. */
 import { type Exported, type Memory, compile, instantiate } from "../web-assembly.ts";
+import { DISTANCE_SYMBOLS, FIXED_DISTANCE_SYMBOLS, FIXED_LITERAL_SYMBOLS, LITERAL_SYMBOLS } from "./alphabet.ts";
 import { LOOPS_WASM } from "./loops-wasm.ts";
 import type { Token } from "./tokens.ts";
 
@@ -47,6 +48,10 @@ interface Exports extends Memory, Places {
 export interface Loops extends Exports {
   /** What a loop says besides its result. */
   readonly told: Int32Array;
+  readonly literalCodes: Uint32Array;
+  readonly distanceCodes: Uint32Array;
+  readonly literalCounts: Int32Array;
+  readonly distanceCounts: Int32Array;
 }
 
 const TOLD_MAX = 5;
@@ -59,7 +64,14 @@ export function newLoops(): Loops | undefined {
   try {
     compiled ??= compile(LOOPS_WASM);
     const exports = instantiate<Exports>(compiled);
-    return { ...exports, told: new Int32Array(exports.memory.buffer, exports.STATE.value, TOLD_MAX) };
+    return {
+      ...exports,
+      told: arrayIn(exports, Int32Array, "STATE", TOLD_MAX),
+      literalCodes: arrayIn(exports, Uint32Array, "LITERAL_CODES", FIXED_LITERAL_SYMBOLS),
+      distanceCodes: arrayIn(exports, Uint32Array, "DISTANCE_CODES", FIXED_DISTANCE_SYMBOLS),
+      literalCounts: arrayIn(exports, Int32Array, "LITERAL_COUNTS", LITERAL_SYMBOLS),
+      distanceCounts: arrayIn(exports, Int32Array, "DISTANCE_COUNTS", DISTANCE_SYMBOLS),
+    };
   } catch {
     return undefined;
   }
@@ -72,7 +84,7 @@ interface ArrayKind<A> {
 
 /** An array in the memory of `loops`, or without them one of its own; `skipped` elements behind the place. */
 export function arrayIn<A extends { readonly BYTES_PER_ELEMENT: number }>(
-  loops: Loops | undefined,
+  loops: Exports | undefined,
   Kind: ArrayKind<A> & { readonly BYTES_PER_ELEMENT: number },
   place: keyof Places,
   length: number,

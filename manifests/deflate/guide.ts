@@ -89,6 +89,8 @@ export class Guide {
   #pausedTo = 0;
   #pause = PAUSE_BYTES_MIN;
   #work = 0;
+  followedTo = 0;
+  lastFollowed = 0;
 
   /** @param fresh  where the new plain bytes are */
   static of(guiding: Guiding | undefined, fresh: PlainWindow): Guide | undefined {
@@ -126,6 +128,42 @@ export class Guide {
     return this.#search(at, end);
   }
 
+  /**
+   * The guesses from `at` on, as long as they need no look: at most `most`, none at `sure` or behind it.
+   * @param target  gets them from `first` on, literals as their bytes
+   * @returns how many; `followedTo` is behind the last, and `lastFollowed` where it is
+   */
+  follow(at: number, sure: number, target: Uint32Array, first: number, most: number): number {
+    const { bytes, start } = this.#fresh;
+    if (start + at >= this.#runTo) return 0;
+    const tokens = this.#tokens;
+    const shift = start + this.#offset - this.#old.start;
+    const from = this.#runFrom - start;
+    const to = this.#runTo - start;
+    const stop = Math.min(sure, to);
+    const end = first + most;
+    let count = first;
+    let place = at;
+    let last = at;
+    while (place < stop && count < end) {
+      const token = tokens[place + shift] as number;
+      if (token === LITERAL) {
+        target[count++] = bytes[place] as number;
+        last = place++;
+        continue;
+      }
+      if (token === NO_TOKEN) break;
+      const behind = place + lengthOf(token);
+      if (behind >= to || place - distanceOf(token) < from) break;
+      target[count++] = token;
+      last = place;
+      place = behind;
+    }
+    this.followedTo = place;
+    this.lastFollowed = last;
+    return count - first;
+  }
+
   #search(at: number, end: number): Token {
     const token = this.#tokenAlong(at, end);
     if (token !== NO_GUESS) return token;
@@ -148,11 +186,10 @@ export class Guide {
   #agrees(place: number, bytes: number): boolean {
     if (place - this.#agreedTo > GAP_BYTES_MAX) this.#agreedFrom = this.#agreedTo = place;
     const end = place + bytes;
-    while (this.#agreedTo < end) {
-      const ahead = this.#fresh.start + this.#fresh.filled - this.#agreedTo;
-      this.#agreedTo += this.#commonBytes(this.#agreedTo, ahead);
-      // the first that differs
-      if (this.#agreedTo < end) this.#agreedFrom = ++this.#agreedTo;
+    if (this.#agreedTo < end && !this.#agreeOn(place, end)) {
+      // nobody asks about a place between them: no other old token begins there
+      this.#agreedFrom = this.#agreedTo = end;
+      return false;
     }
     if (this.#agreedFrom > place) return false;
     // farther on, the old stream would have to be read on
@@ -163,12 +200,19 @@ export class Guide {
     return true;
   }
 
-  /** How many bytes of the new stream from `place` on are the old ones, of those that are there; `ahead` at most. */
-  #commonBytes(place: number, ahead: number): number {
-    const { view: fresh, start } = this.#fresh;
-    const { view: old, start: oldStart, filled } = this.#old;
-    const from = place + this.#offset - oldStart;
-    return commonBytes(fresh, place - start, old, from, Math.min(ahead, filled - from));
+  /** Compares up to `end` at least, unless a byte from `place` on is another. */
+  #agreeOn(place: number, end: number): boolean {
+    const { bytes: fresh, view, start, filled } = this.#fresh;
+    const { bytes: old, view: oldView, start: oldStart, filled: oldFilled } = this.#old;
+    const shift = start + this.#offset - oldStart;
+    const from = Math.max(place, this.#agreedTo) - start;
+    const to = from + commonBytes(view, from, oldView, from + shift, Math.min(filled, oldFilled - shift) - from);
+    if (start + to < end) return false;
+    let back = from;
+    while (start + back > this.#agreedTo && fresh[back - 1] === old[back - 1 + shift]) back--;
+    if (start + back > this.#agreedTo) this.#agreedFrom = start + back;
+    this.#agreedTo = start + to;
+    return true;
   }
 
   /** Whether the bytes far back agree too, and zlib would not have made more of it. */
@@ -254,9 +298,13 @@ export class Guide {
 
   /** How many of `most` bytes are the same at a place of the new window and at one of the old stream. */
   #sameBytes(at: number, place: number, most: number): number {
-    const { view: old, start, filled } = this.#old;
+    const { bytes, view: old, start, filled } = this.#old;
     const from = place - start;
     if (place < this.#floor) return 0;
+    if (bytes[from] !== this.#fresh.bytes[at]) {
+      this.#work++;
+      return 0;
+    }
     const same = commonBytes(this.#fresh.view, at, old, from, Math.min(most, filled - from));
     this.#work += same + 1;
     return same;

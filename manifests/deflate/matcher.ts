@@ -90,6 +90,11 @@ export class Matcher {
     return this.#isLazy ? this.#predictLazily(at, end) : this.#chains.longest(at, end, MATCH_BYTES_MIN - 1);
   }
 
+  /** A guide that may be followed for many tokens at once: `advance` has nothing to do for them. */
+  get leader(): Guide | undefined {
+    return this.#isChained && !this.#isLazy ? undefined : this.#guide;
+  }
+
   /** Says which token really is at `at`. */
   advance(at: number, token: Token, end: number): void {
     if (token === LITERAL || !this.#isChained) return;

@@ -114,6 +114,7 @@ class StreamMaker {
   #gatherSome(most: number): void {
     const recipe = this.#recipe;
     const matcher = this.#matcher;
+    const { leader } = matcher;
     const { bytes, filled: end } = this.#window;
     // up to here every token has what it needs ahead
     const sure = this.#isAllThere ? end : end - LOOKAHEAD_BYTES + 1;
@@ -123,6 +124,14 @@ class StreamMaker {
     let at = this.#at;
     let lastAt = this.#lastAt;
     while (at < sure && count < most) {
+      const followed = leader?.follow(at, sure, tokens, count, Math.min(most - count, untilCorrection)) ?? 0;
+      if (leader !== undefined && followed > 0) {
+        count += followed;
+        untilCorrection -= followed;
+        at = leader.followedTo;
+        lastAt = leader.lastFollowed;
+        continue;
+      }
       let token = matcher.predict(at, end);
       if (untilCorrection === 0) {
         token = this.#correct(token, at, end);
