@@ -27,8 +27,8 @@ export function compile(base64: string): object {
 }
 
 /** With all the memory it uses, which costs nothing before it is touched. */
-export function instantiate<Exports extends Memory>(module: object): Exports {
-  const exports = new WebAssembly.Instance(module).exports as Exports;
+export function instantiate(module: object): Memory {
+  const exports = new WebAssembly.Instance(module).exports as Memory;
   exports.memory.grow(Math.ceil(exports.END.value / PAGE_BYTES));
   return exports;
 }

@@ -63,7 +63,7 @@ let compiled: object | undefined;
 export function newLoops(): Loops | undefined {
   try {
     compiled ??= compile(LOOPS_WASM);
-    const exports = instantiate<Exports>(compiled);
+    const exports = instantiate(compiled) as Exports;
     return {
       ...exports,
       told: arrayIn(exports, Int32Array, "STATE", TOLD_MAX),

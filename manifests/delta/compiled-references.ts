@@ -51,7 +51,7 @@ class CompiledReferences implements References {
   readonly #exports: Exports;
 
   constructor(module: object) {
-    this.#exports = instantiate<Exports>(module);
+    this.#exports = instantiate(module) as Exports;
     const { memory, OLD, MADE, TOLD } = this.#exports;
     const partAt = ({ value }: Exported): Uint8Array<ArrayBuffer> =>
       new Uint8Array(memory.buffer, value, DELTA_OUTPUT_BYTES);
