@@ -53,8 +53,14 @@ function madeOf(side: Side, recipe: Uint8Array, of: Uint8Array, bytes: number, g
 }
 
 const part = fc.record({
-  make: fc.constantFrom(words, records, pixels, pseudoRandomBytes, (seed: number, bytes: number) =>
-    new Uint8Array(bytes).map((_, i) => (i % (seed + 1) === 0 ? seed : 0)),
+  make: fc.constantFrom(
+    words,
+    records,
+    pixels,
+    pseudoRandomBytes,
+    // chains longer than levels follow
+    (seed: number, bytes: number) => pseudoRandomBytes(seed, bytes).map((byte) => byte & 3),
+    (seed: number, bytes: number) => new Uint8Array(bytes).map((_, i) => (i % (seed + 1) === 0 ? seed : 0)),
   ),
   seed: fc.integer({ min: 1, max: 8 }),
   bytes: fc.oneof(fc.nat({ max: 40 }), fc.nat({ max: 3000 })),
@@ -86,8 +92,10 @@ const edited = fc
     concatBytes([front, put, middle.subarray(put.length >> 1), put, back]),
   ]);
 
-test("one is compiled, and one is not", () => {
-  expect(new Workspace().loops).toBeDefined();
+test("one is compiled where it can be, and one is not", () => {
+  // workerd compiles nothing at run time
+  const isNode = !navigator.userAgent.startsWith("Cloudflare");
+  expect(new Workspace().loops !== undefined).toBe(isNode);
   expect(plainly(() => new Workspace()).loops).toBeUndefined();
 });
 
@@ -196,7 +204,10 @@ describe("chains", () => {
 
   test("find the same with the same work, wherever they are asked and whatever is left out", () => {
     const steps = fc.array(
-      fc.record({ skipped: fc.oneof(fc.nat({ max: 3 }), fc.nat({ max: 400 })), than: fc.integer({ min: 2, max: 40 }) }),
+      fc.record({
+        skipped: fc.oneof(fc.nat({ max: 3 }), fc.nat({ max: 400 })),
+        than: fc.oneof(fc.integer({ min: 2, max: 5 }), fc.integer({ min: 2, max: 40 })),
+      }),
       { minLength: 50, maxLength: 400 },
     );
     fc.assert(
@@ -212,7 +223,7 @@ describe("chains", () => {
           const chains = newChains(window.bytes, chosen, 4096, workspace);
           expect(chains instanceof HashChains).toBe(workspace.loops === undefined);
           const found: number[] = [];
-          let at = before - 40_000;
+          let at = before - 300;
           asked.forEach(({ skipped, than }, i) => {
             if (at + skipped >= window.filled) return;
             at += skipped;
@@ -230,7 +241,7 @@ describe("chains", () => {
         });
         expect(runs[0]).toEqual(runs[1]);
       }),
-      { numRuns: 40 },
+      { numRuns: 150 },
     );
   });
 });
