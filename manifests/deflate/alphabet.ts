@@ -7,6 +7,8 @@ export const LENGTH_SYMBOLS = 29;
 export const LITERAL_SYMBOLS = LITERALS + 1 + LENGTH_SYMBOLS;
 export const FIXED_LITERAL_SYMBOLS = 288;
 export const DISTANCE_SYMBOLS = 30;
+/** 30 and 31 have codes in a fixed block and no meaning. */
+export const FIXED_DISTANCE_SYMBOLS = 32;
 /** The code that the code lengths of a dynamic block are written in. */
 export const LENGTH_CODE_SYMBOLS = 19;
 export const CODE_BITS_MAX = 15;
@@ -66,10 +68,10 @@ export interface CodeLengths {
   readonly distances: Uint8Array;
 }
 
-/** RFC 1951 section 3.2.6. There are 32 codes for distances, of which 30 and 31 have no meaning. */
+/** RFC 1951 section 3.2.6. */
 export const FIXED_CODES: CodeLengths = {
   literals: new Uint8Array(FIXED_LITERAL_SYMBOLS).fill(8).fill(9, 144, 256).fill(7, 256, 280),
-  distances: new Uint8Array(32).fill(5),
+  distances: new Uint8Array(FIXED_DISTANCE_SYMBOLS).fill(5),
 };
 
 /**

@@ -13,6 +13,7 @@ import {
   MATCH_BYTES_MIN,
   assignCodes,
 } from "./alphabet.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { distanceOf, lengthOf } from "./tokens.ts";
 
 /** Bytes that the longest token takes: 15 + 5 + 15 + 13 bits, and what is left over from the one before. */
@@ -68,15 +69,24 @@ export class BitWriter {
   /**
    * The tokens of a block and its end.
    * @param tokens  literals as their bytes, matches as tokens
+   * @param loops  in whose memory the tokens are those of the block, and the buffer is the output
    * @returns false when a token has no code; perhaps after some were written
    */
-  tokens(tokens: Uint32Array, lengths: CodeLengths): boolean {
+  tokens(tokens: Uint32Array, lengths: CodeLengths, loops?: Loops): boolean {
     const literalCodes = new Uint16Array(FIXED_LITERAL_SYMBOLS);
     const distanceCodes = new Uint16Array(lengths.distances.length);
     assignCodes(lengths.literals, literalCodes);
     assignCodes(lengths.distances, distanceCodes);
     const literalLengths = new Uint8Array(FIXED_LITERAL_SYMBOLS);
     literalLengths.set(lengths.literals);
+    if (loops !== undefined) {
+      const ends = literalLengths[END_OF_BLOCK] as number;
+      setCodes(loops.literalCodes, literalCodes, literalLengths);
+      setCodes(loops.distanceCodes, distanceCodes, lengths.distances);
+      if (ends === 0 || !this.#writeCompiled(tokens.length, loops)) return false;
+      this.bits(literalCodes[END_OF_BLOCK] as number, ends);
+      return true;
+    }
     const out = this.#bytes;
     let at = this.#length;
     let bits = this.#bits;
@@ -144,5 +154,22 @@ export class BitWriter {
     this.#bits = bits;
     this.#count = count;
     return true;
+  }
+  #writeCompiled(tokens: number, { writeTokens, told }: Loops): boolean {
+    for (let done = 0; done < tokens;) {
+      if (this.#length + TOKEN_BYTES_MAX > this.#bytes.length) this.flush();
+      done = writeTokens(done, tokens, this.#length, this.#bits, this.#count);
+      if (done < 0) return false;
+      [this.#length, this.#bits, this.#count] = told as unknown as readonly [number, number, number];
+    }
+    return true;
+  }
+}
+
+/** Codes, and in the upper 16 bits how many bits they have. */
+function setCodes(target: Uint32Array, codes: Uint16Array, lengths: Uint8Array): void {
+  target.fill(0);
+  for (let symbol = 0; symbol < lengths.length; symbol++) {
+    target[symbol] = (codes[symbol] as number) | ((lengths[symbol] as number) << 16);
   }
 }

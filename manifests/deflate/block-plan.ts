@@ -22,6 +22,7 @@ import {
   assignCodes,
 } from "./alphabet.ts";
 import type { BitWriter } from "./bit-writer.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { buildCodeLengths } from "./code-lengths.ts";
 import { LITERAL, type Token, distanceOf, lengthOf } from "./tokens.ts";
 import type { Strategy } from "./parameters.ts";
@@ -44,12 +45,26 @@ export class SymbolCounts {
     this.distances[distance] = (this.distances[distance] as number) + 1;
   }
 
-  /** @param tokens  literals as their bytes */
-  addAll(tokens: Uint32Array): void {
+  /**
+   * @param tokens  literals as their bytes
+   * @param loops  in whose memory the tokens are those of the block
+   */
+  addAll(tokens: Uint32Array, loops?: Loops): void {
+    if (loops !== undefined) {
+      this.#addCompiled(tokens.length, loops);
+      return;
+    }
     for (const token of tokens) {
       if (token < LITERALS) this.add(LITERAL, token);
       else this.add(token, 0);
     }
+  }
+
+  #addCompiled(tokens: number, loops: Loops): void {
+    loops.countSymbols(tokens);
+    this.tokens += tokens;
+    addTo(this.literals, loops.literalCounts);
+    addTo(this.distances, loops.distanceCounts);
   }
 
   clear(): void {
@@ -57,6 +72,10 @@ export class SymbolCounts {
     this.distances.fill(0);
     this.tokens = 0;
   }
+}
+
+function addTo(counts: Int32Array, more: Int32Array): void {
+  for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] as number) + (more[i] as number);
 }
 
 /** A dynamic block's codes, and the header that tells them, as zlib makes them. */

@@ -12,8 +12,10 @@
  * it, and so does DEFLATE_GUIDE_REACH_BYTES: they are part of the format, and recipes that lie at origins need them as
  * they are.
  */
+import { commonBytes } from "../common-bytes.ts";
 import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES } from "../limits.ts";
 import { MATCH_BYTES_MAX } from "./alphabet.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { type StreamSource, TokenReader } from "./inflate.ts";
 import { PlainWindow } from "./plain-window.ts";
@@ -59,6 +61,7 @@ export class Guide {
   readonly #fresh: PlainWindow;
   readonly #old: PlainWindow;
   readonly #reader: TokenReader;
+  readonly #loops: Loops | undefined;
   /** By places of the old window: the token that begins there, or NO_TOKEN. */
   readonly #tokens: Uint32Array;
   /** Hash -> the last place that was entered with it, in bytes of the old stream. */
@@ -72,6 +75,12 @@ export class Guide {
   /** New bytes between these are the old ones; those behind were not compared yet. Bytes of the new stream. */
   #agreedFrom = 0;
   #agreedTo = 0;
+  /**
+   * Of those, what lies between these needs no look: old tokens that end before `#runTo` and refer to nothing before `#runFrom`
+   * are matches here too, and where they could be longer, so they could there.
+   */
+  #runFrom = 0;
+  #runTo = 0;
   /** Old bytes before this are not looked at any more. */
   #floor = 0;
   /** The next old place to be entered. */
@@ -80,6 +89,8 @@ export class Guide {
   #pausedTo = 0;
   #pause = PAUSE_BYTES_MIN;
   #work = 0;
+  followedTo = 0;
+  lastFollowed = 0;
 
   /** @param fresh  where the new plain bytes are */
   static of(guiding: Guiding | undefined, fresh: PlainWindow): Guide | undefined {
@@ -90,6 +101,7 @@ export class Guide {
     this.#fresh = fresh;
     this.#old = new PlainWindow(workspace.plain);
     this.#reader = new TokenReader(source, this.#old, workspace);
+    this.#loops = workspace.loops;
     const { tokens, newest, before } = workspace.guide;
     this.#tokens = tokens;
     this.#newest = newest.fill(NOWHERE);
@@ -106,6 +118,53 @@ export class Guide {
    * @param end  where the bytes in the window end: LOOKAHEAD_BYTES behind `at`, or the end of all
    */
   guess(at: number, end: number): Token {
+    const place = this.#fresh.start + at;
+    if (place < this.#runTo) {
+      const token = this.#tokens[place + this.#offset - this.#old.start] as number;
+      if (token === LITERAL) return token;
+      if (token !== NO_TOKEN && place + lengthOf(token) < this.#runTo && place - distanceOf(token) >= this.#runFrom)
+        return token;
+    }
+    return this.#search(at, end);
+  }
+
+  /**
+   * The guesses from `at` on, as long as they need no look: at most `most`, none at `sure` or behind it.
+   * @param target  gets them from `first` on, literals as their bytes
+   * @returns how many; `followedTo` is behind the last, and `lastFollowed` where it is
+   */
+  follow(at: number, sure: number, target: Uint32Array, first: number, most: number): number {
+    const { bytes, start } = this.#fresh;
+    if (start + at >= this.#runTo) return 0;
+    const tokens = this.#tokens;
+    const shift = start + this.#offset - this.#old.start;
+    const from = this.#runFrom - start;
+    const to = this.#runTo - start;
+    const stop = Math.min(sure, to);
+    const end = first + most;
+    let count = first;
+    let place = at;
+    let last = at;
+    while (place < stop && count < end) {
+      const token = tokens[place + shift] as number;
+      if (token === LITERAL) {
+        target[count++] = bytes[place] as number;
+        last = place++;
+        continue;
+      }
+      if (token === NO_TOKEN) break;
+      const behind = place + lengthOf(token);
+      if (behind >= to || place - distanceOf(token) < from) break;
+      target[count++] = token;
+      last = place;
+      place = behind;
+    }
+    this.followedTo = place;
+    this.lastFollowed = last;
+    return count - first;
+  }
+
+  #search(at: number, end: number): Token {
     const token = this.#tokenAlong(at, end);
     if (token !== NO_GUESS) return token;
     return this.#seek(at, end) ? this.#tokenAlong(at, end) : NO_GUESS;
@@ -123,29 +182,47 @@ export class Guide {
     return token === LITERAL || this.#isMatch(at, oldPlace, end, token) ? token : NO_GUESS;
   }
 
+  /** Whether so many bytes are the old ones. Looks on from there: mostly those that follow are too. */
   #agrees(place: number, bytes: number): boolean {
-    const { bytes: fresh, start } = this.#fresh;
-    const { bytes: old } = this.#old;
-    const shift = this.#offset - this.#old.start;
     if (place - this.#agreedTo > GAP_BYTES_MAX) this.#agreedFrom = this.#agreedTo = place;
-    let to = this.#agreedTo;
-    for (const end = place + bytes; to < end; to++) {
-      if (fresh[to - start] !== old[to + shift]) this.#agreedFrom = to + 1;
+    const end = place + bytes;
+    if (this.#agreedTo < end && !this.#agreeOn(place, end)) {
+      // nobody asks about a place between them: no other old token begins there
+      this.#agreedFrom = this.#agreedTo = end;
+      return false;
     }
-    this.#agreedTo = to;
-    return this.#agreedFrom <= place;
+    if (this.#agreedFrom > place) return false;
+    // farther on, the old stream would have to be read on
+    const { start, filled } = this.#old;
+    const readTo = start + filled - (this.#isRead ? 0 : LOOKAHEAD_BYTES);
+    this.#runTo = Math.min(this.#agreedTo, readTo - this.#offset);
+    this.#runFrom = Math.max(this.#agreedFrom, this.#floor - this.#offset);
+    return true;
+  }
+
+  /** Compares up to `end` at least, unless a byte from `place` on is another. */
+  #agreeOn(place: number, end: number): boolean {
+    const { bytes: fresh, view, start, filled } = this.#fresh;
+    const { bytes: old, view: oldView, start: oldStart, filled: oldFilled } = this.#old;
+    const shift = start + this.#offset - oldStart;
+    const from = Math.max(place, this.#agreedTo) - start;
+    const to = from + commonBytes(view, from, oldView, from + shift, Math.min(filled, oldFilled - shift) - from);
+    if (start + to < end) return false;
+    let back = from;
+    while (start + back > this.#agreedTo && fresh[back - 1] === old[back - 1 + shift]) back--;
+    if (start + back > this.#agreedTo) this.#agreedFrom = start + back;
+    this.#agreedTo = start + to;
+    return true;
   }
 
   /** Whether the bytes far back agree too, and zlib would not have made more of it. */
   #isMatch(at: number, oldPlace: number, end: number, token: Token): boolean {
-    const { bytes, start } = this.#fresh;
+    const { bytes, view, start } = this.#fresh;
     const distance = distanceOf(token);
     const length = lengthOf(token);
     const source = at - distance;
     if (source < 0) return false;
-    if (start + source < this.#agreedFrom) {
-      for (let i = 0; i < length; i++) if (bytes[source + i] !== bytes[at + i]) return false;
-    }
+    if (start + source < this.#agreedFrom && commonBytes(view, source, view, at, length) < length) return false;
     if (length === MATCH_BYTES_MAX || length === end - at || bytes[source + length] !== bytes[at + length]) return true;
     // here it could be longer: so it could there, and was not made so, or the old stream says nothing
     const { bytes: old, start: oldStart, filled } = this.#old;
@@ -171,6 +248,7 @@ export class Guide {
     this.#pause = PAUSE_BYTES_MIN;
     this.#offset = found - place;
     this.#agreedFrom = this.#agreedTo = place;
+    this.#runTo = 0;
     return true;
   }
 
@@ -195,7 +273,7 @@ export class Guide {
   /** The old place with most of the bytes that follow; of several, the nearest. */
   #findFar(at: number, ahead: number, expected: number): number {
     this.#enter(expected + DEFLATE_GUIDE_REACH_BYTES);
-    const { bytes: fresh } = this.#fresh;
+    const { view: fresh } = this.#fresh;
     const before = this.#before;
     const most = Math.min(ahead, COMPARED_BYTES);
     let best = SURE_BYTES - 1;
@@ -220,25 +298,26 @@ export class Guide {
 
   /** How many of `most` bytes are the same at a place of the new window and at one of the old stream. */
   #sameBytes(at: number, place: number, most: number): number {
-    const { bytes: fresh } = this.#fresh;
-    const { bytes: old, start, filled } = this.#old;
+    const { bytes, view: old, start, filled } = this.#old;
     const from = place - start;
     if (place < this.#floor) return 0;
-    const end = Math.min(most, filled - from);
-    let same = 0;
-    while (same < end && fresh[at + same] === old[from + same]) same++;
+    if (bytes[from] !== this.#fresh.bytes[at]) {
+      this.#work++;
+      return 0;
+    }
+    const same = commonBytes(this.#fresh.view, at, old, from, Math.min(most, filled - from));
     this.#work += same + 1;
     return same;
   }
 
   /** Enters the old places up to `to`, as far as they are kept. */
   #enter(to: number): void {
-    const { bytes, start, filled } = this.#old;
+    const { view, start, filled } = this.#old;
     const last = Math.min(to, start + filled) - HASHED_BYTES;
     let place = Math.max(this.#entered, Math.ceil(this.#floor / GUIDE_STEP_BYTES) * GUIDE_STEP_BYTES);
     this.#work += Math.max(0, last - place);
     for (; place <= last; place += GUIDE_STEP_BYTES) {
-      const hash = hashAt(bytes, place - start);
+      const hash = hashAt(view, place - start);
       this.#before[(place / GUIDE_STEP_BYTES) % this.#before.length] = this.#newest[hash] as number;
       this.#newest[hash] = place;
     }
@@ -255,7 +334,8 @@ export class Guide {
       this.#barren = old.filled === before ? this.#barren + 1 : 0;
       const isEnd = step === "block-end" && this.#reader.block.isFinal;
       this.#isRead = step === "invalid" || isEnd || this.#barren > BARREN_STEPS_MAX;
-      this.#note(before);
+      if (this.#loops === undefined) this.#note(before);
+      else this.#loops.note(before, old.filled, this.#reader.tokenCount);
       this.#work += old.filled - before + 1;
     }
   }
@@ -280,15 +360,10 @@ export class Guide {
   }
 }
 
-function hashAt(bytes: Uint8Array, at: number): number {
+function hashAt(bytes: DataView, at: number): number {
   let hash = 0;
   for (let i = at; i < at + HASHED_BYTES; i += 4) {
-    const four =
-      (bytes[i] as number) |
-      ((bytes[i + 1] as number) << 8) |
-      ((bytes[i + 2] as number) << 16) |
-      ((bytes[i + 3] as number) << 24);
-    hash = Math.imul(hash ^ four, MULTIPLIER);
+    hash = Math.imul(hash ^ bytes.getInt32(i, true), MULTIPLIER);
     hash ^= hash >>> 15;
   }
   return hash >>> (32 - GUIDE_HASH_BITS);

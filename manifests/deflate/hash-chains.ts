@@ -31,7 +31,53 @@ const RANK_MASK = 0xffff;
 const STOP_CHECK_MASK = 15;
 const NOWHERE = -1;
 
-export class HashChains {
+export interface Chains {
+  /**
+   * Content can be made such that a level compares far more than it does of any other.
+   * @param bytes  done so far
+   * @param more  work that was done elsewhere for them
+   */
+  readonly isOverworked: (bytes: number, more: number) => boolean;
+  /** Puts all places up to `last` into the chains, as far as three bytes are there. @param end  of the bytes */
+  readonly insert: (last: number, end: number) => void;
+  /** Leaves out the places before `next`. */
+  readonly skipTo: (next: number) => void;
+  /** The bytes moved to the front by `by`. */
+  readonly slide: (by: number) => void;
+  /** The first of the longest matches at `at` that are longer than `than`, as far as the level looks. */
+  readonly longest: (at: number, end: number, than: number) => Token;
+}
+
+/** How far and how long is looked. */
+export interface ChainRules {
+  readonly kind: "threes" | "both" | "fours";
+  readonly distanceMax: number;
+  /** Farther away, a match of three bytes is of no use. */
+  readonly threeDistanceMax: number;
+  readonly good: number;
+  readonly nice: number;
+  readonly chain: number;
+}
+
+export function rulesOf({ level, hash, windowBits }: Parameters, threeDistanceMax: number): ChainRules {
+  const { isLazy, good, nice, chain } = effortOf(level);
+  const distanceMax = 2 ** windowBits - LOOKAHEAD_BYTES;
+  return {
+    // the others follow short chains, and put fewer places into them than they would have to put into two kinds
+    kind: hash === "chromium" ? "fours" : isLazy ? "both" : "threes",
+    distanceMax,
+    threeDistanceMax: Math.min(threeDistanceMax, distanceMax),
+    good,
+    nice,
+    chain,
+  };
+}
+
+export function isOverworked(bytes: number, work: number): boolean {
+  return work > DEFLATE_WORK_PER_BYTE_MAX * Math.max(bytes, 2 ** WINDOW_BITS_MAX);
+}
+
+export class HashChains implements Chains {
   readonly #bytes: Uint8Array;
   /** Hash -> its newest place. 0 stands for none, and so the first byte of a stream is never found: zlib has that too. */
   readonly #newest: Int32Array;
@@ -46,9 +92,8 @@ export class HashChains {
   readonly #hashMask: number;
   readonly #hashShift: number;
   readonly #distanceMax: number;
-  /** Farther away, a match of three bytes is of no use. */
   readonly #threeDistanceMax: number;
-  readonly #kind: "threes" | "both" | "fours";
+  readonly #kind: ChainRules["kind"];
   readonly #good: number;
   readonly #nice: number;
   readonly #chain: number;
@@ -58,39 +103,33 @@ export class HashChains {
   #work = 0;
 
   constructor(bytes: Uint8Array, parameters: Parameters, threeDistanceMax: number, workspace: Workspace) {
-    const { level, hash, hashBits, windowBits } = parameters;
-    const { isLazy, good, nice, chain } = effortOf(level);
+    const { hashBits, windowBits } = parameters;
+    const { kind, distanceMax, threeDistanceMax: threes, good, nice, chain } = rulesOf(parameters, threeDistanceMax);
     const window = 2 ** windowBits;
+    const { newest, before, newestFour, beforeFour, ranks } = workspace.chains;
     this.#bytes = bytes;
     // of the others nothing is read that was not written before
-    this.#newest = workspace.newest.subarray(0, 2 ** hashBits).fill(0);
-    this.#before = workspace.before.subarray(0, window);
-    this.#newestFour = workspace.newestFour.subarray(0, 2 ** FOUR_HASH_BITS);
-    this.#beforeFour = workspace.beforeFour.subarray(0, window);
-    this.#ranks = workspace.ranks.subarray(0, window);
+    this.#newest = newest.subarray(0, 2 ** hashBits).fill(0);
+    this.#before = before.subarray(0, window);
+    this.#newestFour = newestFour.subarray(0, 2 ** FOUR_HASH_BITS);
+    this.#beforeFour = beforeFour.subarray(0, window);
+    this.#ranks = ranks.subarray(0, window);
     this.#windowMask = window - 1;
     this.#hashMask = 2 ** hashBits - 1;
     this.#hashShift = Math.ceil(hashBits / MATCH_BYTES_MIN);
-    this.#distanceMax = window - LOOKAHEAD_BYTES;
-    this.#threeDistanceMax = Math.min(threeDistanceMax, this.#distanceMax);
-    // the others follow short chains, and put fewer places into them than they would have to put into two kinds
-    this.#kind = hash === "chromium" ? "fours" : isLazy ? "both" : "threes";
-    if (this.#kind === "both") this.#newestFour.fill(0);
+    this.#distanceMax = distanceMax;
+    this.#threeDistanceMax = threes;
+    this.#kind = kind;
+    if (kind === "both") this.#newestFour.fill(0);
     this.#good = good;
     this.#nice = nice;
     this.#chain = chain;
   }
 
-  /**
-   * Content can be made such that a level compares far more than it does of any other.
-   * @param bytes  done so far
-   * @param more  work that was done elsewhere for them
-   */
   isOverworked(bytes: number, more: number): boolean {
-    return this.#work + more > DEFLATE_WORK_PER_BYTE_MAX * Math.max(bytes, 2 ** WINDOW_BITS_MAX);
+    return isOverworked(bytes, this.#work + more);
   }
 
-  /** Puts all places up to `last` into the chains, as far as three bytes are there. @param end  of the bytes */
   insert(last: number, end: number): void {
     const stop = Math.min(last, end - MATCH_BYTES_MIN);
     if (this.#next > stop) return;
@@ -102,12 +141,10 @@ export class HashChains {
     this.#next = stop + 1;
   }
 
-  /** Leaves out the places before `next`. */
   skipTo(next: number): void {
     this.#next = next;
   }
 
-  /** The bytes moved to the front by `by`. */
   slide(by: number): void {
     const fours = this.#kind === "both" ? [this.#newestFour, this.#beforeFour] : [];
     for (const places of [this.#newest, this.#before, ...fours]) {
@@ -119,7 +156,6 @@ export class HashChains {
     this.#next = Math.max(0, this.#next - by);
   }
 
-  /** The first of the longest matches at `at` that are longer than `than`, as far as the level looks. */
   longest(at: number, end: number, than: number): Token {
     const ahead = Math.min(end - at, MATCH_BYTES_MAX);
     if (ahead < MATCH_BYTES_MIN || than >= ahead) return LITERAL;

@@ -1,15 +1,45 @@
 /** Reading Huffman codes: a table for codes of up to PRIMARY_BITS, and bit by bit for the few that are longer. */
 import { CODE_BITS_MAX, turnRound } from "./alphabet.ts";
+import { type Loops, arrayIn } from "./compiled-loops.ts";
 
 const PRIMARY_BITS = 10;
 export const PRIMARY_MASK = 2 ** PRIMARY_BITS - 1;
 
-export class HuffmanDecoder {
+/** What a decoder writes down. */
+export interface DecoderTables {
   /** Next bits of the stream -> symbol × 16 + bits of its code; 0 for longer codes and for none. */
-  readonly table = new Uint16Array(2 ** PRIMARY_BITS);
+  readonly table: Uint16Array;
   /** How many codes have each length, and the symbols in the order of their codes. */
-  readonly #counts = new Uint16Array(CODE_BITS_MAX + 1);
-  readonly #symbols = new Uint16Array(320);
+  readonly counts: Uint16Array;
+  readonly symbols: Uint16Array;
+}
+
+const TABLE_LENGTH = 2 ** PRIMARY_BITS;
+const COUNTS_LENGTH = CODE_BITS_MAX + 1;
+const SYMBOLS_MAX = 320;
+
+/** In the memory of `loops`, where `place` says. */
+export function decoderTables(
+  loops?: Loops,
+  place: "LITERAL_DECODER" | "DISTANCE_DECODER" = "LITERAL_DECODER",
+): DecoderTables {
+  return {
+    table: arrayIn(loops, Uint16Array, place, TABLE_LENGTH),
+    counts: arrayIn(loops, Uint16Array, place, COUNTS_LENGTH, TABLE_LENGTH),
+    symbols: arrayIn(loops, Uint16Array, place, SYMBOLS_MAX, TABLE_LENGTH + COUNTS_LENGTH),
+  };
+}
+
+export class HuffmanDecoder {
+  readonly table: Uint16Array;
+  readonly #counts: Uint16Array;
+  readonly #symbols: Uint16Array;
+
+  constructor({ table, counts, symbols } = decoderTables()) {
+    this.table = table;
+    this.#counts = counts;
+    this.#symbols = symbols;
+  }
 
   /**
    * @param lengths  bits of each symbol's code

@@ -15,6 +15,7 @@ import {
   MATCH_BYTES_MAX,
 } from "./alphabet.ts";
 import { type BitSource, type HeaderBits, readDynamicHeader } from "./dynamic-header.ts";
+import type { Loops } from "./compiled-loops.ts";
 import type { ReadBytes } from "./find.ts";
 import { HuffmanDecoder, PRIMARY_MASK } from "./huffman.ts";
 import { LITERAL, tokenOf } from "./tokens.ts";
@@ -43,6 +44,10 @@ export interface Block {
  */
 export type Step = "block" | "content" | "block-end" | "invalid";
 
+/** What the compiled loop says: steps in the order of their numbers there, and where it stopped. */
+const DECODED: readonly Step[] = ["content", "block-end", "invalid"];
+type Decoded = readonly [at: number, bits: number, count: number, tokens: number, filled: number];
+
 /** Bits are taken in advance, up to 31. */
 const ADVANCE_BYTES = 4;
 /** What the longest token takes: 15 + 5 + 15 + 13 bits, and what is taken in advance. */
@@ -69,10 +74,12 @@ export class TokenReader implements BitSource {
   #count = 0;
   #isInside = false;
   #storedLeft = 0;
-  readonly #literals = new HuffmanDecoder();
-  readonly #distances = new HuffmanDecoder();
+  readonly #literals: HuffmanDecoder;
+  readonly #distances: HuffmanDecoder;
+  /** In whose memory all of it lies. */
+  readonly #loops: Loops | undefined;
 
-  /** Plain bytes go behind those of `window`. */
+  /** Plain bytes go behind those of `window`, whose memory is that of the workspace. */
   constructor({ read, start, end }: StreamSource, window: PlainWindow, workspace: Workspace) {
     this.#read = read;
     this.#inputStart = start;
@@ -80,6 +87,9 @@ export class TokenReader implements BitSource {
     this.#window = window;
     this.#input = workspace.input;
     this.tokens = workspace.stepTokens;
+    this.#literals = new HuffmanDecoder(workspace.literalTables);
+    this.#distances = new HuffmanDecoder(workspace.distanceTables);
+    this.#loops = workspace.loops;
   }
 
   /** Where the next bit is in the source, in bytes: behind the last block, where the stream ends. */
@@ -149,7 +159,9 @@ export class TokenReader implements BitSource {
   }
 
   #content(): Step {
-    return this.block.type === BLOCK.stored ? this.#stored() : this.#decode();
+    if (this.block.type === BLOCK.stored) return this.#stored();
+    this.#ensure(TOKEN_BYTES_MAX);
+    return this.#loops === undefined ? this.#decode() : this.#decodeCompiled(this.#loops);
   }
 
   #stored(): Step {
@@ -172,6 +184,14 @@ export class TokenReader implements BitSource {
     return "block-end";
   }
 
+  #decodeCompiled({ decode, told }: Loops): Step {
+    const atMax = this.#inputFilled - TOKEN_BYTES_MAX;
+    const step = DECODED[decode(this.#at, atMax, this.#bits, this.#count, this.#window.filled)] as Step;
+    [this.#at, this.#bits, this.#count, this.tokenCount, this.#window.filled] = told as unknown as Decoded;
+    if (step === "block-end") this.#isInside = false;
+    return step;
+  }
+
   #decode(): Step {
     const window = this.#window;
     const { tokens } = this;
@@ -185,7 +205,6 @@ export class TokenReader implements BitSource {
     let { filled } = window;
     let made = 0;
     let step: Step = "content";
-    this.#ensure(TOKEN_BYTES_MAX);
     let at = this.#at;
     const atMax = this.#inputFilled - TOKEN_BYTES_MAX;
     let bits = this.#bits;

@@ -5,7 +5,8 @@
  */
 import { DISTANCE_MAX, MATCH_BYTES_MAX, MATCH_BYTES_MIN } from "./alphabet.ts";
 import { type Guide, NO_GUESS } from "./guide.ts";
-import { HashChains, LOOKAHEAD_BYTES } from "./hash-chains.ts";
+import { newChains } from "./chains.ts";
+import { type Chains, LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { type Parameters, type Strategy, effortOf } from "./parameters.ts";
 import { LITERAL, type Token, distanceOf, lengthOf, tokenOf } from "./tokens.ts";
 import type { Workspace } from "./workspace.ts";
@@ -28,7 +29,7 @@ export class Matcher {
   readonly #bytes: Uint8Array;
   readonly #strategy: Strategy;
   readonly #windowBytes: number;
-  readonly #chains: HashChains;
+  readonly #chains: Chains;
   readonly #guide: Guide | undefined;
   readonly #isChained: boolean;
   readonly #isLazy: boolean;
@@ -48,7 +49,7 @@ export class Matcher {
     this.#bytes = bytes;
     this.#strategy = strategy;
     this.#windowBytes = 2 ** windowBits;
-    this.#chains = new HashChains(bytes, parameters, isLazy ? SHORT_MATCH_DISTANCE_MAX : DISTANCE_MAX, workspace);
+    this.#chains = newChains(bytes, parameters, isLazy ? SHORT_MATCH_DISTANCE_MAX : DISTANCE_MAX, workspace);
     this.#isChained = strategy !== "huffman-only" && strategy !== "run-length";
     this.#isLazy = isLazy;
     this.#isFiltered = strategy === "filtered";
@@ -87,6 +88,11 @@ export class Matcher {
     if (guess !== NO_GUESS) return guess;
     if (!this.#isChained) return this.#strategy === "run-length" ? this.#run(at, end) : LITERAL;
     return this.#isLazy ? this.#predictLazily(at, end) : this.#chains.longest(at, end, MATCH_BYTES_MIN - 1);
+  }
+
+  /** A guide that may be followed for many tokens at once: `advance` has nothing to do for them. */
+  get leader(): Guide | undefined {
+    return this.#isChained && !this.#isLazy ? undefined : this.#guide;
   }
 
   /** Says which token really is at `at`. */

@@ -1,8 +1,11 @@
 /** The plain bytes around the place that is being worked on: what a match may reach back to, and what lies ahead. */
+import { viewOf } from "../common-bytes.ts";
 import { DISTANCE_MAX } from "./alphabet.ts";
 
 export class PlainWindow {
   readonly bytes: Uint8Array;
+  /** The same memory. */
+  readonly view: DataView;
   /** Plain bytes in front of `bytes[0]`. */
   start = 0;
   /** How many of `bytes` are there. */
@@ -10,6 +13,7 @@ export class PlainWindow {
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
+    this.view = viewOf(bytes);
   }
 
   get room(): number {

@@ -3,6 +3,7 @@ import { DEFLATE_SLICE_BYTES } from "../limits.ts";
 import { BLOCK, type BlockType, type CodeLengths, DISTANCE_MAX, FIXED_CODES, STORED_BYTES_MAX } from "./alphabet.ts";
 import { BitWriter } from "./bit-writer.ts";
 import { type BlockPlan, SymbolCounts, planBlock } from "./block-plan.ts";
+import type { Loops } from "./compiled-loops.ts";
 import { type HeaderBits, HeldBits, readDynamicHeader } from "./dynamic-header.ts";
 import type { ReadBytes } from "./find.ts";
 import { Guide, type Guiding, withGuiding } from "./guide.ts";
@@ -47,11 +48,11 @@ class StreamMaker {
   readonly #matcher: Matcher;
   readonly #writer: BitWriter;
   readonly #counts = new SymbolCounts();
-  readonly #workspace: Workspace;
+  readonly #loops: Loops | undefined;
   /** Of a block without tokens. */
   #emptyPlan: BlockPlan | undefined;
   /** The tokens of the block; literals as their bytes. */
-  #tokens: Uint32Array;
+  readonly #tokens: Uint32Array;
   #tokenCount = 0;
   #written = 0;
   /** The next plain byte, in the window. */
@@ -63,7 +64,7 @@ class StreamMaker {
 
   constructor(parts: StreamParts, workspace: Workspace, guiding: Guiding | undefined) {
     this.#parts = parts;
-    this.#workspace = workspace;
+    this.#loops = workspace.loops;
     this.#window = new PlainWindow(workspace.plain);
     this.#tokens = workspace.blockTokens;
     this.#recipe = new RecipeReader(parts.recipe);
@@ -113,16 +114,24 @@ class StreamMaker {
   #gatherSome(most: number): void {
     const recipe = this.#recipe;
     const matcher = this.#matcher;
+    const { leader } = matcher;
     const { bytes, filled: end } = this.#window;
     // up to here every token has what it needs ahead
     const sure = this.#isAllThere ? end : end - LOOKAHEAD_BYTES + 1;
-    this.#reserveTokens(Math.min(most, this.#tokenCount + sure - this.#at));
     const tokens = this.#tokens;
     let { untilCorrection } = recipe;
     let count = this.#tokenCount;
     let at = this.#at;
     let lastAt = this.#lastAt;
     while (at < sure && count < most) {
+      const followed = leader?.follow(at, sure, tokens, count, Math.min(most - count, untilCorrection)) ?? 0;
+      if (leader !== undefined && followed > 0) {
+        count += followed;
+        untilCorrection -= followed;
+        at = leader.followedTo;
+        lastAt = leader.lastFollowed;
+        continue;
+      }
       let token = matcher.predict(at, end);
       if (untilCorrection === 0) {
         token = this.#correct(token, at, end);
@@ -201,7 +210,7 @@ class StreamMaker {
   #planTokens(isLast: boolean): BlockPlan {
     const { start } = this.#window;
     this.#counts.clear();
-    this.#counts.addAll(this.#tokens.subarray(0, this.#tokenCount));
+    this.#counts.addAll(this.#tokens.subarray(0, this.#tokenCount), this.#loops);
     const closesAt = isLast ? this.#parts.plainBytes : start + this.#lastAt;
     const canBeStored = start + this.#blockAt >= this.#matcher.windowStart(closesAt);
     return planBlock(this.#counts, this.#at - this.#blockAt, canBeStored, this.#recipe.parameters.strategy);
@@ -209,7 +218,7 @@ class StreamMaker {
 
   #writeTokens(codes: CodeLengths): void {
     const tokens = this.#tokens.subarray(0, this.#tokenCount);
-    if (!this.#writer.tokens(tokens, codes)) throw malformedRecipe("a token without a code");
+    if (!this.#writer.tokens(tokens, codes, this.#loops)) throw malformedRecipe("a token without a code");
   }
 
   /** A header as it is. @returns its codes */
@@ -227,14 +236,6 @@ class StreamMaker {
     this.#writer.bits(bytes, 16);
     this.#writer.bits(~bytes & 0xffff, 16);
     this.#writer.byteRun(this.#window.bytes.subarray(this.#blockAt, this.#at));
-  }
-
-  #reserveTokens(most: number): void {
-    if (most <= this.#tokens.length) return;
-    const grown = new Uint32Array(Math.max(most, 2 * this.#tokens.length));
-    grown.set(this.#tokens.subarray(0, this.#tokenCount));
-    this.#tokens = grown;
-    this.#workspace.blockTokens = grown;
   }
 
   /** Reads on when there is too little ahead. @returns false when there are no more plain bytes */

@@ -1,6 +1,6 @@
 /** Goes through a stream along with a Matcher, and writes down where it is not as predicted. */
 import { DEFLATE_RECIPE_SHARE_MAX, DEFLATE_SLICE_BYTES } from "../limits.ts";
-import { BLOCK, DISTANCE_MAX } from "./alphabet.ts";
+import { BLOCK, DISTANCE_MAX, LITERALS } from "./alphabet.ts";
 import { BitWriter } from "./bit-writer.ts";
 import { type BlockPlan, type DynamicPlan, SymbolCounts, planBlock } from "./block-plan.ts";
 import type { HeaderBits } from "./dynamic-header.ts";
@@ -8,7 +8,7 @@ import { Guide, type Guiding } from "./guide.ts";
 import { type Block, type StreamSource, TokenReader } from "./inflate.ts";
 import { LOOKAHEAD_BYTES } from "./hash-chains.ts";
 import { Matcher } from "./matcher.ts";
-import { type Token, bytesOf, clip } from "./tokens.ts";
+import { LITERAL, type Token, bytesOf, clip } from "./tokens.ts";
 import type { Parameters } from "./parameters.ts";
 import { PlainWindow } from "./plain-window.ts";
 import { RecipeWriter, type UnlikeBlock } from "./recipe-format.ts";
@@ -29,6 +29,9 @@ export interface RecipeTry {
 
 /** Bytes that a recipe may have before it is compared with what was read of the stream. */
 const RECIPE_BYTES_FREE = 1024;
+
+/** A guide is followed for so many tokens before they are compared: what it says behind one that differs is for nothing. */
+const FOLLOWED_TOKENS = 64;
 
 export function makeRecipe(
   source: StreamSource,
@@ -77,6 +80,7 @@ class RecipeMaker {
   readonly #parameters: Parameters;
   readonly #matcher: Matcher;
   readonly #counts = new SymbolCounts();
+  readonly #followed = new Uint32Array(FOLLOWED_TOKENS);
   #done: DoneBlock[] = [];
   #at = 0;
   #blockAt = 0;
@@ -145,11 +149,25 @@ class RecipeMaker {
     const { entries, length } = this.queue;
     const { bytes } = this.#window;
     const matcher = this.#matcher;
+    const { leader } = matcher;
     this.#settle(false);
     let at = this.#at;
     let expected = 0;
     let next = first;
     for (; next < length && at < sure; next++) {
+      const followed = leader?.follow(at, sure, this.#followed, 0, Math.min(length - next, FOLLOWED_TOKENS)) ?? 0;
+      let same = 0;
+      for (; same < followed; same++) {
+        const token = entries[next + same] as Token;
+        const led = this.#followed[same] as number;
+        if (token === LITERAL ? led >= LITERALS : led !== token) break;
+        this.#counts.add(token, led);
+        this.#lastAt = at;
+        at += bytesOf(token);
+      }
+      expected += same;
+      next += same;
+      if (next === length || at >= sure) break;
       const token = entries[next] as Token;
       if (token >= BLOCK_END) break;
       const predicted = matcher.predict(at, end);

@@ -2,7 +2,14 @@
  * Memory that one stream after another is worked on in: to have it fresh each time takes longer than a small stream does,
  * and archives hold thousands. Nothing in it outlives the work.
  */
-import { DEFLATE_GUIDE_REACH_BYTES, DEFLATE_SLICE_BYTES, DEFLATE_WINDOW_BYTES } from "../limits.ts";
+import {
+  DEFLATE_BLOCK_TOKENS_MAX,
+  DEFLATE_GUIDE_REACH_BYTES,
+  DEFLATE_SLICE_BYTES,
+  DEFLATE_WINDOW_BYTES,
+} from "../limits.ts";
+import { arrayIn, newLoops } from "./compiled-loops.ts";
+import { decoderTables } from "./huffman.ts";
 import { HASH_BITS_MAX, WINDOW_BITS_MAX } from "./parameters.ts";
 
 /** Zeros behind the end of a stream that is read, so that no bit has to be asked for; more than a header takes. */
@@ -16,6 +23,15 @@ export const NO_TOKEN = 0xffff_ffff;
 export const GUIDE_HASH_BITS = 14;
 export const GUIDE_STEP_BYTES = 8;
 
+/** What HashChains need. */
+interface ChainSpace {
+  readonly newest: Int32Array;
+  readonly before: Int32Array;
+  readonly newestFour: Int32Array;
+  readonly beforeFour: Int32Array;
+  readonly ranks: Uint16Array;
+}
+
 /** What a guide needs besides. */
 interface GuideSpace {
   readonly tokens: Uint32Array;
@@ -24,24 +40,35 @@ interface GuideSpace {
 }
 
 export class Workspace {
-  readonly plain = new Uint8Array(DEFLATE_WINDOW_BYTES);
-  readonly input = new Uint8Array(DEFLATE_SLICE_BYTES + BEHIND_END_BYTES);
-  readonly output = new Uint8Array(DEFLATE_SLICE_BYTES);
-  readonly stepTokens = new Uint32Array(STEP_TOKENS);
-  /** Of a block; grows. */
-  blockTokens = new Uint32Array(2 * STEP_TOKENS);
+  /** Work in the memory of this workspace; undefined where nothing may be compiled. */
+  readonly loops = newLoops();
+  readonly plain = arrayIn(this.loops, Uint8Array, "PLAIN", DEFLATE_WINDOW_BYTES);
+  readonly input = arrayIn(this.loops, Uint8Array, "INPUT", DEFLATE_SLICE_BYTES + BEHIND_END_BYTES);
+  readonly output = arrayIn(this.loops, Uint8Array, "OUTPUT", DEFLATE_SLICE_BYTES);
+  readonly stepTokens = arrayIn(this.loops, Uint32Array, "STEP", STEP_TOKENS);
+  readonly literalTables = decoderTables(this.loops, "LITERAL_DECODER");
+  readonly distanceTables = decoderTables(this.loops, "DISTANCE_DECODER");
+  /** Of a block; memory that is not touched costs nothing. */
+  readonly blockTokens = arrayIn(this.loops, Uint32Array, "BLOCK", DEFLATE_BLOCK_TOKENS_MAX);
   /** Read and not looked at; grows. */
   queued = new Uint32Array(2 * STEP_TOKENS);
-  readonly newest = new Int32Array(2 ** HASH_BITS_MAX);
-  readonly before = new Int32Array(2 ** WINDOW_BITS_MAX);
-  readonly newestFour = new Int32Array(2 ** HASH_BITS_MAX);
-  readonly beforeFour = new Int32Array(2 ** WINDOW_BITS_MAX);
-  readonly ranks = new Uint16Array(2 ** WINDOW_BITS_MAX);
+  #chains: ChainSpace | undefined;
   #guide: GuideSpace | undefined;
+
+  get chains(): ChainSpace {
+    this.#chains ??= {
+      newest: new Int32Array(2 ** HASH_BITS_MAX),
+      before: new Int32Array(2 ** WINDOW_BITS_MAX),
+      newestFour: new Int32Array(2 ** HASH_BITS_MAX),
+      beforeFour: new Int32Array(2 ** WINDOW_BITS_MAX),
+      ranks: new Uint16Array(2 ** WINDOW_BITS_MAX),
+    };
+    return this.#chains;
+  }
 
   get guide(): GuideSpace {
     this.#guide ??= {
-      tokens: new Uint32Array(DEFLATE_WINDOW_BYTES),
+      tokens: arrayIn(this.loops, Uint32Array, "NOTES", DEFLATE_WINDOW_BYTES),
       newest: new Float64Array(2 ** GUIDE_HASH_BITS),
       // as far back as ahead
       before: new Float64Array((2 * DEFLATE_GUIDE_REACH_BYTES) / GUIDE_STEP_BYTES),

@@ -1,15 +1,9 @@
 /** References as WebAssembly, of compiled/references.ts. */
-import { fromBase64 } from "../base64.ts";
 import { DELTA_OUTPUT_BYTES } from "../limits.ts";
+import { type Exported, type Memory, compile, instantiate } from "../web-assembly.ts";
 import { PlainReferences } from "./plain-references.ts";
 import type { CopiedPart, Layout, References } from "./references.ts";
 import { REFERENCES_WASM } from "./references-wasm.ts";
-
-/** What is used here of a global that Node, workerd and browsers have, and the core's library does not name. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: unknown };
-};
 
 /** In the order of their numbers there. */
 const MACHINES: readonly Layout["machine"][] = ["x86-64", "arm64", "wasm"];
@@ -26,21 +20,16 @@ type Guess = (
   newPage: number,
 ) => void;
 
-interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer; readonly grow: (pages: number) => number };
+interface Exports extends Memory {
   /** Places in the memory. */
-  readonly OLD: { readonly value: number };
-  readonly MADE: { readonly value: number };
-  readonly TOLD: { readonly value: number };
-  readonly END: { readonly value: number };
+  readonly OLD: Exported;
+  readonly MADE: Exported;
+  readonly TOLD: Exported;
   readonly begin: (sourceBytes: number) => void;
   readonly forget: () => void;
   readonly takeOff: Guess;
   readonly putOn: Guess;
 }
-
-/** WebAssembly core specification, 4.2.8. */
-const PAGE_BYTES = 64 * 1024;
 
 /** Compiled once a thread. */
 let compiled: object | undefined;
@@ -48,10 +37,9 @@ let compiled: object | undefined;
 /** What guesses references here: compiled where that can be. Both guess the same. */
 export function newReferences(): References {
   try {
-    compiled ??= new WebAssembly.Module(fromBase64(REFERENCES_WASM));
+    compiled ??= compile(REFERENCES_WASM);
     return new CompiledReferences(compiled);
   } catch {
-    // workerd compiles only what it was deployed with, and a Node without a compiler nothing
     return new PlainReferences();
   }
 }
@@ -63,10 +51,9 @@ class CompiledReferences implements References {
   readonly #exports: Exports;
 
   constructor(module: object) {
-    this.#exports = new WebAssembly.Instance(module).exports as Exports;
-    const { memory, OLD, MADE, TOLD, END } = this.#exports;
-    memory.grow(Math.ceil(END.value / PAGE_BYTES));
-    const partAt = ({ value }: Exports["OLD"]): Uint8Array<ArrayBuffer> =>
+    this.#exports = instantiate(module) as Exports;
+    const { memory, OLD, MADE, TOLD } = this.#exports;
+    const partAt = ({ value }: Exported): Uint8Array<ArrayBuffer> =>
       new Uint8Array(memory.buffer, value, DELTA_OUTPUT_BYTES);
     this.old = partAt(OLD);
     this.made = partAt(MADE);

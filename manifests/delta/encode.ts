@@ -28,7 +28,7 @@ import {
   StreamWriter,
   zigzag,
 } from "./format.ts";
-import { commonBytes, viewOf } from "./common-bytes.ts";
+import { commonBytes, viewOf } from "../common-bytes.ts";
 import { newReferences } from "./compiled-references.ts";
 import { likelyLayouts } from "./likely-layout.ts";
 import { type CopiedPart, type Layout, type References, writeLayout } from "./references.ts";

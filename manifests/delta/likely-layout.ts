@@ -10,7 +10,7 @@ import {
   WASM_LOCAL_GET_SHARE_MIN,
 } from "../limits.ts";
 import { isLow, isPage, lowOf, pagesOf, readBy, writtenBy } from "./arm64.ts";
-import { commonBytes } from "./common-bytes.ts";
+import { commonBytes } from "../common-bytes.ts";
 import { FIELD_BYTES, type Layout, WASM_LAYOUT } from "./references.ts";
 import type { Step } from "./scan.ts";
 

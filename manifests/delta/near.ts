@@ -2,7 +2,7 @@
  * Places near where a scan expects them, which agree in too few bytes in a row for the index: lists of short records with a
  * number in each that changed. The index knows windows of DELTA_WINDOW_BYTES; here half as many are asked for.
  */
-import { lowestBit } from "./common-bytes.ts";
+import { lowestBit } from "../common-bytes.ts";
 import { FewWords } from "./few-words.ts";
 import { NEAR_BYTES, NEAR_PLACES_MAX, NEAR_PROBES, NEAR_WAIT_BYTES_MAX, NEAR_WAIT_BYTES_MIN } from "../limits.ts";
 

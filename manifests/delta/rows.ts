@@ -17,7 +17,7 @@ import {
   ROWS_WORDS,
 } from "../limits.ts";
 import { FarRows } from "./far-rows.ts";
-import { lowestBit } from "./common-bytes.ts";
+import { lowestBit } from "../common-bytes.ts";
 import { FewWords } from "./few-words.ts";
 import { EXPECTED_PLACES } from "./near.ts";
 import { SymbolRows } from "./symbol-rows.ts";

@@ -11,7 +11,7 @@ import {
   NEAR_HOME_BYTES_MIN,
   ROWS_FOLLOWED_BYTES_MAX,
 } from "../limits.ts";
-import { commonBytes } from "./common-bytes.ts";
+import { commonBytes } from "../common-bytes.ts";
 import { NEAR_PROBE_BYTES, NearFinder } from "./near.ts";
 import { RowFinder } from "./rows.ts";
 import type { Match, SourceIndex } from "./source-index.ts";

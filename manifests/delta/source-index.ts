@@ -14,7 +14,7 @@
  * threads share.
  */
 import { DELTA_BUCKET_WINDOWS, DELTA_CANDIDATES_MAX, DELTA_STRIDE_BYTES, DELTA_WINDOW_BYTES } from "../limits.ts";
-import { commonBytes, viewOf } from "./common-bytes.ts";
+import { commonBytes, viewOf } from "../common-bytes.ts";
 
 /** Odd, and spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;

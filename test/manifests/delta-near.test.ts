@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { NearFinder } from "../../manifests/delta/near.ts";
 import { scan } from "../../manifests/delta/scan.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
-import { viewOf } from "../../manifests/delta/common-bytes.ts";
+import { viewOf } from "../../manifests/common-bytes.ts";
 import { concatBytes } from "../../manifests/digest.ts";
 import {
   DELTA_PROGRAM_JUDGEMENT,

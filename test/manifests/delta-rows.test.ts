@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { viewOf } from "../../manifests/delta/common-bytes.ts";
+import { viewOf } from "../../manifests/common-bytes.ts";
 import { FarRows } from "../../manifests/delta/far-rows.ts";
 import { RowFinder } from "../../manifests/delta/rows.ts";
 import { scan } from "../../manifests/delta/scan.ts";

@@ -1,6 +1,6 @@
 import { array, assert, integer, nat, property, tuple } from "fast-check";
 import { expect, test } from "vitest";
-import { viewOf } from "../../manifests/delta/common-bytes.ts";
+import { viewOf } from "../../manifests/common-bytes.ts";
 import { scan } from "../../manifests/delta/scan.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { SymbolRows } from "../../manifests/delta/symbol-rows.ts";
