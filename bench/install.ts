@@ -11,7 +11,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile } from "node:fs/promises";
-import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { differences } from "../test/support/folders.ts";
 import { packageFolder } from "../test/support/registry.ts";
@@ -91,15 +90,17 @@ async function update(studio: Studio): Promise<void> {
     const make = ["make", `--store=${studio.at("store")}`, studio.at(`${build}.caidx`), studio.at(build)];
     execFileSync("casync", make, { stdio: "ignore" });
   }
-  // as the patcher left it: of a copy it would doubt every file
-  const installOld = async (): Promise<void> => {
-    await newTarget(studio);
-    await studio.patch(path.basename(target), ["--to", "1.0.0"]);
+  // each as the patcher left it, for of a copy it would doubt every file; and before the first round, for it deletes
+  const installs = Array.from({ length: ROUNDS + 1 }, (_, round) => `installed-${round}`);
+  for (const install of installs) await studio.patch(install, ["--to", "1.0.0"]);
+  const takeInstall = (): Promise<void> => {
+    target = studio.at(installs.pop() ?? "");
+    return Promise.resolve();
   };
   const seed = [`--store=${studio.at("store")}`, `--seed=${studio.at("v1")}`];
   const outcomes = await compare(
     [
-      { name: "patchswarm patch", prepare: installOld, run: () => patch(studio, "v2") },
+      { name: "patchswarm patch", prepare: takeInstall, run: () => patch(studio, "v2") },
       ...asItIsAndFlushed(studio, "casync extract --seed", `to=$1; shift; casync extract "$@" "$to"`, [
         ...seed,
         studio.at("v2.caidx"),

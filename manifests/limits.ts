@@ -561,8 +561,9 @@ export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
  */
 export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
-/** Names of symbols are mostly shorter than this; of those like a new one so many are compared. */
+/** Names of symbols are mostly shorter than this; of those like a new one so many are compared. Where there are more, none are: 8 bytes each are held. */
 export const SYMBOL_NAME_BYTES_MAX = 4 * KIB;
+export const SYMBOL_ROWS_MAX = 2 ** 21;
 export const SYMBOL_PLACES_MAX = 16;
 /** Words by which rows of a table are judged; of those alike so many must have grown; so many that are not alike end it. */
 export const ROWS_WORDS = 24;

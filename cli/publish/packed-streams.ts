@@ -94,11 +94,7 @@ export async function streamsToUnpack(
   const oldText = [...withCoding("base64", [...foundOld.streams, ...foundKept.streams]), ...inside.old];
   const freshText = notIn([...withCoding("base64", wanted), ...inside.fresh], oldText);
   const shared = new Set([...foundFresh.streams, ...inside.fresh].map(({ sha1 }) => sha1));
-  const text = await textToUnpack(sides, { old: oldText, fresh: freshText }, shared, signal);
-  return merged(deflated, {
-    old: capped(text.old, deflated.old),
-    fresh: capped(text.fresh, deflated.fresh),
-  });
+  return merged(deflated, await textToUnpack(sides, { old: oldText, fresh: freshText }, shared, signal));
 }
 
 /**
@@ -223,10 +219,10 @@ function counterpartsOf(streams: readonly Pick<SearchedStream, "content">[], old
   );
 }
 
-/** As many as a player can hold, from the first on, besides the others. */
-function capped<Stream extends Placed>(streams: readonly Stream[], others: readonly Placed[] = []): Stream[] {
-  let pieces = others.reduce((sum, { pieces: { length } }) => sum + length, 0);
-  return streams.slice(0, Math.max(0, DELTA_STREAMS_MAX - others.length)).filter((stream) => {
+/** As many as a player can hold, from the first on. */
+function capped<Stream extends Placed>(streams: readonly Stream[]): Stream[] {
+  let pieces = 0;
+  return streams.slice(0, DELTA_STREAMS_MAX).filter((stream) => {
     const isFitting = pieces + stream.pieces.length <= DELTA_PIECES_MAX;
     if (isFitting) pieces += stream.pieces.length;
     return isFitting;

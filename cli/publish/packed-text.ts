@@ -5,7 +5,13 @@
  */
 import { matchSketches } from "../../manifests/sketch.ts";
 import type { PackedStream } from "../../manifests/delta/unpack.ts";
-import { BASE64_BYTES_WORTH, BASE64_RUNS_MAX, DELTA_STREAMS_MAX, SKETCH_FRONT_BYTES } from "../../manifests/limits.ts";
+import {
+  BASE64_BYTES_WORTH,
+  BASE64_RUNS_MAX,
+  DELTA_PIECES_MAX,
+  DELTA_STREAMS_MAX,
+  SKETCH_FRONT_BYTES,
+} from "../../manifests/limits.ts";
 import { eachInThreads, sumOf } from "../threads/batches.ts";
 import type { TextSketches } from "../threads/jobs/find-streams.ts";
 import type { PlainRun } from "../threads/jobs/unpack-streams.ts";
@@ -27,7 +33,8 @@ export interface InflatedSide extends Side {
 }
 
 /**
- * @param found  base64: what the old side has, and what of the new side it does not have; of both the longest are looked at
+ * @param found  base64: what the old side has, and what of the new side it does not have; of both the longest are looked at, as many
+ *   as a delta can unpack beside the deflate streams
  * @param shared  digests of the old base64 that the new side has as well: there it stays text
  * Throws: build.changed when a file cannot be read.
  */
@@ -41,8 +48,7 @@ export async function textToUnpack(
   if (!isTextWorth(found.fresh)) return nothing;
   // one of each is enough to copy from
   const distinct = [...new Map(found.old.map((stream) => [stream.sha1, stream])).values()];
-  // more than that is not unpacked
-  const [olds, news] = [longest(distinct, DELTA_STREAMS_MAX), longest(found.fresh, DELTA_STREAMS_MAX)];
+  const [olds, news] = [longest(distinct, roomIn(old)), longest(found.fresh, roomIn(fresh))];
   const [before, after] = [await sketch(old, olds, signal), await sketch(fresh, news, signal)];
   const match = (of: keyof TextSketches): (number | undefined)[] =>
     matchSketches(
@@ -67,6 +73,12 @@ export async function textToUnpack(
 /** Whether new base64 is long enough for all that unpacking it takes. */
 export function isTextWorth(fresh: readonly SearchedStream[]): boolean {
   return sumOf(bytesOf)(fresh) >= BASE64_BYTES_WORTH;
+}
+
+/** How many more streams of a side a delta can unpack. */
+function roomIn({ streams }: InflatedSide): number {
+  const pieces = streams.reduce((sum, stream) => sum + stream.pieces.length, 0);
+  return Math.max(0, Math.min(DELTA_STREAMS_MAX - streams.length, DELTA_PIECES_MAX - pieces));
 }
 
 /** So many of them, in their order. */
@@ -107,7 +119,8 @@ export async function searchInside(side: InflatedSide, signal: AbortSignal): Pro
   let count = 0;
   const outers = side.streams.map((stream, outer) => ({ ...stream, outer }));
   const searched = await eachInThreads(batchesOfStreams(outers), bytesOf, async (batch) => {
-    const { values, unread } = await runJob("searchStreams", toInflate(side, batch), { signal });
+    if (count > BASE64_RUNS_MAX) return { values: [], unread: undefined };
+    const { values, unread } = await runJob("searchTextsInside", toInflate(side, batch), { signal });
     for (const { texts, hasMore } of values) count += hasMore ? Number.POSITIVE_INFINITY : texts.length;
     // what is not used is not held
     return { values: count > BASE64_RUNS_MAX ? [] : values, unread };

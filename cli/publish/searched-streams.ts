@@ -45,7 +45,7 @@ export function toRead({ space, fileOf }: Side, streams: readonly Placed[]): Pla
   });
 }
 
-/** Deflate streams to be unpacked by threads. */
+/** Deflate streams to be inflated by threads, before any text in them is decoded. */
 export function toInflate(side: Side, streams: readonly PackedStream[]): StreamInFile[] {
   return toRead(side, streams).map(({ path, pieces }, i) => {
     return { coding: "deflate", path, pieces, plainBytes: streams[i]?.plainBytes ?? 0 };

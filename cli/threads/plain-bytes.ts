@@ -29,13 +29,13 @@ export async function unpackStream(
   take: (plain: Uint8Array) => boolean,
 ): Promise<boolean> {
   if (stream.coding === "base64") return decodeBase64(stream, reader, take);
-  if (stream.texts === undefined) return await inflate(stream, reader, take);
+  if (stream.texts === undefined) return await inflateStream(stream, reader, take);
   const decoder = new TextsDecoder(stream.texts, take);
   const inflated = { ...stream, plainBytes: inflatedBytes(stream) };
-  return (await inflate(inflated, reader, (piece) => decoder.push(piece))) && !decoder.isBroken;
+  return (await inflateStream(inflated, reader, (piece) => decoder.push(piece))) && !decoder.isBroken;
 }
 
-async function inflate(
+async function inflateStream(
   { path, pieces, plainBytes }: StreamInFile,
   reader: FileReader,
   take: (plain: Uint8Array) => boolean,

@@ -55,8 +55,8 @@ export async function takeStreamsApart(input: Parameters<FindStreams["takeStream
 export async function sketchText(input: Parameters<FindStreams["sketchText"]>[0]) {
   return (await import("./jobs/find-streams.ts")).sketchText(input);
 }
-export async function searchStreams(input: Parameters<FindStreams["searchStreams"]>[0]) {
-  return (await import("./jobs/find-streams.ts")).searchStreams(input);
+export async function searchTextsInside(input: Parameters<FindStreams["searchTextsInside"]>[0]) {
+  return (await import("./jobs/find-streams.ts")).searchTextsInside(input);
 }
 export async function sketchTextsInside(input: Parameters<FindStreams["sketchTextsInside"]>[0]) {
   return (await import("./jobs/find-streams.ts")).sketchTextsInside(input);

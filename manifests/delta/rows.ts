@@ -68,7 +68,7 @@ export class RowFinder {
   }
 
   /**
-   * What the rows at `at` were. Undefined when nothing is like them, or it was looked a moment ago.
+   * What the rows at `at` were. Undefined when nothing is like them, they are symbols that are new, or it was looked a moment ago.
    * @param expected  where they are, at most EXPECTED_PLACES, bytes from the start of the source, the likelier one first
    * @param end  of what is scanned
    */

@@ -4,7 +4,7 @@
  * in before. But how long the name is, of which kind the symbol and how large, tell a few rows from all others. Functions that moved
  * to another place of the program take their rows along, so looking around an expected place would not do.
  */
-import { SYMBOL_NAME_BYTES_MAX, SYMBOL_PLACES_MAX } from "../limits.ts";
+import { SYMBOL_NAME_BYTES_MAX, SYMBOL_PLACES_MAX, SYMBOL_ROWS_MAX } from "../limits.ts";
 import type { Rows } from "./rows.ts";
 
 /** st_name, 4 bytes; st_info, st_other, 1 each; st_shndx, 2; st_value, 8; st_size, 8. */
@@ -15,7 +15,7 @@ const ADDRESS_AT = 8;
 const ADDRESS_HIGH_AT = 12;
 const SIZE_AT = 16;
 const SIZE_HIGH_AT = 20;
-/** Bits that no kind has: three bindings, and four visibilities with nothing else in st_other. */
+/** Bits that hardly a kind has: bindings are below 4, but for GNU's unique, and of st_other only the visibility is used, but for arm64's variant calls. */
 const KIND_UNUSED = 0xfcc0;
 const KIND_NOT_LOCAL = 0x30;
 /** Programs have some forty; numbers from SHN_LORESERVE on are none. */
@@ -26,7 +26,7 @@ const ADDRESS_HIGH_MAX = 0xffff;
 /** Rows that tell a place; and what they are told by goes on to the name of the next. */
 const KEY_ROWS = 3;
 const KEY_BYTES = (KEY_ROWS + 1) * ROW_BYTES;
-/** A table has so many rows, for one of as many is looked at. */
+/** One of so many rows is looked at: shorter tables may be missed. */
 const TABLE_ROWS_MIN = 16;
 const SLOTS_BITS = 18;
 /** Odd, and spread over all 32 bits: 2^32 divided by the golden ratio. */
@@ -46,8 +46,8 @@ export class SymbolRows {
   }
 
   /**
-   * The old symbols that those at `at` are again, as many as follow each other; "new" when none are; undefined when there are no
-   * symbols at `at`, or none are old.
+   * The old symbols that those at `at` are again, as many as follow each other; "new" when they are none of them; undefined when there
+   * are no symbols at `at`, or no tables of them among the old bytes, or more than are indexed.
    * @param expected  where they are, if nothing moved, bytes from the start of the source
    * @param end  of what is scanned
    */
@@ -61,7 +61,8 @@ export class SymbolRows {
     let most = 0;
     for (const place of this.#index.places(first, expected + front)) {
       const rows = place < front ? 0 : this.#sameRows(place, first, end);
-      if (rows <= most) continue;
+      // fewer rows than tell a place are so by accident, but where they are expected
+      if (rows <= most || (rows < KEY_ROWS && place !== expected + front)) continue;
       most = rows;
       found = { from: place - front, bytes: front + rows * ROW_BYTES };
     }
@@ -98,8 +99,10 @@ class SymbolIndex {
   constructor(source: DataView, oldBytes: number) {
     this.#source = source;
     this.#oldBytes = oldBytes;
-    const tables = [...tablesIn(source, oldBytes)];
-    const rows = tables.reduce((sum, table) => sum + table.rows, 1);
+    const found = [...tablesIn(source, oldBytes)];
+    const count = found.reduce((sum, table) => sum + table.rows, 0);
+    const tables = count > SYMBOL_ROWS_MAX ? [] : found;
+    const rows = tables.length === 0 ? 1 : 1 + count;
     this.#places = new Int32Array(rows);
     this.#before = new Int32Array(rows);
     let row = 1;

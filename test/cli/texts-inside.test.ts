@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { searchStreams } from "../../cli/threads/jobs/find-streams.ts";
+import { searchTextsInside } from "../../cli/threads/jobs/find-streams.ts";
 import { packStreams, readParts, unpackStreams } from "../../cli/threads/jobs/unpack-streams.ts";
+import type { StreamInFile } from "../../cli/threads/plain-bytes.ts";
 import { TextsDecoder, withTextsWritten } from "../../cli/threads/texts-inside.ts";
 import type { Base64Run } from "../../manifests/base64-text.ts";
 import type { ReadBytes } from "../../manifests/deflate/find.ts";
@@ -190,21 +191,23 @@ test.each([
   ["short", 50],
   ["long", UNPACK_AT_ONCE_BYTES_MAX],
 ])("base64 is found in what a %s stream inflates to", async (name, tail) => {
+  // the first is longer than what is inflated at once
   const parts = [
-    [40, 5000],
+    [40, 150_000],
     [9, 101],
     [3, 20],
     [1, 100],
   ] as const;
   const { stream, inflated, texts } = await streamOf(`found-${name}`, parts, tail);
-  const { values } = await searchStreams([{ ...stream, texts: undefined, plainBytes: inflated.length }]);
+  const { values } = await searchTextsInside([{ ...stream, texts: undefined, plainBytes: inflated.length }]);
   const found = values[0] ?? expect.unreachable("nothing was searched");
   // the third is too short
   const worth = [texts[0], texts[1], texts[3]];
   expect(found.texts.map(({ offset, bytes, plainBytes }) => ({ offset, bytes, plainBytes }))).toEqual(worth);
-  const { sha1 } = found.texts[0] ?? expect.unreachable("nothing was found");
-  const digest = await crypto.subtle.digest("SHA-1", inflated.subarray(40, 40 + (texts[0]?.bytes ?? 0)));
-  expect(sha1).toBe(Buffer.from(digest).toString("hex"));
+  for (const { offset, bytes, sha1 } of found.texts) {
+    const digest = await crypto.subtle.digest("SHA-1", inflated.subarray(offset, offset + bytes));
+    expect(sha1).toBe(Buffer.from(digest).toString("hex"));
+  }
 });
 
 test("a stream with more base64 than is looked at says so, one that is another is named", async () => {
@@ -218,9 +221,30 @@ test("a stream with more base64 than is looked at says so, one that is another i
     const packed = deflateRawSync(plain, { level: 1 });
     await writeFile(path, packed);
     const stream = { coding: "deflate" as const, path, pieces: [{ offset: 0, bytes: packed.length }] };
-    const { values } = await searchStreams([{ ...stream, plainBytes: plain.length }]);
+    const { values } = await searchTextsInside([{ ...stream, plainBytes: plain.length }]);
     expect(values[0]?.hasMore).toBe(hasMore);
     expect(values[0]?.texts.length).toBe(hasMore ? 0 : count);
-    expect((await searchStreams([{ ...stream, plainBytes: plain.length - 1 }])).unread).toBe(path);
+    expect((await searchTextsInside([{ ...stream, plainBytes: plain.length - 1 }])).unread).toBe(path);
   }
+});
+
+test("what is looked at is counted over all streams", async () => {
+  const run = Buffer.from(pseudoRandomBytes(1, 96)).toString("base64");
+  const path = join(folder, "several");
+  const counts = [BASE64_RUNS_MAX - 1, 1, 1, 0];
+  const streams: StreamInFile[] = [];
+  for (const [i, count] of counts.entries()) {
+    const plain = Buffer.from(`.${`${run}"`.repeat(count)}`);
+    const packed = deflateRawSync(plain, { level: 1 });
+    await writeFile(`${path}-${i}`, packed);
+    const pieces = [{ offset: 0, bytes: packed.length }];
+    streams.push({ coding: "deflate", path: `${path}-${i}`, pieces, plainBytes: plain.length });
+  }
+  const { values } = await searchTextsInside(streams);
+  expect(values.map(({ texts, hasMore }) => [texts.length, hasMore])).toEqual([
+    [BASE64_RUNS_MAX - 1, false],
+    [1, false],
+    [0, true],
+    [0, true],
+  ]);
 });

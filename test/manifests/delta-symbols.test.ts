@@ -17,6 +17,7 @@ const FRONT_BYTES = 4099;
 interface Symbol {
   readonly nameBytes: number;
   readonly bytes: number;
+  readonly kind?: number;
 }
 
 function symbolsOf(count: number, seed: number): Symbol[] {
@@ -32,10 +33,10 @@ function symtabOf(symbols: readonly Symbol[], { name, seed }: { name: number; se
   const table = new DataView(new ArrayBuffer(ROW_BYTES * symbols.length));
   const random = viewOf(pseudoRandomBytes(seed, 4 * symbols.length));
   let nameAt = name;
-  for (const [i, { nameBytes, bytes }] of symbols.entries()) {
+  for (const [i, { nameBytes, bytes, kind = FUNCTION }] of symbols.entries()) {
     const row = ROW_BYTES * i;
     table.setUint32(row, nameAt, true);
-    table.setUint8(row + 4, FUNCTION);
+    table.setUint8(row + 4, kind);
     table.setUint16(row + 6, TEXT_SECTION, true);
     table.setUint32(row + 8, 0x0100_0000 + (random.getUint32(4 * i, true) >>> 6), true);
     table.setUint32(row + 16, bytes, true);
@@ -85,33 +86,37 @@ test("they go on where symbols were put in and taken out", () => {
 });
 
 test("every row that is said to be the same is", () => {
-  const arbitrary = array(tuple(integer({ min: 1, max: 4 }), integer({ min: 0, max: 2 })), {
+  const rows = array(tuple(integer({ min: 1, max: 4 }), nat({ max: 2 }), nat({ max: 1 })), {
     minLength: 40,
     maxLength: 80,
   });
+  const parts = array(tuple(nat({ max: 79 }), integer({ min: 1, max: 9 })), { minLength: 5, maxLength: 15 });
   let seen = 0;
   assert(
-    property(arbitrary, arbitrary, nat({ max: 23 }), (before, after, front) => {
-      const [old, fresh] = [before, after].map((rows, i) => {
-        const symbols = rows.map(([nameBytes, bytes]) => ({ nameBytes, bytes }));
-        return symtabOf(symbols, { name: 1 + 100 * i, seed: i });
-      }) as [Uint8Array, Uint8Array];
-      const source = concatBytes([FRONT, old, fresh]);
-      const oldBytes = FRONT.length + old.length;
+    property(rows, parts, nat({ max: 23 }), nat({ max: 30 }), nat({ max: 2 }), (rows, parts, skipped, front, guess) => {
+      const before = rows.map(([nameBytes, bytes, other]) => ({ nameBytes, bytes, kind: FUNCTION - other }));
+      const after = parts.flatMap(([start, count]) => before.slice(start, start + count));
+      const old = symtabOf(before, { name: 1, seed: 12 });
+      const fresh = symtabOf(after, { name: 101, seed: 13 });
+      const source = concatBytes([FRONT.subarray(0, front), old, fresh]);
+      const oldBytes = front + old.length;
       const view = viewOf(source);
       const finder = new SymbolRows(view, oldBytes);
       const nameBytesAt = (at: number): number => view.getInt32(at + ROW_BYTES, true) - view.getInt32(at, true);
-      for (let row = front; row < fresh.length; row += ROW_BYTES) {
-        const found = finder.find(oldBytes + row, 0, source.length);
+      for (let at = oldBytes + skipped; at < source.length; at += ROW_BYTES) {
+        const expected = [0, front + skipped, at - old.length][guess] as number;
+        const found = finder.find(at, expected, source.length);
         if (found === undefined || found === "new") continue;
         seen++;
         expect(found.from).toBeGreaterThanOrEqual(0);
-        expect(oldBytes + row + found.bytes).toBeLessThanOrEqual(source.length);
-        const skipped = (ROW_BYTES - front) % ROW_BYTES;
-        expect((found.bytes - skipped) % ROW_BYTES).toBe(0);
-        for (let i = skipped; i < found.bytes; i += ROW_BYTES) {
-          expect(nameBytesAt(found.from + i)).toBe(nameBytesAt(oldBytes + row + i));
-          expect(view.getInt32(found.from + i + 16, true)).toBe(view.getInt32(oldBytes + row + i + 16, true));
+        expect(at + found.bytes).toBeLessThanOrEqual(source.length);
+        const first = (ROW_BYTES - skipped) % ROW_BYTES;
+        expect((found.bytes - first) % ROW_BYTES).toBe(0);
+        for (let row = first; row < found.bytes; row += ROW_BYTES) {
+          const [was, is] = [found.from + row, at + row];
+          expect(nameBytesAt(was)).toBe(nameBytesAt(is));
+          expect(view.getUint8(was + 4)).toBe(view.getUint8(is + 4));
+          expect(view.getInt32(was + 16, true)).toBe(view.getInt32(is + 16, true));
         }
       }
     }),

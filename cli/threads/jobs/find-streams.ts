@@ -209,19 +209,23 @@ export interface TextsInside {
   readonly hasMore: boolean;
 }
 
-/** The base64 in what deflate streams inflate to. */
-export async function searchStreams(streams: readonly StreamInFile[]): Promise<OfEach<TextsInside>> {
+/** The base64 in what deflate streams inflate to; from the one on that has more than is looked at in all of them, none. */
+export async function searchTextsInside(streams: readonly StreamInFile[]): Promise<OfEach<TextsInside>> {
+  let left = BASE64_RUNS_MAX;
   return await ofEach(streams, async (stream, reader) => {
+    if (left < 0) return { texts: [], hasMore: true };
     const runs: Base64Run[] = [];
     const take = (found: Iterable<Base64Run>): boolean => {
       for (const run of found) runs.push(run);
-      return runs.length <= BASE64_RUNS_MAX;
+      return runs.length <= left;
     };
     const finder = new Base64Finder(0);
     unlessChanged(await unpackStream(stream, reader, (plain) => take(finder.push(plain))), stream);
-    if (!take(finder.end())) return { texts: [], hasMore: true };
+    const hasMore = !take(finder.end());
+    left -= runs.length;
+    if (hasMore) return { texts: [], hasMore };
     const hashes = runs.length === 0 ? [] : await hashRuns(stream, runs, reader);
-    return { texts: runs.map((run, i) => ({ ...run, sha1: hashes[i] ?? "" })), hasMore: false };
+    return { texts: runs.map((run, i) => ({ ...run, sha1: hashes[i] ?? "" })), hasMore };
   });
 }
 

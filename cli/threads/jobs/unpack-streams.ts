@@ -119,7 +119,7 @@ export interface StreamToUnpack extends StreamInFile {
 }
 
 /**
- * A stream that is not what it was stays zeros, as everything that nobody has: what a delta makes of it will not hash to what
+ * A stream that is not what it was stays zeros, from where that shows on, as everything that nobody has: what a delta makes of it will not hash to what
  * it should, and is healed by chunks. So nothing is ever refused.
  */
 export async function unpackStreams({
