@@ -791,6 +791,12 @@ export const DELTA_OLD_STREAMS_PER_NEW_MAX = 8;
 export const DEFLATE_BLOCK_TOKENS_MAX = MIB;
 /** A stream is read, and written, in slices of this. */
 export const DEFLATE_SLICE_BYTES = 64 * KIB;
+/** Zeros behind the end of a stream that is read, so that no bit has to be asked for; more than a header takes. */
+export const DEFLATE_BEHIND_END_BYTES = KIB;
+/** Tokens that are read in one step. */
+export const DEFLATE_STEP_TOKENS = 8 * KIB;
+/** Codes of so many bits are looked up in a table; the few that are longer are read bit by bit. */
+export const DEFLATE_TABLE_BITS = 10;
 /**
  * Places looked at and bytes compared for a plain byte, on average, above which a stream is given up: content can be
  * made slow.

@@ -1,9 +1,9 @@
-/** Reading Huffman codes: a table for codes of up to PRIMARY_BITS, and bit by bit for the few that are longer. */
-import { CODE_BITS_MAX, turnRound } from "./alphabet.ts";
+/** Reading Huffman codes: a table for codes of up to DEFLATE_TABLE_BITS, and bit by bit for the few that are longer. */
+import { DEFLATE_TABLE_BITS } from "../limits.ts";
+import { CODE_BITS_MAX, FIXED_LITERAL_SYMBOLS, turnRound } from "./alphabet.ts";
 import { type Loops, arrayIn } from "./compiled-loops.ts";
 
-const PRIMARY_BITS = 10;
-export const PRIMARY_MASK = 2 ** PRIMARY_BITS - 1;
+export const PRIMARY_MASK = 2 ** DEFLATE_TABLE_BITS - 1;
 
 /** What a decoder writes down. */
 export interface DecoderTables {
@@ -14,19 +14,26 @@ export interface DecoderTables {
   readonly symbols: Uint16Array;
 }
 
-const TABLE_LENGTH = 2 ** PRIMARY_BITS;
+const TABLE_LENGTH = 2 ** DEFLATE_TABLE_BITS;
 const COUNTS_LENGTH = CODE_BITS_MAX + 1;
-const SYMBOLS_MAX = 320;
+/** No code has more than the fixed one. */
+const SYMBOLS_MAX = FIXED_LITERAL_SYMBOLS;
 
-/** In the memory of `loops`, where `place` says. */
-export function decoderTables(
-  loops?: Loops,
-  place: "LITERAL_DECODER" | "DISTANCE_DECODER" = "LITERAL_DECODER",
-): DecoderTables {
+/** In the memory of `loops`, where `place` says; without loops, in memory of their own. */
+export function decoderTables(loops: Loops | undefined, place: "LITERAL_DECODER" | "DISTANCE_DECODER"): DecoderTables {
   return {
     table: arrayIn(loops, Uint16Array, place, TABLE_LENGTH),
     counts: arrayIn(loops, Uint16Array, place, COUNTS_LENGTH, TABLE_LENGTH),
     symbols: arrayIn(loops, Uint16Array, place, SYMBOLS_MAX, TABLE_LENGTH + COUNTS_LENGTH),
+  };
+}
+
+/** Of a decoder that no loop asks. */
+function ownTables(): DecoderTables {
+  return {
+    table: new Uint16Array(TABLE_LENGTH),
+    counts: new Uint16Array(COUNTS_LENGTH),
+    symbols: new Uint16Array(SYMBOLS_MAX),
   };
 }
 
@@ -35,7 +42,7 @@ export class HuffmanDecoder {
   readonly #counts: Uint16Array;
   readonly #symbols: Uint16Array;
 
-  constructor({ table, counts, symbols } = decoderTables()) {
+  constructor({ table, counts, symbols } = ownTables()) {
     this.table = table;
     this.#counts = counts;
     this.#symbols = symbols;
@@ -80,7 +87,7 @@ export class HuffmanDecoder {
       this.#symbols[place] = symbol;
       places[bits] = place + 1;
       codes[bits] = code + 1;
-      if (bits > PRIMARY_BITS) continue;
+      if (bits > DEFLATE_TABLE_BITS) continue;
       const entry = symbol * 16 + bits;
       for (let i = turnRound(code, bits); i < table.length; i += 1 << bits) table[i] = entry;
     }

@@ -1,4 +1,5 @@
 /** A raw deflate stream (RFC 1951), read once from front to end: its blocks, its tokens, and its plain bytes. */
+import { DEFLATE_BEHIND_END_BYTES, DEFLATE_STEP_TOKENS } from "../limits.ts";
 import {
   BLOCK,
   type BlockType,
@@ -20,7 +21,7 @@ import type { ReadBytes } from "./find.ts";
 import { HuffmanDecoder, PRIMARY_MASK } from "./huffman.ts";
 import { LITERAL, tokenOf } from "./tokens.ts";
 import type { PlainWindow } from "./plain-window.ts";
-import { BEHIND_END_BYTES, STEP_TOKENS, type Workspace } from "./workspace.ts";
+import type { Workspace } from "./workspace.ts";
 
 /** Where a stream begins, and where it ends at the latest. */
 export interface StreamSource {
@@ -209,7 +210,7 @@ export class TokenReader implements BitSource {
     const atMax = this.#inputFilled - TOKEN_BYTES_MAX;
     let bits = this.#bits;
     let count = this.#count;
-    while (made < STEP_TOKENS && filled <= filledMax && at <= atMax) {
+    while (made < DEFLATE_STEP_TOKENS && filled <= filledMax && at <= atMax) {
       // three times a token there are made to be 24 bits or more: enough for a code and a length's extra bits
       for (; count < 24; count += 8) bits |= (input[at++] as number) << count;
       const entry = (literalTable[bits & PRIMARY_MASK] as number) || literals.slow(bits);
@@ -283,13 +284,13 @@ export class TokenReader implements BitSource {
     this.#input.copyWithin(0, from, this.#inputFilled);
     this.#inputStart += from;
     this.#at -= from;
-    const room = Math.max(0, this.#input.length - BEHIND_END_BYTES - left);
+    const room = Math.max(0, this.#input.length - DEFLATE_BEHIND_END_BYTES - left);
     const some = Math.min(room, Math.max(0, this.#end - this.#inputStart - left));
     this.#read(this.#inputStart + left, this.#input.subarray(left, left + some));
     this.#inputFilled = left + some;
     if (this.#inputStart + this.#inputFilled < this.#end) return;
-    this.#input.fill(0, this.#inputFilled, this.#inputFilled + BEHIND_END_BYTES);
-    this.#inputFilled += BEHIND_END_BYTES;
+    this.#input.fill(0, this.#inputFilled, this.#inputFilled + DEFLATE_BEHIND_END_BYTES);
+    this.#inputFilled += DEFLATE_BEHIND_END_BYTES;
   }
 }
 

@@ -3,19 +3,16 @@
  * and archives hold thousands. Nothing in it outlives the work.
  */
 import {
+  DEFLATE_BEHIND_END_BYTES,
   DEFLATE_BLOCK_TOKENS_MAX,
   DEFLATE_GUIDE_REACH_BYTES,
   DEFLATE_SLICE_BYTES,
+  DEFLATE_STEP_TOKENS,
   DEFLATE_WINDOW_BYTES,
 } from "../limits.ts";
 import { arrayIn, newLoops } from "./compiled-loops.ts";
 import { decoderTables } from "./huffman.ts";
 import { HASH_BITS_MAX, WINDOW_BITS_MAX } from "./parameters.ts";
-
-/** Zeros behind the end of a stream that is read, so that no bit has to be asked for; more than a header takes. */
-export const BEHIND_END_BYTES = 1024;
-/** Tokens that are read in one step. */
-export const STEP_TOKENS = 8192;
 
 /** Marks a place where no token begins. */
 export const NO_TOKEN = 0xffff_ffff;
@@ -43,15 +40,15 @@ export class Workspace {
   /** Work in the memory of this workspace; undefined where nothing may be compiled. */
   readonly loops = newLoops();
   readonly plain = arrayIn(this.loops, Uint8Array, "PLAIN", DEFLATE_WINDOW_BYTES);
-  readonly input = arrayIn(this.loops, Uint8Array, "INPUT", DEFLATE_SLICE_BYTES + BEHIND_END_BYTES);
+  readonly input = arrayIn(this.loops, Uint8Array, "INPUT", DEFLATE_SLICE_BYTES + DEFLATE_BEHIND_END_BYTES);
   readonly output = arrayIn(this.loops, Uint8Array, "OUTPUT", DEFLATE_SLICE_BYTES);
-  readonly stepTokens = arrayIn(this.loops, Uint32Array, "STEP", STEP_TOKENS);
+  readonly stepTokens = arrayIn(this.loops, Uint32Array, "STEP", DEFLATE_STEP_TOKENS);
   readonly literalTables = decoderTables(this.loops, "LITERAL_DECODER");
   readonly distanceTables = decoderTables(this.loops, "DISTANCE_DECODER");
   /** Of a block; memory that is not touched costs nothing. */
   readonly blockTokens = arrayIn(this.loops, Uint32Array, "BLOCK", DEFLATE_BLOCK_TOKENS_MAX);
   /** Read and not looked at; grows. */
-  queued = new Uint32Array(2 * STEP_TOKENS);
+  queued = new Uint32Array(2 * DEFLATE_STEP_TOKENS);
   #chains: ChainSpace | undefined;
   #guide: GuideSpace | undefined;
 

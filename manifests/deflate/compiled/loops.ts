@@ -1,60 +1,52 @@
 /**
- * The loops of hash-chains.ts, inflate.ts, guide.ts, block-plan.ts and bit-writer.ts that every byte or token of a stream goes
- * through, once more, in AssemblyScript: 8 bytes are compared and copied at once, and 56 bits taken in advance. Names and meanings
- * are those of the plain ones, which are what counts; test/manifests/deflate-compiled.test.ts runs both. What is in capitals and not
- * defined here is a number of limits.ts, given by compile.ts, which also says when this changed and `../loops-wasm.ts` did not.
+ * The loops of hash-chains.ts, inflate.ts, guide.ts, block-plan.ts and bit-writer.ts that every byte or token of a
+ * stream goes through, once more, in AssemblyScript: 8 bytes are compared and copied at once, and 56 bits taken in
+ * advance. Names and meanings are those of the plain ones, which are what counts:
+ * test/manifests/deflate-compiled.test.ts runs both. What is in capitals and not defined here is a number of limits.ts,
+ * alphabet.ts or parameters.ts, given by compile.ts, which also says when this changed and `../loops-wasm.ts` did not.
  *
- * The memory is that of a Workspace, one after another; what is not touched costs nothing. Places in it are bytes.
+ * The memory is that of a Workspace, one after another; what is not touched costs nothing. Places in it are bytes. How
+ * long an array is, given numbers alone say: with others than those of its views in JavaScript, one would run into the
+ * next.
  */
 
 /** Memory goes on so far behind what is read and written in words. */
 const WORD_BYTES: i32 = 8;
-const WINDOW_BITS_MAX: i32 = 15;
-const HASH_BITS_MAX: i32 = 16;
-const STEP_TOKENS: i32 = 8192;
-const BEHIND_END_BYTES: i32 = 1024;
-const LITERAL_SYMBOLS_MAX: i32 = 288;
-const DISTANCE_SYMBOLS_MAX: i32 = 32;
-const PRIMARY_BITS: i32 = 10;
-const CODE_BITS_MAX: i32 = 15;
-const SYMBOLS_MAX: i32 = 320;
+/** Of the second kind of chains: as in hash-chains.ts, or it takes other work. */
+const FOUR_HASH_BITS: i32 = 15;
 
 /** What a loop says besides its result, as i32. */
 export const STATE: i32 = 64;
 export const PLAIN: i32 = STATE + 64;
 export const INPUT: i32 = PLAIN + DEFLATE_WINDOW_BYTES + WORD_BYTES;
-export const OUTPUT: i32 = INPUT + DEFLATE_SLICE_BYTES + BEHIND_END_BYTES + WORD_BYTES;
+export const OUTPUT: i32 = INPUT + DEFLATE_SLICE_BYTES + DEFLATE_BEHIND_END_BYTES + WORD_BYTES;
 export const STEP: i32 = OUTPUT + DEFLATE_SLICE_BYTES + WORD_BYTES;
-const NEWEST: i32 = STEP + STEP_TOKENS * 4;
-/** How far back the place before is, which takes half of what the place would, and stays as it is when the window moves. */
+const NEWEST: i32 = STEP + DEFLATE_STEP_TOKENS * 4;
+/**
+ * How far back the place before is, which takes half of what the place would, and stays as it is when the window moves.
+ */
 const BEFORE: i32 = NEWEST + (4 << HASH_BITS_MAX);
 const NEWEST_FOUR: i32 = BEFORE + (2 << WINDOW_BITS_MAX);
-const BEFORE_FOUR: i32 = NEWEST_FOUR + (4 << HASH_BITS_MAX);
+const BEFORE_FOUR: i32 = NEWEST_FOUR + (4 << FOUR_HASH_BITS);
 const RANKS: i32 = BEFORE_FOUR + (2 << WINDOW_BITS_MAX);
 /** Of a HuffmanDecoder: its table, how many codes have each length, and the symbols. */
-const COUNTS_AT: i32 = 2 << PRIMARY_BITS;
+const COUNTS_AT: i32 = 2 << DEFLATE_TABLE_BITS;
 const SYMBOLS_AT: i32 = COUNTS_AT + 2 * (CODE_BITS_MAX + 1);
 export const LITERAL_DECODER: i32 = RANKS + (2 << WINDOW_BITS_MAX);
-export const DISTANCE_DECODER: i32 = LITERAL_DECODER + SYMBOLS_AT + 2 * SYMBOLS_MAX;
+export const DISTANCE_DECODER: i32 = LITERAL_DECODER + SYMBOLS_AT + 2 * FIXED_LITERAL_SYMBOLS;
 /** Of a BitWriter, by symbol: codes and, in the upper 16 bits, how many bits they have. */
-export const LITERAL_CODES: i32 = DISTANCE_DECODER + SYMBOLS_AT + 2 * SYMBOLS_MAX;
-export const DISTANCE_CODES: i32 = LITERAL_CODES + 4 * LITERAL_SYMBOLS_MAX;
+export const LITERAL_CODES: i32 = DISTANCE_DECODER + SYMBOLS_AT + 2 * FIXED_LITERAL_SYMBOLS;
+export const DISTANCE_CODES: i32 = LITERAL_CODES + 4 * FIXED_LITERAL_SYMBOLS;
 /** Of SymbolCounts. */
-export const LITERAL_COUNTS: i32 = DISTANCE_CODES + 4 * DISTANCE_SYMBOLS_MAX;
-export const DISTANCE_COUNTS: i32 = LITERAL_COUNTS + 4 * LITERAL_SYMBOLS_MAX;
-export const BLOCK: i32 = DISTANCE_COUNTS + 4 * DISTANCE_SYMBOLS_MAX;
+export const LITERAL_COUNTS: i32 = DISTANCE_CODES + 4 * FIXED_DISTANCE_SYMBOLS;
+export const DISTANCE_COUNTS: i32 = LITERAL_COUNTS + 4 * FIXED_LITERAL_SYMBOLS;
+export const BLOCK: i32 = DISTANCE_COUNTS + 4 * FIXED_DISTANCE_SYMBOLS;
 /** By places of PLAIN: the token that begins there. */
 export const NOTES: i32 = BLOCK + 4 * DEFLATE_BLOCK_TOKENS_MAX;
 /** Where all of it ends. */
 export const END: i32 = NOTES + 4 * DEFLATE_WINDOW_BYTES;
 
 const LITERAL: i32 = 0;
-const LITERALS: i32 = 256;
-const END_OF_BLOCK: i32 = 256;
-const LENGTH_SYMBOLS: i32 = 29;
-const DISTANCE_SYMBOLS: i32 = 30;
-const MATCH_BYTES_MIN: i32 = 3;
-const MATCH_BYTES_MAX: i32 = 258;
 const NOWHERE: i32 = -1;
 const FAR: i32 = 0xffff;
 
@@ -81,7 +73,6 @@ const THREES: i32 = 0;
 const BOTH: i32 = 1;
 const MULTIPLIER: u32 = 0x9e3779b1;
 const CHROMIUM_FACTOR: i32 = 66521;
-const FOUR_HASH_BITS: i32 = 15;
 const RANK_MASK: i32 = 0xffff;
 const STOP_CHECK_MASK: i32 = 15;
 
@@ -319,7 +310,7 @@ export function decode(at: i32, atMax: i32, bits: u32, count: i32, filledBefore:
   let nextByte = at;
   let held = count;
   let buffer = <u64>bits;
-  while (made < STEP_TOKENS && filled <= DEFLATE_WINDOW_BYTES - MATCH_BYTES_MAX && reached <= atMax) {
+  while (made < DEFLATE_STEP_TOKENS && filled <= DEFLATE_WINDOW_BYTES - MATCH_BYTES_MAX && reached <= atMax) {
     // 56 bits or more, which is enough for a token; what is above them is there already when it is taken
     buffer |= load<u64>(INPUT + nextByte) << held;
     nextByte += (63 - held) >> 3;
@@ -395,7 +386,7 @@ export function decode(at: i32, atMax: i32, bits: u32, count: i32, filledBefore:
 
 /** The next symbol × 16 + bits of its code; 0 for none. */
 function symbolAt(decoder: i32, buffer: u64): i32 {
-  const entry = <i32>load<u16>(decoder + ((<i32>buffer & ((1 << PRIMARY_BITS) - 1)) << 1));
+  const entry = <i32>load<u16>(decoder + ((<i32>buffer & ((1 << DEFLATE_TABLE_BITS) - 1)) << 1));
   return entry != 0 ? entry : slowSymbolAt(decoder, <i32>buffer);
 }
 
