@@ -163,7 +163,9 @@ export class HashChains implements Chains {
     const most = than >= this.#good ? this.#chain >> 2 : this.#chain;
     const enough = Math.min(this.#nice, ahead);
     if (this.#kind !== "both") return this.#longestInChain(at, ahead, than, enough, most);
-    const match = this.#longestOfFour(at, ahead, Math.max(than, MATCH_BYTES_MIN), enough, most);
+    // of the last three bytes no match of four begins, and their chain goes by what lies behind the end
+    const match =
+      ahead > MATCH_BYTES_MIN ? this.#longestOfFour(at, ahead, Math.max(than, MATCH_BYTES_MIN), enough, most) : LITERAL;
     return match !== LITERAL || than >= MATCH_BYTES_MIN ? match : this.#nearestOfThree(at, most);
   }
 
@@ -198,7 +200,7 @@ export class HashChains implements Chains {
     return bestFrom === NOWHERE ? LITERAL : tokenOf(best, at - bestFrom);
   }
 
-  /** Of matches of four bytes or more. */
+  /** Of matches of four bytes or more: more than three are ahead. */
   #longestOfFour(at: number, ahead: number, than: number, enough: number, most: number): Token {
     const bytes = this.#bytes;
     const before = this.#beforeFour;
@@ -306,7 +308,7 @@ export class HashChains implements Chains {
     let four = ((bytes[at] as number) << 8) | ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 24);
     for (; at <= stop; at++) {
       hash = ((hash << shift) ^ (bytes[at + 2] as number)) & hashMask;
-      // behind the end of all there may be anything: of the last three bytes no match of four begins
+      // behind the end of all there may be anything, so the last place may be in any chain: `longest` asks none there
       four = (four >>> 8) | ((bytes[at + 3] as number) << 24);
       const slot = Math.imul(four, MULTIPLIER) >>> (32 - FOUR_HASH_BITS);
       const place = at & windowMask;

@@ -72,7 +72,7 @@ function readOf(bytes: Uint8Array): ReadBytes {
   return (offset, target) => target.set(bytes.subarray(offset, offset + target.length));
 }
 
-function sourceOf(stream: Uint8Array): StreamSource {
+export function sourceOf(stream: Uint8Array): StreamSource {
   return { read: readOf(stream), start: 0, end: stream.length };
 }
 
@@ -84,6 +84,37 @@ export function together(
   guide?: Uint8Array,
 ): Uint8Array {
   const made: Uint8Array[] = [];
+  putPieces(recipe, plain, compressedBytes, guide, made);
+  return concatBytes(made);
+}
+
+/** More than any recipe of a test comes to. */
+const BYTES_ENOUGH = 1_000_000;
+
+/** What a recipe from anywhere makes, and why it is refused: if for nothing else, for its length, with all written. */
+export function madeAnyway(
+  recipe: Uint8Array,
+  plain: Uint8Array,
+  guide: Uint8Array | undefined,
+): { readonly bytes: Uint8Array; readonly reason: string } {
+  const made: Uint8Array[] = [];
+  try {
+    putPieces(recipe, plain, BYTES_ENOUGH, guide, made);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { bytes: concatBytes(made), reason: `${error.message} ${JSON.stringify(error)}` };
+  }
+  throw new Error("larger than expected");
+}
+
+/** @param made  gets the pieces, also when it throws */
+function putPieces(
+  recipe: Uint8Array,
+  plain: Uint8Array,
+  compressedBytes: number,
+  guide: Uint8Array | undefined,
+  made: Uint8Array[],
+): void {
   let read = 0;
   let written = 0;
   putTogether({
@@ -102,7 +133,6 @@ export function together(
       made.push(piece.slice());
     },
   });
-  return concatBytes(made);
 }
 
 /**

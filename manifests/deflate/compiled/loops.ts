@@ -152,7 +152,7 @@ export function longest(at: i32, end: i32, than: i32): i32 {
   const most = than >= good ? chain >> 2 : chain;
   const enough = min(nice, ahead);
   if (kind != BOTH) return longestInChain(at, ahead, than, enough, most);
-  const match = longestOfFour(at, ahead, max(than, MATCH_BYTES_MIN), enough, most);
+  const match = ahead > MATCH_BYTES_MIN ? longestOfFour(at, ahead, max(than, MATCH_BYTES_MIN), enough, most) : LITERAL;
   return match != LITERAL || than >= MATCH_BYTES_MIN ? match : nearestOfThree(at, most);
 }
 
