@@ -21,7 +21,10 @@ export interface Memory {
 /** WebAssembly core specification, 4.2.8. */
 const PAGE_BYTES = 64 * 1024;
 
-/** Throws where nothing may be compiled: workerd compiles only what it was deployed with, and a Node without a compiler nothing. */
+/**
+ * Throws where nothing may be compiled: workerd compiles only what it was deployed with, and a Node without a compiler
+ * nothing.
+ */
 export function compile(base64: string): object {
   return new WebAssembly.Module(fromBase64(base64));
 }

@@ -69,24 +69,15 @@ export class BitWriter {
   /**
    * The tokens of a block and its end.
    * @param tokens  literals as their bytes, matches as tokens
-   * @param loops  in whose memory the tokens are those of the block, and the buffer is the output
    * @returns false when a token has no code; perhaps after some were written
    */
-  tokens(tokens: Uint32Array, lengths: CodeLengths, loops?: Loops): boolean {
+  tokens(tokens: Uint32Array, lengths: CodeLengths): boolean {
     const literalCodes = new Uint16Array(FIXED_LITERAL_SYMBOLS);
     const distanceCodes = new Uint16Array(lengths.distances.length);
     assignCodes(lengths.literals, literalCodes);
     assignCodes(lengths.distances, distanceCodes);
     const literalLengths = new Uint8Array(FIXED_LITERAL_SYMBOLS);
     literalLengths.set(lengths.literals);
-    if (loops !== undefined) {
-      const ends = literalLengths[END_OF_BLOCK] as number;
-      setCodes(loops.literalCodes, literalCodes, literalLengths);
-      setCodes(loops.distanceCodes, distanceCodes, lengths.distances);
-      if (ends === 0 || !this.#writeCompiled(tokens.length, loops)) return false;
-      this.bits(literalCodes[END_OF_BLOCK] as number, ends);
-      return true;
-    }
     const out = this.#bytes;
     let at = this.#length;
     let bits = this.#bits;
@@ -155,7 +146,19 @@ export class BitWriter {
     this.#count = count;
     return true;
   }
-  #writeCompiled(tokens: number, { writeTokens, told }: Loops): boolean {
+
+  /** The same for so many tokens of the block in the memory of `loops`, whose output the buffer has to be. */
+  block(tokens: number, lengths: CodeLengths, loops: Loops): boolean {
+    setCodes(loops.literalCodes, lengths.literals);
+    setCodes(loops.distanceCodes, lengths.distances);
+    const end = loops.literalCodes[END_OF_BLOCK] as number;
+    if (end === 0 || !this.#writeBlock(tokens, loops)) return false;
+    this.bits(end & 0xffff, end >>> 16);
+    return true;
+  }
+
+  /** The loop stops where the buffer is full, and goes on when its bytes were given on. */
+  #writeBlock(tokens: number, { writeTokens, told }: Loops): boolean {
     for (let done = 0; done < tokens;) {
       if (this.#length + TOKEN_BYTES_MAX > this.#bytes.length) this.flush();
       done = writeTokens(done, tokens, this.#length, this.#bits, this.#count);
@@ -167,7 +170,9 @@ export class BitWriter {
 }
 
 /** Codes, and in the upper 16 bits how many bits they have. */
-function setCodes(target: Uint32Array, codes: Uint16Array, lengths: Uint8Array): void {
+function setCodes(target: Uint32Array, lengths: Uint8Array): void {
+  const codes = new Uint16Array(lengths.length);
+  assignCodes(lengths, codes);
   target.fill(0);
   for (let symbol = 0; symbol < lengths.length; symbol++) {
     target[symbol] = (codes[symbol] as number) | ((lengths[symbol] as number) << 16);

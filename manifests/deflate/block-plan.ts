@@ -45,22 +45,16 @@ export class SymbolCounts {
     this.distances[distance] = (this.distances[distance] as number) + 1;
   }
 
-  /**
-   * @param tokens  literals as their bytes
-   * @param loops  in whose memory the tokens are those of the block
-   */
-  addAll(tokens: Uint32Array, loops?: Loops): void {
-    if (loops !== undefined) {
-      this.#addCompiled(tokens.length, loops);
-      return;
-    }
+  /** @param tokens  literals as their bytes */
+  addAll(tokens: Uint32Array): void {
     for (const token of tokens) {
       if (token < LITERALS) this.add(LITERAL, token);
       else this.add(token, 0);
     }
   }
 
-  #addCompiled(tokens: number, loops: Loops): void {
+  /** The same for so many tokens of the block in the memory of `loops`. */
+  addBlock(tokens: number, loops: Loops): void {
     loops.countSymbols(tokens);
     this.tokens += tokens;
     addTo(this.literals, loops.literalCounts);

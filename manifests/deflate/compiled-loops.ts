@@ -61,18 +61,25 @@ let compiled: object | undefined;
 
 /** @returns undefined where nothing may be compiled */
 export function newLoops(): Loops | undefined {
-  try {
-    compiled ??= compile(LOOPS_WASM);
-    const exports = instantiate(compiled) as Exports;
-    return {
+  const exports = newExports();
+  return (
+    exports && {
       ...exports,
       told: arrayIn(exports, Int32Array, "STATE", TOLD_MAX),
       literalCodes: arrayIn(exports, Uint32Array, "LITERAL_CODES", FIXED_LITERAL_SYMBOLS),
       distanceCodes: arrayIn(exports, Uint32Array, "DISTANCE_CODES", FIXED_DISTANCE_SYMBOLS),
       literalCounts: arrayIn(exports, Int32Array, "LITERAL_COUNTS", LITERAL_SYMBOLS),
       distanceCounts: arrayIn(exports, Int32Array, "DISTANCE_COUNTS", DISTANCE_SYMBOLS),
-    };
+    }
+  );
+}
+
+function newExports(): Exports | undefined {
+  try {
+    compiled ??= compile(LOOPS_WASM);
+    return instantiate(compiled) as Exports;
   } catch {
+    // nothing may be compiled here, or there is no memory to be had: the plain classes make the same, more slowly
     return undefined;
   }
 }
@@ -82,7 +89,10 @@ interface ArrayKind<A> {
   new (buffer: ArrayBuffer, at: number, length: number): A;
 }
 
-/** An array in the memory of `loops`, or without them one of its own; `skipped` elements behind the place. */
+/**
+ * An array in the memory of `loops`, or without them one of its own; `skipped` elements behind the place. Lengths are
+ * made of numbers that compile.ts gives to the source too, so that none runs into the next.
+ */
 export function arrayIn<A extends { readonly BYTES_PER_ELEMENT: number }>(
   loops: Exports | undefined,
   Kind: ArrayKind<A> & { readonly BYTES_PER_ELEMENT: number },

@@ -3,9 +3,10 @@
  * the same tokens again, nearly always (measured: all but one of two thousand). To read them off the old stream takes a
  * fraction of the time that looking for matches takes, and works for streams that no zlib made.
  *
- * The old stream is read along with the new one, so many bytes ahead or behind: the offset. A token of it is a guess where it
- * begins at the same place, covers the same bytes, and would be a match here too. Where bytes differ there is no guess, and
- * the matcher is asked; where most of them differ, something was put in or left out, and another offset is sought.
+ * The old stream is read along with the new one, so many bytes ahead or behind: the offset. A token of it is a guess
+ * where it begins at the same place, covers the same bytes, and would be a match here too. Where bytes differ there is
+ * no guess, and the matcher is asked; where most of them differ, something was put in or left out, and another offset
+ * is sought.
  *
  * A guess depends on the bytes of both streams, on the places that guesses were asked for, and on nothing else: how far
  * either was read when must not matter, for a player reads them otherwise than a publisher. The numbers below decide
@@ -76,8 +77,10 @@ export class Guide {
   #agreedFrom = 0;
   #agreedTo = 0;
   /**
-   * Of those, what lies between these needs no look: old tokens that end before `#runTo` and refer to nothing before `#runFrom`
-   * are matches here too, and where they could be longer, so they could there.
+   * Of those, what lies between these needs no look: old tokens that end before `#runTo` and refer to nothing before
+   * `#runFrom` are matches here too, and where they could be longer, so they could there. Nor does the old stream have
+   * to be read on for them: LOOKAHEAD_BYTES behind each are there, or it ends. So how far a run is followed, which
+   * callers choose, changes neither what is read nor `work`.
    */
   #runFrom = 0;
   #runTo = 0;
@@ -89,8 +92,8 @@ export class Guide {
   #pausedTo = 0;
   #pause = PAUSE_BYTES_MIN;
   #work = 0;
-  followedTo = 0;
-  lastFollowed = 0;
+  #followedTo = 0;
+  #lastFollowed = 0;
 
   /** @param fresh  where the new plain bytes are */
   static of(guiding: Guiding | undefined, fresh: PlainWindow): Guide | undefined {
@@ -108,9 +111,23 @@ export class Guide {
     this.#before = before;
   }
 
-  /** Bytes read and compared. */
+  /**
+   * Bytes of the old stream read, and bytes compared and entered to find an offset. What is compared along the offset
+   * is not in it, and must not be: it is in proportion to the plain bytes anyway, and how far it goes depends on how
+   * many of them are there, which differs between a publisher and a player. Both have to give up on the same streams.
+   */
   get work(): number {
     return this.#work;
+  }
+
+  /** Behind the last token that `follow` gave, in the new window. */
+  get followedTo(): number {
+    return this.#followedTo;
+  }
+
+  /** Where the last token that `follow` gave begins. */
+  get lastFollowed(): number {
+    return this.#lastFollowed;
   }
 
   /**
@@ -159,8 +176,8 @@ export class Guide {
       last = place;
       place = behind;
     }
-    this.followedTo = place;
-    this.lastFollowed = last;
+    this.#followedTo = place;
+    this.#lastFollowed = last;
     return count - first;
   }
 

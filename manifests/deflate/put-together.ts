@@ -210,15 +210,19 @@ class StreamMaker {
   #planTokens(isLast: boolean): BlockPlan {
     const { start } = this.#window;
     this.#counts.clear();
-    this.#counts.addAll(this.#tokens.subarray(0, this.#tokenCount), this.#loops);
+    if (this.#loops === undefined) this.#counts.addAll(this.#tokens.subarray(0, this.#tokenCount));
+    else this.#counts.addBlock(this.#tokenCount, this.#loops);
     const closesAt = isLast ? this.#parts.plainBytes : start + this.#lastAt;
     const canBeStored = start + this.#blockAt >= this.#matcher.windowStart(closesAt);
     return planBlock(this.#counts, this.#at - this.#blockAt, canBeStored, this.#recipe.parameters.strategy);
   }
 
   #writeTokens(codes: CodeLengths): void {
-    const tokens = this.#tokens.subarray(0, this.#tokenCount);
-    if (!this.#writer.tokens(tokens, codes, this.#loops)) throw malformedRecipe("a token without a code");
+    const isWritten =
+      this.#loops === undefined
+        ? this.#writer.tokens(this.#tokens.subarray(0, this.#tokenCount), codes)
+        : this.#writer.block(this.#tokenCount, codes, this.#loops);
+    if (!isWritten) throw malformedRecipe("a token without a code");
   }
 
   /** A header as it is. @returns its codes */
