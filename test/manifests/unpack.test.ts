@@ -297,18 +297,17 @@ test.each([
 
 test("base64 inside counts towards the streams that a player can hold", () => {
   const space = spaceOfSizes([20_000]);
-  const withRuns = (length: number) =>
-    tableOf({
-      old: [],
-      fresh: [
-        stream({
-          content: 0,
-          pieces: [{ offset: 0, bytes: 190 }],
-          plainBytes: 3 * length,
-          texts: Array.from({ length }, (_, i) => run(4 * i, 4)),
-        }),
-      ],
+  const withRuns = (length: number) => {
+    const outer = stream({
+      content: 0,
+      pieces: [{ offset: 0, bytes: 190 }],
+      plainBytes: 3 * length,
+      texts: Array.from({ length }, (_, i) => run(4 * i, 4)),
     });
+    // as it is: workerd's Brotli does not give back so much in one piece
+    const columns = streamColumns({ old: [], fresh: [outer] });
+    return writeStreams(columns, { codec: "none", bytes: columns });
+  };
   const parse = (length: number) => parseStreams(withRuns(length), { old: space, fresh: space }, inflate);
   expect(parse(DELTA_STREAMS_MAX - 1).fresh[0]?.texts).toHaveLength(DELTA_STREAMS_MAX - 1);
   expect(() => parse(DELTA_STREAMS_MAX)).toThrow("too many streams");
