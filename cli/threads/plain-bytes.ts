@@ -65,16 +65,10 @@ function decodeBase64(
   reader: FileReader,
   take: (plain: Uint8Array) => boolean,
 ): boolean {
-  let given = 0;
-  for (const slice of slicesOf(path, pieces, BASE64_SLICE_BYTES, reader)) {
-    // it passes over most of what is no digit: then there are fewer bytes. Other bytes are found out where files are hashed
-    const text = Buffer.from(slice.buffer, slice.byteOffset, slice.length).toString("latin1");
-    const plain = Buffer.from(text, "base64");
-    given += plain.length;
-    if (given > plainBytes) return false;
-    if (!take(plain)) return true;
-  }
-  return given === plainBytes;
+  const bytes = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+  const decoder = new TextsDecoder([{ offset: 0, bytes, plainBytes }], take);
+  for (const slice of slicesOf(path, pieces, BASE64_SLICE_BYTES, reader)) if (!decoder.push(slice)) break;
+  return !decoder.isBroken;
 }
 
 /** Undefined when it is no stream, or one of more bytes. */

@@ -188,17 +188,19 @@ export function packStreams({
     try {
       for (const stream of streams) {
         const writer = new PieceWriter(out, stream.pieces);
+        const bytes = stream.pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+        const readPlain: ReadBytes = (offset, target) => reader.read(from, stream.plainAt + offset, target);
         if (stream.coding === "base64") {
-          encodeBase64(from, stream, reader, writer);
+          const text = withTextsWritten([{ offset: 0, bytes, plainBytes: stream.plainBytes }], readPlain);
+          writeSlices(text, bytes, writer);
           continue;
         }
         const recipe = new Uint8Array(stream.recipeBytes);
         reader.read(from, stream.recipeAt, recipe);
-        const readPlain: ReadBytes = (offset, target) => reader.read(from, stream.plainAt + offset, target);
         putTogether({
           recipe,
           plainBytes: inflatedBytes(stream),
-          compressedBytes: stream.pieces.reduce((sum, { bytes }) => sum + bytes, 0),
+          compressedBytes: bytes,
           guide: stream.guide && guides.of(stream.guide),
           readPlain: stream.texts === undefined ? readPlain : withTextsWritten(stream.texts, readPlain),
           write: (piece) => writer.write(piece),
@@ -216,17 +218,11 @@ export function packStreams({
   });
 }
 
-function encodeBase64(
-  from: string,
-  { plainAt, plainBytes }: Pick<StreamToPack, "plainAt" | "plainBytes">,
-  reader: FileReader,
-  writer: PieceWriter,
-): void {
-  const sliceBytes = (BASE64_SLICE_BYTES / 4) * 3;
-  for (let done = 0; done < plainBytes; done += sliceBytes) {
-    const plain = Buffer.alloc(Math.min(sliceBytes, plainBytes - done));
-    reader.read(from, plainAt + done, plain);
-    writer.write(Buffer.from(plain.toString("base64"), "latin1"));
+function writeSlices(read: ReadBytes, bytes: number, writer: PieceWriter): void {
+  for (let done = 0; done < bytes; done += BASE64_SLICE_BYTES) {
+    const slice = new Uint8Array(Math.min(BASE64_SLICE_BYTES, bytes - done));
+    read(done, slice);
+    writer.write(slice);
   }
 }
 
