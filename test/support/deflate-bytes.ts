@@ -1,5 +1,6 @@
 /** Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory. */
-import { inflateRawSync } from "node:zlib";
+import { type ZlibOptions, constants, inflateRawSync } from "node:zlib";
+import * as fc from "fast-check";
 import { BLOCK, DISTANCE_MAX, FIXED_CODES, MATCH_BYTES_MIN } from "../../manifests/deflate/alphabet.ts";
 import { BitWriter } from "../../manifests/deflate/bit-writer.ts";
 import type { ReadBytes } from "../../manifests/deflate/find.ts";
@@ -53,6 +54,20 @@ export function mixture(seed: number, bytes: number): Uint8Array {
     pixels(seed, part),
   ]);
 }
+
+/** What zlib can be told to make a stream with. */
+export const zlibOptions: fc.Arbitrary<ZlibOptions> = fc.record({
+  level: fc.integer({ min: 0, max: 9 }),
+  memLevel: fc.integer({ min: 1, max: 9 }),
+  windowBits: fc.integer({ min: 9, max: 15 }),
+  strategy: fc.constantFrom(
+    constants.Z_DEFAULT_STRATEGY,
+    constants.Z_FILTERED,
+    constants.Z_HUFFMAN_ONLY,
+    constants.Z_RLE,
+    constants.Z_FIXED,
+  ),
+});
 
 /** A stream of `stream[start, end)` taken apart, and its plain bytes. */
 export function apart(
