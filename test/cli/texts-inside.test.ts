@@ -5,13 +5,24 @@ import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { searchInside } from "../../cli/publish/packed-text.ts";
 import { searchTextsInside } from "../../cli/threads/jobs/find-streams.ts";
 import { packStreams, readParts, unpackStreams } from "../../cli/threads/jobs/unpack-streams.ts";
 import type { StreamInFile } from "../../cli/threads/plain-bytes.ts";
+import { closePool } from "../../cli/threads/pool.ts";
 import { TextsDecoder, withTextsWritten } from "../../cli/threads/texts-inside.ts";
 import type { Base64Run } from "../../manifests/base64-text.ts";
 import type { ReadBytes } from "../../manifests/deflate/find.ts";
-import { BASE64_RUNS_MAX, BASE64_SLICE_BYTES, UNPACK_AT_ONCE_BYTES_MAX } from "../../manifests/limits.ts";
+import type { SpaceContent } from "../../manifests/delta/release-delta.ts";
+import type { PackedStream } from "../../manifests/delta/unpack.ts";
+import { EMPTY_ROOT } from "../../manifests/digest.ts";
+import {
+  BASE64_RUNS_MAX,
+  BASE64_SLICE_BYTES,
+  TAKE_APART_JOB_BYTES,
+  UNPACK_AT_ONCE_BYTES_MAX,
+} from "../../manifests/limits.ts";
+import { parseSafePath } from "../../manifests/paths.ts";
 import { apart } from "../support/deflate-bytes.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
@@ -19,7 +30,10 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "patchswarm-texts-"));
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(async () => {
+  await closePool();
+  await rm(folder, { recursive: true });
+});
 
 /** So many bytes as they are in front, and so many that base64 says. */
 type Part = readonly [gap: number, said: number];
@@ -247,4 +261,29 @@ test("what is looked at is counted over all streams", async () => {
     [0, true],
     [0, true],
   ]);
+});
+
+test.each([
+  ["as much as is looked at", 0],
+  ["more than that", 1],
+] as const)("a side with %s is told apart, though no job of a thread sees all of it", async (name, more) => {
+  const run = Buffer.from(pseudoRandomBytes(1, 96)).toString("base64");
+  const paths = ["first", "second"].map((file) => parseSafePath(`${name}-${file}`));
+  const streams: PackedStream[] = [];
+  for (const [content, count] of [BASE64_RUNS_MAX / 2, BASE64_RUNS_MAX / 2 + more].entries()) {
+    const plain = Buffer.from(`${run}"`.repeat(count));
+    // not made shorter: each is a job of its own
+    const packed = deflateRawSync(plain, { level: 0 });
+    expect(packed.length).toBeGreaterThan(TAKE_APART_JOB_BYTES);
+    await writeFile(join(folder, paths[content] as string), packed);
+    const pieces = [{ offset: 0, bytes: packed.length }];
+    streams.push({ coding: "deflate", content, pieces, plainBytes: plain.length, recipeBytes: 0 });
+  }
+  const contents = paths.map((path): SpaceContent => {
+    return { root: EMPTY_ROOT, path, offset: 0, size: 0, fileBytes: 0 };
+  });
+  const space = { contents, bytes: 0 };
+  const side = { space, streams, fileOf: (content: SpaceContent) => join(folder, content.path) };
+  const found = await searchInside(side, new AbortController().signal);
+  expect(found?.length).toBe(more === 0 ? BASE64_RUNS_MAX : undefined);
 });

@@ -5,7 +5,7 @@ import { scan } from "../../manifests/delta/scan.ts";
 import { SourceIndex } from "../../manifests/delta/source-index.ts";
 import { SymbolRows } from "../../manifests/delta/symbol-rows.ts";
 import { concatBytes } from "../../manifests/digest.ts";
-import { DELTA_PROGRAM_JUDGEMENT } from "../../manifests/limits.ts";
+import { DELTA_PROGRAM_JUDGEMENT, SYMBOL_ROWS_MAX } from "../../manifests/limits.ts";
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
 const ROW_BYTES = 24;
@@ -146,4 +146,18 @@ test("symbols without old ones are nothing that this could find", () => {
   const fresh = symtabOf(symbolsOf(100, 10), { name: 1, seed: 11 });
   const source = concatBytes([FRONT, fresh]);
   expect(new SymbolRows(viewOf(source), FRONT.length).find(FRONT.length, 0, source.length)).toBeUndefined();
+});
+
+test.each([
+  ["as many as are indexed", 0, true],
+  ["more than that", 1, false],
+] as const)("of %s, they are found or not", (_, more, isFound) => {
+  // every repetition is a table, whose last row is none of it
+  const table = symtabOf(symbolsOf(1025, 14), { name: 1, seed: 15 });
+  const tables = SYMBOL_ROWS_MAX / 1024 + more;
+  const source = new Uint8Array((tables + 1) * table.length);
+  for (let i = 0; i <= tables; i++) source.set(table, i * table.length);
+  const at = tables * table.length;
+  const found = new SymbolRows(viewOf(source), at).find(at, 0, source.length);
+  expect(found).toEqual(isFound ? { from: 0, bytes: 1024 * ROW_BYTES } : undefined);
 });
