@@ -8,7 +8,7 @@ import { act, verb } from "../command.ts";
 import { type EdgeOptions, startEdge } from "../edge/dev.ts";
 import { whileStateIsOurs } from "../edge/state-folder.ts";
 import { type Output } from "../output.ts";
-import { parseRate } from "./flags.ts";
+import { parseRateAboveZero } from "./flags.ts";
 
 export function devCommand(): Command {
   const command = verb("dev", "Run an edge on this machine", [
@@ -28,7 +28,7 @@ export function devCommand(): Command {
 
   return act(command, async ({ output, signal }, options) => {
     const openTitle = options["openTitle"] as string | undefined;
-    const peersEnough = parseRate("--peers-enough", options["peersEnough"]);
+    const peersEnough = parseRateAboveZero("--peers-enough", options["peersEnough"]);
     const edge: EdgeOptions = {
       host: String(options["host"]),
       port: parsePort(String(options["port"])),

@@ -37,8 +37,7 @@ export function parseRate(option: string, value: unknown): number | null {
 }
 
 /** A rate that lets bytes through: 0 would wait for ever. Throws: usage.bad-flag. */
-export function parseDownloadLimit(value: unknown): number | null {
-  const option = "--download-limit";
+export function parseRateAboveZero(option: string, value: unknown): number | null {
   const rate = parseRate(option, value);
   // bytes are whole: "0.5" is none either
   if (rate !== null && rate < 1)

@@ -14,8 +14,8 @@ import { lightFetch } from "../sources/light-fetch.ts";
 import { openTitle } from "../trust/client.ts";
 import { titleOfInstall } from "../patch/title-of-install.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "./flags.ts";
-import { seedFolders } from "./seed.ts";
+import { parseDuration, parseRate, parseRateAboveZero, parseSources } from "./flags.ts";
+import { createRealSwarm, seedFolders } from "./seed.ts";
 
 export function patchCommand(): Command {
   const command = verb("patch <dir>", "Install or update a folder, verifying every byte", [
@@ -69,9 +69,7 @@ export function worldOf({ output, signal }: Context): PatchWorld {
     disk: realDisk,
     freeBytes: freeBytesAt,
     openTitle,
-    // a BitTorrent client is loaded only when there is somebody to meet
-    createSwarm: async (onWarning) =>
-      (await import("../peers/engine.ts")).createSwarm({ onWarning, fetch: lightFetch }),
+    createSwarm: createRealSwarm,
   };
 }
 
@@ -132,7 +130,7 @@ async function parseRequest(folder: string, flags: OptionValues): Promise<PatchR
     dryRun: flags["dryRun"] === true,
     sources: parseSources(String(flags["sources"])),
     uploadLimit: parseRate("--upload-limit", flags["uploadLimit"]),
-    downloadLimit: parseDownloadLimit(flags["downloadLimit"]),
+    downloadLimit: parseRateAboveZero("--download-limit", flags["downloadLimit"]),
     force: false,
   };
 }

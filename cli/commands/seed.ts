@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { act, verb, type Context } from "../command.ts";
 import { formatBytes } from "../output.ts";
 import { seed } from "../patch/seed.ts";
+import type { Swarm } from "../peers/board.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { parseRate } from "./flags.ts";
 
@@ -16,6 +17,11 @@ export function seedCommand(): Command {
   });
 }
 
+/** A BitTorrent client, which is loaded only when there is somebody to meet. */
+export async function createRealSwarm(onWarning: (message: string) => void): Promise<Swarm> {
+  return (await import("../peers/engine.ts")).createSwarm({ onWarning, fetch: lightFetch });
+}
+
 /** @param signal  aborted when it is enough */
 export async function seedFolders(
   { output }: Context,
@@ -27,8 +33,7 @@ export async function seedFolders(
     output,
     signal,
     fetch: lightFetch,
-    createSwarm: async (onWarning: (message: string) => void) =>
-      (await import("../peers/engine.ts")).createSwarm({ onWarning }),
+    createSwarm: createRealSwarm,
   };
   const { uploaded } = await seed({ folders, uploadLimit }, world, (shares) => {
     const list = shares.map(({ title, version, folder }) => `${title} ${version} (${folder})`).join(", ");

@@ -8,7 +8,7 @@ import { act, verb } from "../command.ts";
 import { formatBytes, formatSeconds } from "../output.ts";
 import { lightFetch } from "../sources/light-fetch.ts";
 import { type TrustedTitle, openTitle } from "../trust/client.ts";
-import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
+import { type Fetch, fetchCapped, parseJson } from "../trust/fetch-capped.ts";
 import { readTitleFile } from "../trust/title.ts";
 import { table } from "./table.ts";
 
@@ -97,15 +97,6 @@ async function readStats({ edge, title }: TrustedTitle, fetch: Fetch, signal: Ab
   const parsed = v.safeParse(StatsShape, bytes === undefined ? undefined : parseJson(bytes));
   if (!parsed.success) throw new Failure("edge.unreachable", { url, reason: "no figures that can be read" });
   return parsed.output;
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // the shape check refuses it
-    return undefined;
-  }
 }
 
 function channelStatus(title: TrustedTitle, channel: string, stats: Stats): ChannelStatus {

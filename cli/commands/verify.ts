@@ -14,9 +14,9 @@ import { printOutcome, worldOf } from "./patch.ts";
 const NAMED_MAX = 20;
 
 export function verifyCommand(): Command {
-  const command = verb("verify <dir>", "Check every byte of an install; needs no network", [
+  const command = verb("verify <dir>", "Check every byte of an install; only --repair needs a network", [
     ["verify ~/games/demo", "exit code 5 when files are missing or damaged"],
-    ["verify ~/games/demo --repair", "and fetch what is"],
+    ["verify ~/games/demo --repair", "fetch the files that are missing or damaged"],
   ]).option("--repair", "heal the install: patch it to the release it has, hashing everything");
   return act(command, async (context, flags, [folder = ""]) => {
     const started = performance.now();

@@ -3,18 +3,17 @@
  * here; threads write and hash them; the ledger learns what is there; wrong bytes are traced to their source.
  */
 import { closeSync } from "node:fs";
-import pLimit from "p-limit";
 import { SHA256_BYTES, hashAt, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { COPY_JOB_BYTES, HASH_JOB_BYTES } from "../../manifests/limits.ts";
 import { toJson } from "../threads/as-json.ts";
-import { batchesOf, inOrder } from "../threads/batches.ts";
+import { batchesOf, inOrder, runAllOrStop } from "../threads/batches.ts";
 import { type OnDisk } from "../threads/disk-error.ts";
 import type { Place } from "../../manifests/plan.ts";
 import type { Read } from "../threads/jobs/copy-runs.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { openStaged, type Placed, type Placing, type Write } from "../threads/jobs/place.ts";
-import { runJob, threadCount } from "../threads/pool.ts";
+import { runJob } from "../threads/pool.ts";
 import { diskFailure } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 import type { Layout } from "./layout.ts";
@@ -185,17 +184,7 @@ export class Assembly {
   }
 
   async #copyAll(signal: AbortSignal): Promise<void> {
-    const limit = pLimit(2 * threadCount());
-    const jobs: Promise<void>[] = [];
-    for (const batch of copyBatches(this.#ledger.local())) {
-      jobs.push(
-        limit(async () => {
-          if (signal.aborted) throw new Failure("source.interrupted");
-          await this.#copy(batch);
-        }),
-      );
-    }
-    await Promise.all(jobs);
+    await runAllOrStop(copyBatches(this.#ledger.local()), signal, (batch) => this.#copy(batch));
   }
 
   /**

@@ -7,6 +7,7 @@ import type { SafePath } from "../../manifests/paths.ts";
 import { pieceOf, type LayoutFile, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { VerifiedPieces } from "../peers/board.ts";
 import { FileStore } from "../peers/file-store.ts";
+import { isBadPath } from "../trust/store.ts";
 import type { Install } from "./install.ts";
 import type { InstallState, StateFile } from "./state.ts";
 
@@ -57,7 +58,13 @@ export class InstalledBoard implements VerifiedPieces {
   #isUntouched({ path, root, size }: LayoutFile): boolean {
     const proven = this.#files.get(path);
     if (proven?.root !== root || proven.size !== size) return false;
-    const stats = lstatSync(this.#install.file(path), { bigint: true, throwIfNoEntry: false });
-    return stats?.isFile() === true && stats.size === BigInt(size) && stats.mtimeNs === proven.mtimeNs;
+    try {
+      const stats = lstatSync(this.#install.file(path), { bigint: true, throwIfNoEntry: false });
+      return stats?.isFile() === true && stats.size === BigInt(size) && stats.mtimeNs === proven.mtimeNs;
+    } catch (error) {
+      // a file stands where its folder was, or nobody may look into that
+      if (isBadPath(error)) return false;
+      throw error;
+    }
   }
 }

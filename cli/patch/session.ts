@@ -82,7 +82,7 @@ export interface PatchWorld {
   readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
 }
 
-/** Throws: anything of failures.ts that can stand in the way. The install is a whole release all the same. */
+/** Throws: anything of failures.ts that can stand in the way. Unless the journal was written, the install is as it was; then the next run finishes it. */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));

@@ -29,7 +29,15 @@ import {
 } from "../../manifests/trust/verify.ts";
 import { connectionFailure } from "../sources/no-connection.ts";
 import { machineCrypto, sha256 } from "../trust/crypto.ts";
-import { type Fetch, PATIENCE, type Patience, fetchCapped, readCapped, retrying } from "../trust/fetch-capped.ts";
+import {
+  type Fetch,
+  PATIENCE,
+  type Patience,
+  fetchCapped,
+  parseJson,
+  readCapped,
+  retrying,
+} from "../trust/fetch-capped.ts";
 import { problemOf } from "../trust/problem.ts";
 import { type PublisherKey } from "./keys.ts";
 import { createSignedFetch } from "./signed-fetch.ts";
@@ -179,19 +187,22 @@ function onlineKeys(root: RootRole): NamedKey[] {
 
 /**
  * Asks the edge to make a signing key for the title; asked again before there is a root, it gives the same key.
- * Throws: usage.bad-admin-token.
+ * Throws: usage.bad-admin-token, edge.unreachable.
  */
 async function openRegistration(options: RegisterOptions): Promise<NamedKey> {
-  const response = await postAsAdmin(options, "", new TextEncoder().encode("{}")).catch((cause: unknown) => {
+  const body = await postAsAdmin(options, "", new TextEncoder().encode("{}")).catch((cause: unknown) => {
     if (!(cause instanceof Failure && cause.code === "request.unauthorized")) throw cause;
     throw new Failure("usage.bad-admin-token", { edge: options.edge }, { cause });
   });
-  const answer = JSON.parse((await readCapped(response, { bytesMax: REGISTRATION_BYTES_MAX })).toString()) as unknown;
+  const answer = parseJson(body);
+  if (answer === undefined)
+    throw new Failure("edge.unreachable", { url: options.edge, reason: "no registration that can be read" });
   const key = typeof answer === "object" && answer !== null && "onlineKey" in answer ? answer.onlineKey : undefined;
   return parseKey(key, sha256);
 }
 
-function postAsAdmin(options: RegisterOptions, path: string, body: Uint8Array<ArrayBuffer>): Promise<Response> {
+/** Gives what the edge answers. */
+function postAsAdmin(options: RegisterOptions, path: string, body: Uint8Array<ArrayBuffer>): Promise<Buffer> {
   const { edge, title, adminToken, fetch, signal, patience = PATIENCE } = options;
   return retrying({ ...patience, signal }, async () => {
     const response = await fetch(`${edge}/t/${title}${path}`, {
@@ -202,8 +213,10 @@ function postAsAdmin(options: RegisterOptions, path: string, body: Uint8Array<Ar
     }).catch((cause: unknown) => {
       throw connectionFailure(edge, cause);
     });
-    if (response.ok) return response;
-    throw await problemOf(response);
+    if (!response.ok) throw await problemOf(response);
+    return await readCapped(response, { bytesMax: REGISTRATION_BYTES_MAX }).catch((cause: unknown) => {
+      throw connectionFailure(edge, cause);
+    });
   });
 }
 
@@ -215,12 +228,13 @@ async function postSigned(
 ): Promise<Uint8Array> {
   const body = encodeRole(await signRole(signed, [key]));
   const send = createSignedFetch({ fetch, signer: key, ...(patience === undefined ? {} : { patience }) });
-  await send({
+  const response = await send({
     method: "POST",
     url: `${edge}/t/${title}/roles/${role}`,
     body,
     contentType: "application/json",
     signal,
   });
+  await response.body?.cancel();
   return body;
 }

@@ -27,7 +27,9 @@ export function originOf({ edge, title, send, signal }: Announcer): Origin {
   return {
     async has(id) {
       try {
-        await send({ method: "HEAD", url: urlOf(id), signal });
+        const response = await send({ method: "HEAD", url: urlOf(id), signal });
+        // its connection is free for the next one only then
+        await response.body?.cancel();
         return true;
       } catch (error) {
         // an answer to HEAD has no body, so the code comes from the status alone

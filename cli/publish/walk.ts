@@ -164,6 +164,7 @@ function kindOf(entry: Dirent<Buffer>): string {
 function ignoring(globs: readonly string[]): (path: string) => boolean {
   const tests = globs.map((glob) => {
     const pattern = glob.replace(/\/+$/, "");
+    if (pattern === "") throw new Failure("usage.bad-flag", { option: "--ignore", found: glob, expected: "a glob" });
     const matches = picomatch(pattern.replace(/^\//, ""), { dot: true, nonegate: true });
     return pattern.includes("/") ? matches : (path: string) => matches(posix.basename(path));
   });

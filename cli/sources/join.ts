@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { JOIN_BYTES_MAX, JOIN_URL_CHARS_MAX, JOIN_URLS_MAX } from "../../manifests/limits.ts";
 import { type IceServers, IceServersShape } from "../../manifests/wire/ice-servers.ts";
-import { type Fetch, fetchCapped } from "../trust/fetch-capped.ts";
+import { type Fetch, fetchCapped, parseJson } from "../trust/fetch-capped.ts";
 
 const Rate = v.pipe(v.number(), v.minValue(0));
 const AnnounceUrl = v.pipe(v.string(), v.maxLength(JOIN_URL_CHARS_MAX), v.regex(/^(https?|wss?):\/\//));
@@ -40,15 +40,6 @@ export async function joinTitle(
     init: { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ peer }) },
   });
   if (body === undefined) return undefined;
-  const parsed = v.safeParse(Shape, parseJson(body.toString()));
+  const parsed = v.safeParse(Shape, parseJson(body));
   return parsed.success && parsed.output.announce.length > 0 ? parsed.output : undefined;
-}
-
-/** Hostile text; undefined when it is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

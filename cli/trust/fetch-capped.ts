@@ -67,11 +67,15 @@ function lengthOf(parts: readonly Uint8Array[]): number {
 
 /** Of JSON that was cut off nothing can be read. */
 export function isJson(body: Buffer): boolean {
+  return parseJson(body) !== undefined;
+}
+
+/** Hostile bytes; undefined when they are not JSON. */
+export function parseJson(body: Buffer): unknown {
   try {
-    JSON.parse(body.toString());
-    return true;
+    return JSON.parse(body.toString());
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -116,6 +116,14 @@ test.each(["0x50", "70000", "-1", "http"])("--port %s is a usage error", async (
   expect([code, lines.at(-1)?.["code"]]).toEqual([2, "usage.bad-flag"]);
 });
 
+test("no rate of peers is enough that is none", async () => {
+  const { code, lines } = await runCli(["dev", "--peers-enough", "0", "--state", state()]);
+  expect([code, lines.at(-1)]).toMatchObject([
+    2,
+    { code: "usage.bad-flag", facts: { option: "--peers-enough", found: "0" } },
+  ]);
+});
+
 // 203.0.113.0/24 is for documentation (RFC 5737): no machine's own
 test.each(["0", "8799"])("an address that is not this machine's is a usage error, at port %s", async (port) => {
   const { code, lines } = await runCli(["dev", "--host", "203.0.113.9", "--port", port, "--state", state()]);

@@ -1,6 +1,6 @@
 /** Values of flags, as people write them. */
 import { describe, expect, test } from "vitest";
-import { parseDownloadLimit, parseDuration, parseRate, parseSources } from "../../cli/commands/flags.ts";
+import { parseDuration, parseRate, parseRateAboveZero, parseSources } from "../../cli/commands/flags.ts";
 import { SOURCES } from "../../cli/patch/source-list.ts";
 
 const refusal = expect.objectContaining({ code: "usage.bad-flag" }) as Error;
@@ -26,12 +26,12 @@ describe("a rate", () => {
 
 describe("a download limit", () => {
   test("is a rate, or none", () => {
-    expect(parseDownloadLimit("5MB")).toBe(5 * 1024 * 1024);
-    expect(parseDownloadLimit(undefined)).toBeNull();
+    expect(parseRateAboveZero("--download-limit", "5MB")).toBe(5 * 1024 * 1024);
+    expect(parseRateAboveZero("--download-limit", undefined)).toBeNull();
   });
 
   test.each(["0", "0MB", "0.0kb/s", "0.5"])("of %s would wait for ever, and is refused", (text) => {
-    expect(() => parseDownloadLimit(text)).toThrow(
+    expect(() => parseRateAboveZero("--download-limit", text)).toThrow(
       expect.objectContaining({ code: "usage.bad-flag", facts: expect.objectContaining({ expected: "more than 0" }) }),
     );
   });

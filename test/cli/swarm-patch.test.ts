@@ -298,4 +298,11 @@ test("an install is a seed of what looks as it was proven", async () => {
   expect(later.has(piece)).toBe(false);
   expect([...later.verified()]).not.toContain(piece);
   await later.close();
+
+  // a file stands where a folder was: what was in it is not given, and nothing fails
+  await rm(player.at("data"), { recursive: true });
+  await writeFile(player.at("data"), "");
+  const without = new InstalledBoard(install, state, layout);
+  expect(without.touched).toBe(Object.keys(FILES).filter((file) => file.startsWith("data/")).length);
+  await without.close();
 });

@@ -186,6 +186,19 @@ test("an edge that is not there is named", async () => {
   expect(existsSync(options.keysDir)).toBe(false);
 });
 
+test.each([
+  ["a web page", () => new Response("<html>")],
+  ["nothing", () => new Response()],
+  ["half of something", () => new Response(new ReadableStream({ pull: (body) => body.error(new Error("reset")) }))],
+])("an edge that answers %s when it is asked to register is no bug of ours", async (_, answer) => {
+  const somewhere: Fetch = (url, init) =>
+    init?.method === "POST" ? Promise.resolve(answer()) : globalThis.fetch(url, init);
+  await expect(run(optionsFor("elsewhere"), somewhere)).rejects.toMatchObject({
+    code: "edge.unreachable",
+    facts: { url: edge.url },
+  });
+});
+
 test("the title.json of another title is not overwritten, and no key is made", async () => {
   const options = optionsFor("mine");
   await run(options);

@@ -135,6 +135,14 @@ test.each([
   else expect(await paths(ignore)).toEqual(left);
 });
 
+test.each(["", "/", "//"])("--ignore %o names nothing, and is refused", async (glob) => {
+  await writeFiles(folder, { "fine.txt": "" });
+  await expect(paths([glob])).rejects.toMatchObject({
+    code: "usage.bad-flag",
+    facts: { option: "--ignore", found: glob },
+  });
+});
+
 test("what is ignored may be anything", async () => {
   await writeFiles(folder, { "fine.txt": "" });
   await symlink("fine.txt", join(folder, "link"));
