@@ -7,8 +7,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { expect, onTestFinished, test, vi } from "vitest";
+import type { SignedFetch } from "../../cli/publish/signed-fetch.ts";
+import { originOf } from "../../cli/publish/upload.ts";
 import { fetchCapped, PATIENCE, readCapped } from "../../cli/trust/fetch-capped.ts";
 import { lightFetch } from "../../cli/sources/light-fetch.ts";
+import { objectIdOf } from "../../manifests/digest.ts";
+import { sha256 } from "../support/hashes.ts";
 
 interface Seen {
   readonly method: string | undefined;
@@ -75,6 +79,16 @@ test("an answer that nobody reads leaves its connection to the next request; an 
   });
   await (await lightFetch(endless.url)).body?.cancel();
   await closed.promise;
+});
+
+test("an origin that is asked for object after object is not connected to for each", async () => {
+  const { url, seen } = await serve((response) => void response.setHeader("content-length", BYTES.length).end());
+  const send: SignedFetch = ({ method, url: object }) => lightFetch(object, { method });
+  const origin = originOf({ edge: url, title: "demo", send, signers: [] });
+  const connections = (): number => new Set(seen.map(({ port }) => port)).size;
+  const id = objectIdOf(BYTES, sha256);
+  for (let i = 0; i < 100 && connections() === seen.length; i++) expect(await origin.has(id)).toBe(true);
+  expect(connections()).toBeLessThan(seen.length);
 });
 
 test("what the server says before it has read the body is the answer", async () => {
