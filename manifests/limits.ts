@@ -182,7 +182,7 @@ export const TITLE_CACHE_MAX = 500;
 export const ANNOUNCE_TOKEN_LIFETIME_S = 6 * 3600;
 /** An isolate tells the Title object how many bytes it served at most this often, seconds. */
 export const SERVED_FLUSH_S = 10;
-/** Web seed: the largest tree it searches, decompressed (about 150,000 files). An isolate has 128 MB for everything. */
+/** Web seed: the largest tree it reads, and searches decompressed (about 150,000 files). An isolate has 128 MB for everything. */
 export const WEB_SEED_TREE_BYTES_MAX = 32 * MIB;
 /** Web seed: the largest recipe it reads, decompressed: 400,000 chunks, a file of 25 GB. */
 export const WEB_SEED_RECIPE_BYTES_MAX = 16 * MIB;

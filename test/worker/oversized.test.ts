@@ -3,14 +3,9 @@ import { zstdCompressSync } from "node:zlib";
 import { env } from "cloudflare:workers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type ChunkId, type ObjectId, objectIdOf } from "../../manifests/digest.ts";
-import {
-  RELEASE_BYTES_MAX,
-  TREE_BYTES_MAX,
-  WEB_SEED_RECIPE_BYTES_MAX,
-  WEB_SEED_TREE_BYTES_MAX,
-} from "../../manifests/limits.ts";
+import { RELEASE_BYTES_MAX, WEB_SEED_RECIPE_BYTES_MAX, WEB_SEED_TREE_BYTES_MAX } from "../../manifests/limits.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
-import { parseRelease } from "../../manifests/release.ts";
+import { parseRelease, writeRelease } from "../../manifests/release.ts";
 import { writeRecipe } from "../../manifests/recipe.ts";
 import type { TreeFile } from "../../manifests/tree.ts";
 import { type Env } from "../../worker/env.ts";
@@ -74,9 +69,18 @@ describe("the web seed", () => {
     const long = edgeWith({ [id]: RELEASE_BYTES_MAX + 1 });
     await expect(find(long.edge)).rejects.toMatchObject(tooLarge("release", RELEASE_BYTES_MAX));
     expect(long.cancelled).toEqual([id]);
-    const wide = edgeWith({ [tree]: TREE_BYTES_MAX + 1 });
-    await expect(find(wide.edge)).rejects.toMatchObject(tooLarge("tree", TREE_BYTES_MAX));
+    const wide = edgeWith({ [tree]: WEB_SEED_TREE_BYTES_MAX + 1 });
+    await expect(find(wide.edge)).rejects.toMatchObject(tooLarge("tree", WEB_SEED_TREE_BYTES_MAX));
     expect(wide.cancelled).toEqual([tree]);
+  });
+
+  test("asks for no tree that says it is over its cap", async () => {
+    const release = parseRelease(document);
+    const plain = { sha256: release.tree.sha256, bytes: WEB_SEED_TREE_BYTES_MAX + 1 };
+    const id = objectIdOf(document, sha256);
+    const { edge, asked } = edgeWith({ [id]: writeRelease({ ...release, tree: { ...release.tree, plain } }) });
+    await expect(find(edge)).rejects.toMatchObject(tooLarge("tree", WEB_SEED_TREE_BYTES_MAX));
+    expect(asked).toEqual([id]);
   });
 
   test("unpacks no tree over its cap", async () => {

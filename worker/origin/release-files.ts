@@ -8,7 +8,6 @@ import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import {
   RELEASE_BYTES_MAX,
-  TREE_BYTES_MAX,
   WEB_SEED_RECIPES_KEPT_BYTES,
   WEB_SEED_RECIPE_BYTES_MAX,
   WEB_SEED_TREES_KEPT_BYTES,
@@ -67,7 +66,10 @@ async function treeOf(env: Env, title: string, seq: number): Promise<Uint8Array>
   if (kept !== undefined) return kept;
   const { document } = valueOf(await env.TITLES.getByName(title).releaseAt(seq));
   const { tree } = parseRelease(await readObject(env, title, "release", document.sha256, RELEASE_BYTES_MAX));
-  const compressed = await readObject(env, title, "tree", tree.sha256, TREE_BYTES_MAX);
+  // most trees that are too large say so, and are not read for every request
+  const { bytes = 0 } = tree.plain ?? {};
+  if (bytes > WEB_SEED_TREE_BYTES_MAX) throw tooLarge("tree", bytes, WEB_SEED_TREE_BYTES_MAX);
+  const compressed = await readObject(env, title, "tree", tree.sha256, WEB_SEED_TREE_BYTES_MAX);
   const plain = decompress("tree", compressed, WEB_SEED_TREE_BYTES_MAX);
   trees.set(name, plain);
   return plain;
