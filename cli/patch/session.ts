@@ -82,7 +82,10 @@ export interface PatchWorld {
   readonly createSwarm: (onWarning: (message: string) => void) => Promise<Swarm>;
 }
 
-/** Throws: anything of failures.ts that can stand in the way. Unless the journal was written, the install is as it was; then the next run finishes it. */
+/**
+ * Throws: anything of failures.ts that can stand in the way. Until the journal is written, the install is as it was; what was cut
+ * short after that, the next run finishes.
+ */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));
