@@ -64,11 +64,25 @@ export const FAILURES = {
     title: "The folder holds things that cannot be installed safely on every system",
     remedy: "Rename or remove them, or leave them out with --ignore.",
   },
+  "build.too-large": {
+    family: "usage",
+    status: 422,
+    title: "The build has more files, or longer ones, than a release can list",
+    remedy: "Put small files together in archives, cut files of many terabytes, or publish the game as several titles.",
+  },
   "build.unreadable": {
     family: "usage",
     status: 422,
     title: "A file of the build cannot be read",
     remedy: "Give yourself permission to read it, or leave it out with --ignore.",
+  },
+  "channel.full": {
+    family: "usage",
+    status: 409,
+    title: "The channel's list of releases has no room for another one",
+    remedy:
+      "Publish on another of the title's channels, which players choose with `patch --channel`; where there is none, " +
+      "register a new title with `patchswarm init`.",
   },
   "chunk.corrupt": {
     family: "damaged",
