@@ -24,7 +24,7 @@ interface Row {
   readonly bytes: PatchBytes;
 }
 
-/** The `bytes` of a patch result; DESIGN section 4. */
+/** The `bytes` of a patch result; docs/JSON.md. */
 interface PatchBytes {
   readonly total: number;
   readonly kept: number;

@@ -204,13 +204,13 @@ export const FAILURES = {
     family: "usage",
     status: 403,
     title: "What is installed here cannot be read",
-    remedy: "Give yourself leave to read it, or check the disk, then run the command again.",
+    remedy: "Give yourself permission to read it, or check the disk, then run the command again.",
   },
   "install.unwritable": {
     family: "usage",
     status: 403,
     title: "The install's folder cannot be written to",
-    remedy: "Give yourself leave to write there, or choose another folder.",
+    remedy: "Give yourself permission to write there, or choose another folder.",
   },
   "metadata.expired": {
     family: "untrusted",
@@ -279,7 +279,7 @@ export const FAILURES = {
     family: "usage",
     status: 403,
     title: "A file or folder cannot be used",
-    remedy: "Give yourself leave to use it, take away what is in its place, or name another.",
+    remedy: "Give yourself permission to use it, take away what is in its place, or name another.",
   },
   "release.incomplete": {
     family: "damaged",

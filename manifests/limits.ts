@@ -46,7 +46,10 @@ export const PATH_DEPTH_MAX = 64;
 
 // --- Chunks ------------------------------------------------------------------------------------------------------
 
-/** FastCDC sizes for titles up to CHUNK_LARGE_TITLE_BYTES. 64 KiB wanted: FACTS section 5 compares 16k and 64k. */
+/**
+ * FastCDC sizes for titles up to CHUNK_LARGE_TITLE_BYTES. 64 KiB wanted: with 16 KiB, and four times as many chunks, casync
+ * fetched 24 and 10 % less of updates of playcanvas and phaser, and 8 % more of one of workerd (measured).
+ */
 export const CHUNK_BYTES = { min: 16 * KIB, wanted: 64 * KIB, max: 256 * KIB } as const;
 /** Above this a title's chunks are four times larger, so that recipes of 100 GB stay a few MB per changed GB. */
 export const CHUNK_LARGE_TITLE_BYTES = 16 * 1024 * MIB;
@@ -336,7 +339,7 @@ export const PEER_LIARS_PER_ADDRESS_MAX = 3;
 export const SERVE_WINDOW_BYTES = 256 * KIB;
 /** Windows kept in memory for serving, together. */
 export const SERVE_CACHE_BYTES = 16 * MIB;
-/** Open files of one store; FACTS section 4: a store that never closes them stalls at 20,000 files. */
+/** Open files of one store: one that never closes them (fs-chunk-store) stalls at 20,000 files. */
 export const OPEN_FILES_MAX = 128;
 /** File system calls of one store at once; libuv has four threads, a few more keep them busy. */
 export const FILE_CALLS_MAX = 16;

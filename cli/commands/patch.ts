@@ -73,7 +73,7 @@ export function worldOf({ output, signal }: Context): PatchWorld {
   };
 }
 
-/** The last word of `patch`, and of `verify --repair`: DESIGN section 4. */
+/** The last word of `patch`, and of `verify --repair`: docs/JSON.md. */
 export function printOutcome(output: Output, request: PatchRequest, outcome: PatchOutcome, seconds: number): void {
   const { title, channel, from, to, plan, ways, metadata, fetched, keptAside } = outcome;
   const { total, kept, reused, fetch, write, disk } = chosenWay(ways).cost;

@@ -1,5 +1,5 @@
 /**
- * The swarm's side of a session: torrent, listening socket, edge's leave to announce, membership. Begun in the
+ * The swarm's side of a session: torrent, listening socket, edge's permission to announce, membership. Begun in the
  * background while other things are done, so that it is known who is there when fetching starts; nothing of a BitTorrent
  * client is even loaded when there is nobody to meet. Its failure is never the patch's: then there are no peers.
  */
@@ -176,7 +176,7 @@ export class Peers {
       () => (this.#asking = undefined),
     ));
     this.#signal.throwIfAborted();
-    if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
+    if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no permission to join the swarm" });
     const { announce, upload, iceServers } = this.#terms;
     const least = leastOf(uploadLimit, upload.limit);
     this.#limits ??= { upload: new RateLimit(least, performance.now()), download };

@@ -325,7 +325,8 @@ async function openTorrent(
 async function askTerms({ share, edges }: OpenInstall, { peerId }: Swarm, world: SeedWorld): Promise<JoinTerms> {
   return await fromAny(edges, async (edge) => {
     const terms = await joinTitle(edge, share.title, peerId, world);
-    if (terms === undefined) throw new Failure("edge.unreachable", { url: edge, reason: "no leave to join the swarm" });
+    if (terms === undefined)
+      throw new Failure("edge.unreachable", { url: edge, reason: "no permission to join the swarm" });
     return terms;
   });
 }
