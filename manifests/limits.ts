@@ -22,10 +22,11 @@ export const PACK_BYTES_MAX = 32 * MIB;
 export const PACK_SAVING_SHARE_MIN = 0.03;
 /** A publisher closes a pack about here: one ranged GET of a patcher, sent while reading goes on, little to send again. */
 export const PACK_BYTES_WANTED = 8 * MIB;
-/** Largest object of any kind that the origin takes: Workers refuse request bodies over 100 MB. */
+/**
+ * Largest object of any kind that the origin takes, and as much is read of a .torrent: Workers refuse request bodies over
+ * 100 MB. Of all objects a .torrent may come to this: it takes 52 B a piece and about 200 B a file, so 400,000 files.
+ */
 export const OBJECT_BYTES_MAX = 95 * MIB;
-/** Largest .torrent, for publishers and players: an object like any other. 52 B a piece, about 200 B a file: 400,000 files. */
-export const TORRENT_BYTES_MAX = OBJECT_BYTES_MAX;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
 export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
 /** Chunks from one place of a recipe where reading can begin to the next: a fifth of a millisecond of reading (measured). */

@@ -13,7 +13,7 @@ import {
   PEERS_FAST_ENOUGH_BPS,
   PEERS_TORRENT_GRACE_MS,
   SWARM_START_BYTES_MIN,
-  TORRENT_BYTES_MAX,
+  OBJECT_BYTES_MAX,
 } from "../../manifests/limits.ts";
 import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
@@ -224,7 +224,7 @@ export class Peers {
 
   async #openBoard(tree: Promise<Tree>): Promise<ReleaseBoard> {
     const { title, release, keepTorrent } = this.#options;
-    const torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, TORRENT_BYTES_MAX));
+    const torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, OBJECT_BYTES_MAX));
     const { files } = await unlessAborted(this.#signal, tree);
     const layout = readTorrent(torrent, sha256, sha1, files);
     if (layout.pieceLength !== release.torrent.pieceLength)

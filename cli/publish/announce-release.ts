@@ -4,7 +4,7 @@
  */
 import { Failure } from "../../manifests/failures.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { RELEASE_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { RELEASE_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S, OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
 import { type ReleaseTreeRef, releasePath, writeRelease } from "../../manifests/release.ts";
 import {
   type Torrent,
@@ -55,7 +55,7 @@ export interface PlannedRelease extends Omit<NewRelease, "tree" | "files"> {
  * Throws: build.too-large, channel.full.
  */
 export function foresee(release: PlannedRelease, seq: number, { releases }: ChannelRole, threshold: number): number {
-  checkFits(".torrent", torrentBytesOf({ ...outlineOf(release, seq), files: release.files }), TORRENT_BYTES_MAX);
+  checkFits(".torrent", torrentBytesOf({ ...outlineOf(release, seq), files: release.files }), OBJECT_BYTES_MAX);
   const lengthOf = (listed: readonly SignedRelease[]): number => {
     // signed again and again its version grows: there is room for that, too
     const dates = { version: Number.MAX_SAFE_INTEGER, expires: release.created };

@@ -56,7 +56,8 @@ function differences(line: JsonLine, fields: readonly Documented[]): string[] {
 
 test("every line has the fields that docs/JSON.md names, and no others", async () => {
   await using studio = await openStudio();
-  const { at, titleFile } = studio;
+  const { titleFile } = studio;
+  const at = (...names: string[]): string => studio.at(...names);
   const env = { XDG_CACHE_HOME: at("cache") };
   const common = ["--title", titleFile];
   const token = ["--admin-token-file", at("edge", "admin-token")];
