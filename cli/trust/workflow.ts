@@ -31,6 +31,7 @@ import {
   openTimestamp,
 } from "../../manifests/trust/verify.ts";
 import { machineCrypto } from "./crypto.ts";
+import "./long-roles.ts";
 import { type MetadataStore } from "./store.ts";
 
 /** File name and cap -> its bytes; undefined when the edge has no such file. */
