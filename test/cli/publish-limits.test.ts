@@ -6,11 +6,13 @@ import { closePool } from "../../cli/threads/pool.ts";
 import { CHANNEL_ROOM_WARNING_RELEASES, OBJECT_BYTES_MAX, ROLE_BYTES_MAX } from "../../manifests/limits.ts";
 import { type Press, pressForEachTest } from "../support/press.ts";
 
-/** The real cap takes 8,600 releases; players and edge go by theirs, which is the real one for the edge of these tests. */
+/** The real caps take 8,600 releases, and a million files; the edge of these tests, in a process of its own, goes by those. */
 const ROLE_BYTES = 8192;
+const TREE_BYTES = 4096;
 vi.mock("../../manifests/limits.ts", async (original) => ({
   ...(await original<typeof import("../../manifests/limits.ts")>()),
   ROLE_BYTES_MAX: 8192,
+  TREE_BYTES_MAX: 4096,
 }));
 
 const TIB = 2 ** 40;
@@ -48,6 +50,17 @@ test("an object that the edge would refuse for its length is not even asked for"
     }),
   );
   expect(asked).toEqual([]);
+});
+
+test("a list of files that players would not read is not released", async () => {
+  const names = Array.from({ length: 200 }, (_, n) => [`${n * 7919}-${(n * 104_729) % 9973}.txt`, `${n}`]);
+  const folder = await press.build("v1", Object.fromEntries(names));
+  press.requests();
+  await expect(press.publish(folder, "1.0.0")).rejects.toMatchObject({
+    code: "build.too-large",
+    facts: { kind: "list of files, compressed", limit: TREE_BYTES },
+  });
+  expect(press.requests().filter((request) => request.startsWith("POST roles"))).toEqual([]);
 });
 
 test("a channel counts the releases it has room for, and when there is none for another, nothing is sent", async () => {
