@@ -31,8 +31,10 @@ import {
   openTimestamp,
 } from "../../manifests/trust/verify.ts";
 import { machineCrypto } from "./crypto.ts";
-import "./long-roles.ts";
+import { quickenLongRoles } from "./long-roles.ts";
 import { type MetadataStore } from "./store.ts";
+
+quickenLongRoles();
 
 /** File name and cap -> its bytes; undefined when the edge has no such file. */
 export type MetadataSource = (fileName: string, bytesMax: number) => Promise<Buffer | undefined>;
