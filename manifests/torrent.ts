@@ -183,6 +183,26 @@ export function torrentBytesOf(outline: TorrentOutline): number {
   return layerBytes.reduce((sum, bytes) => sum + bytes, withoutHashes + bytesBeyondEmpty(pieceCount * SHA1_BYTES));
 }
 
+/**
+ * What it will never be longer than, by much: to be asked first, for it takes a tenth of the time, and hardly memory. Of a
+ * file both lists together have twice its path, 250 B of keys, numbers and padding, and two hashes a piece.
+ */
+export function torrentBytesAtMost({ pieceLength, files, announce, webSeeds }: TorrentOutline): number {
+  const ofFiles = files.reduce((sum, { path, size }) => {
+    const segments = path.split("/").length;
+    const pieces = Math.ceil(size / pieceLength);
+    return sum + 2 * (UTF8_BYTES_MAX * path.length + 6 * segments) + 250 + pieces * (SHA1_BYTES + SHA256_BYTES);
+  }, 0);
+  // each tracker is named twice at most
+  const urls = [...announce, ...announce, ...webSeeds];
+  return ofFiles + urls.reduce((sum, url) => sum + UTF8_BYTES_MAX * url.length + 10, HEAD_BYTES_MAX);
+}
+
+/** Of a UTF-16 unit. */
+const UTF8_BYTES_MAX = 3;
+/** The name, at most two of 63 characters, and the keys that stand once. */
+const HEAD_BYTES_MAX = 1024;
+
 /** By how much a byte string is longer in bencode than an empty one. */
 function bytesBeyondEmpty(length: number): number {
   return length + String(length).length - "0".length;

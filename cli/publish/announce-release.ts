@@ -2,15 +2,16 @@
  * The last steps of a publish: torrents, release document, the channel's next role with the release in it, and the call
  * that makes it current. In this order, each only when the edge has what it names.
  */
-import { Failure } from "../../manifests/failures.ts";
 import { type ObjectId } from "../../manifests/digest.ts";
-import { RELEASE_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S, OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { OBJECT_BYTES_MAX, RELEASE_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S } from "../../manifests/limits.ts";
 import { type ReleaseTreeRef, releasePath, writeRelease } from "../../manifests/release.ts";
 import {
   type Torrent,
   type TorrentFile,
   type TorrentOutline,
   makeTorrent,
+  torrentBytesAtMost,
   torrentBytesOf,
   torrentName,
 } from "../../manifests/torrent.ts";
@@ -55,7 +56,8 @@ export interface PlannedRelease extends Omit<NewRelease, "tree" | "files"> {
  * Throws: build.too-large, channel.full.
  */
 export function foresee(release: PlannedRelease, seq: number, { releases }: ChannelRole, threshold: number): number {
-  checkFits(".torrent", torrentBytesOf({ ...outlineOf(release, seq), files: release.files }), OBJECT_BYTES_MAX);
+  const torrent = { ...outlineOf(release, seq), files: release.files };
+  if (torrentBytesAtMost(torrent) > OBJECT_BYTES_MAX) checkFits(".torrent", torrentBytesOf(torrent), OBJECT_BYTES_MAX);
   const lengthOf = (listed: readonly SignedRelease[]): number => {
     // signed again and again its version grows: there is room for that, too
     const dates = { version: Number.MAX_SAFE_INTEGER, expires: release.created };

@@ -11,6 +11,7 @@ import {
   pieceOf,
   layerOf,
   readTorrent,
+  torrentBytesAtMost,
   torrentBytesOf,
   torrentName,
   type TorrentContent,
@@ -95,7 +96,8 @@ describe("its length, before a file is read,", () => {
   const more = { announce: ["http://a/announce", "ws://a/announce"], webSeeds: ["http://a/seed/12/"] };
   const lengths = (files: readonly FileSpec[]) => {
     const content = contentFor(files, PIECE, more);
-    return { told: torrentBytesOf(content), made: makeTorrent(content, sha256, sha1).metainfo.length };
+    const { metainfo } = makeTorrent(content, sha256, sha1);
+    return { told: torrentBytesOf(content), made: metainfo.length, most: torrentBytesAtMost(content) };
   };
 
   test("is told to the byte where files of one size have one content, and is no less otherwise", () => {
@@ -106,6 +108,7 @@ describe("its length, before a file is read,", () => {
         const apart = lengths(files);
         expect(apart.told).toBe(alike.told);
         expect(apart.made).toBeGreaterThanOrEqual(apart.told);
+        expect(apart.made).toBeLessThanOrEqual(apart.most);
       }),
       { numRuns: 40 },
     );
