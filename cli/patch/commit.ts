@@ -246,12 +246,13 @@ async function clear(work: Work, { moves, removes, asides }: Journaled): Promise
 async function place(work: Work, { folders, execs, places, replaces }: Journaled): Promise<void> {
   const { disk, install, turn } = work;
   const changed = new Set<string>();
+  for (const folder of await makeFolders(work, folders)) changed.add(folder);
   for (const folder of folders) {
-    disk.makeFolder(path.dirname(install.file(folder)));
     for (const touched of await placeFolder(work, folder)) changed.add(touched);
     await turn();
   }
-  for (const folder of await makeFolders(work, places)) changed.add(folder);
+  const files = places.map(([, to]) => to);
+  for (const folder of await makeFolders(work, files)) changed.add(folder);
   await placeFiles(work, places, new Set(replaces));
   for (const [file, exec] of execs) {
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
@@ -264,12 +265,11 @@ async function place(work: Work, { folders, execs, places, replaces }: Journaled
   await disk.flush(install.folder, [], [install.own()]);
 }
 
-/** The folders of files that are placed one by one. Gives those in which a name may be new. */
-async function makeFolders({ disk, install, kept, turn }: Work, places: CommitPlan["places"]): Promise<string[]> {
+/** The folders above what is placed. Gives those in which a name may be new. */
+async function makeFolders({ disk, install, kept, turn }: Work, placed: readonly SafePath[]): Promise<string[]> {
   const made: string[] = [];
-  const files = places.map(([, to]) => to);
   // the outermost first
-  for (const folder of foldersOf(files, true).toSorted((a, b) => a.length - b.length)) {
+  for (const folder of foldersOf(placed, true).toSorted((a, b) => a.length - b.length)) {
     const where = path.join(install.folder, folder);
     const standing = disk.look(where);
     // the beginning of a safe path, up to a slash, is a safe path

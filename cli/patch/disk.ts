@@ -17,6 +17,7 @@ import {
   rmSync,
   statSync,
   unlinkSync,
+  type Stats,
   writeFileSync,
 } from "node:fs";
 import { execFile } from "node:child_process";
@@ -71,7 +72,7 @@ const MODE_BITS = 0o7777;
 
 export const realDisk: Disk = {
   look(path) {
-    const stats = lstatSync(path, { throwIfNoEntry: false });
+    const stats = statsIfThere(path);
     if (stats === undefined) return undefined;
     if (stats.isFile()) return "file";
     if (stats.isSymbolicLink()) return "link";
@@ -99,7 +100,7 @@ export const realDisk: Disk = {
       renameSync(from, to);
       return true;
     } catch (error) {
-      if (lstatSync(from, { throwIfNoEntry: false }) === undefined) return true;
+      if (statsIfThere(from) === undefined) return true;
       if (isCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR", "EPERM", "EACCES", "EBUSY", "EXDEV")) return false;
       throw error;
     }
@@ -156,12 +157,22 @@ export const realDisk: Disk = {
   },
 };
 
+/** Nothing is there either where a file stands in the place of one of the folders above. Links are not followed. */
+function statsIfThere(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isCode(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
 function renameIfThere(from: string, to: string): void {
   try {
     renameSync(from, to);
   } catch (error) {
     // ENOENT may also mean that the folder of `to` is missing
-    if (!isCode(error, "ENOENT", "ENOTDIR") || lstatSync(from, { throwIfNoEntry: false }) !== undefined) throw error;
+    if (!isCode(error, "ENOENT", "ENOTDIR") || statsIfThere(from) !== undefined) throw error;
   }
 }
 
@@ -223,7 +234,7 @@ async function syncPath(path: string, flags: string): Promise<void> {
   try {
     file = await open(path, flags);
   } catch (error) {
-    if (isCode(error, "ENOENT")) return;
+    if (isCode(error, "ENOENT", "ENOTDIR")) return;
     throw error;
   }
   try {
