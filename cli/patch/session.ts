@@ -91,7 +91,7 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
   if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
     // who hashes everything heals what a journal that rotted has left behind
-    const kept = await recover(world.disk, install, request.force);
+    const kept = await recover(world.disk, install, request.force, world.clock);
     if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
     tellKept(world.output, kept ?? []);
     const outcome = await runSession(install, request, { ...world, signal });
@@ -374,7 +374,7 @@ class Session {
     { seen, have }: Scan,
     { looks }: Staged,
   ): Promise<PatchOutcome["keptAside"]> {
-    const { disk, signal } = this.#world;
+    const { disk, signal, clock } = this.#world;
     // a lost lock: another is at work on the install
     if (signal.reason instanceof Failure) throw signal.reason;
     this.#progress.committing(planned);
@@ -388,7 +388,7 @@ class Session {
         await keeping;
       }
     };
-    return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
+    return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext, clock);
   }
 
   /** Nothing has to change; what was learned about release and files is remembered. */
