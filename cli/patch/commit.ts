@@ -17,8 +17,8 @@
  * Two journal phases, because only before 6 an old name still means the old file: repeated after 7, step 3 or 5 would
  * take a new file away.
  *
- * Between any two things it does to the disk the event loop may get a turn, for the lock has to be touched. Nothing that comes
- * with a turn ends a commit: neither a signal nor a lock that is lost.
+ * Between any two things it does to the disk the event loop may get a turn, for the lock has to be touched. Only a lock that is
+ * found lost then ends a commit: who has it now goes on from the journal.
  */
 import path from "node:path";
 import * as v from "valibot";
@@ -28,7 +28,7 @@ import { moveAside, type KeptAside } from "./aside.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { isStagedName, NEW_FOLDER } from "./layout.ts";
-import { turns } from "./turns.ts";
+import { type Pace, turns } from "./turns.ts";
 
 /** What a commit does. Paths of the release are relative to the install, those of staging to the staging folder. */
 export interface CommitPlan {
@@ -51,7 +51,7 @@ export interface CommitPlan {
 /** The next state, written before the commit; taking its place is the commit's last step. */
 export const NEXT_STATE = "state.next.json";
 export const STATE = "state.json";
-const JOURNAL = "journal.json";
+export const JOURNAL = "journal.json";
 const NEXT_JOURNAL = `${JOURNAL}.new`;
 
 const Text = v.string();
@@ -86,16 +86,16 @@ interface Work {
  * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed: install.obstructed,
  * what the disk says.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
- * @param clock  milliseconds, monotonic
+ * @param pace  its check throws when another has the install
  */
 export async function commit(
   disk: Disk,
   install: Install,
   plan: CommitPlan,
   writeNext: () => Promise<void>,
-  clock?: () => number,
+  pace: Pace = {},
 ): Promise<KeptAside> {
-  const work: Work = { disk, install, kept: [], turn: turns(clock) };
+  const work: Work = { disk, install, kept: [], turn: turns(pace) };
   const likeness = install.staged(NEW_FOLDER);
   const files = {
     *[Symbol.iterator]() {
@@ -121,13 +121,13 @@ export async function commit(
  * Finishes a commit that was cut short; says what was in its way, also what was moved before. Undefined when there is none.
  * Throws: install.damaged for a journal not ours, and what `commit` does.
  * @param giveUp  a journal not ours is deleted instead: then there is no telling which release a file is of
- * @param clock  milliseconds, monotonic
+ * @param pace  its check throws when another has the install
  */
 export async function recover(
   disk: Disk,
   install: Install,
   giveUp = false,
-  clock?: () => number,
+  pace: Pace = {},
 ): Promise<KeptAside | undefined> {
   const bytes = disk.read(install.own(JOURNAL));
   if (bytes === undefined) return undefined;
@@ -138,7 +138,7 @@ export async function recover(
     return undefined;
   }
   const { phase, plan } = journal;
-  const work: Work = { disk, install, kept: [], turn: turns(clock) };
+  const work: Work = { disk, install, kept: [], turn: turns(pace) };
   for (const [from, to] of plan.asides) {
     if (disk.look(install.file(to)) !== undefined) work.kept.push([from, to]);
     await work.turn();

@@ -2,16 +2,24 @@
 import { setImmediate } from "node:timers/promises";
 import { LOOP_TURN_MS } from "../../manifests/limits.ts";
 
+/** How long work goes on by itself. */
+export interface Pace {
+  /** Milliseconds, monotonic. */
+  readonly clock?: (() => number) | undefined;
+  /** Called behind each turn; what it throws ends the work. */
+  readonly check?: (() => void) | undefined;
+}
+
 /**
  * To be awaited between two steps: gives the event loop a turn when it had none for LOOP_TURN_MS, and costs nothing to speak of
  * else. By time and not by count, because a step takes 20 µs on one disk and a tenth of a second on another.
- * @param clock  milliseconds, monotonic
  */
-export function turns(clock = (): number => performance.now()): () => Promise<void> {
+export function turns({ clock = () => performance.now(), check }: Pace): () => Promise<void> {
   let last = clock();
   return async () => {
     if (clock() - last < LOOP_TURN_MS) return;
     await setImmediate();
     last = clock();
+    check?.();
   };
 }

@@ -4,12 +4,13 @@ import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { commit, NEXT_STATE, recover, type CommitPlan } from "../../cli/patch/commit.ts";
+import { commit, JOURNAL, NEXT_STATE, recover, type CommitPlan } from "../../cli/patch/commit.ts";
 import { type Disk, realDisk } from "../../cli/patch/disk.ts";
 import { Install } from "../../cli/patch/install.ts";
 import { NEW_FOLDER } from "../../cli/patch/layout.ts";
 import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { Failure } from "../../manifests/failures.ts";
 import { LOCK_STALE_MS } from "../../manifests/limits.ts";
 import { parseSafePath } from "../../manifests/paths.ts";
 import { looksOf } from "../support/folders.ts";
@@ -361,12 +362,39 @@ test.each(LONG)(
       if (isCutShort)
         await expect(commit(interruptedDisk(7).disk, install, plan, writeNext)).rejects.toThrow(Interrupted);
       using slow = slowDisk();
-      if (isCutShort) await recover(slow.disk, install, false, slow.clock);
-      else await commit(slow.disk, install, plan, writeNext, slow.clock);
+      if (isCutShort) await recover(slow.disk, install, false, { clock: slow.clock });
+      else await commit(slow.disk, install, plan, writeNext, { clock: slow.clock });
       expect(slow.clock()).toBeGreaterThan(LOCK_STALE_MS);
       expect(slow.longestWait()).toBeLessThan(LOCK_STALE_MS / 5);
       expect(await contentsOf(folder)).toEqual(after);
     }
+    await rm(folder, { recursive: true });
+  },
+);
+
+test.each(LONG)(
+  "a commit that %s and finds its lock lost leaves the rest to who has it",
+  async (_, part, files, after) => {
+    const plan = { ...NO_PLAN, ...part };
+    const folder = await mkdtemp(join(tmpdir(), "patchswarm-lost-"));
+    const install = new Install(folder);
+    await put(folder, files);
+    await mkdir(install.own("staging"), { recursive: true });
+    const writeNext = (): Promise<void> => put(folder, { [`.patchswarm/${NEXT_STATE}`]: "{}" });
+    using slow = slowDisk();
+    const check = (): void => {
+      // before the journal a commit has changed nothing
+      if (realDisk.look(install.own(JOURNAL)) !== undefined) throw new Failure("install.busy", { folder });
+    };
+    await expect(commit(slow.disk, install, plan, writeNext, { clock: slow.clock, check })).rejects.toThrow(
+      "Another patcher is working",
+    );
+    const calls = slow.clock();
+    await new Promise(setImmediate);
+    expect(slow.clock()).toBe(calls);
+    expect(await contentsOf(folder)).not.toEqual(after);
+    await recover(realDisk, install);
+    expect(await contentsOf(folder)).toEqual(after);
     await rm(folder, { recursive: true });
   },
 );
