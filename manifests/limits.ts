@@ -470,6 +470,11 @@ export const PEERS_LAST_PIECES_MS = 500;
 export const CLAIM_STALE_MS = 2000;
 /** A lock that was not touched for this long belongs to nobody, milliseconds; it is touched twice as often. */
 export const LOCK_STALE_MS = 10_000;
+/**
+ * Work that waits for nothing gives the event loop a turn after so long, milliseconds: touching the lock takes three of them, and
+ * must be done well before it is old.
+ */
+export const LOOP_TURN_MS = 100;
 /** Times that a lock's folder is made: it is gone again when another patcher, which had made it, came to nothing just then. */
 export const LOCK_FOLDER_TRIES = 5;
 /** The coarsest steps in which a disk keeps times, milliseconds: FAT32. */

@@ -31,11 +31,17 @@ export function tellKept(output: Pick<Output, "log">, kept: Readonly<KeptAside>)
  * @param kept  takes note
  * @param wish  the name it should get, when that is free
  */
-export function moveAside(disk: Disk, install: Install, kept: KeptAside, path: SafePath, wish?: SafePath): void {
+export async function moveAside(
+  disk: Disk,
+  install: Install,
+  kept: KeptAside,
+  path: SafePath,
+  wish?: SafePath,
+): Promise<void> {
   if (disk.look(install.file(path)) === undefined) return;
   const isFree = wish !== undefined && disk.look(install.file(wish)) === undefined;
   const name = isFree ? wish : freeName(disk, install, path);
-  disk.rename(install.file(path), install.file(name));
+  await disk.rename(install.file(path), install.file(name));
   kept.push([path, name]);
 }
 

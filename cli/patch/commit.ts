@@ -16,6 +16,9 @@
  *
  * Two journal phases, because only before 6 an old name still means the old file: repeated after 7, step 3 or 5 would
  * take a new file away.
+ *
+ * Between any two things it does to the disk the event loop may get a turn, for the lock has to be touched. Only a lock that is
+ * found lost then ends a commit: who has it now goes on from the journal.
  */
 import path from "node:path";
 import * as v from "valibot";
@@ -25,6 +28,7 @@ import { moveAside, type KeptAside } from "./aside.ts";
 import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { isStagedName, NEW_FOLDER } from "./layout.ts";
+import { type Pace, turns } from "./turns.ts";
 
 /** What a commit does. Paths of the release are relative to the install, those of staging to the staging folder. */
 export interface CommitPlan {
@@ -47,7 +51,7 @@ export interface CommitPlan {
 /** The next state, written before the commit; taking its place is the commit's last step. */
 export const NEXT_STATE = "state.next.json";
 export const STATE = "state.json";
-const JOURNAL = "journal.json";
+export const JOURNAL = "journal.json";
 const NEXT_JOURNAL = `${JOURNAL}.new`;
 
 const Text = v.string();
@@ -68,17 +72,30 @@ const Journal = v.object({
 /** What of a plan a journal holds: files that come with their folder need no mention. */
 type Journaled = Omit<CommitPlan, "inFolders">;
 
+/** What the steps of a commit share. */
+interface Work {
+  readonly disk: Disk;
+  readonly install: Install;
+  /** What was in the way, and is kept beside. */
+  readonly kept: KeptAside;
+  /** To be awaited between two calls of the disk. */
+  readonly turn: () => Promise<void>;
+}
+
 /**
  * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed: install.obstructed,
  * what the disk says.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
+ * @param pace  its check throws when another has the install
  */
 export async function commit(
   disk: Disk,
   install: Install,
   plan: CommitPlan,
   writeNext: () => Promise<void>,
+  pace: Pace = {},
 ): Promise<KeptAside> {
+  const work: Work = { disk, install, kept: [], turn: turns(pace) };
   const likeness = install.staged(NEW_FOLDER);
   const files = {
     *[Symbol.iterator]() {
@@ -90,45 +107,54 @@ export async function commit(
   if (folders.length > 0) folders.push(likeness);
   await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
   await disk.flush(install.folder, [install.own(NEXT_STATE)], [install.own()]);
-  checkFolders(disk, install, plan);
-  const kept: KeptAside = [];
+  await checkFolders(work, plan);
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
     await writeJournal(disk, install, "clear", plan);
-    await clear(disk, install, plan, kept);
+    await clear(work, plan);
   }
   await writeJournal(disk, install, "place", plan);
-  await place(disk, install, plan, kept);
-  return kept;
+  await place(work, plan);
+  return work.kept;
 }
 
 /**
  * Finishes a commit that was cut short; says what was in its way, also what was moved before. Undefined when there is none.
  * Throws: install.damaged for a journal not ours, and what `commit` does.
  * @param giveUp  a journal not ours is deleted instead: then there is no telling which release a file is of
+ * @param pace  its check throws when another has the install
  */
-export async function recover(disk: Disk, install: Install, giveUp = false): Promise<KeptAside | undefined> {
+export async function recover(
+  disk: Disk,
+  install: Install,
+  giveUp = false,
+  pace: Pace = {},
+): Promise<KeptAside | undefined> {
   const bytes = disk.read(install.own(JOURNAL));
   if (bytes === undefined) return undefined;
   const journal = giveUp ? tryParseJournal(bytes) : parseJournal(bytes);
   if (journal === undefined) {
-    disk.remove(install.own(JOURNAL));
-    forgetUnbegun(disk, install);
+    await disk.remove(install.own(JOURNAL));
+    await forgetUnbegun(disk, install);
     return undefined;
   }
   const { phase, plan } = journal;
-  const kept: KeptAside = plan.asides.filter(([, to]) => disk.look(install.file(to)) !== undefined);
-  checkFolders(disk, install, plan);
+  const work: Work = { disk, install, kept: [], turn: turns(pace) };
+  for (const [from, to] of plan.asides) {
+    if (disk.look(install.file(to)) !== undefined) work.kept.push([from, to]);
+    await work.turn();
+  }
+  await checkFolders(work, plan);
   if (phase === "clear") {
-    await clear(disk, install, plan, kept);
+    await clear(work, plan);
     await writeJournal(disk, install, "place", plan);
   }
-  await place(disk, install, plan, kept);
-  return kept;
+  await place(work, plan);
+  return work.kept;
 }
 
 /** Deletes what a commit that did not come to its journal left. To be called when there is no journal. */
-export function forgetUnbegun(disk: Disk, install: Install): void {
-  for (const name of [NEXT_STATE, NEXT_JOURNAL]) disk.remove(install.own(name));
+export async function forgetUnbegun(disk: Disk, install: Install): Promise<void> {
+  for (const name of [NEXT_STATE, NEXT_JOURNAL]) await disk.remove(install.own(name));
 }
 
 /**
@@ -146,7 +172,10 @@ export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly S
  * Asks every folder whose names will change, or the one in which it will be made. Throws: install.obstructed when it is a
  * symbolic link, what moving something there would throw.
  */
-function checkFolders(disk: Disk, install: Install, { moves, removes, asides, folders, places }: Journaled): void {
+async function checkFolders(
+  { disk, install, turn }: Work,
+  { moves, removes, asides, folders, places }: Journaled,
+): Promise<void> {
   const going = [...moves.map(([from]) => from), ...removes, ...asides.map(([from]) => from)];
   const leaves = new Set<string>(going);
   const nearest = new Map([[".", "."]]);
@@ -163,8 +192,14 @@ function checkFolders(disk: Disk, install: Install, { moves, removes, asides, fo
   const changed = [...going, ...folders, ...places.map(([, to]) => to)].map((file) => path.posix.dirname(file));
   const staging = install.own("staging");
   const from = disk.look(staging) === "folder" ? staging : install.own();
-  for (const folder of new Set([...new Set(changed)].map(nearestOf))) {
+  const there = new Set<string>();
+  for (const folder of new Set(changed)) {
+    there.add(nearestOf(folder));
+    await turn();
+  }
+  for (const folder of there) {
     disk.checkMove(from, path.join(install.folder, folder));
+    await turn();
   }
 }
 
@@ -183,20 +218,23 @@ export function linkedFolder(install: Install, folder: string): Failure {
   return new Failure("install.obstructed", { file, reason: "a symbolic link in the place of a folder" });
 }
 
-async function clear(
-  disk: Disk,
-  install: Install,
-  { moves, removes, asides }: Journaled,
-  kept: KeptAside,
-): Promise<void> {
+async function clear(work: Work, { moves, removes, asides }: Journaled): Promise<void> {
+  const { disk, install, kept, turn } = work;
   for (const [from, name] of moves) {
     const staged = install.staged(name);
     if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file")
-      disk.rename(install.file(from), staged);
+      await disk.rename(install.file(from), staged);
+    await turn();
   }
-  for (const removed of removes) disk.remove(install.file(removed));
-  removeEmptyFolders(disk, install, [...removes, ...moves.map(([from]) => from)]);
-  for (const [from, to] of asides) moveAside(disk, install, kept, from, to);
+  for (const removed of removes) {
+    await disk.remove(install.file(removed));
+    await turn();
+  }
+  await removeEmptyFolders(work, [...removes, ...moves.map(([from]) => from)]);
+  for (const [from, to] of asides) {
+    await moveAside(disk, install, kept, from, to);
+    await turn();
+  }
   const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
   await disk.flush(
     install.folder,
@@ -205,59 +243,58 @@ async function clear(
   );
 }
 
-async function place(
-  disk: Disk,
-  install: Install,
-  { folders, execs, places, replaces }: Journaled,
-  kept: KeptAside,
-): Promise<void> {
+async function place(work: Work, { folders, execs, places, replaces }: Journaled): Promise<void> {
+  const { disk, install, turn } = work;
   const changed = new Set<string>();
+  for (const folder of await makeFolders(work, folders)) changed.add(folder);
   for (const folder of folders) {
-    disk.makeFolder(path.dirname(install.file(folder)));
-    for (const touched of placeFolder(disk, install, kept, folder)) changed.add(touched);
+    for (const touched of await placeFolder(work, folder)) changed.add(touched);
+    await turn();
   }
-  for (const folder of makeFolders(disk, install, kept, places)) changed.add(folder);
-  placeFiles(disk, install, kept, places, new Set(replaces));
-  for (const [file, exec] of execs)
+  const files = places.map(([, to]) => to);
+  for (const folder of await makeFolders(work, files)) changed.add(folder);
+  await placeFiles(work, places, new Set(replaces));
+  for (const [file, exec] of execs) {
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
+    await turn();
+  }
   await disk.flush(install.folder, [], [...new Set([...changed, install.folder, install.own("staging")])]);
-  disk.rename(install.own(NEXT_STATE), install.own(STATE));
+  await disk.rename(install.own(NEXT_STATE), install.own(STATE));
   await disk.flush(install.folder, [], [install.own()]);
-  disk.remove(install.own(JOURNAL));
+  await disk.remove(install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
 }
 
-/** The folders of files that are placed one by one. Gives those in which a name may be new. */
-function makeFolders(disk: Disk, install: Install, kept: KeptAside, places: CommitPlan["places"]): string[] {
-  const files = places.map(([, to]) => to);
+/** The folders above what is placed. Gives those in which a name may be new. */
+async function makeFolders({ disk, install, kept, turn }: Work, placed: readonly SafePath[]): Promise<string[]> {
+  const made: string[] = [];
   // the outermost first
-  return foldersOf(files, true)
-    .toSorted((a, b) => a.length - b.length)
-    .map((folder) => {
-      const where = path.join(install.folder, folder);
-      const standing = disk.look(where);
-      // the beginning of a safe path, up to a slash, is a safe path
-      if (standing !== undefined && standing !== "folder") moveAside(disk, install, kept, folder as SafePath);
-      if (standing !== "folder") disk.makeFolder(where);
-      return where;
-    });
+  for (const folder of foldersOf(placed, true).toSorted((a, b) => a.length - b.length)) {
+    const where = path.join(install.folder, folder);
+    const standing = disk.look(where);
+    // the beginning of a safe path, up to a slash, is a safe path
+    if (standing !== undefined && standing !== "folder") await moveAside(disk, install, kept, folder as SafePath);
+    if (standing !== "folder") disk.makeFolder(where);
+    made.push(where);
+    await turn();
+  }
+  return made;
 }
 
 /** Looks at each place just before: the game may have made a file there while the release was on its way. */
-function placeFiles(
-  disk: Disk,
-  install: Install,
-  kept: KeptAside,
+async function placeFiles(
+  { disk, install, kept, turn }: Work,
   places: CommitPlan["places"],
   replaces: ReadonlySet<SafePath>,
-): void {
+): Promise<void> {
   for (const [name, to] of places) {
     const standing = disk.look(install.file(to));
     const isOurs = replaces.has(to) && standing !== "folder";
     // what is no longer in staging was placed before the last run was cut short
     if (standing !== undefined && !isOurs && disk.look(install.staged(name)) !== undefined)
-      moveAside(disk, install, kept, to);
-    disk.rename(install.staged(name), install.file(to));
+      await moveAside(disk, install, kept, to);
+    await disk.rename(install.staged(name), install.file(to));
+    await turn();
   }
 }
 
@@ -271,23 +308,25 @@ async function both(...acts: readonly Promise<void>[]): Promise<void> {
  * A new folder into place; where there is one by now, what is in it, one by one, and what has such a name there already is
  * moved aside. Gives the folders whose names changed. Done again, it goes on with what is left.
  */
-function placeFolder(disk: Disk, install: Install, kept: KeptAside, folder: SafePath): string[] {
+async function placeFolder(work: Work, folder: SafePath): Promise<string[]> {
+  const { disk, install, kept, turn } = work;
   const from = install.staged(`${NEW_FOLDER}/${folder}`);
   const to = install.file(folder);
   const standing = disk.look(to);
   if (standing !== undefined && standing !== "folder" && disk.look(from) !== undefined) {
-    moveAside(disk, install, kept, folder);
+    await moveAside(disk, install, kept, folder);
   }
   if (disk.moveFolder(from, to)) return [path.dirname(from), path.dirname(to)];
   disk.makeFolder(to);
   const changed = [from, to, path.dirname(to)];
   for (const { name, isFolder } of disk.list(from)) {
     const entry = parseSafePath(`${folder}/${name}`);
-    if (isFolder) changed.push(...placeFolder(disk, install, kept, entry));
+    if (isFolder) changed.push(...(await placeFolder(work, entry)));
     else {
-      moveAside(disk, install, kept, entry);
-      disk.rename(path.join(from, name), install.file(entry));
+      await moveAside(disk, install, kept, entry);
+      await disk.rename(path.join(from, name), install.file(entry));
     }
+    await turn();
   }
   return changed;
 }
@@ -298,7 +337,7 @@ async function writeJournal(disk: Disk, install: Install, phase: "clear" | "plac
   const v = folders.length === 0 ? 1 : 2;
   disk.write(staged, [JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces })]);
   await disk.flush(install.folder, [staged], []);
-  disk.rename(staged, install.own(JOURNAL));
+  await disk.rename(staged, install.own(JOURNAL));
   await disk.flush(install.folder, [], [install.own()]);
 }
 
@@ -338,12 +377,13 @@ function stagedName(text: string): string {
 }
 
 /** Folders that held these files and hold nothing any more, the deepest first. */
-function removeEmptyFolders(disk: Disk, install: Install, files: readonly SafePath[]): void {
+async function removeEmptyFolders({ disk, install, turn }: Work, files: readonly SafePath[]): Promise<void> {
   const full = new Set<string>();
   const folders = foldersOf(files, true).toSorted((a, b) => b.split("/").length - a.split("/").length);
   for (const folder of folders) {
     const blocked = full.has(folder) || !disk.removeEmptyFolder(path.join(install.folder, folder));
     if (blocked) full.add(path.posix.dirname(folder));
+    await turn();
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * The few things a commit does to a disk, one call each, so that a test can stop between any two of them. Synchronous,
- * but for flushing: 20,000 renames take half a second this way and two through promises (measured).
+ * but for waiting: 20,000 renames take half a second this way and two through promises (measured).
  */
 import {
   accessSync,
@@ -14,17 +14,23 @@ import {
   readFileSync,
   renameSync,
   rmdirSync,
+  rmSync,
   statSync,
   unlinkSync,
+  type Stats,
   writeFileSync,
 } from "node:fs";
 import { execFile } from "node:child_process";
 import { open, type FileHandle } from "node:fs/promises";
 import path from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import pLimit from "p-limit";
 import { FLUSHES_AT_ONCE, LOCKED_FILE_TRIES, LOCKED_FILE_WAIT_MS, SYNCFS_FILES_MIN } from "../../manifests/limits.ts";
 import { withPath } from "../trust/store.ts";
+
+/** Done; or a promise, where it has to be waited for. */
+type Act = Promise<void> | undefined;
 
 export interface Disk {
   /** What is at a path, links not followed; undefined when nothing is. */
@@ -34,7 +40,7 @@ export interface Disk {
   /** Writes a whole new file, part by part. Durable after `flush`. */
   readonly write: (path: string, parts: Iterable<string>) => void;
   /** Replaces what is at `to`, when that is no folder. Nothing happens when `from` is not there. */
-  readonly rename: (from: string, to: string) => void;
+  readonly rename: (from: string, to: string) => Act;
   /**
    * Moves a folder with all that is in it to where nothing is. False when something is there, or the system refuses, as
    * Windows does while a file in it is open, and overlays do with folders of a lower layer. Nothing happens when `from` is not there.
@@ -45,7 +51,7 @@ export interface Disk {
   /** Throws what moving a file from one folder into the other would: no leave, another file system. Changes nothing. */
   readonly checkMove: (from: string, to: string) => void;
   /** Nothing happens when the file is not there, or is a folder. */
-  readonly remove: (path: string) => void;
+  readonly remove: (path: string) => Act;
   /** Removes the folder when it is empty; false when it is not. */
   readonly removeEmptyFolder: (path: string) => boolean;
   /** Makes the folder and the folders above it. */
@@ -66,7 +72,7 @@ const MODE_BITS = 0o7777;
 
 export const realDisk: Disk = {
   look(path) {
-    const stats = lstatSync(path, { throwIfNoEntry: false });
+    const stats = statsIfThere(path);
     if (stats === undefined) return undefined;
     if (stats.isFile()) return "file";
     if (stats.isSymbolicLink()) return "link";
@@ -88,20 +94,13 @@ export const realDisk: Disk = {
       closeSync(file);
     }
   },
-  rename(from, to) {
-    try {
-      patiently(() => renameSync(from, to));
-    } catch (error) {
-      // ENOENT may also mean that the folder of `to` is missing
-      if (!isCode(error, "ENOENT", "ENOTDIR") || lstatSync(from, { throwIfNoEntry: false }) !== undefined) throw error;
-    }
-  },
+  rename: (from, to) => patiently(() => renameIfThere(from, to)),
   moveFolder(from, to) {
     try {
       renameSync(from, to);
       return true;
     } catch (error) {
-      if (lstatSync(from, { throwIfNoEntry: false }) === undefined) return true;
+      if (statsIfThere(from) === undefined) return true;
       if (isCode(error, "EEXIST", "ENOTEMPTY", "ENOTDIR", "EPERM", "EACCES", "EBUSY", "EXDEV")) return false;
       throw error;
     }
@@ -127,13 +126,7 @@ export const realDisk: Disk = {
       if (!isCode(error, "ENOENT")) throw error;
     }
   },
-  remove(path) {
-    try {
-      patiently(() => unlinkSync(path));
-    } catch (error) {
-      if (!isCode(error, "ENOENT", "ENOTDIR") && realDisk.look(path) !== "folder") throw error;
-    }
-  },
+  remove: (path) => patiently(() => removeFile(path)),
   removeEmptyFolder(path) {
     try {
       rmdirSync(path);
@@ -164,6 +157,33 @@ export const realDisk: Disk = {
   },
 };
 
+/** Nothing is there either where a file stands in the place of one of the folders above. Links are not followed. */
+function statsIfThere(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if (isCode(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+function renameIfThere(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    // ENOENT may also mean that the folder of `to` is missing
+    if (!isCode(error, "ENOENT", "ENOTDIR") || statsIfThere(from) !== undefined) throw error;
+  }
+}
+
+function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (!isCode(error, "ENOENT", "ENOTDIR") && realDisk.look(path) !== "folder") throw error;
+  }
+}
+
 /**
  * Whether files on the disk of a folder can be run or not, each by itself: not on Windows, nor on disks like exFAT, where all
  * of them seem to be one or the other. Makes a file there for a moment.
@@ -179,7 +199,7 @@ export function keepsExecBits(folder: string): boolean {
       return isExec() === exec;
     });
   } finally {
-    realDisk.remove(probe);
+    rmSync(probe, { force: true });
   }
 }
 
@@ -214,7 +234,7 @@ async function syncPath(path: string, flags: string): Promise<void> {
   try {
     file = await open(path, flags);
   } catch (error) {
-    if (isCode(error, "ENOENT")) return;
+    if (isCode(error, "ENOENT", "ENOTDIR")) return;
     throw error;
   }
   try {
@@ -224,18 +244,34 @@ async function syncPath(path: string, flags: string): Promise<void> {
   }
 }
 
-/** On Windows an antivirus or the running game may hold a file for a moment (velopack#159): try again before failing. */
-function patiently(act: () => void): void {
-  for (let attempt = 1; ; attempt++) {
+/**
+ * On Windows an antivirus or the running game may hold a file for a moment (velopack#159): tries again before failing, and
+ * others get their turn meanwhile.
+ */
+function patiently(act: () => void): Act {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    if (!isHeldByOthers(error)) throw error;
+    return tryAgain(act);
+  }
+}
+
+async function tryAgain(act: () => void): Promise<void> {
+  for (let attempt = 2; ; attempt++) {
+    await setTimeout(LOCKED_FILE_WAIT_MS);
     try {
       act();
       return;
     } catch (error) {
-      if (attempt >= LOCKED_FILE_TRIES || !isCode(error, "EBUSY", "EPERM", "EACCES")) throw error;
-      if (process.platform !== "win32") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCKED_FILE_WAIT_MS);
+      if (attempt >= LOCKED_FILE_TRIES || !isHeldByOthers(error)) throw error;
     }
   }
+}
+
+function isHeldByOthers(error: unknown): boolean {
+  return process.platform === "win32" && isCode(error, "EBUSY", "EPERM", "EACCES");
 }
 
 export function isCode(error: unknown, ...codes: readonly string[]): boolean {

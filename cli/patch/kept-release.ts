@@ -59,7 +59,7 @@ export class KeptRelease {
   async forgetAbandoned(disk: Disk): Promise<void> {
     const { install } = this.#parts;
     await (await Staging.look(install)).clear();
-    forgetUnbegun(disk, install);
+    await forgetUnbegun(disk, install);
     await dropUnfinishedDeltas(install);
     // a run that was killed behind its commit, or whose commit was finished by this one, kept what the old release had
     await this.prune();

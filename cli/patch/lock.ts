@@ -82,6 +82,7 @@ export async function whileFree<T>(install: Install, wait: LockWait, work: () =>
 
 /** Throws: install.busy while a process that lives, or may live, holds the install. */
 async function checkFree(install: Install, wait: LockWait): Promise<void> {
+  await refuseSleeper(install, wait);
   if (!(await isFresh(install))) return;
   const owner = await readOwner(install);
   if (await mayLive(owner, install, wait)) throw busy(install, owner?.pid, undefined);
@@ -150,6 +151,7 @@ function isFolderGone(error: unknown): boolean {
 }
 
 async function take(install: Install, onLost: OnLost, wait: LockWait): Promise<() => Promise<void>> {
+  await refuseSleeper(install, wait);
   const seen = await touched(install);
   try {
     return await tryTake(install, onLost);
@@ -172,6 +174,19 @@ async function take(install: Install, onLost: OnLost, wait: LockWait): Promise<(
       throw isHeld(cause) ? busy(install, undefined, cause) : cause;
     });
   }
+}
+
+/**
+ * An old lock is anybody's, but its holder may only have slept, as the whole machine does: a process that runs here is given the
+ * time to touch it. Who hangs does not, nor does another program that has its number by now, so neither keeps the install for good.
+ * Throws: install.busy; source.interrupted.
+ */
+async function refuseSleeper(install: Install, wait: LockWait): Promise<void> {
+  if ((await touched(install)) === undefined || (await isFresh(install))) return;
+  const owner = await readOwner(install);
+  if (owner === undefined || owner.host !== hostname() || !(await isOfOurPlace(owner))) return;
+  if (!isRunning(owner.pid, install)) return;
+  if (await isTouched(install, wait, () => Promise.resolve(true))) throw busy(install, owner.pid, undefined);
 }
 
 /** When the lock was last touched; undefined when there is none. */
@@ -236,17 +251,26 @@ async function readOwner(install: Install): Promise<Owner | undefined> {
 /** Of processes on other hosts nobody here can tell: a lock of theirs has to grow old. */
 async function mayLive(owner: Owner | undefined, install: Install, wait: LockWait): Promise<boolean> {
   if (owner === undefined || owner.host !== hostname()) return true;
-  if (owner.where !== undefined && owner.where !== (await whereWeRun())) return await isTouched(install, wait);
+  if (!(await isOfOurPlace(owner))) return await isTouched(install, wait, () => isFresh(install));
   return isRunning(owner.pid, install);
 }
 
+async function isOfOurPlace({ where }: Owner): Promise<boolean> {
+  return where === undefined || where === (await whereWeRun());
+}
+
 /**
- * Whether somebody touches the lock before it is old, as a holder that lives does. Our own container before its restart has
+ * Whether somebody touches the lock in the time in which a holder that lives does. Our own container before its restart has
  * our host's name and another place; so has a container that lives. Throws: source.interrupted.
+ * @param isWorthWaiting  asked before each look
  */
-async function isTouched(install: Install, { signal, sleep = setTimeout }: LockWait): Promise<boolean> {
+async function isTouched(
+  install: Install,
+  { signal, sleep = setTimeout }: LockWait,
+  isWorthWaiting: () => Promise<boolean>,
+): Promise<boolean> {
   const seen = await touched(install);
-  for (let waited = 0; waited < LOCK_STALE_MS && (await isFresh(install)); waited += TURN_RETRY_MS) {
+  for (let waited = 0; waited < LOCK_STALE_MS && (await isWorthWaiting()); waited += TURN_RETRY_MS) {
     await sleep(TURN_RETRY_MS);
     if (signal?.aborted === true) throw new Failure("source.interrupted");
     const now = await touched(install);

@@ -30,6 +30,7 @@ import { inflate } from "../threads/inflate.ts";
 import { scratch } from "../threads/scratch.ts";
 import { PATIENCE, retrying, type Patience } from "../trust/fetch-capped.ts";
 import type { Install } from "./install.ts";
+import { together } from "./together.ts";
 
 /** Where a recipe lies in the kept file, and the CRC-32 of its stored bytes. */
 type Kept = readonly [offset: number, bytes: number, crc: number];
@@ -92,7 +93,8 @@ export class Recipes {
   }
 
   /**
-   * Fetches the recipes of these files that are not at hand. Returns the bytes that crossed the wire.
+   * Fetches the recipes of these files that are not at hand; when that fails, nothing is asked for any more. Returns the
+   * bytes that crossed the wire.
    * Throws: object.malformed, object.not-found, edge.unreachable, edge.busy, source.interrupted.
    */
   async fetch(files: readonly TreeFile[], origin: Origin, world: FetchWorld): Promise<number> {
@@ -100,7 +102,9 @@ export class Recipes {
     const limit = pLimit(ORIGIN_REQUESTS);
     // looked at, not only listed: what rotted counts as missing
     const missing = files.filter(({ root }) => this.#stored(root) === undefined);
-    await Promise.all(inRanges(missing).map((range) => limit(() => this.#fetchGood(range, origin, world))));
+    await together(world.signal, (signal) => {
+      return inRanges(missing).map((range) => limit(() => this.#fetchGood(range, origin, { ...world, signal })));
+    });
     return origin.received - before;
   }
 
@@ -294,7 +298,7 @@ async function readOn(
     let at = from;
     const memory = (part: number): Uint8Array<ArrayBuffer> => reading.bytes.subarray(at, (at += part));
     try {
-      const request = { object, offset: offset + from, slices, fresh };
+      const request = { object, offset: offset + from, slices, fresh, signal };
       // to its end: a connection that was left in the middle cannot be used again
       for await (const { length } of origin.read(request, memory)) reading.filled += length;
     } catch (error) {

@@ -91,13 +91,19 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
   if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));
   return await whileLocked(install, world.signal, async (signal) => {
     // who hashes everything heals what a journal that rotted has left behind
-    const kept = await recover(world.disk, install, request.force);
+    const pace = { clock: world.clock, check: () => checkHeld(signal) };
+    const kept = await recover(world.disk, install, request.force, pace);
     if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
     tellKept(world.output, kept ?? []);
     const outcome = await runSession(install, request, { ...world, signal });
     tellKept(world.output, outcome.keptAside);
     return kept === undefined ? outcome : { ...outcome, keptAside: [...kept, ...outcome.keptAside] };
   });
+}
+
+/** Throws: install.busy when the lock was lost, and another is at work on the install. */
+function checkHeld(signal: AbortSignal): void {
+  if (signal.reason instanceof Failure) throw signal.reason;
 }
 
 async function runSession(install: Install, request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
@@ -374,9 +380,9 @@ class Session {
     { seen, have }: Scan,
     { looks }: Staged,
   ): Promise<PatchOutcome["keptAside"]> {
-    const { disk, signal } = this.#world;
-    // a lost lock: another is at work on the install
-    if (signal.reason instanceof Failure) throw signal.reason;
+    const { disk, clock } = this.#world;
+    const check = (): void => checkHeld(this.#world.signal);
+    check();
     this.#progress.committing(planned);
     const writeNext = async (): Promise<void> => {
       // each waits for the disk, and they may wait together
@@ -388,7 +394,10 @@ class Session {
         await keeping;
       }
     };
-    return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext);
+    return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext, {
+      clock,
+      check,
+    });
   }
 
   /** Nothing has to change; what was learned about release and files is remembered. */

@@ -23,6 +23,7 @@ import type { Build } from "./piece-map.ts";
 import type { PatchProgress } from "./progress.ts";
 import { lookAt, type Seen } from "./scan.ts";
 import type { Staging } from "./staging.ts";
+import { together } from "./together.ts";
 import { copyWholeFiles, type WholeFile } from "./whole-files.ts";
 
 export interface StageOptions {
@@ -173,18 +174,6 @@ async function build(
   ]);
   report();
   return new Set([...assembly.copied].map((build) => ledger.buildAt(build).root));
-}
-
-/** Runs things at once; when one fails, the others are stopped and waited for. */
-async function together(signal: AbortSignal, start: (signal: AbortSignal) => readonly Promise<void>[]): Promise<void> {
-  const halt = new AbortController();
-  const running = start(AbortSignal.any([signal, halt.signal]));
-  try {
-    await Promise.all(running);
-  } finally {
-    halt.abort();
-    await Promise.allSettled(running);
-  }
 }
 
 /** Bytes that are copied from the install chunk by chunk, each chunk counted once. */

@@ -2,8 +2,8 @@
  * The publisher's signing keys: one file a key, `<dir>/<name>.pem`, PKCS #8, Ed25519, readable by its owner only. Never
  * overwritten and never sent anywhere; what leaves this module is public halves and signatures.
  */
-import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
-import { open, readdir } from "node:fs/promises";
+import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { link, open, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type NamedKey, type RoleHolders, type RoleSigner, keyOf } from "../../manifests/trust/roles.ts";
@@ -124,14 +124,38 @@ function publisherKey(name: string, privateKey: KeyObject): PublisherKey {
   };
 }
 
-/** Exclusive and fsynced: a key that signed a root and was then lost to a power cut would lock the title for good. */
+/**
+ * Whole or not at all, and fsynced: a key that signed a root and was then lost to a power cut would lock the title for good, and a
+ * file that was cut short would be in the way of every later key. A draft that a crash leaves beside it is harmless.
+ */
 async function writeKey(file: string, key: KeyObject): Promise<void> {
-  const handle = await open(file, "wx", KEY_MODE);
+  const pem = key.export({ type: "pkcs8", format: "pem" });
+  // two runs at once must not write one draft; without the suffix nobody takes it for a key
+  const draft = `${file}.${randomUUID()}.new`;
+  await writeNew(draft, pem);
   try {
-    await handle.writeFile(key.export({ type: "pkcs8", format: "pem" }));
-    await handle.sync();
+    // unlike a rename, it never replaces a key that is there
+    await link(draft, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw error;
+    // FAT, and many a mount, know no hard links and say so in as many ways
+    await writeNew(file, pem);
   } finally {
-    await handle.close();
+    await rm(draft, { force: true });
   }
   await syncFolder(path.dirname(file));
+}
+
+/** A file that is not there yet; gone again when it cannot be written as a whole. */
+async function writeNew(file: string, text: string | Buffer): Promise<void> {
+  const handle = await open(file, "wx", KEY_MODE);
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+    await handle.close();
+  } catch (error) {
+    await handle.close().catch(() => {}); // what went wrong first is told
+    await rm(file, { force: true });
+    throw error;
+  }
 }

@@ -156,7 +156,8 @@ export function readSection(
   };
 }
 
-const NOTHING = new Uint8Array();
+/** So few bytes are copied one by one. */
+const SHORT_BYTES = 64;
 
 class Decoder {
   readonly #world: DeltaWorld;
@@ -238,8 +239,7 @@ class Decoder {
     const target = this.#output.subarray(this.#filled, this.#filled + length);
     if (position < oldBytes) this.#world.readOld(position, target);
     else this.#world.readMade(position - oldBytes, target);
-    differences.applyTo(target);
-    this.#filled += length;
+    this.#differ(length, differences);
     return length;
   }
 
@@ -252,13 +252,17 @@ class Decoder {
     const period = this.#filled - start;
     const most = Math.min(bytes, output.length - this.#filled);
     const length = Math.min(most, Math.max(period, differences.rightAhead));
-    for (let done = 0; done < length;) {
-      const some = Math.min(length - done, Math.max(period, done));
-      output.copyWithin(this.#filled + done, start, start + some);
-      done += some;
+    // rows of tables, with differences in them, come one at a time: a call takes longer than their few bytes (measured)
+    if (length <= SHORT_BYTES) {
+      for (let from = start, to = this.#filled; from < start + length;) output[to++] = output[from++] as number;
+    } else {
+      for (let done = 0; done < length;) {
+        const some = Math.min(length - done, Math.max(period, done));
+        output.copyWithin(this.#filled + done, start, start + some);
+        done += some;
+      }
     }
-    differences.applyTo(output.subarray(this.#filled, this.#filled + length));
-    this.#filled += length;
+    this.#differ(length, differences);
     return length;
   }
 
@@ -273,17 +277,27 @@ class Decoder {
     const made = this.#output.subarray(start, start + length);
     this.#read(position, made);
     references.old.set(made);
-    differences.applyTo(made);
     const at = this.#world.oldBytes + this.#made;
+    this.#differ(length, differences);
     references.putOn({ bytes: length, from: position, at, start }, layout);
-    this.#filled += length;
     return length;
+  }
+
+  /** The next bytes of the output were copied, and become what is told of them. */
+  #differ(length: number, differences: Differences): void {
+    const end = this.#filled + length;
+    differences.applyTo(this.#output, this.#filled, end);
+    this.#filled = end;
   }
 
   /** Bytes of the source that are all there. */
   #read(position: number, target: Uint8Array): void {
     const { oldBytes, readOld, readMade } = this.#world;
     const givenEnd = oldBytes + this.#given;
+    if (position + target.length <= oldBytes) {
+      readOld(position, target);
+      return;
+    }
     for (let done = 0; done < target.length;) {
       const from = position + done;
       const end = from < oldBytes ? oldBytes : from < givenEnd ? givenEnd : Infinity;
@@ -319,9 +333,8 @@ class Differences {
   readonly #values: readonly StreamReader[];
   /** The one that the run under way takes. */
   #current: StreamReader;
-  /** The bytes that were copied last, and where in them, or behind them, the next run of wrong ones begins; how many those are. */
-  #copied: Uint8Array = NOTHING;
-  #wrongAt = 0;
+  /** Bytes before the next run of wrong ones, from the end of what was copied on; how many those are. */
+  #right: number;
   #wrong = 0;
 
   constructor(streams: Streams) {
@@ -329,44 +342,41 @@ class Differences {
     this.#runs = new StreamReader(streams.runs);
     this.#values = DIFFERENCES.map((name) => new StreamReader(streams[name]));
     this.#current = this.#values[0] as StreamReader;
-    this.#next();
+    this.#right = this.#next();
   }
 
   get isAtEnd(): boolean {
-    return this.#wrongAt === Infinity && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
+    return this.#right === Infinity && [this.#runs, ...this.#values].every((stream) => stream.isAtEnd);
   }
 
-  /** Bytes behind those copied last before the next one that differs. */
+  /** Bytes that are copied next before one that differs. */
   get rightAhead(): number {
-    return this.#wrongAt - this.#copied.length;
+    return this.#right;
   }
 
-  /** What is copied next becomes what is told of it. */
-  applyTo(copied: Uint8Array): void {
-    const end = copied.length;
-    this.#wrongAt -= this.#copied.length;
-    this.#copied = copied;
+  /** Bytes [start, end) of `copied` are copied next, and become what is told of them. */
+  applyTo(copied: Uint8Array, start: number, end: number): void {
+    let at = start + this.#right;
     // a run of nothing ends a segment, and is over where it begins
-    while (this.#wrongAt < end || (this.#wrongAt === end && this.#wrong === 0)) {
-      const wrong = Math.min(this.#wrong, end - this.#wrongAt);
-      this.#current.addTo(this.#copied, this.#wrongAt, this.#wrongAt + wrong);
-      this.#wrongAt += wrong;
+    while (at < end || (at === end && this.#wrong === 0)) {
+      const wrong = Math.min(this.#wrong, end - at);
+      this.#current.addTo(copied, at, at + wrong);
+      at += wrong;
       this.#wrong -= wrong;
-      if (this.#wrong === 0) this.#next();
+      if (this.#wrong === 0) at += this.#next();
     }
+    this.#right = at - end;
   }
 
-  #next(): void {
-    // behind the last run all are right
-    if (this.#gaps.isAtEnd) {
-      this.#wrongAt = Infinity;
-      return;
-    }
+  /** The next run; how many are right before it. */
+  #next(): number {
+    // behind the last run all are
+    if (this.#gaps.isAtEnd) return Infinity;
     const right = this.#gaps.varint();
-    this.#wrongAt += right;
     this.#wrong = this.#runs.varint();
     if (right + this.#wrong === 0) throw malformedDelta("a run of nothing");
     this.#current = this.#values[differencesOf(this.#wrong)] as StreamReader;
     if (this.#wrong > this.#current.left) throw malformedDelta("cut short");
+    return right;
   }
 }

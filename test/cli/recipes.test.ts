@@ -3,11 +3,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { zstdCompressSync } from "node:zlib";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { Recipes } from "../../cli/patch/recipes.ts";
 import type { Origin, RangeRequest } from "../../cli/sources/origin.ts";
 import { concatBytes, type ChunkId, type ObjectId, type PiecesRoot } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
 import { ORIGIN_GAP_BYTES, RECIPE_PART_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import { writeRecipe } from "../../manifests/recipe.ts";
@@ -15,7 +16,10 @@ import type { TreeFile } from "../../manifests/tree.ts";
 
 let install: Install;
 beforeEach(async () => (install = new Install(await mkdtemp(join(tmpdir(), "patchswarm-recipes-")))));
-afterEach(() => rm(install.folder, { recursive: true }));
+afterEach(async () => {
+  vi.useRealTimers();
+  await rm(install.folder, { recursive: true });
+});
 
 /** So many that their index is written in several parts. */
 const FILES = Math.ceil((3 * RECIPE_PART_BYTES) / 64);
@@ -81,4 +85,55 @@ test("thousands of recipes are at hand once they are fetched, and again when the
   expect(files.filter(({ root }) => fewer.has(root))).toEqual(some);
   expect(idsIn(fewer).slice(1, -1)).toEqual(ids.slice(1, -1));
   fewer.close();
+});
+
+/** Of two ranges, the first is nowhere; `second` is what comes of the other one each time it is asked for. */
+function originWithout(second: (request: RangeRequest) => Promise<never>): { origin: Origin; asked: () => number } {
+  let asked = 0;
+  const isAsked = Promise.withResolvers<void>();
+  const origin = {
+    received: 0,
+    edgeFor: () => "edge",
+    dropFor: () => false,
+    turnAwayFrom() {},
+    async *read(request: RangeRequest) {
+      if (request.offset === 0) {
+        await isAsked.promise;
+        throw new Failure("object.not-found");
+      }
+      asked += 1;
+      isAsked.resolve();
+      yield await second(request);
+    },
+  };
+  return { origin: origin as unknown as Origin, asked: () => asked };
+}
+
+test("once a recipe is nowhere to be had, no others are asked for any more", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const { files } = filesWithRecipes();
+  const { origin, asked } = originWithout(() => Promise.reject(new Failure("edge.unreachable")));
+  const fetching = (await Recipes.open(install)).fetch(files, origin, {
+    signal: new AbortController().signal,
+    patience: { idleSeconds: 1, tries: 9, retryMs: 10 },
+  });
+  await expect(fetching).rejects.toMatchObject({ code: "object.not-found" });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked()).toBe(1);
+});
+
+test("once a recipe is nowhere to be had, an answer with others is given up", async () => {
+  const { files } = filesWithRecipes();
+  let open = 0;
+  const { origin } = originWithout(async ({ signal }) => {
+    open += 1;
+    const aborted = Promise.withResolvers<void>();
+    signal?.addEventListener("abort", () => aborted.resolve());
+    await aborted.promise;
+    open -= 1;
+    throw new Failure("edge.unreachable");
+  });
+  const fetching = (await Recipes.open(install)).fetch(files, origin, { signal: new AbortController().signal });
+  await expect(fetching).rejects.toMatchObject({ code: "object.not-found" });
+  expect(open).toBe(0);
 });

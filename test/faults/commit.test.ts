@@ -4,11 +4,15 @@ import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { recover } from "../../cli/patch/commit.ts";
+import { commit, JOURNAL, NEXT_STATE, recover, type CommitPlan } from "../../cli/patch/commit.ts";
 import { type Disk, realDisk } from "../../cli/patch/disk.ts";
 import { Install } from "../../cli/patch/install.ts";
+import { NEW_FOLDER } from "../../cli/patch/layout.ts";
 import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
+import { Failure } from "../../manifests/failures.ts";
+import { LOCK_STALE_MS } from "../../manifests/limits.ts";
+import { parseSafePath } from "../../manifests/paths.ts";
 import { looksOf } from "../support/folders.ts";
 import { contentsOf, contentsOfBuild, newPlayer, put, type Player } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
@@ -235,7 +239,7 @@ test("a folder that appears while its likeness takes its place keeps what is in 
   const mine = { "data/mine": "a save", "data/deep/mine": "another" };
   const after = { ...contentsOfBuild(FIRST, ["tools/run"]), ...mine };
   await using player = await newPlayer(publisher);
-  // 1: the next state, 2: flush, 3 to 6: the journal, 7: the folder above the first new one
+  // 1: the next state, 2: flush, 3 to 6: the journal, 7: the first new folder
   await expect(player.patch({}, { disk: interruptedDisk(7).disk })).rejects.toThrow(Interrupted);
   await put(player.folder, mine);
   let interruptions = 0;
@@ -252,6 +256,148 @@ test("a folder that appears while its likeness takes its place keeps what is in 
   expect(await player.contents()).toEqual(after);
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
 });
+
+/** What a call of a slow share takes, milliseconds. */
+const CALL_MS = 100;
+
+/** A disk by whose calls time passes, and how long the event loop had to wait for a turn. */
+function slowDisk() {
+  let time = 0;
+  let lastTurn = 0;
+  let longest = 0;
+  const slow = <Args extends unknown[], Value>(call: (...args: Args) => Value) => {
+    return (...args: Args): Value => {
+      time += CALL_MS;
+      return call(...args);
+    };
+  };
+  const disk: Disk = {
+    ...realDisk,
+    look: slow(realDisk.look),
+    list: slow(realDisk.list),
+    checkMove: slow(realDisk.checkMove),
+    rename: slow(realDisk.rename),
+    moveFolder: slow(realDisk.moveFolder),
+    remove: slow(realDisk.remove),
+    removeEmptyFolder: slow(realDisk.removeEmptyFolder),
+    makeFolder: slow(realDisk.makeFolder),
+    setExec: slow(realDisk.setExec),
+  };
+  const onTurn = (): void => {
+    longest = Math.max(longest, time - lastTurn);
+    lastTurn = time;
+    next = setImmediate(onTurn);
+  };
+  let next = setImmediate(onTurn);
+  return {
+    disk,
+    clock: () => time,
+    longestWait: () => Math.max(longest, time - lastTurn),
+    [Symbol.dispose]: () => clearImmediate(next),
+  };
+}
+
+const NO_PLAN: CommitPlan = {
+  moves: [],
+  removes: [],
+  asides: [],
+  execs: [],
+  folders: [],
+  inFolders: [],
+  places: [],
+  replaces: [],
+};
+/** With one call each, a lock would be old. */
+const MANY = Array.from({ length: LOCK_STALE_MS / CALL_MS + 10 }, (_, number) => ({
+  file: parseSafePath(`d${number}/f`),
+  staged: number.toString(16).padStart(64, "0"),
+}));
+const allFiles = (folder = ""): Record<string, string> =>
+  Object.fromEntries(MANY.map(({ file }) => [folder + file, file]));
+const allStaged = Object.fromEntries(MANY.map(({ file, staged }) => [`.patchswarm/staging/${staged}`, file]));
+const STAGED_FOLDER = `.patchswarm/staging/${NEW_FOLDER}/`;
+
+const LONG: readonly (readonly [string, Partial<CommitPlan>, Record<string, string>, Record<string, string>])[] = [
+  ["moves", { moves: MANY.map(({ file, staged }) => [file, staged] as const) }, allFiles(), {}],
+  ["removes", { removes: MANY.map(({ file }) => file) }, allFiles(), {}],
+  [
+    "moves aside",
+    { asides: MANY.map(({ file }) => [file, parseSafePath(`${file}.local-1`)] as const) },
+    allFiles(),
+    Object.fromEntries(MANY.map(({ file }) => [`${file}.local-1`, file])),
+  ],
+  ["places", { places: MANY.map(({ file, staged }) => [staged, file] as const) }, allStaged, allFiles()],
+  [
+    "places as folders",
+    { folders: MANY.map(({ file }) => parseSafePath(dirname(file))), inFolders: MANY.map(({ file }) => file) },
+    allFiles(STAGED_FOLDER),
+    allFiles(),
+  ],
+  [
+    "places one by one in a folder that is there by now",
+    { folders: [parseSafePath("in")], inFolders: MANY.map(({ file }) => parseSafePath(`in/${file}`)) },
+    { ...allFiles(`${STAGED_FOLDER}in/`), "in/mine": "mine" },
+    { ...allFiles("in/"), "in/mine": "mine" },
+  ],
+  [
+    "makes executable",
+    { execs: MANY.map(({ file }) => [file, true] as const) },
+    allFiles(),
+    Object.fromEntries(MANY.map(({ file }) => [file, `x ${file}`])),
+  ],
+];
+
+test.each(LONG)(
+  "a commit that %s for longer than a lock lives lets the lock be touched",
+  async (_, part, files, after) => {
+    const plan = { ...NO_PLAN, ...part };
+    const folder = await mkdtemp(join(tmpdir(), "patchswarm-long-"));
+    const install = new Install(folder);
+    const writeNext = (): Promise<void> => put(folder, { [`.patchswarm/${NEXT_STATE}`]: "{}" });
+    for (const isCutShort of [false, true]) {
+      await rm(folder, { recursive: true });
+      await put(folder, files);
+      await mkdir(install.own("staging"), { recursive: true });
+      // 1, 2: flush, 3 to 6: the journal, 7: the first step
+      if (isCutShort)
+        await expect(commit(interruptedDisk(7).disk, install, plan, writeNext)).rejects.toThrow(Interrupted);
+      using slow = slowDisk();
+      if (isCutShort) await recover(slow.disk, install, false, { clock: slow.clock });
+      else await commit(slow.disk, install, plan, writeNext, { clock: slow.clock });
+      expect(slow.clock()).toBeGreaterThan(LOCK_STALE_MS);
+      expect(slow.longestWait()).toBeLessThan(LOCK_STALE_MS / 5);
+      expect(await contentsOf(folder)).toEqual(after);
+    }
+    await rm(folder, { recursive: true });
+  },
+);
+
+test.each(LONG)(
+  "a commit that %s and finds its lock lost leaves the rest to who has it",
+  async (_, part, files, after) => {
+    const plan = { ...NO_PLAN, ...part };
+    const folder = await mkdtemp(join(tmpdir(), "patchswarm-lost-"));
+    const install = new Install(folder);
+    await put(folder, files);
+    await mkdir(install.own("staging"), { recursive: true });
+    const writeNext = (): Promise<void> => put(folder, { [`.patchswarm/${NEXT_STATE}`]: "{}" });
+    using slow = slowDisk();
+    const check = (): void => {
+      // before the journal a commit has changed nothing
+      if (realDisk.look(install.own(JOURNAL)) !== undefined) throw new Failure("install.busy", { folder });
+    };
+    await expect(commit(slow.disk, install, plan, writeNext, { clock: slow.clock, check })).rejects.toThrow(
+      "Another patcher is working",
+    );
+    const calls = slow.clock();
+    await new Promise(setImmediate);
+    expect(slow.clock()).toBe(calls);
+    expect(await contentsOf(folder)).not.toEqual(after);
+    await recover(realDisk, install);
+    expect(await contentsOf(folder)).toEqual(after);
+    await rm(folder, { recursive: true });
+  },
+);
 
 /** Does something to the install while the release is on its way to it, long after it was looked at. */
 function whileFetching(publisher: Publisher, act: () => void): void {
@@ -290,6 +436,35 @@ test.each([
   const others = Object.keys(found).filter((path) => !(path in GROWS));
   expect(others).toHaveLength(Object.keys(mine).length);
   for (const path of others) expect([path, found[path]]).toEqual([path, "mine"]);
+  expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
+});
+
+const IN_DATA = { ...FIRST, "data/settings": "theirs", "data/tool": "#!" };
+
+test.each([
+  ["moves", { "a.txt": "a", "elsewhere/one": "1", "added.bin": "added" }],
+  ["goes", { "a.txt": "a", "added.bin": "added" }],
+  ["can be run", { ...IN_DATA, "added.bin": "added" }],
+  ["is kept aside", { ...IN_DATA, "data/mine": "theirs", "added.bin": "added" }],
+  ["is in a new folder", { ...IN_DATA, "data/new/deep/x": "x", "data/new/y": "y" }],
+])("a folder that becomes a file during a download stops no commit, where what was in it %s", async (_, files) => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: IN_DATA });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  await put(player.folder, { "data/mine": "mine" });
+  publisher.publish("2.0.0", { files, exec: "data/tool" in files ? ["data/tool"] : [] });
+  whileFetching(publisher, () => {
+    renameSync(player.at("data"), player.at("data-of-mine"));
+    putNow(player.folder, { data: "a file of mine" });
+  });
+  await player.patch();
+  // what went away meanwhile is missed by the next run, as anything that was deleted
+  await player.patch();
+  const found = await player.contents();
+  expect(found).toMatchObject(contentsOfBuild(files, ["data/tool"]));
+  expect(Object.values(found)).toContain("a file of mine");
+  expect(found).toMatchObject({ "data-of-mine/mine": "mine" });
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
 });
 
@@ -373,7 +548,7 @@ test.each(REFUSALS)("a folder %s is found before anything changes", async (_, co
     },
     rename: (from, to) => {
       refuse(dirname(to));
-      realDisk.rename(from, to);
+      return realDisk.rename(from, to);
     },
   };
   for (let run = 0; run < 2; run++) {

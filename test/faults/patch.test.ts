@@ -97,6 +97,37 @@ test("a container that lives, and touches its lock, keeps the install", async ()
   expect(naps).toHaveLength(6);
 });
 
+/** The old lock of a process that runs on this machine. */
+async function lockOfSleeper() {
+  const held = await lockOfAnotherContainer();
+  await utimes(held.lock, 0, 0);
+  const owner = { pid: process.ppid, host: hostname(), where: await whereWeRun() };
+  await writeFile(held.install.own("owner.json"), JSON.stringify(owner));
+  return held;
+}
+
+test("a process that slept past its lock keeps the install when it touches the lock again", async () => {
+  await using held = await lockOfSleeper();
+  const { install, lock, naps } = held;
+  const sleep = async (time: number): Promise<void> => {
+    if (naps.push(time) === 3) await utimes(lock, 0, new Date(2100, 0));
+  };
+  const facts = { process: process.ppid };
+  await expect(lockInstall(install, { sleep })).rejects.toMatchObject({ code: "install.busy", facts });
+  await utimes(lock, 0, 0);
+  naps.length = 0;
+  await expect(whileFree(install, { sleep }, () => Promise.resolve())).rejects.toMatchObject({ code: "install.busy" });
+});
+
+test("a process that does not touch its old lock, or has but the number of one that did, keeps nobody out", async () => {
+  await using held = await lockOfSleeper();
+  const { install, naps } = held;
+  const sleep = (time: number): Promise<unknown> => Promise.resolve(naps.push(time));
+  const unlock = await lockInstall(install, { sleep });
+  expect(naps.reduce((sum, time) => sum + time)).toBe(LOCK_STALE_MS);
+  await unlock();
+});
+
 test("who stops the wait for another container's lock has stopped the patch", async () => {
   await using held = await lockOfAnotherContainer();
   const stop = new AbortController();

@@ -1,6 +1,6 @@
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { FAILURES } from "../../manifests/failures.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { routes } from "../../worker/routes.ts";
@@ -15,6 +15,15 @@ interface Stats {
 beforeAll(async () => {
   await Publisher.register("joined");
 });
+
+/** An answer to `join` where the operator set something. */
+async function joinWith(settings: object): Promise<object> {
+  const request = new Request(`${EDGE}/t/joined/join`, { method: "POST", body: "{}" });
+  const context = createExecutionContext();
+  const response = await routes.fetch(request, { ...env, ...settings }, context);
+  await waitOnExecutionContext(context);
+  return await response.json();
+}
 
 async function join(body: object): Promise<Response> {
   return await ask("/t/joined/join", { method: "POST", body: JSON.stringify(body) });
@@ -45,17 +54,25 @@ describe("joining", () => {
       { urls: "stun:other.test" },
     ];
     expect(await (await join({})).json()).toMatchObject({ iceServers: [] });
-    const joinWith = async (setting: string): Promise<object> => {
-      const request = new Request(`${EDGE}/t/joined/join`, { method: "POST", body: "{}" });
-      const context = createExecutionContext();
-      const response = await routes.fetch(request, { ...env, ICE_SERVERS: setting }, context);
-      await waitOnExecutionContext(context);
-      return await response.json();
-    };
-    expect(await joinWith(JSON.stringify(iceServers))).toMatchObject({ iceServers });
+    expect(await joinWith({ ICE_SERVERS: JSON.stringify(iceServers) })).toMatchObject({ iceServers });
     for (const wrong of ["", "stun:stun.test", '{"urls":"stun:a"}', '[{"urls":"https://a"}]', '[{"url":"stun:a"}]']) {
-      expect(await joinWith(wrong)).toMatchObject({ iceServers: [] });
+      expect(await joinWith({ ICE_SERVERS: wrong })).toMatchObject({ iceServers: [] });
     }
+  });
+
+  test("what peers must deliver is what the operator set; of a setting that is none, the log says so", async () => {
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    for (const set of ["8000000", 8_000_000]) {
+      expect(await joinWith({ PEERS_ENOUGH_BPS: set })).toMatchObject({ origin: { fastEnough: 8_000_000 } });
+    }
+    await joinWith({});
+    expect(log).not.toHaveBeenCalled();
+    for (const wrong of ["25MB", "0", "-1", "1.5", "", "8_000_000"]) {
+      log.mockClear();
+      expect(await joinWith({ PEERS_ENOUGH_BPS: wrong })).toMatchObject({ origin: { fastEnough: 25_000_000 } });
+      expect(log.mock.calls).toEqual([[expect.stringContaining("PEERS_ENOUGH_BPS")]]);
+    }
+    log.mockRestore();
   });
 
   test.each([{ peer: "xyz" }, { peer: 5 }, { peer: "0F".repeat(20) }])("%j is not a peer id", async (body) => {

@@ -119,10 +119,12 @@ export async function join(c: EdgeContext): Promise<Response> {
   );
 }
 
-/** What the operator set, or the default when that is no positive number. */
-function peersEnough({ PEERS_ENOUGH_BPS }: Env): number {
+/** What the operator set; the default when that cannot be read, which the log then says. */
+function peersEnough({ PEERS_ENOUGH_BPS = `${PEERS_FAST_ENOUGH_BPS}` }: Env): number {
   const set = Number(PEERS_ENOUGH_BPS);
-  return Number.isSafeInteger(set) && set > 0 ? set : PEERS_FAST_ENOUGH_BPS;
+  if (Number.isSafeInteger(set) && set > 0) return set;
+  logFault(`PEERS_ENOUGH_BPS is not a whole number of bytes a second; players go by ${PEERS_FAST_ENOUGH_BPS}`);
+  return PEERS_FAST_ENOUGH_BPS;
 }
 
 /** What the operator set; none when that cannot be read, which the log then says. */

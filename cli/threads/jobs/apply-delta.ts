@@ -146,7 +146,8 @@ class Runs<Run extends Omit<FileRun, "path">> {
       const run = this.#runs[index];
       const inside = offset + done - (this.#starts[index] ?? 0);
       if (run === undefined) throw new RangeError("beyond the last run");
-      const some = bytes.subarray(done, done + run.bytes - inside);
+      const end = done + run.bytes - inside;
+      const some = done === 0 && end >= bytes.length ? bytes : bytes.subarray(done, end);
       if (some.length > 0) act(run, some, run.offset + inside);
       done += some.length;
     }
@@ -207,6 +208,8 @@ function openOld(path: string): number {
 /** The files used last, open. A delta jumps between files as it likes. */
 class OpenFiles {
   readonly #open = new Map<string, number>();
+  /** The one used last, which most copies use again. */
+  #last: { readonly path: string; readonly fd: number } | undefined;
 
   /** Throws: install.damaged when the file is gone, or not as long as it was. */
   read({ path }: Pick<FileRun, "path">, target: Uint8Array, from: number): void {
@@ -241,6 +244,7 @@ class OpenFiles {
   }
 
   #get(path: string, open: () => number): number {
+    if (this.#last?.path === path) return this.#last.fd;
     const known = this.#open.get(path);
     // taken out and put back: the map's first is then the one that was not used for longest
     this.#open.delete(path);
@@ -251,6 +255,7 @@ class OpenFiles {
       closeSync(oldest[1]);
       this.#open.delete(oldest[0]);
     }
+    this.#last = { path, fd };
     return fd;
   }
 }
