@@ -24,7 +24,7 @@ interface Row {
   readonly bytes: PatchBytes;
 }
 
-/** The `bytes` of a patch result; DESIGN section 4. */
+/** The `bytes` of a patch result; docs/JSON.md. */
 interface PatchBytes {
   readonly total: number;
   readonly kept: number;
@@ -114,6 +114,7 @@ try {
     for (const seed of seeds) await stop(seed);
   }
   say(`\nWhere the bytes came from:\n\n${table(rows)}`);
+  say("The edge sends compressed chunks, and players plain pieces: columns need not add up to what was installed.");
   say(`\nAll of it took ${formatSeconds((performance.now() - started) / 1000)}.`);
 } finally {
   for (const process of running.toReversed()) await stop(process);

@@ -7,7 +7,7 @@ import cliProgress from "cli-progress";
 import prettyBytes from "pretty-bytes";
 import { type Failure } from "../manifests/failures.ts";
 
-/** One line of `--json` output; DESIGN section 4. */
+/** One line of `--json` output; docs/JSON.md. */
 interface JsonLine {
   readonly v: 1;
   readonly type: "progress" | "log" | "ready" | "result" | "error";

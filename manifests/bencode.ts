@@ -130,6 +130,13 @@ export function isBencodeOf(value: BencodeInput, bytes: Uint8Array): boolean {
   return isSame && at === bytes.length;
 }
 
+/** How many bytes the value takes as bencode. They are never there together. */
+export function bencodeBytes(value: BencodeInput): number {
+  let bytes = 0;
+  new Writer((block) => void (bytes += block.length), "looked at").write(value);
+  return bytes;
+}
+
 /** Bencode -> value; byte strings are views of `bytes`. Throws: object.malformed on anything but one canonical value. */
 export function decodeBencode(bytes: Uint8Array): Bencode {
   const reader = new Reader(bytes);

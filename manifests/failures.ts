@@ -64,11 +64,25 @@ export const FAILURES = {
     title: "The folder holds things that cannot be installed safely on every system",
     remedy: "Rename or remove them, or leave them out with --ignore.",
   },
+  "build.too-large": {
+    family: "usage",
+    status: 422,
+    title: "The build has more files, or longer ones, than a release can list",
+    remedy: "Put small files together in archives, cut files of many terabytes, or publish the game as several titles.",
+  },
   "build.unreadable": {
     family: "usage",
     status: 422,
     title: "A file of the build cannot be read",
     remedy: "Give yourself permission to read it, or leave it out with --ignore.",
+  },
+  "channel.full": {
+    family: "usage",
+    status: 409,
+    title: "The channel's list of releases has no room for another one",
+    remedy:
+      "Publish on another of the title's channels, which players choose with `patch --channel`; where there is none, " +
+      "register a new title with `patchswarm init`.",
   },
   "chunk.corrupt": {
     family: "damaged",
@@ -190,13 +204,13 @@ export const FAILURES = {
     family: "usage",
     status: 403,
     title: "What is installed here cannot be read",
-    remedy: "Give yourself leave to read it, or check the disk, then run the command again.",
+    remedy: "Give yourself permission to read it, or check the disk, then run the command again.",
   },
   "install.unwritable": {
     family: "usage",
     status: 403,
     title: "The install's folder cannot be written to",
-    remedy: "Give yourself leave to write there, or choose another folder.",
+    remedy: "Give yourself permission to write there, or choose another folder.",
   },
   "metadata.expired": {
     family: "untrusted",
@@ -265,7 +279,7 @@ export const FAILURES = {
     family: "usage",
     status: 403,
     title: "A file or folder cannot be used",
-    remedy: "Give yourself leave to use it, take away what is in its place, or name another.",
+    remedy: "Give yourself permission to use it, take away what is in its place, or name another.",
   },
   "release.incomplete": {
     family: "damaged",

@@ -1,4 +1,4 @@
-/** URL -> handler: the HTTP surface of DESIGN.md section 5, as a table. */
+/** URL -> handler: the HTTP surface that docs/ARCHITECTURE.md lists, as a table. */
 import { Hono } from "hono";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { Failure } from "../manifests/failures.ts";

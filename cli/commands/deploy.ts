@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Command } from "commander";
 import { act, verb } from "../command.ts";
-import { type Deployment, OWN_CONFIG, deploy, rehearse } from "../edge/deploy.ts";
+import { type Deployed, type Deployment, OWN_CONFIG, deploy, rehearse } from "../edge/deploy.ts";
 import { installedWrangler } from "../edge/wrangler.ts";
 import { formatBytes } from "../output.ts";
 
@@ -29,12 +29,18 @@ export function deployCommand(): Command {
         return;
       }
       const done = await deploy(options, wrangler, (text) => output.log(text));
-      const where = done.url === undefined ? "" : ` to ${done.url}`;
-      output.result("deploy", { dryRun: false, ...done }, `Uploaded${where} ${describe(done)}`);
+      output.result("deploy", { dryRun: false, ...done }, describeDeployed(done));
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
   });
+}
+
+/** What people are told; of the admin token only where it lies. */
+export function describeDeployed({ url, adminTokenFile, ...deployment }: Deployed): string {
+  const where = url === undefined ? "" : ` to ${url}`;
+  const token = adminTokenFile ?? "not on this machine; it is with whoever deployed first";
+  return `Uploaded${where} ${describe(deployment)}\nAdmin token: ${token}`;
 }
 
 function describe({ name, bindings, bucket, secrets, bytes }: Deployment): string {

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import path from "node:path";
 import type { Command } from "commander";
 import { Failure } from "../../manifests/failures.ts";
+import { PEERS_FAST_ENOUGH_BPS } from "../../manifests/limits.ts";
 import { parseTitleName } from "../../manifests/release.ts";
 import { act, verb } from "../command.ts";
 import { type EdgeOptions, startEdge } from "../edge/dev.ts";
@@ -23,7 +24,8 @@ export function devCommand(): Command {
     .option("--open-title <name>", "a title whose tracker answers for any info hash")
     .option(
       "--peers-enough <rate>",
-      "bytes a second from peers at which a player leaves the origin alone (default 25MB)",
+      "bytes a second from peers, such as 20MB, at which a player leaves the origin alone " +
+        `(default: ${PEERS_FAST_ENOUGH_BPS}, which is 200 Mbit/s)`,
     );
 
   return act(command, async ({ output, signal }, options) => {

@@ -47,7 +47,11 @@ export function initCommand(): Command {
     .requiredOption("--edge <url>", "the edge to register on")
     .option("--keys <dir>", "folder for the signing keys", "keys")
     .option("--out <file>", "where to write the public title.json", "title.json")
-    .option("--channels <names>", "channels, separated by commas; the first is the default", "stable")
+    .option(
+      "--channels <names>",
+      "channels, separated by commas; the first is the default; no command adds one later",
+      "stable",
+    )
     .option("--admin-token-file <file>", "file with the edge's admin token (or set PATCHSWARM_ADMIN_TOKEN)");
   return act(command, async ({ output, signal, env }, flags, [title = ""]) => {
     const options = await parseOptions(title, flags, env);

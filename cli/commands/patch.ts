@@ -26,7 +26,7 @@ export function patchCommand(): Command {
     ["patch ~/games/demo --sources local,peers --upload-limit 1MB", "without the origin, giving 1 MB/s"],
   ])
     .option("--title <file>", "the publisher's title.json (needed once)")
-    .option("--channel <name>", "the channel to follow")
+    .option("--channel <name>", "the channel to follow (default: the one that is installed, at first the title's own)")
     .option("--to <version>", "this release instead of the current one")
     .option("--dry-run", "print the plan and change nothing")
     .option(
@@ -34,8 +34,11 @@ export function patchCommand(): Command {
       "where bytes may come from; leave one out to forbid it; origin before peers does not wait for them",
       SOURCES.join(","),
     )
-    .option("--upload-limit <rate>", "most bytes a second given to peers, such as 500KB; 0 gives nothing")
-    .option("--download-limit <rate>", "most bytes a second taken, such as 5MB; more than 0")
+    .option(
+      "--upload-limit <rate>",
+      "most bytes a second given to peers, such as 500KB; 0 gives nothing (default: no limit)",
+    )
+    .option("--download-limit <rate>", "most bytes a second taken, such as 5MB; more than 0 (default: no limit)")
     .option("--seed-for <duration>", "share the install afterwards: seconds, or 10m, 2h", "0");
   return act(command, async (context, flags, [folder = ""]) => {
     const started = performance.now();
@@ -73,7 +76,7 @@ export function worldOf({ output, signal }: Context): PatchWorld {
   };
 }
 
-/** The last word of `patch`, and of `verify --repair`: DESIGN section 4. */
+/** The last word of `patch`, and of `verify --repair`: docs/JSON.md. */
 export function printOutcome(output: Output, request: PatchRequest, outcome: PatchOutcome, seconds: number): void {
   const { title, channel, from, to, plan, ways, metadata, fetched, keptAside } = outcome;
   const { total, kept, reused, fetch, write, disk } = chosenWay(ways).cost;

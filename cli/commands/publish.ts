@@ -69,7 +69,7 @@ async function parseOptions(folder: string, flags: OptionValues): Promise<Publis
   };
 }
 
-/** DESIGN section 4, and what only some runs have to say. */
+/** docs/JSON.md. */
 function fieldsOf(
   { titleFile, channel, version, dryRun }: PublishOptions,
   { outcome, seq, bytes, added, deltas, deltasFailed, lost, live, rollout, renewed }: PublishResult,

@@ -29,7 +29,7 @@ export function releasesCommand(): Command {
   });
 }
 
-/** DESIGN section 4. */
+/** docs/JSON.md. */
 function fieldsOf(release: ListedRelease, { edge, title }: { readonly edge: string; readonly title: string }) {
   const { torrent, v1, seq, version, channel, files, bytes, infohash, status, created } = release;
   const urlOf = (object: string): string => `${edge}/t/${title}/objects/${object}`;

@@ -11,7 +11,7 @@ export function seedCommand(): Command {
   const command = verb("seed <dir...>", "Share installs with other players until stopped", [
     ["seed ~/games/demo", "share one install"],
     ["seed ~/games/demo ~/games/other --upload-limit 2MB", "share two, giving 2 MB a second together"],
-  ]).option("--upload-limit <rate>", "most bytes a second given, of all together, such as 500KB");
+  ]).option("--upload-limit <rate>", "most bytes a second given, of all together, such as 500KB (default: no limit)");
   return act(command, async (context, flags, folders) => {
     await seedFolders(context, folders, parseRate("--upload-limit", flags["uploadLimit"]), context.signal);
   });

@@ -2,7 +2,7 @@
  * An edge on this machine: the worker that `deploy` ships, on workerd through Miniflare, its state in a folder.
  *
  * On loopback, requests reach the worker's own socket: Miniflare's entry worker, which rewrites each one, costs five
- * sixths of the rate (FACTS section 2). But that socket does not say who is calling, which a tracker must know: an edge
+ * sixths of the rate (measured). But that socket does not say who is calling, which a tracker must know: an edge
  * that listens to other machines gets the entry worker. It keeps a CF-Connecting-IP header that a client wrote itself,
  * so on such an edge a client may lie about its own address; on Cloudflare it cannot.
  */

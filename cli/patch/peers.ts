@@ -1,5 +1,5 @@
 /**
- * The swarm's side of a session: torrent, listening socket, edge's leave to announce, membership. Begun in the
+ * The swarm's side of a session: torrent, listening socket, edge's permission to announce, membership. Begun in the
  * background while other things are done, so that it is known who is there when fetching starts; nothing of a BitTorrent
  * client is even loaded when there is nobody to meet. Its failure is never the patch's: then there are no peers.
  */
@@ -13,7 +13,7 @@ import {
   PEERS_FAST_ENOUGH_BPS,
   PEERS_TORRENT_GRACE_MS,
   SWARM_START_BYTES_MIN,
-  TORRENT_BYTES_MAX,
+  OBJECT_BYTES_MAX,
 } from "../../manifests/limits.ts";
 import { pieceOf, readTorrent } from "../../manifests/torrent.ts";
 import type { Tree } from "../../manifests/tree.ts";
@@ -176,7 +176,7 @@ export class Peers {
       () => (this.#asking = undefined),
     ));
     this.#signal.throwIfAborted();
-    if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no leave to join the swarm" });
+    if (this.#terms === undefined) throw new Failure("edge.unreachable", { reason: "no permission to join the swarm" });
     const { announce, upload, iceServers } = this.#terms;
     const least = leastOf(uploadLimit, upload.limit);
     this.#limits ??= { upload: new RateLimit(least, performance.now()), download };
@@ -224,7 +224,7 @@ export class Peers {
 
   async #openBoard(tree: Promise<Tree>): Promise<ReleaseBoard> {
     const { title, release, keepTorrent } = this.#options;
-    const torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, TORRENT_BYTES_MAX));
+    const torrent = await unlessAborted(this.#signal, title.object(release.torrent.sha256, OBJECT_BYTES_MAX));
     const { files } = await unlessAborted(this.#signal, tree);
     const layout = readTorrent(torrent, sha256, sha1, files);
     if (layout.pieceLength !== release.torrent.pieceLength)

@@ -1,7 +1,7 @@
 /** Shares installs with other players until it is told to stop. One listening socket for all of them. */
 import { stat } from "node:fs/promises";
 import pLimit from "p-limit";
-import { SEED_REJOIN_AFTER_MS, SEED_RETRY_MS, TORRENT_BYTES_MAX } from "../../manifests/limits.ts";
+import { SEED_REJOIN_AFTER_MS, SEED_RETRY_MS, OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
 import type { Output } from "../output.ts";
@@ -313,7 +313,7 @@ async function openTorrent(
   const objects = new Objects(install);
   let bytes = await objects.read(release.torrent);
   if (bytes === undefined) {
-    const request = { ...world, bytesMax: TORRENT_BYTES_MAX };
+    const request = { ...world, bytesMax: OBJECT_BYTES_MAX };
     bytes = await fromAny(edges, (edge) => fetchObject(edge, title, release.torrent, request));
     // kept for the next time; a disk that is full or for reading only does not matter
     await objects.keep(release.torrent, bytes).catch(() => {});
@@ -325,7 +325,8 @@ async function openTorrent(
 async function askTerms({ share, edges }: OpenInstall, { peerId }: Swarm, world: SeedWorld): Promise<JoinTerms> {
   return await fromAny(edges, async (edge) => {
     const terms = await joinTitle(edge, share.title, peerId, world);
-    if (terms === undefined) throw new Failure("edge.unreachable", { url: edge, reason: "no leave to join the swarm" });
+    if (terms === undefined)
+      throw new Failure("edge.unreachable", { url: edge, reason: "no permission to join the swarm" });
     return terms;
   });
 }

@@ -46,7 +46,7 @@ export async function createSwarm(options: SwarmOptions = {}): Promise<Swarm> {
     natUpnp: false,
     natPmp: false,
     webSeeds: false,
-    // Slower than TCP here (FACTS section 4) and a C parser for unasked packets; WebRTC crosses the NATs.
+    // Half as fast as TCP here (docs/decisions/0016) and a C parser for unasked packets; WebRTC crosses the NATs.
     utp: false,
   });
   await listening(client, options.port ?? 0);

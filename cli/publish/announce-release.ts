@@ -2,10 +2,19 @@
  * The last steps of a publish: torrents, release document, the channel's next role with the release in it, and the call
  * that makes it current. In this order, each only when the edge has what it names.
  */
+import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { ROLE_LIFETIME_S } from "../../manifests/limits.ts";
+import { OBJECT_BYTES_MAX, RELEASE_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S } from "../../manifests/limits.ts";
 import { type ReleaseTreeRef, releasePath, writeRelease } from "../../manifests/release.ts";
-import { type Torrent, type TorrentFile, makeTorrent, torrentName } from "../../manifests/torrent.ts";
+import {
+  type Torrent,
+  type TorrentFile,
+  type TorrentOutline,
+  makeTorrent,
+  torrentBytesAtMost,
+  torrentBytesOf,
+  torrentName,
+} from "../../manifests/torrent.ts";
 import {
   type SignedRelease,
   type UnixSeconds,
@@ -18,6 +27,7 @@ import {
 import { collectDropped } from "../threads/collect-garbage.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Announcer } from "./announcer.ts";
+import { checkFits, checkRoleFits } from "./caps.ts";
 import { type ChannelRole } from "./channel-roles.ts";
 import { type Upload } from "./upload.ts";
 
@@ -32,6 +42,47 @@ export interface NewRelease {
   readonly pieceLength: number;
   /** Base URLs of the title's edges, for the torrent. */
   readonly edges: readonly string[];
+}
+
+/** A release before its files are read. */
+export interface PlannedRelease extends Omit<NewRelease, "tree" | "files"> {
+  readonly files: TorrentOutline["files"];
+}
+
+/**
+ * What these steps would refuse in the end, found before the first byte is sent. Gives how many more releases the channel's
+ * role has room for.
+ * @param threshold  how many keys sign it
+ * Throws: build.too-large, channel.full.
+ */
+export function foresee(release: PlannedRelease, seq: number, { releases }: ChannelRole, threshold: number): number {
+  const torrent = { ...outlineOf(release, seq), files: release.files };
+  if (torrentBytesAtMost(torrent) > OBJECT_BYTES_MAX) checkFits(".torrent", torrentBytesOf(torrent), OBJECT_BYTES_MAX);
+  const lengthOf = (listed: readonly SignedRelease[]): number => {
+    // signed again and again its version grows: there is room for that, too
+    const dates = { version: Number.MAX_SAFE_INTEGER, expires: release.created };
+    const signatures = Array.from({ length: threshold }, () => ({ keyid: NO_HASH, sig: NO_HASH.repeat(2) }));
+    return encodeRole({ signed: buildChannel({ ...dates, releases: listed }), signatures }).length;
+  };
+  const next = lengthOf([...releases, listingOf(release, seq)]);
+  checkRoleFits(release.channel, releases.length + 1, next);
+  return Math.floor((ROLE_BYTES_MAX - next) / (next - lengthOf(releases)));
+}
+
+const NO_HASH = "0".repeat(64);
+
+/** What the role will say of it, as long as that can be. */
+function listingOf({ channel, version, created, files }: PlannedRelease, seq: number): SignedRelease {
+  const object = NO_HASH as ObjectId;
+  const infohash = NO_HASH.slice(0, 40);
+  return {
+    ...{ channel, seq, version, infohash, torrent: object, files: files.length },
+    path: releasePath(channel, seq),
+    created: formatTime(created),
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+    v1: { torrent: object, infohash },
+    document: { sha256: object, bytes: RELEASE_BYTES_MAX },
+  };
 }
 
 /** Sends torrents and release document, and has the channel's role name the release. */
@@ -49,8 +100,8 @@ export async function signRelease(
 }
 
 /**
- * Has the channel's next role list these releases. Throws: metadata.rollback when another publisher was faster
- * (isOvertaken); what else the edge says.
+ * Has the channel's next role list these releases. Throws: channel.full; metadata.rollback when another publisher was
+ * faster (isOvertaken); what else the edge says.
  * @param releases  oldest first
  * @param expires  of the role, in Unix seconds (TUF 1.0.31 section 4.2.1)
  */
@@ -63,6 +114,7 @@ export async function signChannel(
 ): Promise<void> {
   const role = buildChannel({ version: version + 1, expires, releases });
   const body = encodeRole(await signRole(role, announcer.signers));
+  checkRoleFits(channel, releases.length, body.length);
   await post(announcer, `/t/${announcer.title}/roles/${channel}`, body);
 }
 
@@ -123,21 +175,21 @@ export function sendDocuments(release: NewRelease, seq: number, upload: Pick<Upl
   };
 }
 
-export function torrentOf(
-  { title, version, files, pieceLength, edges }: Omit<NewRelease, "tree">,
+export function torrentOf(release: Omit<NewRelease, "tree">, seq: number): Torrent {
+  return makeTorrent({ ...outlineOf(release, seq), files: release.files }, sha256, sha1);
+}
+
+/** All of its torrent but the files. */
+function outlineOf(
+  { title, version, pieceLength, edges }: Omit<PlannedRelease, "files">,
   seq: number,
-): Torrent {
-  return makeTorrent(
-    {
-      name: torrentName(title, version),
-      pieceLength,
-      files,
-      announce: announceUrls(edges, title),
-      webSeeds: edges.map((edge) => `${edge}/t/${title}/seed/${seq}/`),
-    },
-    sha256,
-    sha1,
-  );
+): Omit<TorrentOutline, "files"> {
+  return {
+    name: torrentName(title, version),
+    pieceLength,
+    announce: announceUrls(edges, title),
+    webSeeds: edges.map((edge) => `${edge}/t/${title}/seed/${seq}/`),
+  };
 }
 
 /** The same URL speaks HTTP and, upgraded, the WebTorrent protocol. */

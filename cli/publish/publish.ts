@@ -4,17 +4,18 @@
  * sent is found by its hash, and a release that was signed but not made current yet is made so.
  */
 import { objectIdOf } from "../../manifests/digest.ts";
-import { OLD_MEMORY_TITLE_FILES, SIGNING_TRIES } from "../../manifests/limits.ts";
+import { CHANNEL_ROOM_WARNING_RELEASES, OLD_MEMORY_TITLE_FILES, SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type LiveChannel, ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { delegateOf } from "../../manifests/trust/verify.ts";
 import { sha256 } from "../threads/digests.ts";
 import { failureOfDisk } from "../patch/disk-failure.ts";
 import { closePool } from "../threads/pool.ts";
 import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
-import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
+import { type PlannedRelease, foresee, isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
@@ -92,7 +93,7 @@ export interface PublishResult {
 
 /**
  * Throws: build.* for the folder; usage.no-keys, usage.bad-key-file, usage.bad-flag (a channel that is not there);
- * release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the edge;
+ * channel.full, release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the edge;
  * install.no-space; source.interrupted.
  */
 export async function publish(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
@@ -112,11 +113,40 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
   const desk = await openDesk(options, world);
   for (const warning of expiryWarnings(desk.title, world.now)) world.onLog(warning);
   const reading = planReading(files, desk.known, ownKeysIn(files, options.folder, desk.title.roles));
+  if (desk.earlier === undefined) checkRoom(reading, desk, options, world);
   if (options.dryRun) return await rehearse(reading, desk, options, world);
   const announcer = await openAnnouncer(options, desk.title, world);
   return desk.earlier === undefined
     ? await publishNew(reading, desk, announcer, options, world)
     : await publishAgain(reading, desk, desk.earlier, announcer, options, world);
+}
+
+/** Whether a release of these files fits everywhere; says so when few more will. Throws: build.too-large, channel.full. */
+function checkRoom(
+  reading: ReadingPlan,
+  { title, roles }: Desk,
+  options: PublishOptions,
+  { now, onLog }: PublishWorld,
+): void {
+  const { channel } = options;
+  const { threshold } = delegateOf(title.roles.targets, channel);
+  const planned = { ...plannedRelease(reading, title, options, now), files: reading.files };
+  const left = foresee(planned, nextSeq(roles), roleOf(roles, channel), threshold);
+  if (left >= CHANNEL_ROOM_WARNING_RELEASES) return;
+  onLog(
+    `The list of releases on ${channel} has room for this one and ${left} more. Then publish on another of the title's ` +
+      "channels, which players choose with `patch --channel`, or register a new title with `patchswarm init`.",
+  );
+}
+
+/** What is known of a release before its files are read. */
+function plannedRelease(
+  { pieceLength }: ReadingPlan,
+  { title, file: { edges } }: Desk["title"],
+  { version, channel }: PublishOptions,
+  now: Date,
+): Omit<PlannedRelease, "files"> {
+  return { title, channel, version, edges, pieceLength, created: toUnixSeconds(now.getTime()) };
 }
 
 /**
@@ -131,24 +161,19 @@ async function publishNew(
   world: PublishWorld,
 ): Promise<PublishResult> {
   const { title, known } = desk;
-  const { version, channel, rollout, folder } = options;
+  const { channel, rollout, folder } = options;
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
   // the torrents take the most memory of all: the 50 MB that idle threads hold go first, and deltas start them again
   if (reading.files.length > OLD_MEMORY_TITLE_FILES) await closePool();
   const release = {
-    title: title.title,
-    channel,
-    version,
-    edges: title.file.edges,
-    pieceLength: reading.pieceLength,
-    created: toUnixSeconds(world.now.getTime()),
+    ...plannedRelease(reading, title, options, world.now),
     tree,
     files: read.map(({ file: { path, exec }, hashes }) => ({ path, exec, ...hashes })),
   };
   const seq = await untilNotOvertaken(desk, async (roles) => {
     const role = roleOf(roles, channel);
     // whoever overtook us may have published this very version
-    if (role.releases.some((other) => other.version === version)) return undefined;
+    if (role.releases.some((other) => other.version === release.version)) return undefined;
     const number = nextSeq(roles);
     await signRelease(release, number, role, announcer, upload);
     return number;

@@ -1,9 +1,11 @@
 /** The files of a build as a tree: compared with an earlier release's, written and sent. */
 import { objectIdOf } from "../../manifests/digest.ts";
+import { TREE_BYTES_MAX, TREE_PLAIN_BYTES_MAX } from "../../manifests/limits.ts";
 import { type ReleaseTreeRef } from "../../manifests/release.ts";
 import { type RecipeRef, type Tree, writeTree } from "../../manifests/tree.ts";
 import { collectDropped } from "../threads/collect-garbage.ts";
 import { sha256 } from "../threads/digests.ts";
+import { checkFits } from "./caps.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { compressMetadata } from "./recipe-writer.ts";
@@ -28,10 +30,12 @@ export function treeOf(read: readonly IngestedFile[], known: Pick<KnownContent, 
   return { files };
 }
 
-/** The tree as an object: the same content, with nothing lost in between, gives the same one. */
+/** The tree as an object: the same content, with nothing lost in between, gives the same one. Throws: build.too-large. */
 export function sendTree(tree: Tree, upload: Pick<Upload, "send">): Required<ReleaseTreeRef> {
   const plain = writeTree(tree);
+  checkFits("list of files", plain.length, TREE_PLAIN_BYTES_MAX);
   const object = compressMetadata(plain);
+  checkFits("list of files, compressed", object.length, TREE_BYTES_MAX);
   const ref = {
     sha256: upload.send(object),
     bytes: object.length,

@@ -5,9 +5,10 @@
 import pLimit from "p-limit";
 import { type ObjectId, fromHex, objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { UPLOADS_AT_ONCE } from "../../manifests/limits.ts";
+import { OBJECT_BYTES_MAX, UPLOADS_AT_ONCE } from "../../manifests/limits.ts";
 import { sha256 } from "../threads/digests.ts";
 import { type Announcer } from "./announcer.ts";
+import { checkFits } from "./caps.ts";
 
 /** The title's objects at its edge. */
 export interface Origin {
@@ -83,8 +84,12 @@ export class Upload {
     return this.#objects;
   }
 
-  /** Names the bytes and sends them in the background, unless the origin has them. */
+  /**
+   * Names the bytes and sends them in the background, unless the origin has them.
+   * Throws: build.too-large, at once, where the edge would refuse them.
+   */
   send(bytes: Uint8Array): ObjectId {
+    checkFits("object", bytes.length, OBJECT_BYTES_MAX);
     const id = objectIdOf(bytes, sha256);
     this.start(bytes.length, () => Promise.resolve({ id, body: bytes }));
     return id;

@@ -33,7 +33,7 @@ interface Refused {
  * Every file under the folder that no glob ignores, sorted by the bytes of its path.
  * @param ignore  globs over paths relative to the folder, "/" between segments; one without a slash matches a name at any depth
  * Throws: usage.bad-flag (not a folder), build.refused (symlinks, special files and unsafe paths, each by name),
- * build.unreadable, build.changed (gone since it was listed), build.empty, object.too-large, path.unsafe (two paths
+ * build.unreadable, build.changed (gone since it was listed), build.empty, build.too-large, path.unsafe (two paths
  * that are one on some system).
  */
 export async function walk(folder: string, ignore: readonly string[]): Promise<readonly SourceFile[]> {
@@ -51,7 +51,7 @@ export async function walk(folder: string, ignore: readonly string[]): Promise<r
   }
   if (files.length === 0) throw new Failure("build.empty", { folder });
   if (files.length > TREE_FILES_MAX) {
-    throw new Failure("object.too-large", { kind: "tree", files: files.length, limit: TREE_FILES_MAX });
+    throw new Failure("build.too-large", { files: files.length, limit: TREE_FILES_MAX });
   }
   checkPathSet(files.map(({ path }) => path));
   return files;

@@ -1,6 +1,6 @@
 /**
- * Asks the edge what is current now, with a nonce of our own, because the local clock may be slow (FACTS section 3,
- * trap 4).
+ * Asks the edge what is current now, with a nonce of our own, because the local clock may be slow: by
+ * such a clock a timestamp that somebody withholds the newer ones of never expires.
  */
 import { randomBytes } from "node:crypto";
 import { Failure } from "../../manifests/failures.ts";

@@ -1,6 +1,6 @@
 /**
  * Where verified metadata is remembered between runs. Every write is staged, fsynced and renamed, because tuf-js, which
- * writes in place, cannot start again from a root.json that a crash cut short (FACTS section 3, trap 3).
+ * writes in place, cannot start again from a root.json that a crash cut short (docs/decisions/0006).
  */
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import path from "node:path";

@@ -31,7 +31,10 @@ import {
   openTimestamp,
 } from "../../manifests/trust/verify.ts";
 import { machineCrypto } from "./crypto.ts";
+import { quickenLongRoles } from "./long-roles.ts";
 import { type MetadataStore } from "./store.ts";
+
+quickenLongRoles();
 
 /** File name and cap -> its bytes; undefined when the edge has no such file. */
 export type MetadataSource = (fileName: string, bytesMax: number) => Promise<Buffer | undefined>;
@@ -184,7 +187,7 @@ async function takeTargets(
   const remembered = await store.read(name);
   if (remembered !== undefined && believe(() => takeUnlessUnsound(set, remembered, name, parent))) return remembered;
   const fileName = `${name}.json`;
-  // tuf-js's Updater meets a role that is missing here with a TypeError (FACTS section 3, trap 7)
+  // tuf-js's Updater meets a role that is missing here with a TypeError (docs/decisions/0006)
   const meta = Object.hasOwn(snapshot.meta, fileName) ? snapshot.meta[fileName] : undefined;
   if (meta === undefined) throw new Failure("metadata.invalid", { role: name, reason: "not in the snapshot" });
   const fetched = await fetchListed(name, meta, source);
@@ -319,7 +322,7 @@ function believe(take: () => unknown): boolean {
   }
 }
 
-/** Whatever tuf-js throws is a refusal; never a bug to step over (FACTS section 3, trap 6). */
+/** Whatever tuf-js throws is a refusal; never a bug to step over: it meets hostile input with any kind of error. */
 function accept<T>(role: string, take: () => T): T {
   try {
     return take();

@@ -1,6 +1,6 @@
 /**
  * title.json: the public file a publisher ships with the game. It pins the first root, and a floor below which a first
- * run accepts nothing, because a first run has no memory of its own (FACTS section 3, trap 5).
+ * run accepts nothing, because a first run has no memory of its own: a stolen online key could show it an old state.
  */
 import * as v from "valibot";
 import { type Sha256 } from "../digest.ts";

@@ -1,7 +1,7 @@
 /**
  * Bytes from anywhere -> metadata we may act on. Used by the edge on what a publisher sends, and by the player for what
  * tuf-js does not look at. Ed25519 is passed in (WebCrypto in both worlds), because `verifyDelegate` of @tufjs/models
- * always fails in workerd (FACTS section 3, trap 1).
+ * always fails in workerd, whose node:crypto refuses a key in that form.
  */
 import * as v from "valibot";
 import { type ObjectId, type Sha256, fromHex, objectIdOf, parseObjectId } from "../digest.ts";

@@ -13,6 +13,7 @@ export type Ip = string & { readonly [ip]: true };
 export const IPV4_BYTES = 4;
 export const IPV6_BYTES = 16;
 
+const LOOPBACK_IPV6 = `${"\0".repeat(IPV6_BYTES - 1)}\x01`;
 const MAPPED_IPV4_PREFIX = `${"\0".repeat(10)}\xff\xff`;
 
 /** Throws: announce.malformed when the text is neither an IPv4 nor an IPv6 address. */
@@ -20,6 +21,22 @@ export function parseIp(text: string): Ip {
   const bytes = text.includes(":") ? ipv6Bytes(text) : ipv4Bytes(text);
   if (bytes === undefined) throw new Failure("announce.malformed", { field: "address", found: text.slice(0, 60) });
   return (bytes.startsWith(MAPPED_IPV4_PREFIX) ? bytes.slice(MAPPED_IPV4_PREFIX.length) : bytes) as Ip;
+}
+
+declare const network: unique symbol;
+/** What one customer of a provider is given: an IPv4 address, or the 64 bits of an IPv6 subnet (RFC 4291 section 2.5.4). */
+export type Network = string & { readonly [network]: true };
+
+const SUBNET_BYTES = 8;
+
+/** The network that an address is of: of IPv6 one has 2^64 of them, so that no address by itself says who it is. */
+export function networkOf(address: Ip): Network {
+  return (address.length === IPV4_BYTES ? address : address.slice(0, SUBNET_BYTES)) as Network;
+}
+
+/** 127.0.0.0/8 and ::1 (RFC 6890). */
+export function isLoopback(address: Ip): boolean {
+  return address.length === IPV4_BYTES ? address.startsWith("\x7f") : address === LOOPBACK_IPV6;
 }
 
 /** The address as text; IPv6 without the `::` abbreviation, which every parser reads. */

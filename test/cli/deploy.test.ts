@@ -6,6 +6,7 @@ import { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { describeDeployed } from "../../cli/commands/deploy.ts";
 import { type DeployOptions, OWN_CONFIG, deploy, rehearse } from "../../cli/edge/deploy.ts";
 import { type WranglerRun, installedWrangler } from "../../cli/edge/wrangler.ts";
 import { resultOf, runCli } from "../support/cli.ts";
@@ -63,6 +64,9 @@ test("a first deployment makes bucket and secrets, uploads the built file as it 
   expect(asked.at(-1)).toContain("--no-bundle");
   const token = (await readFile(done.adminTokenFile ?? "", "utf8")).trim();
   expect(secrets).toEqual([{ ADMIN_TOKEN: token, KEY_WRAP_SECRET: expect.stringMatching(/^[0-9a-f]{64}$/) as string }]);
+  const told = describeDeployed(done);
+  expect(told).toContain(`Admin token: ${path.join(options.state, "admin-token")}`);
+  expect(told).not.toContain(token);
   // the file that carried them is gone; the copy for their owner stays
   expect((await readdir(options.state)).toSorted()).toEqual(["admin-token", "key-wrap-secret"]);
 });
@@ -79,6 +83,7 @@ test("a later deployment leaves bucket and secrets as they are", async () => {
   expect(secrets).toEqual([]);
   // whoever deploys from another machine has no copy of the token
   expect(done.adminTokenFile).toBeUndefined();
+  expect(describeDeployed(done)).toContain("Admin token: not on this machine");
 });
 
 test("a copy of the token that an earlier deployment left is pointed at", async () => {

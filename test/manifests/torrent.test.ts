@@ -11,6 +11,8 @@ import {
   pieceOf,
   layerOf,
   readTorrent,
+  torrentBytesAtMost,
+  torrentBytesOf,
   torrentName,
   type TorrentContent,
   type TorrentFile,
@@ -89,6 +91,38 @@ const releases: fc.Arbitrary<FileSpec[]> = pathSets.chain((paths) =>
     ),
   ),
 );
+
+describe("its length, before a file is read,", () => {
+  const more = { announce: ["http://a/announce", "ws://a/announce"], webSeeds: ["http://a/seed/12/"] };
+  const lengths = (files: readonly FileSpec[]) => {
+    const content = contentFor(files, PIECE, more);
+    const { metainfo } = makeTorrent(content, sha256, sha1);
+    return { told: torrentBytesOf(content), made: metainfo.length, most: torrentBytesAtMost(content) };
+  };
+
+  test("is told to the byte where files of one size have one content, and is no less otherwise", () => {
+    fc.assert(
+      fc.property(releases, (files) => {
+        const alike = lengths(files.map((spec) => ({ ...spec, seed: 1 })));
+        expect(alike.told).toBe(alike.made);
+        const apart = lengths(files);
+        expect(apart.told).toBe(alike.told);
+        expect(apart.made).toBeGreaterThanOrEqual(apart.told);
+        expect(apart.made).toBeLessThanOrEqual(apart.most);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("takes no memory for hashes, however long a file is", () => {
+    const path = parseSafePath("game.bin");
+    const content = { name: "a-1", pieceLength: PIECE_BYTES_MAX, announce: [], webSeeds: [] };
+    const bytesOf = (size: number) => torrentBytesOf({ ...content, files: [{ path, size, exec: false }] });
+    // their lengths, and those of their hashes, have as many digits
+    const [more, less] = [2 ** 30, 2 ** 29];
+    expect(bytesOf(more * PIECE_BYTES_MAX) - bytesOf(less * PIECE_BYTES_MAX)).toBe((more - less) * (20 + 32));
+  });
+});
 
 describe("the layout", () => {
   test("has every file, and every byte of it in exactly one piece that its layer proves", () => {

@@ -29,7 +29,7 @@ export interface Studio {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The result of `patch`; DESIGN section 4. */
+/** The result of `patch`; docs/JSON.md. */
 export interface PatchResult extends JsonLine {
   readonly from: string | null;
   readonly to: string;

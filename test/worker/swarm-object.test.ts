@@ -384,7 +384,8 @@ describe("over WebSocket", () => {
     await runInDurableObject(swarmObject(), async (object) => {
       for (let n = 0; n < OPEN_SWARMS_MAX; n++) {
         const infoHash = infoHashFromHex(n.toString(16).padStart(40, "0"));
-        object.announce(announceOf("a", { infoHash, wanted: 0 }), parseIp("192.0.2.1"), false);
+        const ip = parseIp(`10.0.${n >> 8}.${n & 255}`);
+        object.announce(announceOf("a", { infoHash, wanted: 0 }), ip, false);
       }
       const next = { seq: 2, v1: "e1".repeat(20), v2: "e2".repeat(32) };
       object.configure({ title, open: true, infohashes: [next, RELEASE] });

@@ -20,7 +20,7 @@ const ROLES: readonly Role[] = ["seed", "partial", "leech"];
 
 const swarm = (): Swarm => new Swarm([V1, V2]);
 const at = (port: number, ip = "127.0.0.1"): Contact => ({ kind: "address", ip: parseIp(ip), port });
-const on = (socket: string): Contact => ({ kind: "socket", socket: socket as SocketId });
+const on = (socket: string): Contact => ({ kind: "socket", socket: socket as SocketId, ip: parseIp("127.0.0.1") });
 
 function announced(contact: Contact, over: Partial<Announced> & { name?: string } = {}): Announced {
   const { name = contact.kind === "address" ? String(contact.port) : contact.socket, ...rest } = over;
@@ -298,7 +298,7 @@ describe("offers", () => {
     s.offer(self, V1, [late], Math.random, NOW);
     expect(s.answer(friend, self.peerId, late.offerId, NOW + OFFER_LIFETIME_S)).toBeUndefined();
     s.offer(self, V1, [orphan], Math.random, NOW);
-    s.leave(self.contact, self.peerId);
+    s.leave(self);
     expect(s.answer(friend, self.peerId, orphan.offerId, NOW)).toBeUndefined();
   });
 

@@ -1,11 +1,17 @@
 /** The swarms of one title together: whose door is whose, what is full, and what is remembered. */
 import { describe, expect, test } from "vitest";
-import { OPEN_SWARMS_MAX, PEER_LIFETIME_S, SCRAPE_HASHES_MAX, SWARM_PEERS_MAX } from "../../manifests/limits.ts";
+import {
+  OPEN_SWARMS_MAX,
+  PEERS_PER_ADDRESS_MAX,
+  PEER_LIFETIME_S,
+  SCRAPE_HASHES_MAX,
+  SWARM_PEERS_MAX,
+} from "../../manifests/limits.ts";
 import { parseIp } from "../../manifests/wire/address.ts";
 import { infoHashFromHex } from "../../manifests/wire/names.ts";
 import type { InfoHash } from "../../manifests/wire/names.ts";
 import { parseSnapshot, writeSnapshot } from "../../worker/swarm/snapshot.ts";
-import type { Announced, PeerRecord } from "../../worker/swarm/swarm.ts";
+import type { Announced, Contact, PeerRecord, SocketId } from "../../worker/swarm/swarm.ts";
 import { Tracker } from "../../worker/swarm/tracker.ts";
 import type { RegisteredTorrent, SwarmStats } from "../../worker/swarm/tracker.ts";
 import { infoHashOf, peerIdOf } from "../support/peers.ts";
@@ -155,13 +161,74 @@ describe("a full tracker", () => {
   });
 });
 
+describe("who announces from one address", () => {
+  const [first, second] = [release(1), release(2)].map(({ v1 }) => doorOf(v1)) as [InfoHash, InfoHash];
+  const at = (ip: string, port: number): Contact => ({ kind: "address", ip: parseIp(ip), port });
+  const on = (ip: string, n: number): Contact => ({ kind: "socket", ip: parseIp(ip), socket: String(n) as SocketId });
+  const one = "198.51.100.7";
+  const crowds: Readonly<Record<string, (n: number) => Contact>> = {
+    "ports that it makes up": (n) => at(one, n + 1),
+    "peer ids that it makes up": () => at(one, 0),
+    "addresses of one IPv6 subnet": (n) => at(`2001:db8:0:1:${n.toString(16)}::${n.toString(16)}`, 6881),
+    sockets: (n) => on(one, n),
+    "all of them": (n) => (n % 2 === 0 ? at(one, n) : on(one, n)),
+  };
+  /** That many more than there may be, in two swarms, with somebody else who came first. */
+  const crowded = (contactOf: (n: number) => Contact): Tracker => {
+    const tracker = trackerOf([release(1), release(2)]);
+    announce(tracker, 0, { infoHash: first });
+    for (let n = 1; n <= PEERS_PER_ADDRESS_MAX + 5; n++) {
+      announce(tracker, n, { infoHash: n % 2 === 0 ? first : second, contact: contactOf(n) }, NOW + 1);
+    }
+    return tracker;
+  };
+  test.each(Object.entries(crowds))("has a share and no more, by %s: its oldest make room", (_, contactOf) => {
+    const tracker = crowded(contactOf);
+    expect(tracker.size).toBe(1 + PEERS_PER_ADDRESS_MAX);
+    const left = [0, ...Array.from({ length: PEERS_PER_ADDRESS_MAX }, (_, n) => n + 6)];
+    const held = tracker.swarms.flatMap(({ peers }) => peers.map(({ peerId }) => peerId));
+    expect(new Set(held)).toEqual(new Set(left.map((n) => peerIdOf(String(n)))));
+    expect(held).toHaveLength(tracker.size);
+  });
+
+  test("keeps its place by speaking", () => {
+    const tracker = trackerOf([release(1)]);
+    for (let n = 1; n <= PEERS_PER_ADDRESS_MAX; n++) announce(tracker, n, { infoHash: first, contact: at(one, n) });
+    announce(tracker, 1, { infoHash: first, contact: at(one, 1) }, NOW + 1);
+    announce(tracker, 70_000, { infoHash: first, contact: at(one, 60_000) }, NOW + 2);
+    const swarm = tracker.find(first);
+    expect(swarm?.holds(at(one, 1), peerIdOf("1"))).toBe(true);
+    expect(swarm?.holds(at(one, 2), peerIdOf("2"))).toBe(false);
+    expect(tracker.size).toBe(PEERS_PER_ADDRESS_MAX);
+  });
+
+  test.each(["127.0.0.1", "127.8.9.10", "::1"])("is not counted where that is %s", (ip) => {
+    const tracker = crowded((n) => at(ip, n));
+    expect(tracker.size).toBe(1 + PEERS_PER_ADDRESS_MAX + 5);
+  });
+
+  test("is not counted with another IPv6 subnet", () => {
+    const tracker = crowded((n) => at(`2001:db8:0:${n.toString(16)}::1`, 6881));
+    expect(tracker.size).toBe(1 + PEERS_PER_ADDRESS_MAX + 5);
+  });
+
+  test("takes up nothing of a release that is tracked no more", () => {
+    const tracker = crowded((n) => at(one, n));
+    tracker.configure({ title: "demo", open: false, infohashes: [release(2)] });
+    const stayed = tracker.size;
+    expect(stayed).toBe(PEERS_PER_ADDRESS_MAX / 2);
+    for (let n = 1; n <= stayed; n++) announce(tracker, 9000 + n, { infoHash: second, contact: at(one, 9000 + n) });
+    expect(tracker.size).toBe(2 * stayed);
+  });
+});
+
 describe("what a snapshot brings back", () => {
   const hashes = (count: number): InfoHash[] => Array.from({ length: count }, (_, n) => doorOf(numbered("f", n)));
 
   test("an open title that filled up and then published starts again, with all that fits", () => {
     const tracker = trackerOf([release(1)], true);
     // two doors are the release's
-    for (const infoHash of hashes(OPEN_SWARMS_MAX - 2)) announce(tracker, 1, { infoHash });
+    for (const [n, infoHash] of hashes(OPEN_SWARMS_MAX - 2).entries()) announce(tracker, n, { infoHash });
     expect(() => announce(tracker, 1, { infoHash: V1 })).toThrow(busy);
     const settings = { title: "demo", open: true, infohashes: [release(2), release(1)] };
     tracker.configure(settings);

@@ -1,4 +1,4 @@
-/** The dashboard's HTML, as a module: assets routing would cost every request (FACTS section 2). */
+/** The dashboard's HTML, as a module: assets routing would cost every request (measured). */
 export default `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">

@@ -3,16 +3,19 @@
  * for an answer. One socket may speak for many info hashes, and for several clients of one process: WebTorrent shares
  * one socket among all that announce to the same URL. At most 16 KiB as a structured clone (SOCKET_SWARMS_MAX).
  */
+import type { Ip } from "../../manifests/wire/address.ts";
 import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
 import { isSilent } from "./swarm.ts";
 import type { PeerRecord, SocketId } from "./swarm.ts";
 
 /** Bump when the shape changes: sockets of an older worker are then forgotten and announce again. */
-export const ATTACHMENT_VERSION = 1;
+export const ATTACHMENT_VERSION = 2;
 
 export interface Attachment {
   readonly version: typeof ATTACHMENT_VERSION;
   readonly socket: SocketId;
+  /** The client's address. */
+  readonly ip: Ip;
   /** The `token` of its announce URL, still unchecked. */
   readonly token?: string;
   /** When it opened, seconds since 1970. */
@@ -30,8 +33,8 @@ export function readAttachment(value: unknown): Attachment | undefined {
 }
 
 /** The peers of a socket, as their swarms know them. */
-export function recordsOf({ socket, peers }: Attachment): PeerRecord[] {
-  return peers.map((peer) => ({ ...peer, contact: { kind: "socket", socket } }));
+export function recordsOf({ socket, ip, peers }: Attachment): PeerRecord[] {
+  return peers.map((peer) => ({ ...peer, contact: { kind: "socket", socket, ip } }));
 }
 
 /** The attachment after one of its peers announced: `record` is what its swarm now knows of it, undefined when it left. */

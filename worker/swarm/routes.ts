@@ -21,10 +21,11 @@ export async function announceRoute(c: TrackerContext): Promise<Response> {
   return await bencodedReply(async () => {
     const title = parseTitleName(c.req.param("title"));
     const swarm = env.SWARMS.getByName(title);
+    const ip = parseIp(clientAddress(request, env));
     if (isForWebSocket(request)) return await swarm.fetch(request);
     const announce = parseAnnounce(queryOf(request));
     const tokened = await isTokened(announce, title, env);
-    return await swarm.announce(announce, parseIp(clientAddress(request, env)), tokened);
+    return await swarm.announce(announce, ip, tokened);
   });
 }
 

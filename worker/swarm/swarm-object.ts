@@ -17,6 +17,7 @@ import {
   SWARM_SNAPSHOT_ROW_BYTES,
   WEBSOCKET_MESSAGE_CHARS_MAX,
 } from "../../manifests/limits.ts";
+import { parseIp } from "../../manifests/wire/address.ts";
 import type { Ip } from "../../manifests/wire/address.ts";
 import { toUnixSeconds } from "../../manifests/trust/roles.ts";
 import type { UnixSeconds } from "../../manifests/trust/roles.ts";
@@ -34,6 +35,7 @@ import {
   writeScraped,
 } from "../../manifests/wire/websocket.ts";
 import type { PeerMessage } from "../../manifests/wire/websocket.ts";
+import { clientAddress } from "../client-address.ts";
 import type { Env } from "../env.ts";
 import { problemFor } from "../respond.ts";
 import { verifyToken } from "../title/token.ts";
@@ -131,6 +133,7 @@ export class SwarmObject extends DurableObject<Env> {
     server.serializeAttachment({
       version: ATTACHMENT_VERSION,
       socket,
+      ip: parseIp(clientAddress(request, this.env)),
       ...(token === undefined ? {} : { token }),
       opened: secondsNow(),
       peers: [],
@@ -201,9 +204,9 @@ export class SwarmObject extends DurableObject<Env> {
     // while we waited others were heard, the title may have changed, and the socket may be gone
     const now = secondsNow();
     const before = attachmentOf(webSocket);
-    const { socket } = before;
+    const { socket, ip } = before;
     if (!this.#sockets.has(socket)) return;
-    const contact = { kind: "socket", socket } as const;
+    const contact = { kind: "socket", socket, ip } as const;
     const swarm = this.#tracker.swarmToJoin({ ...message, contact }, now);
     const attachment = this.#withPlaceFor(before, peerId, swarm.infoHashes, now);
     const { totals } = swarm;
@@ -255,8 +258,8 @@ export class SwarmObject extends DurableObject<Env> {
     const attachment = readAttachment(webSocket.deserializeAttachment());
     if (attachment === undefined) return;
     this.#sockets.delete(attachment.socket);
-    for (const { contact, peerId, infoHashes } of recordsOf(attachment)) {
-      for (const infoHash of infoHashes) this.#tracker.find(infoHash)?.leave(contact, peerId);
+    for (const peer of recordsOf(attachment)) {
+      for (const infoHash of peer.infoHashes) this.#tracker.find(infoHash)?.leave(peer);
     }
   }
 

@@ -13,6 +13,7 @@ import type { Progress } from "../../manifests/wire/announce.ts";
 import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
 import type { SwarmCounts } from "../../manifests/wire/scrape.ts";
 import type { Offer } from "../../manifests/wire/websocket.ts";
+import { Census } from "./census.ts";
 import { Pool, choose } from "./choose.ts";
 import type { Random, Role } from "./choose.ts";
 import { Players } from "./players.ts";
@@ -26,10 +27,10 @@ export type SocketId = string & { readonly [socketId]: true };
 /** Names one peer of a swarm by what it cannot forge: the address it came from, or its socket. */
 type PeerKey = string & { readonly [peerKey]: true };
 
-/** How a peer is reached: by address (BitTorrent over TCP or uTP), or through its socket (WebRTC). */
+/** How a peer is reached: by address (BitTorrent over TCP or uTP), or through its socket (WebRTC). `ip`: where it announces from. */
 export type Contact =
   | { readonly kind: "address"; readonly ip: Ip; readonly port: number }
-  | { readonly kind: "socket"; readonly socket: SocketId };
+  | { readonly kind: "socket"; readonly socket: SocketId; readonly ip: Ip };
 
 /** All there is to know about a peer: what a snapshot or a socket's attachment must hold to bring it back. */
 export interface PeerRecord extends Moved {
@@ -66,16 +67,11 @@ export interface Totals extends Moved {
   readonly completed: number;
 }
 
-/** Peers of all swarms that share one memory. */
-export interface Census {
-  peers: number;
-}
-
 type Peer = { -readonly [Field in keyof PeerRecord]: PeerRecord[Field] } & { readonly key: PeerKey };
 
 export class Swarm {
   readonly infoHashes: readonly InfoHash[];
-  readonly #census: Census;
+  readonly #census: Census<PeerRecord>;
   #totals: Totals = { completed: 0, uploaded: 0, downloaded: 0 };
   readonly #players = new Players();
   /** Least recently seen first. */
@@ -86,7 +82,7 @@ export class Swarm {
   readonly #offers = new Map<string, { readonly from: Peer; readonly offer: PendingOffer }>();
 
   /** `infoHashes`: the torrent's v1 hash, its v2 hash cut to 20 bytes, or both. */
-  constructor(infoHashes: readonly InfoHash[], census: Census = { peers: 0 }) {
+  constructor(infoHashes: readonly InfoHash[], census = new Census<PeerRecord>()) {
     this.#census = census;
     this.infoHashes = infoHashes;
     this.#doors = new Map(infoHashes.map((infoHash) => [infoHash, {}]));
@@ -188,10 +184,15 @@ export class Swarm {
     return offer.expires > now ? from : undefined;
   }
 
-  /** Forgets a peer whose socket closed. */
-  leave(contact: Contact, peerId: PeerId): void {
+  /** Forgets a peer whose socket closed, or that makes room for another one. */
+  leave({ contact, peerId }: Pick<PeerRecord, "contact" | "peerId">): void {
     const peer = this.#peers.get(keyOf(contact, peerId));
     if (peer !== undefined) this.#leave(peer);
+  }
+
+  /** Forgets everyone: the swarm is tracked no more. */
+  dissolve(): void {
+    for (const peer of this.#peers.values()) this.#leave(peer);
   }
 
   /** Forgets peers not heard of for PEER_LIFETIME_S, and says which. Costs as much as there are to forget. */
@@ -229,7 +230,6 @@ export class Swarm {
     this.#peers.delete(key);
     this.#peers.set(key, peer);
     if (known === undefined) {
-      this.#census.peers += 1;
       this.#show(peer);
     } else if (known.role === record.role && known.infoHashes === record.infoHashes) {
       Object.assign(peer, record);
@@ -241,6 +241,7 @@ export class Swarm {
       this.#show(peer);
       this.#players.remove(record.peerId, record.role);
     }
+    this.#census.hear(peer, this);
     return peer;
   }
 
@@ -257,7 +258,7 @@ export class Swarm {
 
   #leave(peer: Peer): void {
     if (!this.#peers.delete(peer.key)) return;
-    this.#census.peers -= 1;
+    this.#census.lose(peer);
     this.#hide(peer);
     for (const offer of peer.offers) this.#offers.delete(offerKey(offer.to, peer.peerId, offer.offerId));
   }

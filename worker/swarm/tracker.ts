@@ -6,8 +6,9 @@ import type { InfoHash } from "../../manifests/wire/names.ts";
 import type { SwarmCounts } from "../../manifests/wire/scrape.ts";
 import type { Moved } from "./players.ts";
 import type { TrackerSnapshot } from "./snapshot.ts";
+import { Census } from "./census.ts";
 import { Swarm, isSilent } from "./swarm.ts";
-import type { Announced, Census, PeerRecord } from "./swarm.ts";
+import type { Announced, PeerRecord } from "./swarm.ts";
 
 /** One release's torrents, as the title knows them. */
 export interface RegisteredTorrent {
@@ -52,7 +53,7 @@ export class Tracker {
   #open = false;
   #swarms = new Map<InfoHash, Swarm>();
   #releases = new Map<Swarm, OfRelease>();
-  readonly #census: Census = { peers: 0 };
+  readonly #census = new Census<PeerRecord>();
   /** Moved in swarms that are tracked no more. */
   #gone: Moved = { uploaded: 0, downloaded: 0 };
   #madeRoomAt = 0;
@@ -73,8 +74,11 @@ export class Tracker {
     this.#swarms = new Map([...(open ? this.#swarms : []), ...claimed]);
     this.#releases = releases;
     const kept = new Set(this.#swarms.values());
-    for (const swarm of before) if (!kept.has(swarm)) this.#addGone(swarm.totals);
-    this.#census.peers = this.swarms.reduce((sum, swarm) => sum + swarm.size, 0);
+    for (const swarm of before) {
+      if (kept.has(swarm)) continue;
+      this.#addGone(swarm.totals);
+      swarm.dissolve();
+    }
   }
 
   /** Throws: announce.unregistered; edge.busy when an open title has as many swarms as it may. */
