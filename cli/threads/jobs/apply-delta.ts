@@ -13,6 +13,7 @@ import { FileHasher } from "../../../manifests/merkle.ts";
 import { Arrival } from "../arrival.ts";
 import { fromJson, type Json } from "../as-json.ts";
 import { inflate } from "../delta-codecs.ts";
+import { compileWell } from "../compile-well.ts";
 import { sha256 } from "../digests.ts";
 import { type OnDisk, onDisk } from "../disk-error.ts";
 import { release } from "../scratch.ts";
@@ -69,6 +70,7 @@ export function applyDelta({ work, arrival }: DeltaJob): OnDisk<AppliedDelta> {
   const arriving = arrival === undefined ? undefined : new Arrival(arrival);
   // every step leaves a little behind, of which there are hundreds of thousands
   keepYoungMemory();
+  compileWell();
   const files = new OpenFiles();
   return onDisk(() => {
     try {
