@@ -1,36 +1,18 @@
 /**
  * zstd frame -> bytes, straight into memory of the caller. `zstdDecompressSync` builds a stream object and a decoder for
  * every call, 40 µs or as much as decoding 30 KB takes; a title of small files needs ten thousand calls. One decoder for
- * all of them does it in a fifth of the time (measured). It is the same decoder, but reached through fields that Node
- * does not document: when they are not as expected, or anything at all goes wrong, the documented call decides.
+ * all of them does it in a fifth of the time (measured). It is the same decoder, reached from inside (zlib-inside.ts): when that is
+ * not as expected, or anything at all goes wrong, the documented call decides.
  */
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { ZSTD_WINDOW_LOG_MAX } from "../../manifests/limits.ts";
-
-/** What a Node zlib stream has inside (lib/zlib.js since v10): a decoder, and where that leaves its two counters. */
-interface Inside {
-  readonly _handle?: {
-    writeSync(
-      flush: number,
-      from: Uint8Array,
-      at: number,
-      bytes: number,
-      to: Uint8Array,
-      toAt: number,
-      room: number,
-    ): void;
-    reset(): void;
-  };
-  /** Room left for output, input left. */
-  readonly _writeState?: Uint32Array;
-  readonly destroyed?: boolean;
-}
+import type { ZlibInside } from "./zlib-inside.ts";
 
 /** The decoder wants to see that there is room after the frame's last byte, or it does not say that it is done. */
 const SLACK_BYTES = 64;
 const PARAMS = { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX };
 
-let decoder: Inside | undefined;
+let decoder: ZlibInside | undefined;
 
 /**
  * Decodes one frame of exactly `size` bytes into `to` at `at`. False when it is no frame, or has another size: the bytes
@@ -52,7 +34,7 @@ function decodeFast(frame: Uint8Array, to: Uint8Array, at: number, size: number)
  * none.
  */
 function decodeUpTo(frame: Uint8Array, to: Uint8Array): number | undefined {
-  decoder ??= createZstdDecompress({ params: PARAMS }).on("error", () => {}) as unknown as Inside;
+  decoder ??= createZstdDecompress({ params: PARAMS }).on("error", () => {}) as unknown as ZlibInside;
   const { _handle: handle, _writeState: state } = decoder;
   if (handle?.writeSync === undefined || state?.length !== 2) return undefined;
   try {

@@ -1,6 +1,5 @@
 /** Packed streams in files -> their plain bytes. Node's own code does it, five times as fast as the core could. */
-import { Readable } from "node:stream";
-import { constants, createInflateRaw, inflateRawSync } from "node:zlib";
+import { constants, inflateRawSync } from "node:zlib";
 import {
   BASE64_SLICE_BYTES,
   DEFLATE_FRONT_BYTES,
@@ -10,6 +9,7 @@ import {
 import type { SpaceSpan } from "../../manifests/delta/release-delta.ts";
 import { inflatedBytes, type PackedStream } from "../../manifests/delta/unpack.ts";
 import type { FileReader } from "./file-reader.ts";
+import { inflateSlices, type StreamSize } from "./inflate-slices.ts";
 import { release, scratch } from "./scratch.ts";
 import { TextsDecoder } from "./texts-inside.ts";
 
@@ -78,11 +78,6 @@ function inflateAtOnce(stored: Uint8Array, plainBytes: number): Uint8Array<Array
   } catch {
     return undefined; // zlib says nothing else than that
   }
-}
-
-export interface StreamSize {
-  readonly packedBytes: number;
-  readonly plainBytes: number;
 }
 
 /** With the plain bytes of a stream that was short enough to be unpacked at once. */
@@ -164,45 +159,17 @@ export function inflateFront({ path, pieces }: Pick<StreamInFile, "path" | "piec
   return new Uint8Array(0);
 }
 
-/** Large enough to have memory of its own. */
-const INFLATED_BYTES = 2 * DEFLATE_SLICE_BYTES;
-
-/** Undefined when it is no whole stream, or `take` says that it had enough. */
-async function inflateSlices(
-  slices: Iterable<Uint8Array>,
-  take: (plain: Uint8Array) => boolean,
-): Promise<StreamSize | undefined> {
-  const inflater = createInflateRaw({ chunkSize: INFLATED_BYTES });
-  const source = Readable.from(slices, { highWaterMark: 1 });
-  source.on("error", (error) => inflater.destroy(error));
-  let plainBytes = 0;
-  try {
-    for await (const chunk of source.pipe(inflater)) {
-      const piece = chunk as Buffer<ArrayBuffer>;
-      plainBytes += piece.length;
-      if (!take(piece)) return undefined;
-      // the last piece of a buffer of zlib's, which goes on in another: 50 MB of them pile up otherwise (measured)
-      const isLast = piece.byteOffset + piece.length === piece.buffer.byteLength;
-      if (isLast && piece.buffer.byteLength === INFLATED_BYTES) release(piece.buffer);
-    }
-    return { packedBytes: inflater.bytesWritten, plainBytes };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code?.startsWith("Z_") === true) return undefined;
-    throw error;
-  } finally {
-    source.destroy();
-  }
-}
-
+/** Each is overwritten by the next. */
 function* slicesOf(
   path: string,
   pieces: readonly SpaceSpan[],
   sliceBytes: number,
   reader: FileReader,
 ): Generator<Uint8Array> {
+  const memory = new Uint8Array(sliceBytes);
   for (const { offset, bytes } of pieces) {
     for (let done = 0; done < bytes; done += sliceBytes) {
-      const slice = new Uint8Array(Math.min(sliceBytes, bytes - done));
+      const slice = memory.subarray(0, bytes - done);
       reader.read(path, offset + done, slice);
       yield slice;
     }

@@ -16,7 +16,8 @@ import type { SpaceSpan } from "../../../manifests/delta/release-delta.ts";
 import type { Coding } from "../../../manifests/delta/unpack.ts";
 import type { OfEach } from "../batches.ts";
 import { FileReader, isUnreadable } from "../file-reader.ts";
-import { inflateFront, measureStream, type StreamInFile, type StreamSize, unpackStream } from "../plain-bytes.ts";
+import type { StreamSize } from "../inflate-slices.ts";
+import { inflateFront, measureStream, type StreamInFile, unpackStream } from "../plain-bytes.ts";
 import { type PlacedStream, StreamSources, type StreamToUnpack, unpackRuns } from "./unpack-streams.ts";
 
 export interface FileToSearch {
