@@ -80,6 +80,16 @@ interface Work {
   readonly kept: KeptAside;
   /** To be awaited between two calls of the disk. */
   readonly turn: () => Promise<void>;
+  /** `Disk.flush`, behind which the lock may be another's. */
+  readonly flush: (files: Iterable<string>, folders: readonly string[]) => Promise<void>;
+}
+
+function workOn(disk: Disk, install: Install, pace: Pace): Work {
+  const flush: Work["flush"] = async (files, folders) => {
+    await disk.flush(install.folder, files, folders);
+    pace.check?.();
+  };
+  return { disk, install, kept: [], turn: turns(pace), flush };
 }
 
 /**
@@ -95,7 +105,7 @@ export async function commit(
   writeNext: () => Promise<void>,
   pace: Pace = {},
 ): Promise<KeptAside> {
-  const work: Work = { disk, install, kept: [], turn: turns(pace) };
+  const work = workOn(disk, install, pace);
   const likeness = install.staged(NEW_FOLDER);
   const files = {
     *[Symbol.iterator]() {
@@ -105,14 +115,14 @@ export async function commit(
   };
   const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(likeness, folder));
   if (folders.length > 0) folders.push(likeness);
-  await both(disk.flush(install.folder, files, [...folders, install.own("staging")]), writeNext());
-  await disk.flush(install.folder, [install.own(NEXT_STATE)], [install.own()]);
+  await both(work.flush(files, [...folders, install.own("staging")]), writeNext());
+  await work.flush([install.own(NEXT_STATE)], [install.own()]);
   await checkFolders(work, plan);
   if (plan.moves.length + plan.removes.length + plan.asides.length > 0) {
-    await writeJournal(disk, install, "clear", plan);
+    await writeJournal(work, "clear", plan);
     await clear(work, plan);
   }
-  await writeJournal(disk, install, "place", plan);
+  await writeJournal(work, "place", plan);
   await place(work, plan);
   return work.kept;
 }
@@ -138,7 +148,7 @@ export async function recover(
     return undefined;
   }
   const { phase, plan } = journal;
-  const work: Work = { disk, install, kept: [], turn: turns(pace) };
+  const work = workOn(disk, install, pace);
   for (const [from, to] of plan.asides) {
     if (disk.look(install.file(to)) !== undefined) work.kept.push([from, to]);
     await work.turn();
@@ -146,7 +156,7 @@ export async function recover(
   await checkFolders(work, plan);
   if (phase === "clear") {
     await clear(work, plan);
-    await writeJournal(disk, install, "place", plan);
+    await writeJournal(work, "place", plan);
   }
   await place(work, plan);
   return work.kept;
@@ -219,7 +229,7 @@ export function linkedFolder(install: Install, folder: string): Failure {
 }
 
 async function clear(work: Work, { moves, removes, asides }: Journaled): Promise<void> {
-  const { disk, install, kept, turn } = work;
+  const { disk, install, kept, turn, flush } = work;
   for (const [from, name] of moves) {
     const staged = install.staged(name);
     if (disk.look(staged) === undefined && disk.look(install.file(from)) === "file")
@@ -236,15 +246,11 @@ async function clear(work: Work, { moves, removes, asides }: Journaled): Promise
     await turn();
   }
   const folders = foldersOf([...removes, ...moves.map(([from]) => from), ...asides.map(([from]) => from)]);
-  await disk.flush(
-    install.folder,
-    [],
-    [...folders.map((folder) => path.join(install.folder, folder)), install.own("staging")],
-  );
+  await flush([], [...folders.map((folder) => path.join(install.folder, folder)), install.own("staging")]);
 }
 
 async function place(work: Work, { folders, execs, places, replaces }: Journaled): Promise<void> {
-  const { disk, install, turn } = work;
+  const { disk, install, turn, flush } = work;
   const changed = new Set<string>();
   for (const folder of await makeFolders(work, folders)) changed.add(folder);
   for (const folder of folders) {
@@ -258,11 +264,11 @@ async function place(work: Work, { folders, execs, places, replaces }: Journaled
     if (disk.look(install.file(file)) === "file") disk.setExec(install.file(file), exec);
     await turn();
   }
-  await disk.flush(install.folder, [], [...new Set([...changed, install.folder, install.own("staging")])]);
+  await flush([], [...new Set([...changed, install.folder, install.own("staging")])]);
   await disk.rename(install.own(NEXT_STATE), install.own(STATE));
-  await disk.flush(install.folder, [], [install.own()]);
+  await flush([], [install.own()]);
   await disk.remove(install.own(JOURNAL));
-  await disk.flush(install.folder, [], [install.own()]);
+  await flush([], [install.own()]);
 }
 
 /** The folders above what is placed. Gives those in which a name may be new. */
@@ -331,14 +337,14 @@ async function placeFolder(work: Work, folder: SafePath): Promise<string[]> {
   return changed;
 }
 
-async function writeJournal(disk: Disk, install: Install, phase: "clear" | "place", plan: Journaled): Promise<void> {
+async function writeJournal({ disk, install, flush }: Work, phase: "clear" | "place", plan: Journaled): Promise<void> {
   const staged = install.own(NEXT_JOURNAL);
   const { moves, removes, asides, execs, folders, places, replaces } = plan;
   const v = folders.length === 0 ? 1 : 2;
   disk.write(staged, [JSON.stringify({ v, phase, moves, removes, asides, execs, folders, places, replaces })]);
-  await disk.flush(install.folder, [staged], []);
+  await flush([staged], []);
   await disk.rename(staged, install.own(JOURNAL));
-  await disk.flush(install.folder, [], [install.own()]);
+  await flush([], [install.own()]);
 }
 
 /** Our own file, but on a disk that others write to: names are checked again before anything is renamed by them. */

@@ -42,24 +42,29 @@ export interface LockOptions extends LockWait {
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted. When it fails, the folders that were made for it go again, as far as they are empty.
+ * the work got is aborted; `check`, which throws then, sees it sooner, and whatever else has aborted the signal before. When the
+ * work fails, the folders that were made for it go again, as far as they are empty.
  * Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the work throws, as a failure
  * when it is what a disk says.
  */
 export async function whileLocked<T>(
   install: Install,
   signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
+  work: (signal: AbortSignal, check: () => void) => Promise<T>,
 ): Promise<T> {
   const lost = new AbortController();
   const made: string[] = [];
   try {
     const onLost = (cause: Error): void => lost.abort(busy(install, undefined, cause));
-    const unlock = await lockInstall(install, { onLost, signal, onMade: (folder) => void made.push(folder) });
+    const held = await holdInstall(install, { onLost, signal, onMade: (folder) => void made.push(folder) });
+    const check = (): void => {
+      lost.signal.throwIfAborted();
+      if (!held.isOurs()) throw busy(install, undefined, undefined);
+    };
     try {
-      return await work(AbortSignal.any([signal, lost.signal]));
+      return await work(AbortSignal.any([signal, lost.signal]), check);
     } finally {
-      await unlock();
+      await held.unlock();
     }
   } catch (error) {
     await removeIfEmpty(made);
@@ -95,10 +100,18 @@ async function isFresh(install: Install): Promise<boolean> {
 }
 
 /** Locks the install; gives the way to unlock it. Throws: install.busy; source.interrupted. */
-export async function lockInstall(
-  install: Install,
-  { onLost, onMade, ...wait }: LockOptions = {},
-): Promise<() => Promise<void>> {
+export async function lockInstall(install: Install, options?: LockOptions): Promise<() => Promise<void>> {
+  return (await holdInstall(install, options)).unlock;
+}
+
+interface Held {
+  readonly unlock: () => Promise<void>;
+  /** Looks whether another has taken the lock over, which we are told of only when our timer has its turn. */
+  readonly isOurs: () => boolean;
+}
+
+/** Throws: install.busy; source.interrupted. */
+async function holdInstall(install: Install, { onLost, onMade, ...wait }: LockOptions = {}): Promise<Held> {
   const lock = install.own("lock");
   let isLost = false;
   const whenLost = (cause: Error): void => {
@@ -106,7 +119,8 @@ export async function lockInstall(
     ours.delete(lock);
     onLost?.(cause);
   };
-  const release = await takeInFolder(install, whenLost, onMade, wait);
+  const times = new OwnTimes();
+  const release = await takeInFolder(install, { onLost: whenLost, times, wait }, onMade);
   ours.add(lock);
   try {
     const where = await whereWeRun();
@@ -116,27 +130,38 @@ export async function lockInstall(
     await release();
     throw error;
   }
-  return async () => {
+  const unlock = async (): Promise<void> => {
     if (isLost) return; // lock and owner.json are another's now
     ours.delete(lock);
     await rm(install.own("owner.json"), { force: true });
     await release();
   };
+  const isOurs = (): boolean => {
+    if (!isLost && !times.areOf(lock)) {
+      isLost = true;
+      ours.delete(lock);
+    }
+    return !isLost;
+  };
+  return { unlock, isOurs };
 }
 
-type OnLost = (cause: Error) => void;
+interface Taking {
+  readonly onLost: (cause: Error) => void;
+  readonly times: OwnTimes;
+  readonly wait: LockWait;
+}
 
 /** Makes the folder for the lock and takes it there; both again when the folder is gone in between. */
 async function takeInFolder(
   install: Install,
-  onLost: OnLost,
+  taking: Taking,
   onMade: LockOptions["onMade"],
-  wait: LockWait,
 ): Promise<() => Promise<void>> {
   for (let tries = 1; ; tries++) {
     try {
       await makeFolder(install.own(), undefined, onMade);
-      return await take(install, onLost, wait);
+      return await take(install, taking);
     } catch (error) {
       if (!isFolderGone(error) || tries === LOCK_FOLDER_TRIES) throw error;
     }
@@ -150,11 +175,12 @@ function isFolderGone(error: unknown): boolean {
   );
 }
 
-async function take(install: Install, onLost: OnLost, wait: LockWait): Promise<() => Promise<void>> {
+async function take(install: Install, taking: Taking): Promise<() => Promise<void>> {
+  const { wait } = taking;
   await refuseSleeper(install, wait);
   const seen = await touched(install);
   try {
-    return await tryTake(install, onLost);
+    return await tryTake(install, taking);
   } catch (error) {
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
@@ -170,7 +196,7 @@ async function take(install: Install, onLost: OnLost, wait: LockWait): Promise<(
     }
     await rm(will, { force: true });
     await utimes(install.own("lock"), 0, 0);
-    return await tryTake(install, onLost).catch((cause: unknown) => {
+    return await tryTake(install, taking).catch((cause: unknown) => {
       throw isHeld(cause) ? busy(install, undefined, cause) : cause;
     });
   }
@@ -186,7 +212,9 @@ async function refuseSleeper(install: Install, wait: LockWait): Promise<void> {
   const owner = await readOwner(install);
   if (owner === undefined || owner.host !== hostname() || !(await isOfOurPlace(owner))) return;
   if (!isRunning(owner.pid, install)) return;
-  if (await isTouched(install, wait, () => Promise.resolve(true))) throw busy(install, owner.pid, undefined);
+  if (!(await isTouched(install, wait, () => Promise.resolve(true)))) return;
+  // perhaps another's by now
+  throw busy(install, (await readOwner(install))?.pid, undefined);
 }
 
 /** When the lock was last touched; undefined when there is none. */
@@ -194,41 +222,58 @@ async function touched(install: Install): Promise<number | undefined> {
   return (await stat(install.own("lock")).catch(() => undefined))?.mtimeMs;
 }
 
-async function tryTake(install: Install, onCompromised: OnLost): Promise<() => Promise<void>> {
+async function tryTake(install: Install, { onLost, times }: Taking): Promise<() => Promise<void>> {
   return await lockfile.lock(install.folder, {
     lockfilePath: install.own("lock"),
     stale: LOCK_STALE_MS,
     realpath: false,
-    fs: keepingTimes(),
+    fs: times.calls,
     // the default throws out of a timer
-    onCompromised,
+    onCompromised: onLost,
   });
 }
 
 /**
- * The calls that keep one lock, where a time may come back in steps: proper-lockfile would take that for another's touch. Whoever
- * takes the lock over touches it long after we did.
+ * The times that we gave one lock. Whoever takes the lock over touches it long after we did. Where a time may come back in steps,
+ * proper-lockfile would take that for another's touch.
  */
-function keepingTimes(): object {
-  let given: Date | undefined;
-  return {
+class OwnTimes {
+  #given: Date | undefined;
+  /** On its way to the disk: the lock has this time or the one before. */
+  #next: Date | undefined;
+
+  /** What proper-lockfile keeps the lock with. */
+  readonly calls = {
     mkdir: fs.mkdir,
     rmdir: fs.rmdir,
-    rmdirSync: fs.rmdirSync,
-    utimes(path: PathLike, atime: Date, mtime: Date, done: NoParamCallback) {
+    // as the process ends
+    rmdirSync: (path: string) => {
+      if (this.areOf(path)) fs.rmdirSync(path);
+    },
+    utimes: (path: PathLike, atime: Date, mtime: Date, done: NoParamCallback) => {
+      this.#next = mtime;
       fs.utimes(path, atime, mtime, (error) => {
-        if (error === null) given = mtime;
+        if (error === null) this.#given = mtime;
         done(error);
       });
     },
-    stat(path: PathLike, done: (error: Error | null, stats?: Stats) => void) {
+    stat: (path: PathLike, done: (error: Error | null, stats?: Stats) => void) => {
       fs.stat(path, (error, stats) => {
         if (error !== null) return done(error);
-        const isOurs = given !== undefined && Math.abs(stats.mtimeMs - given.getTime()) <= DISK_TIME_STEP_MS;
-        done(null, isOurs ? Object.assign(stats, { mtime: given }) : stats);
+        done(null, isSame(this.#given, stats) ? Object.assign(stats, { mtime: this.#given }) : stats);
       });
     },
   };
+
+  /** Whether the lock still has one of them. */
+  areOf(lock: string): boolean {
+    const stats = fs.statSync(lock, { throwIfNoEntry: false });
+    return stats !== undefined && (isSame(this.#given, stats) || isSame(this.#next, stats));
+  }
+}
+
+function isSame(given: Date | undefined, { mtimeMs }: Stats): boolean {
+  return given !== undefined && Math.abs(mtimeMs - given.getTime()) <= DISK_TIME_STEP_MS;
 }
 
 function busy(install: Install, process: number | undefined, cause: unknown): Failure {
@@ -274,7 +319,8 @@ async function isTouched(
     await sleep(TURN_RETRY_MS);
     if (signal?.aborted === true) throw new Failure("source.interrupted");
     const now = await touched(install);
-    if (now !== undefined && now !== seen) return true;
+    if (now === undefined) return false;
+    if (now !== seen) return true;
   }
   return false;
 }

@@ -89,25 +89,25 @@ export interface PatchWorld {
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));
-  return await whileLocked(install, world.signal, async (signal) => {
+  return await whileLocked(install, world.signal, async (signal, check) => {
     // who hashes everything heals what a journal that rotted has left behind
-    const pace = { clock: world.clock, check: () => checkHeld(signal) };
-    const kept = await recover(world.disk, install, request.force, pace);
+    const kept = await recover(world.disk, install, request.force, { clock: world.clock, check });
     if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
     tellKept(world.output, kept ?? []);
-    const outcome = await runSession(install, request, { ...world, signal });
+    const outcome = await runSession(install, request, { ...world, signal }, check);
     tellKept(world.output, outcome.keptAside);
     return kept === undefined ? outcome : { ...outcome, keptAside: [...kept, ...outcome.keptAside] };
   });
 }
 
-/** Throws: install.busy when the lock was lost, and another is at work on the install. */
-function checkHeld(signal: AbortSignal): void {
-  if (signal.reason instanceof Failure) throw signal.reason;
-}
-
-async function runSession(install: Install, request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
-  const session = await Session.open(install, request, world);
+/** @param check  throws install.busy when another has taken the lock */
+async function runSession(
+  install: Install,
+  request: PatchRequest,
+  world: PatchWorld,
+  check = (): void => {},
+): Promise<PatchOutcome> {
+  const session = await Session.open(install, request, world, check);
   try {
     return await session.run();
   } finally {
@@ -134,9 +134,10 @@ class Session {
   readonly #edge: Origin;
   readonly #deltas: Deltas;
   readonly #wantedTree: WantedTree;
+  readonly #check: () => void;
 
   /** Asks what is current and verifies it. */
-  static async open(install: Install, request: PatchRequest, world: PatchWorld): Promise<Session> {
+  static async open(install: Install, request: PatchRequest, world: PatchWorld, check: () => void): Promise<Session> {
     const objects = new Objects(install);
     const title = await world.openTitle({
       titleFile: request.titleFile,
@@ -174,6 +175,7 @@ class Session {
       title,
       target,
       recipes: await Recipes.open(install),
+      check,
     });
   }
 
@@ -187,6 +189,7 @@ class Session {
     title: Title;
     target: Target;
     recipes: Recipes;
+    check: () => void;
   }) {
     const { request, world, title, target } = parts;
     this.#install = parts.install;
@@ -197,6 +200,7 @@ class Session {
     this.#title = title;
     this.#target = target;
     this.#recipes = parts.recipes;
+    this.#check = parts.check;
     this.#kept = new KeptRelease(parts);
     this.#progress = new PatchProgress(world.output, world.clock);
     // one for both: what peers bring, the origin does not
@@ -275,6 +279,7 @@ class Session {
       staged = await this.#stage(planned, layout, staging, scanned);
     }
     const keptAside = await this.#commit(planned, layout, want, { ...scanned, have }, staged);
+    this.#check();
     await this.#kept.prune();
     await staging.clear();
     if (this.#request.wish.what !== "installed") await dropUnfinishedDeltas(this.#install);
@@ -381,7 +386,7 @@ class Session {
     { looks }: Staged,
   ): Promise<PatchOutcome["keptAside"]> {
     const { disk, clock } = this.#world;
-    const check = (): void => checkHeld(this.#world.signal);
+    const check = this.#check;
     check();
     this.#progress.committing(planned);
     const writeNext = async (): Promise<void> => {

@@ -1,5 +1,5 @@
 /** Interrupted at every step of a commit, an install is the old release or the new one: at once, or after the next run. */
-import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -256,6 +256,47 @@ test("a folder that appears while its likeness takes its place keeps what is in 
   expect(await player.contents()).toEqual(after);
   expect((await player.patch()).plan.files).toMatchObject({ added: 0, changed: 0, removed: 0 });
 });
+
+test.each([false, true])(
+  "whatever flush another takes the lock over in, nothing is done to its install any more (stopped before: %s)",
+  async (isStopped) => {
+    await using publisher = await Publisher.start();
+    publisher.publish("1.0.0", { files: OLD });
+    await using player = await newPlayer(publisher);
+    await player.patch();
+    publisher.publish("2.0.0", { files: NEW, exec: ["tool.sh"] });
+    const untouched = await mkdtemp(join(tmpdir(), "patchswarm-untouched-"));
+    await cp(player.folder, untouched, { recursive: true, preserveTimestamps: true });
+    for (let taken = 1; ; taken++) {
+      await rm(player.folder, { recursive: true });
+      await cp(untouched, player.folder, { recursive: true, preserveTimestamps: true });
+      const stop = new AbortController();
+      const steps = interruptedDisk(Infinity);
+      let flushes = 0;
+      let stepsBefore = Infinity;
+      const flush: Disk["flush"] = async (...parts) => {
+        await steps.disk.flush(...parts);
+        if (++flushes !== taken) return;
+        if (isStopped) stop.abort();
+        utimesSync(new Install(player.folder).own("lock"), 0, LATER);
+        stepsBefore = steps.calls();
+      };
+      const patched = player.patch({}, { disk: { ...steps.disk, flush }, signal: stop.signal });
+      const ended = await patched.catch((error: unknown) => error);
+      if (flushes < taken) break;
+      expect([taken, ended]).toEqual([taken, expect.objectContaining({ code: "install.busy" })]);
+      expect([taken, steps.calls()]).toEqual([taken, stepsBefore]);
+      // who has it now
+      await rm(new Install(player.folder).own("lock"), { recursive: true });
+      await player.patch();
+      expect(await player.contents()).toEqual(contentsOfBuild(NEW, ["tool.sh"]));
+    }
+    await rm(untouched, { recursive: true });
+  },
+);
+
+/** When somebody else touched a lock: seconds since 1970. */
+const LATER = 4_000_000_000;
 
 /** What a call of a slow share takes, milliseconds. */
 const CALL_MS = 100;
