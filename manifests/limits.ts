@@ -150,11 +150,12 @@ export const SOCKETS_MAX = 32_000;
 /** Peers of one Swarm object over all its swarms: about 1 KB each of the platform's 128 MB. */
 export const SWARM_PEERS_MAX = 60_000;
 /**
- * Peers of one address, of IPv6 those of one /64, over all swarms of a title: nobody who invents ports and peer ids fills a
- * tracker alone. Households, campuses and carriers share addresses, and whoever seeds many releases is a peer in each: a
- * carrier that gives its subscribers 1,000 ports each has 64 of them on one address. aquatic (0.9) and opentracker take a
- * peer for its address and port, as we do, and end only where their memory does; an object of 128 MB ends sooner. Loopback
- * does not count: it is everybody's address at an edge on this machine.
+ * Peers of one address, of IPv6 those of one /48, over all swarms of a title: who invents ports, peer ids and IPv6 subnets
+ * needs 30 addresses or sites to fill a tracker. Households, campuses and carriers share addresses, and whoever seeds many
+ * releases is a peer in each: a carrier that gives its subscribers 1,000 ports each has 64 of them on one address, and one
+ * that gives each a /56 has 256 of them in one /48. aquatic (0.9) and opentracker take a peer for its address and port, as
+ * we do, and end only where their memory does; an object of 128 MB ends sooner. Loopback does not count: it is everybody's
+ * address at an edge on this machine.
  */
 export const PEERS_PER_ADDRESS_MAX = 2000;
 /** Swarms of an open title; those of a title that is not open are its releases. */
