@@ -158,6 +158,8 @@ export const SWARM_PEERS_MAX = 60_000;
  * address at an edge on this machine.
  */
 export const PEERS_PER_ADDRESS_MAX = 2000;
+/** WebSockets of one of them: half, because a player that announces over HTTP too is two peers, and has one socket. */
+export const SOCKETS_PER_ADDRESS_MAX = PEERS_PER_ADDRESS_MAX / 2;
 /** Swarms of an open title; those of a title that is not open are its releases. */
 export const OPEN_SWARMS_MAX = 10_000;
 /**

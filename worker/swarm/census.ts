@@ -12,14 +12,20 @@ interface Located {
 }
 
 /** A swarm, as far as it is asked to forget a peer. */
-interface Holder<Peer> {
+export interface Holder<Peer> {
+  /** Has `lose` called for the peer. */
   leave(peer: Peer): void;
 }
 
 export class Census<Peer extends Located> {
+  readonly #peersPerNetworkMax: number;
   #peers = 0;
   /** The peers of a network, each with its swarm; least recently heard first. */
   readonly #crowds = new Map<Network, Map<Peer, Holder<Peer>>>();
+
+  constructor(peersPerNetworkMax = PEERS_PER_ADDRESS_MAX) {
+    this.#peersPerNetworkMax = peersPerNetworkMax;
+  }
 
   /** Peers of all swarms. */
   get peers(): number {
@@ -33,7 +39,7 @@ export class Census<Peer extends Located> {
     if (!crowd.delete(peer)) this.#peers += 1;
     crowd.set(peer, swarm);
     this.#crowds.set(network, crowd);
-    if (crowd.size > PEERS_PER_ADDRESS_MAX && !isLoopback(peer.contact.ip)) leaveFirst(crowd);
+    if (crowd.size > this.#peersPerNetworkMax && !isLoopback(peer.contact.ip)) leaveFirst(crowd);
   }
 
   /** A peer left its swarm. */
@@ -46,7 +52,6 @@ export class Census<Peer extends Located> {
   }
 }
 
-/** Its swarm has `lose` called for it. */
 function leaveFirst<Peer>(crowd: ReadonlyMap<Peer, Holder<Peer>>): void {
   for (const [peer, swarm] of crowd) {
     swarm.leave(peer);
