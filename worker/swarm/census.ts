@@ -1,7 +1,8 @@
 /**
  * The peers of all of a title's swarms, counted by where they come from: a client may invent ports and peer ids, and from
- * one address fill a tracker that has room for SWARM_PEERS_MAX. Whoever is the oldest of a crowd makes room for its newest,
- * so that behind a shared address nobody is refused for what a neighbour does, and nobody else is ever pushed out.
+ * one address fill a tracker that has room for SWARM_PEERS_MAX. Whoever is the oldest of a crowd makes room for its newest:
+ * behind a shared address nobody is refused, but a neighbour who invents peers pushes the others out until they announce
+ * again, and away from it nobody is. Announce tokens would not tell them apart: whoever asks is given one.
  */
 import { PEERS_PER_ADDRESS_MAX } from "../../manifests/limits.ts";
 import { isLoopback, networkOf } from "../../manifests/wire/address.ts";
