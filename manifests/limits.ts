@@ -147,16 +147,22 @@ export const ANNOUNCE_TOKEN_CHARS_MAX = 64;
 export const SOCKET_SWARMS_MAX = 16;
 /** WebSockets of one Swarm object; the platform's own limit is 32,768. */
 export const SOCKETS_MAX = 32_000;
-/** Peers of one Swarm object over all its swarms: about 1 KB each of the platform's 128 MB. */
+/**
+ * Peers of one Swarm object over all its swarms: 0.7 KB each, 0.2 KB more for a second info hash, and 0.2 KB for one that is
+ * alone at its address (measured in Node), so 66 MB of the platform's 128 MB. Each offer that waits takes 0.3 KB more.
+ */
 export const SWARM_PEERS_MAX = 60_000;
 /**
- * Peers of one address, of IPv6 those of one /64, over all swarms of a title: nobody who invents ports and peer ids fills a
- * tracker alone. Households, campuses and carriers share addresses, and whoever seeds many releases is a peer in each: a
- * carrier that gives its subscribers 1,000 ports each has 64 of them on one address. aquatic (0.9) and opentracker take a
- * peer for its address and port, as we do, and end only where their memory does; an object of 128 MB ends sooner. Loopback
- * does not count: it is everybody's address at an edge on this machine.
+ * Peers of one address, of IPv6 those of one /48, over all swarms of a title: who invents ports, peer ids and IPv6 subnets
+ * needs 30 addresses or sites to fill a tracker. Households, campuses and carriers share addresses, and whoever seeds many
+ * releases is a peer in each: a carrier that gives its subscribers 1,000 ports each has 64 of them on one address, and one
+ * that gives each a /56 has 256 of them in one /48. aquatic (0.9) and opentracker take a peer for its address and port, as
+ * we do, and end only where their memory does; an object of 128 MB ends sooner. Loopback does not count: it is everybody's
+ * address at an edge on this machine.
  */
 export const PEERS_PER_ADDRESS_MAX = 2000;
+/** WebSockets of one of them: half, because a player that announces over HTTP too is two peers, and has one socket. */
+export const SOCKETS_PER_ADDRESS_MAX = PEERS_PER_ADDRESS_MAX / 2;
 /** Swarms of an open title; those of a title that is not open are its releases. */
 export const OPEN_SWARMS_MAX = 10_000;
 /**

@@ -25,7 +25,7 @@ export function devCommand(): Command {
     .option(
       "--peers-enough <rate>",
       "bytes a second from peers, such as 20MB, at which a player leaves the origin alone " +
-        `(default: ${PEERS_FAST_ENOUGH_BPS}, which is 200 Mbit/s)`,
+        `(default: ${PEERS_FAST_ENOUGH_BPS}, which is ${(8 * PEERS_FAST_ENOUGH_BPS) / 1_000_000} Mbit/s)`,
     );
 
   return act(command, async ({ output, signal }, options) => {

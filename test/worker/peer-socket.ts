@@ -22,9 +22,9 @@ export class PeerSocket {
     webSocket.accept();
   }
 
-  /** `query`: what follows the announce URL, such as `?token=…`. */
-  static async open(title: string, query = ""): Promise<PeerSocket> {
-    const headers = { upgrade: "websocket", "cf-connecting-ip": "192.0.2.1" };
+  /** `query`: what follows the announce URL, such as `?token=…`. `ip`: where it comes from. */
+  static async open(title: string, query = "", ip = "192.0.2.1"): Promise<PeerSocket> {
+    const headers = { upgrade: "websocket", "cf-connecting-ip": ip };
     const response = await exports.default.fetch(`http://edge/t/${title}/announce${query}`, { headers });
     if (response.webSocket === null) throw new Error(`no WebSocket: ${response.status}`);
     return new PeerSocket(response.webSocket);

@@ -5,7 +5,9 @@ import { decodeBencode } from "../../manifests/bencode.ts";
 import {
   OFFERS_MAX,
   OPEN_SWARMS_MAX,
+  PEERS_PER_ADDRESS_MAX,
   PEER_LIFETIME_S,
+  SOCKETS_PER_ADDRESS_MAX,
   SOCKET_SWARMS_MAX,
   SWARM_SNAPSHOT_EVERY_S,
   WEBSOCKET_MESSAGE_CHARS_MAX,
@@ -408,6 +410,69 @@ describe("over WebSocket", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  test("a socket whose attachment an older worker wrote is closed when the object wakes: its peer connects again", async () => {
+    const old = await PeerSocket.open(title);
+    await runInDurableObject(swarmObject(), (_, state) => {
+      for (const webSocket of state.getWebSockets()) webSocket.serializeAttachment({ version: 1, socket: "0123" });
+    });
+    const other = await PeerSocket.open(title);
+    await sleep();
+    expect(await swarmObject().stats()).toMatchObject({ sockets: 1 });
+    expect(await old.closed).toBe(1012);
+    expect(await other.ask(said("other"))).toMatchObject({ incomplete: 1 });
+  });
+
+  test("peers on sockets are counted by the address that these come from, and still are after a sleep", async () => {
+    const other = await PeerSocket.open(title, "", "198.51.100.1");
+    await other.ask(said("other"));
+    const crowd = await Promise.all(
+      Array.from({ length: PEERS_PER_ADDRESS_MAX / SOCKET_SWARMS_MAX + 1 }, () => PeerSocket.open(title)),
+    );
+    for (const [n, socket] of crowd.entries()) {
+      for (let k = 0; k < SOCKET_SWARMS_MAX; k++) await socket.ask(said(`${n}/${k}`));
+    }
+    expect(await scrape(V1)).toMatchObject({ incomplete: PEERS_PER_ADDRESS_MAX + 1 });
+    await sleep();
+    expect(await scrape(V1)).toMatchObject({ incomplete: PEERS_PER_ADDRESS_MAX + 1 });
+    expect(await crowd[0]?.ask(said("0/0"))).toMatchObject({ incomplete: PEERS_PER_ADDRESS_MAX + 1 });
+    expect(await other.ask(said("other"))).toMatchObject({ incomplete: PEERS_PER_ADDRESS_MAX + 1 });
+  });
+
+  const openFrom = async (ip: string, count: number): Promise<PeerSocket[]> =>
+    await Promise.all(Array.from({ length: count }, () => PeerSocket.open(title, "", ip)));
+
+  test("one address has its share of sockets: its oldest, with its peers, makes room, also after a sleep", async () => {
+    const other = await PeerSocket.open(title, "", "198.51.100.1");
+    await other.ask(said("other"));
+    const open = async (): Promise<PeerSocket> => await PeerSocket.open(title);
+    const first = await open();
+    await first.ask(said("first"));
+    const [second, third, fourth] = [await open(), await open(), await open()];
+    vi.setSystemTime(Date.now() + 5000);
+    try {
+      await openFrom("192.0.2.1", SOCKETS_PER_ADDRESS_MAX - 4);
+      await second.ask(said("second"));
+      expect(await swarmObject().stats()).toMatchObject({ sockets: SOCKETS_PER_ADDRESS_MAX + 1, peers: 3 });
+      await open();
+      expect(await first.closed).toBe(1008);
+      expect(await swarmObject().stats()).toMatchObject({ sockets: SOCKETS_PER_ADDRESS_MAX + 1, peers: 2 });
+      await open();
+      expect(await third.closed).toBe(1008);
+      await sleep();
+      await open();
+      expect(await fourth.closed).toBe(1008);
+      expect(await swarmObject().stats()).toMatchObject({ sockets: SOCKETS_PER_ADDRESS_MAX + 1, peers: 2 });
+      expect(await second.ask(said("second"))).toMatchObject({ incomplete: 2 });
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("sockets from loopback have no share", async () => {
+    await openFrom("127.0.0.1", SOCKETS_PER_ADDRESS_MAX + 1);
+    expect(await swarmObject().stats()).toMatchObject({ sockets: SOCKETS_PER_ADDRESS_MAX + 1 });
   });
 
   test("an open socket arms the alarm before anyone speaks on it", async () => {

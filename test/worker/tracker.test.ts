@@ -170,6 +170,7 @@ describe("who announces from one address", () => {
     "ports that it makes up": (n) => at(one, n + 1),
     "peer ids that it makes up": () => at(one, 0),
     "addresses of one IPv6 subnet": (n) => at(`2001:db8:0:1:${n.toString(16)}::${n.toString(16)}`, 6881),
+    "IPv6 subnets of one site": (n) => at(`2001:db8:1:${n.toString(16)}::1`, 6881),
     sockets: (n) => on(one, n),
     "all of them": (n) => (n % 2 === 0 ? at(one, n) : on(one, n)),
   };
@@ -207,8 +208,8 @@ describe("who announces from one address", () => {
     expect(tracker.size).toBe(1 + PEERS_PER_ADDRESS_MAX + 5);
   });
 
-  test("is not counted with another IPv6 subnet", () => {
-    const tracker = crowded((n) => at(`2001:db8:0:${n.toString(16)}::1`, 6881));
+  test("is not counted with another IPv6 site", () => {
+    const tracker = crowded((n) => at(`2001:db8:${n.toString(16)}::1`, 6881));
     expect(tracker.size).toBe(1 + PEERS_PER_ADDRESS_MAX + 5);
   });
 

@@ -8,7 +8,7 @@ import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
 import { isSilent } from "./swarm.ts";
 import type { PeerRecord, SocketId } from "./swarm.ts";
 
-/** Bump when the shape changes: sockets of an older worker are then forgotten and announce again. */
+/** Bump when the shape changes: sockets of an older worker are then closed, and their peers connect and announce again. */
 export const ATTACHMENT_VERSION = 2;
 
 export interface Attachment {
@@ -30,6 +30,11 @@ export type AttachedPeer = Omit<PeerRecord, "contact">;
 export function readAttachment(value: unknown): Attachment | undefined {
   const attachment = value as Attachment | null | undefined;
   return attachment?.version === ATTACHMENT_VERSION ? attachment : undefined;
+}
+
+/** When somebody last announced on it; when it opened, if nobody did. */
+export function heardAt({ opened, peers }: Attachment): number {
+  return Math.max(opened, ...peers.map(({ seen }) => seen));
 }
 
 /** The peers of a socket, as their swarms know them. */

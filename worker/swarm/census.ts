@@ -1,7 +1,8 @@
 /**
  * The peers of all of a title's swarms, counted by where they come from: a client may invent ports and peer ids, and from
- * one address fill a tracker that has room for SWARM_PEERS_MAX. Whoever is the oldest of a crowd makes room for its newest,
- * so that behind a shared address nobody is refused for what a neighbour does, and nobody else is ever pushed out.
+ * one address fill a tracker that has room for SWARM_PEERS_MAX. Whoever is the oldest of a crowd makes room for its newest:
+ * behind a shared address nobody is refused, but a neighbour who invents peers pushes the others out until they announce
+ * again, and away from it nobody is. Announce tokens would not tell them apart: whoever asks is given one.
  */
 import { PEERS_PER_ADDRESS_MAX } from "../../manifests/limits.ts";
 import { isLoopback, networkOf } from "../../manifests/wire/address.ts";
@@ -12,14 +13,20 @@ interface Located {
 }
 
 /** A swarm, as far as it is asked to forget a peer. */
-interface Holder<Peer> {
+export interface Holder<Peer> {
+  /** Has `lose` called for the peer. */
   leave(peer: Peer): void;
 }
 
 export class Census<Peer extends Located> {
+  readonly #peersPerNetworkMax: number;
   #peers = 0;
   /** The peers of a network, each with its swarm; least recently heard first. */
   readonly #crowds = new Map<Network, Map<Peer, Holder<Peer>>>();
+
+  constructor(peersPerNetworkMax = PEERS_PER_ADDRESS_MAX) {
+    this.#peersPerNetworkMax = peersPerNetworkMax;
+  }
 
   /** Peers of all swarms. */
   get peers(): number {
@@ -33,7 +40,7 @@ export class Census<Peer extends Located> {
     if (!crowd.delete(peer)) this.#peers += 1;
     crowd.set(peer, swarm);
     this.#crowds.set(network, crowd);
-    if (crowd.size > PEERS_PER_ADDRESS_MAX && !isLoopback(peer.contact.ip)) leaveFirst(crowd);
+    if (crowd.size > this.#peersPerNetworkMax && !isLoopback(peer.contact.ip)) leaveFirst(crowd);
   }
 
   /** A peer left its swarm. */
@@ -46,7 +53,6 @@ export class Census<Peer extends Located> {
   }
 }
 
-/** Its swarm has `lose` called for it. */
 function leaveFirst<Peer>(crowd: ReadonlyMap<Peer, Holder<Peer>>): void {
   for (const [peer, swarm] of crowd) {
     swarm.leave(peer);

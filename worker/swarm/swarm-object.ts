@@ -12,6 +12,7 @@ import {
   ANNOUNCE_TOKEN_CHARS_MAX,
   PEER_LIFETIME_S,
   SOCKETS_MAX,
+  SOCKETS_PER_ADDRESS_MAX,
   SOCKET_SWARMS_MAX,
   SWARM_SNAPSHOT_EVERY_S,
   SWARM_SNAPSHOT_ROW_BYTES,
@@ -39,8 +40,18 @@ import { clientAddress } from "../client-address.ts";
 import type { Env } from "../env.ts";
 import { problemFor } from "../respond.ts";
 import { verifyToken } from "../title/token.ts";
-import { ATTACHMENT_VERSION, peerOf, readAttachment, recordsOf, withPeer, withoutForgotten } from "./attachment.ts";
+import {
+  ATTACHMENT_VERSION,
+  heardAt,
+  peerOf,
+  readAttachment,
+  recordsOf,
+  withPeer,
+  withoutForgotten,
+} from "./attachment.ts";
 import type { Attachment } from "./attachment.ts";
+import { Census } from "./census.ts";
+import type { Holder } from "./census.ts";
 import type { Moved } from "./players.ts";
 import { parseSnapshot, writeSnapshot } from "./snapshot.ts";
 import type { TrackerSnapshot } from "./snapshot.ts";
@@ -58,8 +69,9 @@ export interface TrackerStats {
   readonly moved: Moved;
 }
 
-/** RFC 6455 section 7.4.1. */
-const CLOSE = { goingAway: 1001, tooBig: 1009 } as const;
+/** RFC 6455 section 7.4.1, and IANA's WebSocket Close Code Number Registry. */
+const CLOSE = { goingAway: 1001, crowded: 1008, tooBig: 1009, restarted: 1012 } as const;
+const UPDATED = "the edge was updated; connect again";
 const SOCKET_ID_BYTES = 8;
 const SETTINGS_KEY = "settings";
 const SNAPSHOT_PREFIX = "snapshot/";
@@ -67,10 +79,21 @@ const SNAPSHOT_PREFIX = "snapshot/";
 type AnnounceMessage = Extract<PeerMessage, { action: "announce" }>;
 type AnswerMessage = Extract<PeerMessage, { action: "answer" }>;
 
+/** A WebSocket that is open, and where it comes from. */
+interface OpenSocket {
+  readonly webSocket: WebSocket;
+  readonly contact: { readonly ip: Ip };
+}
+
 export class SwarmObject extends DurableObject<Env> {
   #settings: TrackerSettings | undefined;
   readonly #tracker = new Tracker();
-  readonly #sockets = new Map<SocketId, WebSocket>();
+  readonly #sockets = new Map<SocketId, OpenSocket>();
+  /** Sockets count though nobody speaks on them: one address could else hold all that there may be, and announce nothing. */
+  readonly #socketCensus = new Census<OpenSocket>(SOCKETS_PER_ADDRESS_MAX);
+  readonly #crowd: Holder<OpenSocket> = {
+    leave: ({ webSocket }) => this.#close(webSocket, CLOSE.crowded, "too many connections from this address"),
+  };
   #snapshotTimer: ReturnType<typeof setTimeout> | undefined;
   #alarmIsArmed = false;
 
@@ -130,15 +153,16 @@ export class SwarmObject extends DurableObject<Env> {
     const token = new URL(request.url).searchParams.get("token")?.slice(0, ANNOUNCE_TOKEN_CHARS_MAX);
     // the tag finds the socket again; the attachment says what it was
     this.ctx.acceptWebSocket(server, [socket]);
-    server.serializeAttachment({
+    const attachment: Attachment = {
       version: ATTACHMENT_VERSION,
       socket,
       ip: parseIp(clientAddress(request, this.env)),
       ...(token === undefined ? {} : { token }),
       opened: secondsNow(),
       peers: [],
-    } satisfies Attachment);
-    this.#sockets.set(socket, server);
+    };
+    server.serializeAttachment(attachment);
+    this.#keep(server, attachment);
     // nobody may ever speak on it
     this.#armAlarm();
     return new Response(null, { status: 101, webSocket: client });
@@ -174,7 +198,7 @@ export class SwarmObject extends DurableObject<Env> {
     try {
       const now = secondsNow();
       this.#tracker.expire(now);
-      for (const [socket, webSocket] of this.#sockets) this.#closeIfSilent(socket, webSocket, now);
+      for (const { webSocket } of this.#sockets.values()) this.#closeIfSilent(webSocket, now);
       this.#saveSnapshot();
     } finally {
       this.#armAlarm();
@@ -205,7 +229,8 @@ export class SwarmObject extends DurableObject<Env> {
     const now = secondsNow();
     const before = attachmentOf(webSocket);
     const { socket, ip } = before;
-    if (!this.#sockets.has(socket)) return;
+    const open = this.#sockets.get(socket);
+    if (open === undefined) return;
     const contact = { kind: "socket", socket, ip } as const;
     const swarm = this.#tracker.swarmToJoin({ ...message, contact }, now);
     const attachment = this.#withPlaceFor(before, peerId, swarm.infoHashes, now);
@@ -214,8 +239,9 @@ export class SwarmObject extends DurableObject<Env> {
     const peer = swarm.announce({ ...message, contact, tokened }, now);
     const deliveries = peer === undefined ? [] : swarm.offer(peer, infoHash, offers, Math.random, now);
     webSocket.serializeAttachment(withPeer(attachment, peerId, swarm.infoHashes, peer));
+    this.#socketCensus.hear(open, this.#crowd);
     tell(webSocket, writeAnnounced(infoHash, swarm.counts));
-    for (const { to, offer } of deliveries) tell(this.#sockets.get(to), writeOffer(infoHash, peerId, offer));
+    for (const { to, offer } of deliveries) tell(this.#sockets.get(to)?.webSocket, writeOffer(infoHash, peerId, offer));
     if (swarm.totals !== totals) this.#saveSnapshotSoon();
     this.#armAlarm();
   }
@@ -224,7 +250,7 @@ export class SwarmObject extends DurableObject<Env> {
     const swarm = this.#tracker.find(infoHash);
     const offerer = swarm?.answer(attachmentOf(webSocket).socket, to, offerId, secondsNow());
     if (swarm === undefined || offerer?.contact.kind !== "socket") return; // unsolicited, twice, or late: nobody waits for it
-    const target = this.#sockets.get(offerer.contact.socket);
+    const target = this.#sockets.get(offerer.contact.socket)?.webSocket;
     if (target === undefined) return;
     target.serializeAttachment(withPeer(attachmentOf(target), to, swarm.infoHashes, offerer));
     tell(target, writeAnswer(infoHash, peerId, offerId, sdp));
@@ -254,32 +280,46 @@ export class SwarmObject extends DurableObject<Env> {
     throw new Failure("announce.bad-token", { peer: holder.peer });
   }
 
+  #keep(webSocket: WebSocket, { socket, ip }: Attachment): void {
+    const open = { webSocket, contact: { ip } };
+    this.#sockets.set(socket, open);
+    this.#socketCensus.hear(open, this.#crowd);
+  }
+
+  #close(webSocket: WebSocket, code: number, reason: string): void {
+    this.#forgetSocket(webSocket);
+    webSocket.close(code, reason);
+  }
+
   #forgetSocket(webSocket: WebSocket): void {
     const attachment = readAttachment(webSocket.deserializeAttachment());
     if (attachment === undefined) return;
+    const open = this.#sockets.get(attachment.socket);
+    if (open === undefined) return;
     this.#sockets.delete(attachment.socket);
+    this.#socketCensus.lose(open);
     for (const peer of recordsOf(attachment)) {
       for (const infoHash of peer.infoHashes) this.#tracker.find(infoHash)?.leave(peer);
     }
   }
 
-  #closeIfSilent(socket: SocketId, webSocket: WebSocket, now: number): void {
-    const { opened, peers } = attachmentOf(webSocket);
-    const heard = Math.max(opened, ...peers.map(({ seen }) => seen));
-    if (!isSilent(heard, now)) return;
-    this.#sockets.delete(socket);
-    webSocket.close(CLOSE.goingAway, "silent for too long");
+  #closeIfSilent(webSocket: WebSocket, now: number): void {
+    if (isSilent(heardAt(attachmentOf(webSocket)), now)) this.#close(webSocket, CLOSE.goingAway, "silent for too long");
   }
 
   /** From rows and attachments back to memory: after a restart, or when the object wakes. */
   #restore(): void {
-    const attached: PeerRecord[] = [];
+    const found: { webSocket: WebSocket; attachment: Attachment }[] = [];
     for (const webSocket of this.ctx.getWebSockets()) {
       const attachment = readAttachment(webSocket.deserializeAttachment());
-      if (attachment === undefined) continue;
-      this.#sockets.set(attachment.socket, webSocket);
-      attached.push(...recordsOf(attachment));
+      if (attachment === undefined) webSocket.close(CLOSE.restarted, UPDATED);
+      else found.push({ webSocket, attachment });
     }
+    // least recently heard first, as the census relies on
+    found.sort((a, b) => heardAt(a.attachment) - heardAt(b.attachment));
+    for (const { webSocket, attachment } of found) this.#keep(webSocket, attachment);
+    const kept = found.filter(({ attachment }) => this.#sockets.has(attachment.socket));
+    const attached = kept.flatMap(({ attachment }) => recordsOf(attachment));
     const snapshot = this.#readSnapshot() ?? { gone: { uploaded: 0, downloaded: 0 }, swarms: [] };
     this.#tracker.restore(snapshot, attached, secondsNow());
   }
@@ -340,7 +380,7 @@ function tell(webSocket: WebSocket | undefined, text: string): void {
 
 function attachmentOf(webSocket: WebSocket): Attachment {
   const attachment = readAttachment(webSocket.deserializeAttachment());
-  if (attachment === undefined) throw new Failure("edge.busy", { reason: "the edge was updated; connect again" });
+  if (attachment === undefined) throw new Failure("edge.busy", { reason: UPDATED });
   return attachment;
 }
 

@@ -12,7 +12,7 @@ import { parseFields, readBody } from "../body.ts";
 import { sha256 } from "../crypto.ts";
 import type { Edge, Env } from "../env.ts";
 import { putObject } from "../origin/objects.ts";
-import { logFault } from "../log.ts";
+import { logFaultOnce } from "../log.ts";
 import { flushServed } from "../origin/served.ts";
 import { requireRoom } from "../room.ts";
 import { valueOf } from "./answer.ts";
@@ -123,14 +123,14 @@ export async function join(c: EdgeContext): Promise<Response> {
 function peersEnough({ PEERS_ENOUGH_BPS = `${PEERS_FAST_ENOUGH_BPS}` }: Env): number {
   const set = Number(PEERS_ENOUGH_BPS);
   if (Number.isSafeInteger(set) && set > 0) return set;
-  logFault(`PEERS_ENOUGH_BPS is not a whole number of bytes a second; players go by ${PEERS_FAST_ENOUGH_BPS}`);
+  logFaultOnce(`PEERS_ENOUGH_BPS is not a whole number of bytes a second; players go by ${PEERS_FAST_ENOUGH_BPS}`);
   return PEERS_FAST_ENOUGH_BPS;
 }
 
 /** What the operator set; none when that cannot be read, which the log then says. */
 function iceServers({ ICE_SERVERS = "[]" }: Env): IceServers {
   const servers = parseIceServers(ICE_SERVERS);
-  if (servers === undefined) logFault("ICE_SERVERS is not a JSON list of STUN and TURN servers; players get none");
+  if (servers === undefined) logFaultOnce("ICE_SERVERS is not a JSON list of STUN and TURN servers; players get none");
   return servers ?? [];
 }
 
