@@ -48,7 +48,7 @@ export interface Disk {
   readonly moveFolder: (from: string, to: string) => boolean;
   /** What is in a folder; nothing when it is not there. */
   readonly list: (folder: string) => readonly { readonly name: string; readonly isFolder: boolean }[];
-  /** Throws what moving a file from one folder into the other would: no leave, another file system. Changes nothing. */
+  /** Throws what moving a file from one folder into the other would: no permission, another file system. Changes nothing. */
   readonly checkMove: (from: string, to: string) => void;
   /** Nothing happens when the file is not there, or is a folder. */
   readonly remove: (path: string) => Act;

@@ -2,17 +2,14 @@
  * The last steps of a publish: torrents, release document, the channel's next role with the release in it, and the call
  * that makes it current. In this order, each only when the edge has what it names.
  */
-import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
-import { OBJECT_BYTES_MAX, RELEASE_BYTES_MAX, ROLE_BYTES_MAX, ROLE_LIFETIME_S } from "../../manifests/limits.ts";
+import { ROLE_LIFETIME_S } from "../../manifests/limits.ts";
 import { type ReleaseTreeRef, releasePath, writeRelease } from "../../manifests/release.ts";
 import {
   type Torrent,
   type TorrentFile,
   type TorrentOutline,
   makeTorrent,
-  torrentBytesAtMost,
-  torrentBytesOf,
   torrentName,
 } from "../../manifests/torrent.ts";
 import {
@@ -27,7 +24,7 @@ import {
 import { collectDropped } from "../threads/collect-garbage.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { type Announcer } from "./announcer.ts";
-import { checkFits, checkRoleFits } from "./caps.ts";
+import { checkRoleFits } from "./caps.ts";
 import { type ChannelRole } from "./channel-roles.ts";
 import { type Upload } from "./upload.ts";
 
@@ -42,47 +39,6 @@ export interface NewRelease {
   readonly pieceLength: number;
   /** Base URLs of the title's edges, for the torrent. */
   readonly edges: readonly string[];
-}
-
-/** A release before its files are read. */
-export interface PlannedRelease extends Omit<NewRelease, "tree" | "files"> {
-  readonly files: TorrentOutline["files"];
-}
-
-/**
- * What these steps would refuse in the end, found before the first byte is sent. Gives how many more releases the channel's
- * role has room for.
- * @param threshold  how many keys sign it
- * Throws: build.too-large, channel.full.
- */
-export function foresee(release: PlannedRelease, seq: number, { releases }: ChannelRole, threshold: number): number {
-  const torrent = { ...outlineOf(release, seq), files: release.files };
-  if (torrentBytesAtMost(torrent) > OBJECT_BYTES_MAX) checkFits(".torrent", torrentBytesOf(torrent), OBJECT_BYTES_MAX);
-  const lengthOf = (listed: readonly SignedRelease[]): number => {
-    // signed again and again its version grows: there is room for that, too
-    const dates = { version: Number.MAX_SAFE_INTEGER, expires: release.created };
-    const signatures = Array.from({ length: threshold }, () => ({ keyid: NO_HASH, sig: NO_HASH.repeat(2) }));
-    return encodeRole({ signed: buildChannel({ ...dates, releases: listed }), signatures }).length;
-  };
-  const next = lengthOf([...releases, listingOf(release, seq)]);
-  checkRoleFits(release.channel, releases.length + 1, next);
-  return Math.floor((ROLE_BYTES_MAX - next) / (next - lengthOf(releases)));
-}
-
-const NO_HASH = "0".repeat(64);
-
-/** What the role will say of it, as long as that can be. */
-function listingOf({ channel, version, created, files }: PlannedRelease, seq: number): SignedRelease {
-  const object = NO_HASH as ObjectId;
-  const infohash = NO_HASH.slice(0, 40);
-  return {
-    ...{ channel, seq, version, infohash, torrent: object, files: files.length },
-    path: releasePath(channel, seq),
-    created: formatTime(created),
-    bytes: files.reduce((sum, { size }) => sum + size, 0),
-    v1: { torrent: object, infohash },
-    document: { sha256: object, bytes: RELEASE_BYTES_MAX },
-  };
 }
 
 /** Sends torrents and release document, and has the channel's role name the release. */
@@ -180,8 +136,8 @@ export function torrentOf(release: Omit<NewRelease, "tree">, seq: number): Torre
 }
 
 /** All of its torrent but the files. */
-function outlineOf(
-  { title, version, pieceLength, edges }: Omit<PlannedRelease, "files">,
+export function outlineOf(
+  { title, version, pieceLength, edges }: Omit<NewRelease, "tree" | "files">,
   seq: number,
 ): Omit<TorrentOutline, "files"> {
   return {

@@ -3,15 +3,16 @@
  * overwritten and never sent anywhere; what leaves this module is public halves and signatures.
  */
 import { type KeyObject, createPrivateKey, createPublicKey, generateKeyPairSync, randomUUID, sign } from "node:crypto";
-import { link, open, readdir, rm } from "node:fs/promises";
+import { link, lstat, open, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
 import { type NamedKey, type RoleHolders, type RoleSigner, keyOf } from "../../manifests/trust/roles.ts";
 import { makeFolder } from "../make-folder.ts";
 import { sha256 } from "../trust/crypto.ts";
-import { isBadPath, readIfThere, syncFolder } from "../trust/store.ts";
+import { codeOf, isBadPath, readIfThere, syncFolder } from "../trust/store.ts";
 
 const SUFFIX = ".pem";
+const DRAFT_SUFFIX = ".new";
 /** Owner may read and write; nobody else may do anything. */
 const KEY_MODE = 0o600;
 /** The folder is its owner's only, too. */
@@ -28,12 +29,17 @@ export interface PublisherKey extends RoleSigner, NamedKey {
  * Throws: usage.bad-key-file when a file of that name holds no Ed25519 key.
  */
 export async function ensureKey(dir: string, name: string): Promise<PublisherKey> {
-  const there = await keyIfThere(dir, name);
-  if (there !== undefined) return there;
-  const { privateKey } = generateKeyPairSync("ed25519");
+  const key = (await keyIfThere(dir, name)) ?? (await makeKey(dir, name));
+  await removeDrafts(dir, [name + SUFFIX]);
+  return key;
+}
+
+/** What it gives is what is in the file: another run may have been faster. */
+async function makeKey(dir: string, name: string): Promise<PublisherKey> {
+  const file = path.join(dir, name + SUFFIX);
   await makeFolder(dir, FOLDER_MODE);
-  await writeKey(path.join(dir, name + SUFFIX), privateKey);
-  return publisherKey(name, privateKey);
+  await writeKey(file, generateKeyPairSync("ed25519").privateKey);
+  return parseKey(name, file, await readKeyFile(file));
 }
 
 /** Undefined when there is none. Throws: usage.bad-key-file when a file of that name holds no Ed25519 key. */
@@ -49,6 +55,7 @@ export async function readKeys(dir: string): Promise<PublisherKey[]> {
     throw new Failure("usage.no-keys", { folder: dir, reason: (cause as Error).message }, { cause });
   });
   const files = names.filter((name) => name.endsWith(SUFFIX)).toSorted();
+  await removeDrafts(dir, files);
   return Promise.all(
     files.map(async (name) => {
       const file = path.join(dir, name);
@@ -126,24 +133,71 @@ function publisherKey(name: string, privateKey: KeyObject): PublisherKey {
 
 /**
  * Whole or not at all, and fsynced: a key that signed a root and was then lost to a power cut would lock the title for good, and a
- * file that was cut short would be in the way of every later key. A draft that a crash leaves beside it is harmless.
+ * file that was cut short would be in the way of every later key. Leaves a key that another run was faster to make.
  */
 async function writeKey(file: string, key: KeyObject): Promise<void> {
-  const pem = key.export({ type: "pkcs8", format: "pem" });
   // two runs at once must not write one draft; without the suffix nobody takes it for a key
-  const draft = `${file}.${randomUUID()}.new`;
-  await writeNew(draft, pem);
+  const draft = `${file}.${randomUUID()}${DRAFT_SUFFIX}`;
+  await writeNew(draft, key.export({ type: "pkcs8", format: "pem" }));
   try {
-    // unlike a rename, it never replaces a key that is there
-    await link(draft, file);
+    await nameKey(draft, file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") throw error;
-    // FAT, and many a mount, know no hard links and say so in as many ways
-    await writeNew(file, pem);
+    // a faster run has its key there by now, and may have removed this draft beside it
+    const isOvertaken = codeOf(error) === "EEXIST" || codeOf(error) === "ENOENT";
+    if (!isOvertaken || !(await isThere(file))) throw error;
   } finally {
     await rm(draft, { force: true });
   }
   await syncFolder(path.dirname(file));
+}
+
+/** Gives a draft its name; throws, or leaves the draft as it is, when there is a file of that name. */
+async function nameKey(draft: string, file: string): Promise<void> {
+  try {
+    // unlike a rename, it never replaces a key that is there
+    await link(draft, file);
+  } catch (error) {
+    if (!NO_HARD_LINKS.has(codeOf(error))) throw error;
+    // two runs at the very same moment may make two keys here, of which the later stays
+    if (!(await isThere(file))) await rename(draft, file);
+  }
+}
+
+/**
+ * How systems say that a disk knows no hard links, as FAT, exFAT and many a mount: Linux, macOS and network drives, FUSE,
+ * Windows, Android, and where a file may have one name only. Anything else is a disk that fails.
+ */
+const NO_HARD_LINKS: ReadonlySet<string | undefined> = new Set([
+  "EPERM",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EISDIR",
+  "EACCES",
+  "EMLINK",
+]);
+
+/**
+ * Removes what runs that were killed left beside keys that are there: under its second name such a draft may be the very
+ * key that its owner thinks was moved elsewhere. Beside no key it was never used, and may be of a run that makes one now.
+ * @param files  names of keys that are there
+ */
+async function removeDrafts(dir: string, files: readonly string[]): Promise<void> {
+  // keys may be read where nothing can be listed or removed
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  const drafts = entries.filter((entry) => entry.isFile() && files.some((file) => isDraftOf(entry.name, file)));
+  await Promise.all(drafts.map(({ name }) => rm(path.join(dir, name), { force: true }).catch(() => {})));
+}
+
+function isDraftOf(name: string, file: string): boolean {
+  if (!name.startsWith(`${file}.`) || !name.endsWith(DRAFT_SUFFIX)) return false;
+  return UUID.test(name.slice(file.length + 1, -DRAFT_SUFFIX.length));
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+async function isThere(file: string): Promise<boolean> {
+  return (await lstat(file).catch(() => undefined)) !== undefined;
 }
 
 /** A file that is not there yet; gone again when it cannot be written as a whole. */

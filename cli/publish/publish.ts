@@ -15,7 +15,7 @@ import { failureOfDisk } from "../patch/disk-failure.ts";
 import { closePool } from "../threads/pool.ts";
 import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
-import { type PlannedRelease, foresee, isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
+import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
@@ -30,6 +30,7 @@ import { type ReadingPlan, planReading, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
 import { type Renewal, expiryWarnings, renewChannel, renewalOf } from "./renewal.ts";
 import { type SentAgain, isSameBuild, restoreRelease } from "./restore.ts";
+import { type PlannedRelease, roomLeftAfter } from "./room.ts";
 import { sendContent } from "./send-content.ts";
 import { sendTree, treeOf } from "./tree-writer.ts";
 import { walk } from "./walk.ts";
@@ -121,7 +122,7 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
     : await publishAgain(reading, desk, desk.earlier, announcer, options, world);
 }
 
-/** Whether a release of these files fits everywhere; says so when few more will. Throws: build.too-large, channel.full. */
+/** Whether a release of these files fits, as far as that is known before they are read; says so when few more will. Throws: build.too-large, channel.full. */
 function checkRoom(
   reading: ReadingPlan,
   { title, roles }: Desk,
@@ -131,7 +132,7 @@ function checkRoom(
   const { channel } = options;
   const { threshold } = delegateOf(title.roles.targets, channel);
   const planned = { ...plannedRelease(reading, title, options, now), files: reading.files };
-  const left = foresee(planned, nextSeq(roles), roleOf(roles, channel), threshold);
+  const left = roomLeftAfter(planned, nextSeq(roles), roleOf(roles, channel), threshold);
   if (left >= CHANNEL_ROOM_WARNING_RELEASES) return;
   onLog(
     `The list of releases on ${channel} has room for this one and ${left} more. Then publish on another of the title's ` +

@@ -93,7 +93,7 @@ export async function syncFolder(dir: string): Promise<void> {
 }
 
 /**
- * A file where a folder should be, or the other way round, a socket, no leave, a disk that is only read, a name that
+ * A file where a folder should be, or the other way round, a socket, no permission, a disk that is only read, a name that
  * cannot be.
  */
 const BAD_PATH: ReadonlySet<string | undefined> = new Set([
@@ -113,6 +113,7 @@ export function isBadPath(error: unknown): boolean {
   return BAD_PATH.has(codeOf(error));
 }
 
-function codeOf(error: unknown): string | undefined {
+/** Of an error of the system. */
+export function codeOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException | undefined)?.code;
 }

@@ -34,6 +34,7 @@ import { machineCrypto } from "./crypto.ts";
 import { quickenLongRoles } from "./long-roles.ts";
 import { type MetadataStore } from "./store.ts";
 
+// here and not where a title is opened: it holds for the process, and whoever reads roles reads them by this module
 quickenLongRoles();
 
 /** File name and cap -> its bytes; undefined when the edge has no such file. */

@@ -1,7 +1,8 @@
 /** What tuf-js makes of a role is the same, and does not take the square of its length. */
 import { Metadata, MetadataKind, TargetFile, Targets } from "@tufjs/models";
-import { expect, test } from "vitest";
-import { quickenLongRoles } from "../../cli/trust/long-roles.ts";
+import { expect, test, vi } from "vitest";
+import { memoryMetadata } from "../../cli/trust/store.ts";
+import { START, TestRepository } from "../support/tuf-repo.ts";
 
 type Json = Parameters<typeof Targets.fromJSON>[0];
 
@@ -41,7 +42,7 @@ const refused: Readonly<Record<string, unknown>> = {
 const theirFromJson = Targets.fromJSON.bind(Targets);
 const theirs = Object.values(roles).map((role) => theirFromJson(role));
 const theirJson = theirs.map((role) => JSON.stringify(role.toJSON()));
-quickenLongRoles();
+const { followWorkflow } = await import("../../cli/trust/workflow.ts");
 
 test.each(Object.keys(roles).map((name, index) => [index, name] as const))(
   "a role is read and written as tuf-js does it: %i, %s",
@@ -65,4 +66,22 @@ test("a role of very many files is read and written", () => {
   const metadata = Metadata.fromJSON(MetadataKind.Targets, { signed: roleOf(30_000), signatures: [] });
   expect(Object.keys(metadata.signed.targets)).toHaveLength(30_000);
   expect(Object.keys(metadata.signed.toJSON()["targets"] ?? {})).toHaveLength(30_000);
+});
+
+// another version of tuf-js may bring a copy of the models of its own, in whose place nothing was put
+test("tuf-js's own store reads and writes every role by what was put in the place of its methods", async () => {
+  using read = vi.spyOn(Targets, "fromJSON");
+  using written = vi.spyOn(Targets.prototype, "toJSON");
+  const { files } = await TestRepository.create();
+  const source = (name: string): Promise<Buffer | undefined> => {
+    const bytes = files.get(name);
+    return Promise.resolve(bytes && Buffer.from(bytes));
+  };
+  const pinnedRoot = files.get("1.root.json") ?? new Uint8Array();
+  await followWorkflow({ store: memoryMetadata(), pinnedRoot, source, now: START });
+  const lists = read.mock.calls.map(([{ targets }]) => Object.keys(targets ?? {}));
+  expect(lists).toContainEqual(["stable/1.json"]);
+  // targets, live, stable and beta
+  expect(lists).toHaveLength(4);
+  expect(new Set(written.mock.contexts).size).toBe(4);
 });

@@ -1,4 +1,4 @@
-/** What is too large to be released is refused before anything is sent, and a channel's list says in time that it fills up. */
+/** What is too large to be released is refused before anything names it, if it can be before anything is sent, and a channel's list says in time that it fills up. */
 import { truncate } from "node:fs/promises";
 import { afterAll, expect, test, vi } from "vitest";
 import { Upload } from "../../cli/publish/upload.ts";
