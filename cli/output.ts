@@ -211,6 +211,11 @@ export function formatBytes(bytes: number): string {
   return prettyBytes(bytes);
 }
 
+/** @param noun  of one of them */
+export function formatCount(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 /** 75 -> "1 min 15 s"; under ten seconds with one decimal. */
 export function formatSeconds(seconds: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

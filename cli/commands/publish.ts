@@ -6,7 +6,7 @@ import { ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { formatTime } from "../../manifests/trust/roles.ts";
 import { cacheFolder } from "../cache-folder.ts";
 import { act, verb } from "../command.ts";
-import { failureFields, formatBytes, formatSeconds } from "../output.ts";
+import { failureFields, formatBytes, formatCount, formatSeconds } from "../output.ts";
 import { openCache } from "../publish/open-cache.ts";
 import { type PublishOptions, type PublishResult, publish } from "../publish/publish.ts";
 import { dayOf } from "../publish/renewal.ts";
@@ -99,7 +99,7 @@ export function describe(
   { outcome, seq, files, bytes, added, deltas, lost, live, rollout: change, renewed }: PublishResult,
   seconds: number,
 ): string {
-  const build = `${title} ${version}: ${count(files, "file")}, ${formatBytes(bytes.total)}`;
+  const build = `${title} ${version}: ${formatCount(files, "file")}, ${formatBytes(bytes.total)}`;
   const share = rollout === ROLLOUT_ALL ? "" : ` for ${rollout} % of the players`;
   if (outcome === "unchanged" && change !== undefined) {
     const goes = `${dryRun ? "would go" : "goes"} to ${change.now} % of the players, ${change.before} % before`;
@@ -121,7 +121,7 @@ export function describe(
   if (outcome === "dry-run") {
     return (
       `${build}. Would become release ${seq} on ${channel}${share} and send ${formatBytes(bytes.uploaded)}: ` +
-      `${count(added.chunks, "new chunk")} in ${count(added.packs, "pack")}. Nothing was sent.` +
+      `${formatCount(added.chunks, "new chunk")} in ${formatCount(added.packs, "pack")}. Nothing was sent.` +
       deltas
         .map(({ from, bytes: size }) => `\nPlayers on ${from} would update with a delta of ${formatBytes(size)}.`)
         .join("") +
@@ -157,10 +157,6 @@ function tellDeltas(deltas: PublishResult["deltas"]): string {
 function tellLost(lost: PublishResult["lost"]): string {
   if (lost === undefined) return "";
   if (lost === "some") return "\nThe origin has lost some of it; without --dry-run, that is sent again.";
-  const others = lost.others === 0 ? "" : ` and ${count(lost.others, "other object")}`;
-  return `\nThe origin had lost some of it: nothing new; ${count(lost.packs, "pack")}${others} sent again (${formatBytes(lost.bytes)}).`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+  const others = lost.others === 0 ? "" : ` and ${formatCount(lost.others, "other object")}`;
+  return `\nThe origin had lost some of it: nothing new; ${formatCount(lost.packs, "pack")}${others} sent again (${formatBytes(lost.bytes)}).`;
 }

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { Failure } from "../../manifests/failures.ts";
 import { act, verb } from "../command.ts";
-import { formatBytes } from "../output.ts";
+import { formatBytes, formatCount } from "../output.ts";
 import { Install } from "../patch/install.ts";
 import { patch, type PatchRequest } from "../patch/session.ts";
 import { SOURCES } from "../patch/source-list.ts";
@@ -32,7 +32,7 @@ export function verifyCommand(): Command {
     context.output.result(
       "verify",
       { title, version, files, bytes, missing: [], damaged: [], seconds: Math.round(seconds() * 1000) / 1000 },
-      `${title} ${version} is intact: ${files} files, ${formatBytes(bytes)}.`,
+      `${title} ${version} is intact: ${formatCount(files, "file")}, ${formatBytes(bytes)}.`,
     );
   });
 }
