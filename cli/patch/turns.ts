@@ -2,7 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import { LOOP_TURN_MS } from "../../manifests/limits.ts";
 
-/** How long work goes on by itself. */
+/** By which clock work gives turns, and what it asks then. */
 export interface Pace {
   /** Milliseconds, monotonic. */
   readonly clock?: (() => number) | undefined;
@@ -12,7 +12,7 @@ export interface Pace {
 
 /**
  * To be awaited between two steps: gives the event loop a turn when it had none for LOOP_TURN_MS, and costs nothing to speak of
- * else. By time and not by count, because a step takes 20 µs on one disk and a tenth of a second on another.
+ * else. By time and not by count, because a step takes 20 µs on one disk and a tenth of a second on another. Throws: what `check` throws, behind a turn.
  */
 export function turns({ clock = () => performance.now(), check }: Pace): () => Promise<void> {
   let last = clock();

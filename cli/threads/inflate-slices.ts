@@ -19,6 +19,7 @@ const NOTHING = new Uint8Array(0);
 
 /**
  * Undefined when it is no whole stream, or `take` says that it had enough. Bytes behind the stream's end are left alone.
+ * Throws: what reading the slices throws.
  * @param slices  each is used up before the next is asked for
  * @param take  given memory that is used again
  */
@@ -73,7 +74,7 @@ function inflateAtOnce(
   }
 }
 
-/** The way that Node documents. */
+/** The same in the way that Node documents, through its stream. */
 export async function inflateByStream(
   inflater: InflateRaw,
   slices: Iterable<Uint8Array>,

@@ -333,8 +333,9 @@ class Differences {
   readonly #values: readonly StreamReader[];
   /** The one that the run under way takes. */
   #current: StreamReader;
-  /** Bytes before the next run of wrong ones, from the end of what was copied on; how many those are. */
+  /** Bytes of what is copied next before the run of wrong ones. */
   #right: number;
+  /** Bytes of that run. */
   #wrong = 0;
 
   constructor(streams: Streams) {
@@ -354,7 +355,7 @@ class Differences {
     return this.#right;
   }
 
-  /** Bytes [start, end) of `copied` are copied next, and become what is told of them. */
+  /** Bytes [start, end) of `copied` are copied next, and become what is told of them. Throws: object.malformed. */
   applyTo(copied: Uint8Array, start: number, end: number): void {
     let at = start + this.#right;
     // a run of nothing ends a segment, and is over where it begins
