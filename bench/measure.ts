@@ -1,5 +1,5 @@
 /** Times whole commands: wall seconds, processor seconds and peak memory of a process, medians over rounds run in turn. */
-import { type SpawnOptions, spawn } from "node:child_process";
+import { type SpawnOptions, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
@@ -44,12 +44,16 @@ export interface Outcome {
   readonly rounds: readonly Measured[];
 }
 
-/** Runs the contenders in turn, A B A B, so that a machine that drifts drifts for all. The first round is not counted. */
+/**
+ * Runs the contenders in turn, A B A B, so that a machine that drifts drifts for all. The first round is not counted. Each
+ * begins with a disk that has nothing left to write: otherwise who flushes would wait for what another one did not.
+ */
 export async function compare(contenders: readonly Contender[], rounds: number): Promise<Outcome[]> {
   const outcomes = contenders.map(({ name }) => ({ name, rounds: [] as Measured[] }));
   for (let round = 0; round <= rounds; round++) {
     for (const [index, contender] of contenders.entries()) {
       await contender.prepare();
+      execFileSync("sync");
       const measured = await contender.run();
       if (round > 0) outcomes[index]?.rounds.push(measured);
     }
