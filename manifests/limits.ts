@@ -149,9 +149,14 @@ export const SOCKET_SWARMS_MAX = 16;
 export const SOCKETS_MAX = 32_000;
 /**
  * Peers of one Swarm object over all its swarms: 0.7 KB each, 0.2 KB more for a second info hash, and 0.2 KB for one that is
- * alone at its address (measured in Node), so 66 MB of the platform's 128 MB. Each offer that waits takes 0.3 KB more.
+ * alone at its address (measured in Node), so 66 MB of the platform's 128 MB.
  */
 export const SWARM_PEERS_MAX = 60_000;
+/**
+ * Offers of all of a Swarm object's peers that wait for an answer: 0.3 KB each (measured in Node), so 30 MB beside its
+ * peers. Three for each of SOCKETS_MAX; nearly all are answered within seconds.
+ */
+export const OFFERS_WAITING_MAX = 100_000;
 /**
  * Peers of one address, of IPv6 those of one /48, over all swarms of a title: who invents ports, peer ids and IPv6 subnets
  * needs 30 addresses or sites to fill a tracker. Households, campuses and carriers share addresses, and whoever seeds many

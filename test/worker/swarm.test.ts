@@ -8,8 +8,10 @@ import type { Offer } from "../../manifests/wire/websocket.ts";
 import { Bag, Pool, choose } from "../../worker/swarm/choose.ts";
 import type { Candidate, Role } from "../../worker/swarm/choose.ts";
 import { parseSnapshot, writeSnapshot } from "../../worker/swarm/snapshot.ts";
+import { OfferBook } from "../../worker/swarm/offers.ts";
+import type { SocketId } from "../../worker/swarm/offers.ts";
 import { Swarm } from "../../worker/swarm/swarm.ts";
-import type { Announced, Contact, PeerRecord, SocketId } from "../../worker/swarm/swarm.ts";
+import type { Announced, Contact, Peer, PeerRecord } from "../../worker/swarm/swarm.ts";
 import { infoHashOf, peerIdOf } from "../support/peers.ts";
 
 const V1 = infoHashOf("v1");
@@ -311,6 +313,27 @@ describe("offers", () => {
     expect(self.offers).toHaveLength(OFFERS_MAX);
     const answered = offersOf(...names).map(({ offerId }) => s.answer("friend" as SocketId, self.peerId, offerId, NOW));
     expect(answered.map((to) => to !== undefined)).toEqual([false, ...names.slice(1).map(() => true)]);
+  });
+
+  test("of all swarms of a title are remembered up to a number, and the oldest are forgotten by their peers too", () => {
+    const book = new OfferBook<Peer>(3);
+    const [one, other] = [new Swarm([V1], undefined, book), new Swarm([V2], undefined, book)];
+    const [first, second] = [join(one, on("first")), join(other, on("second"), { infoHash: V2 })];
+    join(one, on("friend"));
+    join(other, on("friend"), { infoHash: V2 });
+    const friend = "friend" as SocketId;
+    for (const name of ["1", "2"]) one.offer(first, V1, offersOf(name), Math.random, NOW);
+    for (const name of ["3", "4"]) other.offer(second, V2, offersOf(name), Math.random, NOW);
+    const names = ({ offers }: PeerRecord): string[] => offers.map(({ offerId }) => offerId.slice(0, 1));
+    expect([names(first), names(second)]).toEqual([["2"], ["3", "4"]]);
+    const isAnswered = (within: Swarm, to: PeerRecord, name: string): boolean =>
+      within.answer(friend, to.peerId, name.padEnd(20, "."), NOW) !== undefined;
+    expect([isAnswered(one, first, "1"), isAnswered(one, first, "2")]).toEqual([false, true]);
+    // nor may an answer in another swarm be sent on
+    expect([isAnswered(one, second, "3"), isAnswered(other, second, "4")]).toEqual([false, true]);
+    other.leave(second);
+    one.offer(first, V1, offersOf("5"), Math.random, NOW);
+    expect(isAnswered(one, first, "5")).toBe(true);
   });
 });
 

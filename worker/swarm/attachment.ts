@@ -5,8 +5,9 @@
  */
 import type { Ip } from "../../manifests/wire/address.ts";
 import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
+import type { SocketId } from "./offers.ts";
 import { isSilent } from "./swarm.ts";
-import type { PeerRecord, SocketId } from "./swarm.ts";
+import type { PeerRecord } from "./swarm.ts";
 
 /** Bump when the shape changes: sockets of an older worker are then closed, and their peers connect and announce again. */
 export const ATTACHMENT_VERSION = 2;

@@ -55,8 +55,9 @@ import type { Holder } from "./census.ts";
 import type { Moved } from "./players.ts";
 import { parseSnapshot, writeSnapshot } from "./snapshot.ts";
 import type { TrackerSnapshot } from "./snapshot.ts";
+import type { SocketId } from "./offers.ts";
 import { isSilent } from "./swarm.ts";
-import type { PeerRecord, SocketId } from "./swarm.ts";
+import type { PeerRecord } from "./swarm.ts";
 import { Tracker } from "./tracker.ts";
 import type { SwarmStats, TrackerSettings } from "./tracker.ts";
 

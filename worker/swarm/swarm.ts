@@ -6,7 +6,7 @@
  * both; peers are handed out by door, because libtorrent greets every peer it was told of for the v2 hash with that hash,
  * and a v1 client (webtorrent, aria2) hangs up on it (docs/decisions/0007).
  */
-import { OFFERS_MAX, OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
+import { OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import { portBytes } from "../../manifests/wire/address.ts";
 import type { Ip } from "../../manifests/wire/address.ts";
 import type { Progress } from "../../manifests/wire/announce.ts";
@@ -16,14 +16,13 @@ import type { Offer } from "../../manifests/wire/websocket.ts";
 import { Census } from "./census.ts";
 import { Pool, choose } from "./choose.ts";
 import type { Random, Role } from "./choose.ts";
+import { OfferBook } from "./offers.ts";
+import type { PendingOffer, SocketId } from "./offers.ts";
 import { Players } from "./players.ts";
 import type { Moved } from "./players.ts";
 
-declare const socketId: unique symbol;
 declare const peerKey: unique symbol;
 
-/** Names one WebSocket; drawn by us when it opens. */
-export type SocketId = string & { readonly [socketId]: true };
 /** Names one peer of a swarm by what it cannot forge: the address it came from, or its socket. */
 type PeerKey = string & { readonly [peerKey]: true };
 
@@ -49,13 +48,6 @@ export interface PeerRecord extends Moved {
   readonly offers: readonly PendingOffer[];
 }
 
-export interface PendingOffer {
-  readonly offerId: string;
-  /** The only socket whose answer will be relayed. */
-  readonly to: SocketId;
-  readonly expires: number;
-}
-
 export interface Announced extends Progress {
   readonly contact: Contact;
   readonly tokened: boolean;
@@ -67,7 +59,8 @@ export interface Totals extends Moved {
   readonly completed: number;
 }
 
-type Peer = { -readonly [Field in keyof PeerRecord]: PeerRecord[Field] } & { readonly key: PeerKey };
+/** A peer that is in a swarm, as it is now. */
+export type Peer = { -readonly [Field in keyof PeerRecord]: PeerRecord[Field] } & { readonly key: PeerKey };
 
 export class Swarm {
   readonly infoHashes: readonly InfoHash[];
@@ -78,12 +71,12 @@ export class Swarm {
   readonly #peers = new Map<PeerKey, Peer>();
   /** A pool is made for its first peer: most of a title's swarms are of old releases, and nobody is there. */
   readonly #doors: ReadonlyMap<InfoHash, { [kind in Contact["kind"]]?: Pool<Peer> }>;
-  /** Who made the offer, by offerKey; oldest first. */
-  readonly #offers = new Map<string, { readonly from: Peer; readonly offer: PendingOffer }>();
+  readonly #offers: OfferBook<Peer>;
 
-  /** `infoHashes`: the torrent's v1 hash, its v2 hash cut to 20 bytes, or both. */
-  constructor(infoHashes: readonly InfoHash[], census = new Census<PeerRecord>()) {
+  /** @param infoHashes  the torrent's v1 hash, its v2 hash cut to 20 bytes, or both */
+  constructor(infoHashes: readonly InfoHash[], census = new Census<PeerRecord>(), offers = new OfferBook<Peer>()) {
     this.#census = census;
+    this.#offers = offers;
     this.infoHashes = infoHashes;
     this.#doors = new Map(infoHashes.map((infoHash) => [infoHash, {}]));
   }
@@ -166,7 +159,7 @@ export class Swarm {
       pending.push({ offerId: offer.offerId, to, expires: now + OFFER_LIFETIME_S });
       deliveries.push({ to, offer });
     }
-    this.#remember(from, pending);
+    this.#offers.add(from, pending);
     return deliveries;
   }
 
@@ -175,13 +168,8 @@ export class Swarm {
    * socket, was answered, or is too old. Unsolicited answers would let any peer aim connections at any other.
    */
   answer(by: SocketId, to: PeerId, offerId: string, now: number): PeerRecord | undefined {
-    const key = offerKey(by, to, offerId);
-    const found = this.#offers.get(key);
-    if (found === undefined) return undefined;
-    this.#offers.delete(key);
-    const { from, offer } = found;
-    from.offers = from.offers.filter((pending) => pending !== offer);
-    return offer.expires > now ? from : undefined;
+    const from = this.#offers.take(by, to, offerId, now);
+    return from !== undefined && this.#peers.get(from.key) === from ? from : undefined;
   }
 
   /** Forgets a peer whose socket closed, or that makes room for another one. */
@@ -203,10 +191,7 @@ export class Swarm {
       this.#leave(peer);
       expired.push(peer);
     }
-    for (const { from, offer } of this.#offers.values()) {
-      if (offer.expires > now) break;
-      this.#forget(from, offer);
-    }
+    this.#offers.expire(now);
     return expired;
   }
 
@@ -214,7 +199,7 @@ export class Swarm {
   restore(record: PeerRecord): void {
     const { offers, ...rest } = record;
     const peer = this.#enter(keyOf(record.contact, record.peerId), { ...rest, offers: [] });
-    this.#remember(peer, offers);
+    this.#offers.add(peer, offers);
     if (record.tokened) this.#players.report(record.peerId, record);
   }
 
@@ -260,7 +245,7 @@ export class Swarm {
     if (!this.#peers.delete(peer.key)) return;
     this.#census.lose(peer);
     this.#hide(peer);
-    for (const offer of peer.offers) this.#offers.delete(offerKey(offer.to, peer.peerId, offer.offerId));
+    this.#offers.drop(peer);
   }
 
   #show(peer: Peer): void {
@@ -287,18 +272,6 @@ export class Swarm {
     if (uploaded === 0 && downloaded === 0) return;
     const { completed, ...before } = this.#totals;
     this.#totals = { completed, uploaded: before.uploaded + uploaded, downloaded: before.downloaded + downloaded };
-  }
-
-  #remember(from: Peer, offers: readonly PendingOffer[]): void {
-    const all = [...from.offers, ...offers];
-    from.offers = all.slice(-OFFERS_MAX);
-    for (const offer of offers) this.#offers.set(offerKey(offer.to, from.peerId, offer.offerId), { from, offer });
-    for (const { to, offerId } of all.slice(0, -OFFERS_MAX)) this.#offers.delete(offerKey(to, from.peerId, offerId));
-  }
-
-  #forget(from: Peer, offer: PendingOffer): void {
-    from.offers = from.offers.filter((pending) => pending !== offer);
-    this.#offers.delete(offerKey(offer.to, from.peerId, offer.offerId));
   }
 }
 
@@ -329,9 +302,4 @@ function roleIn({ left, event }: Progress): Role {
 function keyOf(contact: Contact, peerId: PeerId): PeerKey {
   if (contact.kind === "socket") return `${contact.socket}/${peerId}` as PeerKey;
   return (contact.ip + (contact.port === 0 ? peerId : portBytes(contact.port))) as PeerKey;
-}
-
-/** Both names have a fixed length, so parts cannot run into each other. */
-function offerKey(to: SocketId, from: PeerId, offerId: string): string {
-  return `${to}/${from}/${offerId}`;
 }

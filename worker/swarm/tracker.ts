@@ -7,8 +7,9 @@ import type { SwarmCounts } from "../../manifests/wire/scrape.ts";
 import type { Moved } from "./players.ts";
 import type { TrackerSnapshot } from "./snapshot.ts";
 import { Census } from "./census.ts";
+import { OfferBook } from "./offers.ts";
 import { Swarm, isSilent } from "./swarm.ts";
-import type { Announced, PeerRecord } from "./swarm.ts";
+import type { Announced, Peer, PeerRecord } from "./swarm.ts";
 
 /** One release's torrents, as the title knows them. */
 export interface RegisteredTorrent {
@@ -54,6 +55,7 @@ export class Tracker {
   #swarms = new Map<InfoHash, Swarm>();
   #releases = new Map<Swarm, OfRelease>();
   readonly #census = new Census<PeerRecord>();
+  readonly #offers = new OfferBook<Peer>();
   /** Moved in swarms that are tracked no more. */
   #gone: Moved = { uploaded: 0, downloaded: 0 };
   #madeRoomAt = 0;
@@ -87,7 +89,7 @@ export class Tracker {
     if (known !== undefined) return known;
     if (!this.#open) throw new Failure("announce.unregistered", { infohash: hexOf(infoHash) });
     if (this.#swarms.size >= OPEN_SWARMS_MAX) throw new Failure("edge.busy", { swarms: this.#swarms.size });
-    const swarm = new Swarm([infoHash], this.#census);
+    const swarm = new Swarm([infoHash], this.#census, this.#offers);
     this.#swarms.set(infoHash, swarm);
     return swarm;
   }
@@ -193,7 +195,7 @@ export class Tracker {
     const same = first === undefined ? undefined : claimed.get(first);
     if (same?.infoHashes.join() === doors.join()) return same;
     const free = doors.filter((door) => !claimed.has(door));
-    return free.length === 0 ? undefined : (this.#swarmWith(free) ?? new Swarm(free, this.#census));
+    return free.length === 0 ? undefined : (this.#swarmWith(free) ?? new Swarm(free, this.#census, this.#offers));
   }
 
   #swarmWith(doors: readonly InfoHash[]): Swarm | undefined {
