@@ -4,7 +4,7 @@ import pLimit from "p-limit";
 import { SEED_REJOIN_AFTER_MS, SEED_RETRY_MS, OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { readTorrent, type TorrentLayout } from "../../manifests/torrent.ts";
-import type { Output } from "../output.ts";
+import { formatCount, type Output } from "../output.ts";
 import type { Membership, Swarm, SwarmTerms } from "../peers/board.ts";
 import { FolderBoard } from "../peers/folder-board.ts";
 import { RateLimit } from "../peers/rates.ts";
@@ -270,9 +270,8 @@ async function openInstall(folder: string, world: SeedWorld): Promise<OpenInstal
   const layout = await openTorrent(install, state, edges, world);
   const board = new WatchedBoard(install, state, layout);
   if (board.touched > 0) {
-    world.output.log(
-      `${folder}: ${board.touched} files are not as they were installed and are not shared; try verify.`,
-    );
+    const touched = formatCount(board.touched, "file");
+    world.output.log(`${folder}: ${touched} not as installed and not shared; try verify.`);
   }
   const kept = await keptDeltas(install, Date.now());
   return {

@@ -1,4 +1,5 @@
-/** What a scan makes of disks that cannot tell files that can be run from others. */
+/** What a scan makes of disks that cannot tell files that can be run from others, and of what changes meanwhile. */
+import { rmSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,4 +51,22 @@ test.each([0o644, 0o755])("where every file has mode %o, none is wrong", async (
 test("this disk keeps the bits, and the probe leaves nothing behind", async () => {
   expect(keepsExecBits(install.own())).toBe(true);
   expect(await readdir(install.own())).toEqual([]);
+});
+
+test("a folder that becomes a file meanwhile holds nothing", async () => {
+  const inside = "data/a" as SafePath;
+  await mkdir(install.file(DATA));
+  await writeFile(install.file(inside), "x");
+  const file = { path: inside, size: 1, root: ROOT, exec: false };
+  const scanned = scan({
+    install,
+    owned: new Map([[inside, { ...file, ...lookAt(install.file(inside)) }]]),
+    want: { files: [{ ...file, recipe: null }] },
+    ...{ pieceLength: PIECE_BYTES_MIN, force: false, signal: new AbortController().signal, onProgress: () => {} },
+  });
+  // by now it has looked at the folder, and at nothing in it
+  rmSync(install.file(DATA), { recursive: true });
+  writeFileSync(install.file(DATA), "y");
+  const { have } = await scanned;
+  expect([...have.files.keys()]).toEqual([]);
 });
