@@ -267,7 +267,8 @@ export const FAILURES = {
     family: "damaged",
     status: 413,
     title: "Larger than the cap for this kind of object",
-    remedy: "Objects are at most 32 MiB for packs; see manifests/limits.ts for the others.",
+    remedy:
+      "Who sends it: a pack has at most 32 MiB; manifests/limits.ts has the caps of other objects. Who patches: run the command again; if it happens again, the edge has rotten bytes, and the publisher should publish the release again.",
   },
   "path.unsafe": {
     family: "usage",

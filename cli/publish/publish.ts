@@ -17,6 +17,7 @@ import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
 import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
 import { type Announcer, openAnnouncer } from "./announcer.ts";
+import { webSeedWarning } from "./caps.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
 import { type ListedTree, type MadeDelta, measureDeltas, publishDeltas } from "./deltas.ts";
@@ -164,6 +165,8 @@ async function publishNew(
   const { title, known } = desk;
   const { channel, rollout, folder } = options;
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
+  const warning = webSeedWarning(tree.plain.bytes);
+  if (warning !== undefined) world.onLog(warning);
   // the torrents take the most memory of all: the 50 MB that idle threads hold go first, and deltas start them again
   if (reading.files.length > OLD_MEMORY_TITLE_FILES) await closePool();
   const release = {

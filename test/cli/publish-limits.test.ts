@@ -13,6 +13,7 @@ vi.mock("../../manifests/limits.ts", async (original) => ({
   ...(await original<typeof import("../../manifests/limits.ts")>()),
   ROLE_BYTES_MAX: 8192,
   TREE_BYTES_MAX: 4096,
+  WEB_SEED_TREE_BYTES_MAX: 2048,
 }));
 
 const TIB = 2 ** 40;
@@ -61,6 +62,20 @@ test("a list of files that players would not read is not released", async () => 
     facts: { kind: "list of files, compressed", limit: TREE_BYTES },
   });
   expect(press.requests().filter((request) => request.startsWith("POST roles"))).toEqual([]);
+});
+
+test.each([
+  [1, []],
+  [30, [expect.stringMatching(/^The list of files has .* kB, and an edge's web seed reads 2.05 kB/)]],
+])("of a list of files that the web seed would not read it is told: %i files", async (count, told) => {
+  const names = Array.from({ length: count }, (_, n) => [`${n}.txt`, `${n}`]);
+  const folder = await press.build("v1", Object.fromEntries(names));
+  const logged: string[] = [];
+  const onLog = (text: string): void => {
+    if (text.includes("web seed")) logged.push(text);
+  };
+  expect(await press.publish(folder, "1.0.0", { onLog })).toMatchObject({ outcome: "published", files: count });
+  expect(logged).toEqual(told);
 });
 
 test("a channel counts the releases it has room for, and when there is none for another, nothing is sent", async () => {
