@@ -1,6 +1,6 @@
 /**
- * `node` for the core, the command line and whole processes; `workerd` for the core and the edge; `alone`, when these are
- * done, for what a busy machine fails.
+ * `node` for the core, the command line and whole processes; `workerd` for the core and the edge; `alone`, when these
+ * are done, for what a busy machine fails.
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
@@ -12,9 +12,9 @@ const TEST_TIMEOUT_MS = 120_000;
 const TEST_BINDINGS = { ADMIN_TOKEN: "test-admin-token", KEY_WRAP_SECRET: "test-key-wrap-secret" };
 
 /**
- * These connect two clients over WebRTC. libdatachannel refuses an answer when its own threads are late: under three busy
- * loops on 2 cores 2 of 8 connections failed so ("Got a remote candidate without ICE transport"), of 15 with nothing beside
- * none. A client tries again with its next announce, minutes later.
+ * These connect two clients over WebRTC. libdatachannel refuses an answer when its own threads are late: under three
+ * busy loops on 2 cores 2 of 8 connections failed so ("Got a remote candidate without ICE transport"), of 15 with
+ * nothing beside none. A client tries again with its next announce, minutes later.
  */
 const ALONE = [
   "test/cli/peers.test.ts",

@@ -1,11 +1,11 @@
 /**
- * `npm run bench:delta [-- [--write] [pair ...]]`: deltas between real releases against bsdiff, xdelta3, zstd --patch-from
- * and casync: bytes, making, applying, and a player's whole update over a slow link.
+ * `npm run bench:delta [-- [--write] [pair ...]]`: deltas between real releases against bsdiff, xdelta3, zstd
+ * --patch-from and casync: bytes, making, applying, and a player's whole update over a slow link.
  *
- * All tools get the same two files: everything the old release holds, and what the new one holds that the old one does not.
- * What each makes is applied and compared before its figures count. Patches are made once each: bsdiff takes minutes, and
- * bytes do not vary. They are applied on one core, the median of rounds. `--write` puts the figures of the pairs that were
- * run into docs/delta-sizes.json and draws docs/delta-sizes.svg from it.
+ * All tools get the same two files: everything the old release holds, and what the new one holds that the old one does
+ * not. What each makes is applied and compared before its figures count. Patches are made once each: bsdiff takes
+ * minutes, and bytes do not vary. They are applied on one core, the median of rounds. `--write` puts the figures of the
+ * pairs that were run into docs/delta-sizes.json and draws docs/delta-sizes.svg from it.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";

@@ -1,4 +1,6 @@
-/** Times whole commands: wall seconds, processor seconds and peak memory of a process, medians over rounds run in turn. */
+/**
+ * Times whole commands: wall seconds, processor seconds and peak memory of a process, medians over rounds run in turn.
+ */
 import { type SpawnOptions, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -45,8 +47,9 @@ export interface Outcome {
 }
 
 /**
- * Runs the contenders in turn, A B A B, so that a machine that drifts drifts for all. The first round is not counted. Each
- * begins with a disk that has nothing left to write: otherwise who flushes would wait for what another one did not.
+ * Runs the contenders in turn, A B A B, so that a machine that drifts drifts for all. The first round is not counted.
+ * Each begins with a disk that has nothing left to write: otherwise who flushes would wait for what another one did
+ * not.
  */
 export async function compare(contenders: readonly Contender[], rounds: number): Promise<Outcome[]> {
   const outcomes = contenders.map(({ name }) => ({ name, rounds: [] as Measured[] }));

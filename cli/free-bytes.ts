@@ -3,7 +3,9 @@ import { statfs } from "node:fs/promises";
 import path from "node:path";
 import { isCode } from "./patch/disk.ts";
 
-/** Bytes that we may write on the file system of a folder, which may still have to be made. Throws: what statfs throws. */
+/**
+ * Bytes that we may write on the file system of a folder, which may still have to be made. Throws: what statfs throws.
+ */
 export async function freeBytesAt(folder: string): Promise<number> {
   try {
     const { bavail, bsize } = await statfs(folder);

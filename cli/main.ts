@@ -1,9 +1,9 @@
 #!/usr/bin/env -S node --max-semi-space-size=8
 /**
- * The program's door. The flag above keeps V8's young generation at 24 MB, which it would let grow to 100 and more while
- * buffers stream through: a patch of 20,000 files took 265 MB instead of 390, and no more time (measured); a program cannot
- * give it to itself. What V8 compiles is kept in the user's cache folder for the next run: a third of what it takes to
- * start (measured). Without a cache, or with one that may not be written, all of it is compiled again.
+ * The program's door. The flag above keeps V8's young generation at 24 MB, which it would let grow to 100 and more
+ * while buffers stream through: a patch of 20,000 files took 265 MB instead of 390, and no more time (measured); a
+ * program cannot give it to itself. What V8 compiles is kept in the user's cache folder for the next run: a third of
+ * what it takes to start (measured). Without a cache, or with one that may not be written, all of it is compiled again.
  */
 import module from "node:module";
 import path from "node:path";

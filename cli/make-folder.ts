@@ -4,8 +4,9 @@ import path from "node:path";
 import { Failure } from "../manifests/failures.ts";
 
 /**
- * Makes a folder and those above it, as far as they are not there. Node's `recursive` never ends, and keeps a thread busy,
- * where a file system calls a new folder absent although the one above it is there, as /proc does (Node 24, seen).
+ * Makes a folder and those above it, as far as they are not there. Node's `recursive` never ends, and keeps a thread
+ * busy, where a file system calls a new folder absent although the one above it is there, as /proc does (Node 24,
+ * seen).
  * Throws: path.unusable there; else what the disk says.
  * @param mode  of those that are made
  * @param onMade  is given each of them, the uppermost first
@@ -24,8 +25,8 @@ export async function makeFolder(folder: string, mode?: number, onMade: OnMade =
 }
 
 /**
- * Removes folders that were made, as far as nothing is in them. Whoever puts something there meanwhile keeps it: the file
- * system removes no folder that is not empty.
+ * Removes folders that were made, as far as nothing is in them. Whoever puts something there meanwhile keeps it: the
+ * file system removes no folder that is not empty.
  * @param made  in the order in which they were made
  */
 export async function removeIfEmpty(made: readonly string[]): Promise<void> {

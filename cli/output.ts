@@ -204,8 +204,8 @@ function describeBug(error: unknown): string {
 }
 
 /**
- * Bytes for people: three digits and a decimal unit, as disks and line speeds are sold. Asked for anything more exact, the
- * library loads Intl, which takes 20 ms of every patch (measured).
+ * Bytes for people: three digits and a decimal unit, as disks and line speeds are sold. Asked for anything more exact,
+ * the library loads Intl, which takes 20 ms of every patch (measured).
  */
 export function formatBytes(bytes: number): string {
   return prettyBytes(bytes);

@@ -83,8 +83,8 @@ function failureOfPath(error: unknown): unknown {
 }
 
 /**
- * What cannot be printed is dropped: no reason to leave a patch half done, and the exit code still says what came of it. Who
- * reads us may have had enough, as `head` has: then there is nobody to serve any longer.
+ * What cannot be printed is dropped: no reason to leave a patch half done, and the exit code still says what came of
+ * it. Who reads us may have had enough, as `head` has: then there is nobody to serve any longer.
  */
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", ({ code }: NodeJS.ErrnoException) => {

@@ -20,7 +20,9 @@ const PADDING = 0x3d;
 const NO_DIGIT = 64;
 /** What a digit says, by its character. */
 const DIGITS = digitValues();
-/** Digits that base64 of any bytes has, a bit each: a word, a hexadecimal number or a map of letters lacks some of them. */
+/**
+ * Digits that base64 of any bytes has, a bit each: a word, a hexadecimal number or a map of letters lacks some of them.
+ */
 const KINDS = [/[0-9]/, /[G-Z]/, /[g-z]/] as const;
 const ALL_KINDS = 2 ** KINDS.length - 1;
 const KIND = Uint8Array.from({ length: 256 }, (_, character) =>
@@ -60,9 +62,9 @@ interface OpenDigits {
 }
 
 /**
- * Finds the runs in bytes that come piece by piece: those of BASE64_RUN_BYTES_MIN and more that are written as any encoder
- * would write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no whole
- * group at the end are not in them. Holds nothing of the pieces.
+ * Finds the runs in bytes that come piece by piece: those of BASE64_RUN_BYTES_MIN and more that are written as any
+ * encoder would write their bytes, so that these say the text again, and have digits of all kinds. Digits that make no
+ * whole group at the end are not in them. Holds nothing of the pieces.
  */
 export class Base64Finder {
   /** Of the next piece. */

@@ -16,7 +16,9 @@ export function toBase64(bytes: Uint8Array): string {
   return text;
 }
 
-/** Text that `toBase64` could have written -> its bytes. What else it makes of other text is not said: check it first. */
+/**
+ * Text that `toBase64` could have written -> its bytes. What else it makes of other text is not said: check it first.
+ */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const digits = text.replace(/=+$/, "");
   const bytes = new Uint8Array(Math.floor((digits.length * 6) / 8));

@@ -14,7 +14,9 @@ import { BENCODE_DEPTH_MAX, BENCODE_ITEMS_MAX, BENCODE_KEY_BYTES_MAX } from "./l
  */
 export type Bencode = number | Uint8Array | readonly Bencode[] | BencodeDict;
 export type BencodeDict = ReadonlyMap<string, Bencode>;
-/** What the writer takes: strings too, written as UTF-8; lists and entries as they come; and what was encoded before. */
+/**
+ * What the writer takes: strings too, written as UTF-8; lists and entries as they come; and what was encoded before.
+ */
 export type BencodeInput =
   | number
   | string
@@ -33,7 +35,10 @@ export class Encoded {
   }
 }
 
-/** A dictionary that is written as its entries come, in the order of their keys, so that a large one is never there as a whole. */
+/**
+ * A dictionary that is written as its entries come, in the order of their keys, so that a large one is never there as a
+ * whole.
+ */
 export class Entries {
   readonly entries: Iterable<readonly [key: string, value: BencodeInput]>;
 
@@ -118,7 +123,10 @@ export function encodeBencode(value: BencodeInput): Uint8Array<ArrayBuffer> {
   return concatBytes(blocks);
 }
 
-/** Whether a value is written as these bytes. Compared while it is written: of a large one that is less than half the memory. */
+/**
+ * Whether a value is written as these bytes. Compared while it is written: of a large one that is less than half the
+ * memory.
+ */
 export function isBencodeOf(value: BencodeInput, bytes: Uint8Array): boolean {
   let at = 0;
   let isSame = true;
@@ -137,7 +145,9 @@ export function bencodeBytes(value: BencodeInput): number {
   return bytes;
 }
 
-/** Bencode -> value; byte strings are views of `bytes`. Throws: object.malformed on anything but one canonical value. */
+/**
+ * Bencode -> value; byte strings are views of `bytes`. Throws: object.malformed on anything but one canonical value.
+ */
 export function decodeBencode(bytes: Uint8Array): Bencode {
   const reader = new Reader(bytes);
   const value = reader.value(0);
@@ -154,8 +164,8 @@ export function decodeBencodeEntries(bytes: Uint8Array): ReadonlyMap<string, Ben
 }
 
 /**
- * Nested dictionaries that end where the only key is empty, as the "file tree" of BEP 52 -> their ends, one at a time: as
- * maps the tree of a large title is ten times its bytes. Throws: object.malformed, perhaps after some.
+ * Nested dictionaries that end where the only key is empty, as the "file tree" of BEP 52 -> their ends, one at a time:
+ * as maps the tree of a large title is ten times its bytes. Throws: object.malformed, perhaps after some.
  */
 export function* bencodeLeaves(bytes: Uint8Array): Generator<BencodeLeaf> {
   const reader = new Reader(bytes);

@@ -5,7 +5,9 @@
  */
 import { CHUNK_BYTES, CHUNK_BYTES_LARGE, CHUNK_LARGE_TITLE_BYTES } from "./limits.ts";
 
-/** Bytes. No cut before `min`, a cut at `max` whatever the content says, and `wanted` (a power of two) about the mean. */
+/**
+ * Bytes. No cut before `min`, a cut at `max` whatever the content says, and `wanted` (a power of two) about the mean.
+ */
 export interface ChunkSizes {
   readonly min: number;
   readonly wanted: number;

@@ -12,7 +12,10 @@ export function lowestBit(bits: number): number {
   return 31 - Math.clz32(bits & -bits);
 }
 
-/** How many bytes of `a` from `from` on are the same as those of `b` from `at` on; `most` are there in both. A word at a time. */
+/**
+ * How many bytes of `a` from `from` on are the same as those of `b` from `at` on; `most` are there in both. A word at a
+ * time.
+ */
 export function commonBytes(a: DataView, from: number, b: DataView, at: number, most: number): number {
   let bytes = 0;
   for (; bytes + WORD_BYTES <= most; bytes += WORD_BYTES) {

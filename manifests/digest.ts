@@ -1,4 +1,6 @@
-/** Names made of hashes, and the few byte helpers they need. Hashing itself is passed in: the core imports no crypto. */
+/**
+ * Names made of hashes, and the few byte helpers they need. Hashing itself is passed in: the core imports no crypto.
+ */
 import { Failure } from "./failures.ts";
 
 declare const objectId: unique symbol;
@@ -46,8 +48,8 @@ export function objectIdOf(bytes: Uint8Array, sha256: Sha256): ObjectId {
 }
 
 /**
- * Bytes -> lowercase hex. In one piece for a SHA-256: a text put together digit by digit is kept by V8 as a chain of its
- * parts, which takes three times as long and several times the memory (measured; a patch holds 400,000 of them).
+ * Bytes -> lowercase hex. In one piece for a SHA-256: a text put together digit by digit is kept by V8 as a chain of
+ * its parts, which takes three times as long and several times the memory (measured; a patch holds 400,000 of them).
  */
 export function toHex(bytes: Uint8Array): string {
   let text = "";

@@ -1,5 +1,6 @@
 /**
- * The public door of the core. What is only a part of a format (bencode, canonical JSON, query strings) stays behind it.
+ * The public door of the core. What is only a part of a format (bencode, canonical JSON, query strings) stays behind
+ * it.
  */
 export * from "./chunker.ts";
 export * from "./deflate/find.ts";

@@ -6,8 +6,8 @@ const MIB = 1024 * KIB;
 // --- Objects -----------------------------------------------------------------------------------------------------
 
 /**
- * Largest tree we read, compressed: at 48 B a file (measured) 1.3 million files. A release never comes near: its .torrent, which
- * has every path twice, is at least twice as long, and may be no longer than OBJECT_BYTES_MAX.
+ * Largest tree we read, compressed: at 48 B a file (measured) 1.3 million files. A release never comes near: its
+ * .torrent, which has every path twice, is at least twice as long, and may be no longer than OBJECT_BYTES_MAX.
  */
 export const TREE_BYTES_MAX = 64 * MIB;
 /** Largest tree after decompression: about 200 B a line. */
@@ -20,18 +20,27 @@ export const RELEASE_BYTES_MAX = 64 * KIB;
 export const PACK_BYTES_MAX = 32 * MIB;
 /** A chunk is stored raw when compressing it saves less than this: reading it then costs no decompression. */
 export const PACK_SAVING_SHARE_MIN = 0.03;
-/** A publisher closes a pack about here: one ranged GET of a patcher, sent while reading goes on, little to send again. */
+/**
+ * A publisher closes a pack about here: one ranged GET of a patcher, sent while reading goes on, little to send again.
+ */
 export const PACK_BYTES_WANTED = 8 * MIB;
 /**
- * Largest object of any kind that the origin takes, and as much is read of a .torrent: Workers refuse request bodies over
- * 100 MB. Of all objects a .torrent may come to this: it takes 52 B a piece and about 200 B a file, so 400,000 files.
+ * Largest object of any kind that the origin takes, and as much is read of a .torrent: Workers refuse request bodies
+ * over 100 MB. Of all objects a .torrent may come to this: it takes 52 B a piece and about 200 B a file, so 400,000
+ * files.
  */
 export const OBJECT_BYTES_MAX = 95 * MIB;
 /** Largest recipe of one file after decompression: 40 B a chunk x 16 M chunks of 64 KiB (1 TB). */
 export const RECIPE_PLAIN_BYTES_MAX = 640 * MIB;
-/** Chunks from one place of a recipe where reading can begin to the next: a fifth of a millisecond of reading (measured). */
+/**
+ * Chunks from one place of a recipe where reading can begin to the next: a fifth of a millisecond of reading
+ * (measured).
+ */
 export const RECIPE_INDEX_STEP = 256;
-/** A zstd frame may ask its reader for a window of 2^this bytes: levels up to 19 take no more; a larger one is an attack. */
+/**
+ * A zstd frame may ask its reader for a window of 2^this bytes: levels up to 19 take no more; a larger one is an
+ * attack.
+ */
 export const ZSTD_WINDOW_LOG_MAX = 23;
 /** Largest index of the recipes an install keeps: 100 B a content x 2 M. */
 export const RECIPE_INDEX_BYTES_MAX = 256 * MIB;
@@ -48,8 +57,8 @@ export const PATH_DEPTH_MAX = 64;
 // --- Chunks ------------------------------------------------------------------------------------------------------
 
 /**
- * FastCDC sizes for titles up to CHUNK_LARGE_TITLE_BYTES. 64 KiB wanted: with 16 KiB, and four times as many chunks, casync
- * fetched 24 and 10 % less of updates of playcanvas and phaser, and 8 % more of one of workerd (measured).
+ * FastCDC sizes for titles up to CHUNK_LARGE_TITLE_BYTES. 64 KiB wanted: with 16 KiB, and four times as many chunks,
+ * casync fetched 24 and 10 % less of updates of playcanvas and phaser, and 8 % more of one of workerd (measured).
  */
 export const CHUNK_BYTES = { min: 16 * KIB, wanted: 64 * KIB, max: 256 * KIB } as const;
 /** Above this a title's chunks are four times larger, so that recipes of 100 GB stay a few MB per changed GB. */
@@ -90,7 +99,9 @@ export const CHANNEL_ROOM_WARNING_RELEASES = 500;
 export const ROOT_ROTATIONS_MAX = 256;
 /** Largest timestamp.json; tuf-js's default. It names one file. */
 export const TIMESTAMP_BYTES_MAX = 16 * KIB;
-/** How long each role's signature lasts, seconds. Offline roles outlive a holiday; online ones are re-signed by alarm. */
+/**
+ * How long each role's signature lasts, seconds. Offline roles outlive a holiday; online ones are re-signed by alarm.
+ */
 export const ROLE_LIFETIME_S = {
   root: 365 * 86_400,
   targets: 365 * 86_400,
@@ -104,11 +115,15 @@ export const ROLE_LIFETIME_S = {
  * game's last build once a quarter keeps it alive: that is 92 days at most, and a month for a run that comes late.
  */
 export const CHANNEL_RESIGN_BEFORE_S = 120 * 86_400;
-/** A publish says that root or targets run out when less than this is left, seconds: one run a quarter says it in time. */
+/**
+ * A publish says that root or targets run out when less than this is left, seconds: one run a quarter says it in time.
+ */
 export const EXPIRY_WARNING_S = 120 * 86_400;
 /** The alarm signs the timestamp again when less than this is left, seconds. */
 export const TIMESTAMP_RESIGN_BEFORE_S = 12 * 3600;
-/** How far a signed request's `created` may be from the edge's clock, seconds. RFC 9421 section 7.2.1 asks for a window. */
+/**
+ * How far a signed request's `created` may be from the edge's clock, seconds. RFC 9421 section 7.2.1 asks for a window.
+ */
 export const REQUEST_SKEW_S = 300;
 /** How far the freshness statement's `now` may be from the local clock before we say so, seconds. */
 export const CLOCK_SKEW_S = 300;
@@ -148,8 +163,8 @@ export const SOCKET_SWARMS_MAX = 16;
 /** WebSockets of one Swarm object; the platform's own limit is 32,768. */
 export const SOCKETS_MAX = 32_000;
 /**
- * Peers of one Swarm object over all its swarms: 0.7 KB each, 0.2 KB more for a second info hash, and 0.2 KB for one that is
- * alone at its address (measured in Node), so 66 MB of the platform's 128 MB.
+ * Peers of one Swarm object over all its swarms: 0.7 KB each, 0.2 KB more for a second info hash, and 0.2 KB for one
+ * that is alone at its address (measured in Node), so 66 MB of the platform's 128 MB.
  */
 export const SWARM_PEERS_MAX = 60_000;
 /**
@@ -158,12 +173,12 @@ export const SWARM_PEERS_MAX = 60_000;
  */
 export const OFFERS_WAITING_MAX = 100_000;
 /**
- * Peers of one address, of IPv6 those of one /48, over all swarms of a title: who invents ports, peer ids and IPv6 subnets
- * needs 30 addresses or sites to fill a tracker. Households, campuses and carriers share addresses, and whoever seeds many
- * releases is a peer in each: a carrier that gives its subscribers 1,000 ports each has 64 of them on one address, and one
- * that gives each a /56 has 256 of them in one /48. aquatic (0.9) and opentracker take a peer for its address and port, as
- * we do, and end only where their memory does; an object of 128 MB ends sooner. Loopback does not count: it is everybody's
- * address at an edge on this machine.
+ * Peers of one address, of IPv6 those of one /48, over all swarms of a title: who invents ports, peer ids and IPv6
+ * subnets needs 30 addresses or sites to fill a tracker. Households, campuses and carriers share addresses, and whoever
+ * seeds many releases is a peer in each: a carrier that gives its subscribers 1,000 ports each has 64 of them on one
+ * address, and one that gives each a /56 has 256 of them in one /48. aquatic (0.9) and opentracker take a peer for its
+ * address and port, as we do, and end only where their memory does; an object of 128 MB ends sooner. Loopback does not
+ * count: it is everybody's address at an edge on this machine.
  */
 export const PEERS_PER_ADDRESS_MAX = 2000;
 /** WebSockets of one of them: half, because a player that announces over HTTP too is two peers, and has one socket. */
@@ -171,11 +186,13 @@ export const SOCKETS_PER_ADDRESS_MAX = PEERS_PER_ADDRESS_MAX / 2;
 /** Swarms of an open title; those of a title that is not open are its releases. */
 export const OPEN_SWARMS_MAX = 10_000;
 /**
- * Newest releases that a title's tracker answers for, beside those that its channels give: five a day for four years. Each
- * takes 180 B of a stored value, which takes 2 MB on Cloudflare, and about 3 KB of the object's memory.
+ * Newest releases that a title's tracker answers for, beside those that its channels give: five a day for four years.
+ * Each takes 180 B of a stored value, which takes 2 MB on Cloudflare, and about 3 KB of the object's memory.
  */
 export const TRACKED_RELEASES_MAX = 8000;
-/** HTTP peers are written down at most this often, seconds; a crash forgets what changed since, until the next announce. */
+/**
+ * HTTP peers are written down at most this often, seconds; a crash forgets what changed since, until the next announce.
+ */
 export const SWARM_SNAPSHOT_EVERY_S = 5;
 /** Rows of that snapshot: SQLite-backed objects take 2 MB a value. */
 export const SWARM_SNAPSHOT_ROW_BYTES = 1 * MIB;
@@ -189,9 +206,9 @@ export const RETRY_UNREGISTERED_MIN = 30;
 /** Largest JSON body of a request that carries no metadata (publish, fresh, join). They hold a handful of fields. */
 export const REQUEST_BYTES_MAX = 16 * KIB;
 /**
- * How far above the newest release of the title the edge takes a new one: whoever holds one channel's key could use up all
- * numbers (2^53) and leave none to the other channels. An edge that starts empty takes a title that published every minute
- * for two years; at a hundred roles a second the numbers last three years.
+ * How far above the newest release of the title the edge takes a new one: whoever holds one channel's key could use up
+ * all numbers (2^53) and leave none to the other channels. An edge that starts empty takes a title that published every
+ * minute for two years; at a hundred roles a second the numbers last three years.
  */
 export const RELEASE_SEQ_JUMP_MAX = 1_000_000;
 /** Root and targets are kept in a database row, which takes 2 MB; this is a thousand channels. */
@@ -200,7 +217,9 @@ export const AUTHORITY_BYTES_MAX = 512_000;
 export const ONLINE_RESIGN_BEFORE_S = 3 * 86_400;
 /** An alarm that failed runs again after this long, seconds. */
 export const ALARM_RETRY_S = 60;
-/** How long a browser believes what pages of other sites may ask for, seconds: Firefox takes a day, Chromium two hours. */
+/**
+ * How long a browser believes what pages of other sites may ask for, seconds: Firefox takes a day, Chromium two hours.
+ */
 export const PREFLIGHT_LIFETIME_S = 86_400;
 /** How long an isolate believes a title's keys and releases, seconds: a key taken away may upload objects that long. */
 export const TITLE_CACHE_S = 10;
@@ -210,18 +229,24 @@ export const TITLE_CACHE_MAX = 500;
 export const ANNOUNCE_TOKEN_LIFETIME_S = 6 * 3600;
 /** An isolate tells the Title object how many bytes it served at most this often, seconds. */
 export const SERVED_FLUSH_S = 10;
-/** Web seed: the largest tree it reads, and searches decompressed (about 150,000 files). An isolate has 128 MB for everything. */
+/**
+ * Web seed: the largest tree it reads, and searches decompressed (about 150,000 files). An isolate has 128 MB for
+ * everything.
+ */
 export const WEB_SEED_TREE_BYTES_MAX = 32 * MIB;
 /** Web seed: the largest recipe it reads, decompressed: 400,000 chunks, a file of 25 GB. */
 export const WEB_SEED_RECIPE_BYTES_MAX = 16 * MIB;
 /** Web seed: bytes of trees, and of recipes, that an isolate keeps: decompressed, but not parsed. */
 export const WEB_SEED_TREES_KEPT_BYTES = 40 * MIB;
 export const WEB_SEED_RECIPES_KEPT_BYTES = 24 * MIB;
-/** Web seed: stored bytes of a pack that the bucket is asked for at once; neighbours are fetched together up to this. */
+/**
+ * Web seed: stored bytes of a pack that the bucket is asked for at once; neighbours are fetched together up to this.
+ */
 export const WEB_SEED_READ_BYTES = 2 * MIB;
 /**
- * Web seed: how much of that is held at once, unless a chunk is longer. An isolate that serves 40 clients who do not read
- * holds 9 MB, where it held 168 MB of whole reads (measured); a fast client costs 5 to 9 % more time of the processor.
+ * Web seed: how much of that is held at once, unless a chunk is longer. An isolate that serves 40 clients who do not
+ * read holds 9 MB, where it held 168 MB of whole reads (measured); a fast client costs 5 to 9 % more time of the
+ * processor.
  */
 export const WEB_SEED_HELD_BYTES = 128 * KIB;
 
@@ -235,19 +260,26 @@ export const HTTP_IDLE_TIMEOUT_S = 20;
 export const HASTY_IDLE_TIMEOUT_S = 5;
 /** Who waits for an edge to say what is current is told so after this time, milliseconds: long for a sound line. */
 export const EDGE_WAIT_TOLD_MS = 3000;
-/** What has to come of an answer in that time, bytes: 51 a second, or who drips would be waited for (TUF 1.0.31 §1.5.2). */
+/**
+ * What has to come of an answer in that time, bytes: 51 a second, or who drips would be waited for (TUF 1.0.31 §1.5.2).
+ */
 export const HTTP_IDLE_BYTES = KIB;
 /** The same where nobody counts more closely, as while an edge looks through what it was sent. */
 export const HTTP_SILENCE_S = 300;
 /** A TLS handshake that takes longer than this may be with a port that does not speak TLS, milliseconds. */
 export const TLS_SLOW_MS = 2000;
-/** Tries of a player's small request (metadata, a release document), since something of it came, before another edge is asked. */
+/**
+ * Tries of a player's small request (metadata, a release document), since something of it came, before another edge is
+ * asked.
+ */
 export const HTTP_TRIES = 4;
 /** Wait before the second try, milliseconds; it doubles each time: under two seconds in all. */
 export const HTTP_RETRY_MS = 250;
 /** Largest problem document we read from an edge (RFC 9457): a few sentences. */
 export const PROBLEM_BYTES_MAX = 64 * KIB;
-/** How much of a second's allowance may be spent at once after a pause: a limit of 1 MB/s then never bursts over 250 KB. */
+/**
+ * How much of a second's allowance may be spent at once after a pause: a limit of 1 MB/s then never bursts over 250 KB.
+ */
 export const RATE_BURST_S = 0.25;
 /** Facts of a foreign problem document we repeat, and how long each: they are another machine's words. */
 export const PROBLEM_FACTS_MAX = 16;
@@ -259,7 +291,10 @@ export const THREADS_MAX = 8;
 
 /** How many refused paths one error names; the rest are counted. A screenful. */
 export const REFUSED_NAMED_MAX = 20;
-/** Largest file of a build that is looked at for signing keys. A key takes 119 B: all of a title's, one after another, fit. */
+/**
+ * Largest file of a build that is looked at for signing keys. A key takes 119 B: all of a title's, one after another,
+ * fit.
+ */
 export const KEY_FILE_BYTES_MAX = 4 * KIB;
 /** A thread reads this much of a file at a time. Larger reads gain nothing from a page cache, and cost memory. */
 export const READ_BYTES = MIB;
@@ -267,9 +302,14 @@ export const READ_BYTES = MIB;
 export const INGEST_JOB_BYTES = 16 * MIB;
 /** Small files given to one thread at once: enough that the hand-over costs nothing, few enough to share the work. */
 export const INGEST_JOB_FILES = 512;
-/** Jobs given out at once: a machine with more cores than this would hold more than 400 MB, 45 MB a thread (measured). */
+/**
+ * Jobs given out at once: a machine with more cores than this would hold more than 400 MB, 45 MB a thread (measured).
+ */
 export const INGEST_JOBS_MAX = 5;
-/** How far past its span a thread looks for a cut that the next span also makes, in largest chunks; then it cuts by force. */
+/**
+ * How far past its span a thread looks for a cut that the next span also makes, in largest chunks; then it cuts by
+ * force.
+ */
 export const RESYNC_CHUNKS_MAX = 8;
 /**
  * zstd level of chunks. Measured on 64 KiB chunks of phaser and workerd, one thread: level 3 does 206 and 133 MB/s and
@@ -277,7 +317,9 @@ export const RESYNC_CHUNKS_MAX = 8;
  * five times the time. Two threads at 6 fill a 200 Mbit/s line, and every player saves what the publisher spends once.
  */
 export const CHUNK_ZSTD_LEVEL = 6;
-/** zstd level of trees and recipes: small, written once, fetched by everyone, and mostly hashes that do not compress. */
+/**
+ * zstd level of trees and recipes: small, written once, fetched by everyone, and mostly hashes that do not compress.
+ */
 export const METADATA_ZSTD_LEVEL = 9;
 /** Objects on their way to the origin at once. */
 export const UPLOADS_AT_ONCE = 4;
@@ -319,7 +361,9 @@ export const PARTS_ABANDONED_MS = 24 * 3600 * 1000;
 
 /** Connections a torrent holds at once; webtorrent's own default. */
 export const PEER_CONNECTIONS_MAX = 55;
-/** Block requests that are out to a peer before its rate is known: 256 KiB, what libtorrent's slow start reaches soon. */
+/**
+ * Block requests that are out to a peer before its rate is known: 256 KiB, what libtorrent's slow start reaches soon.
+ */
 export const PEER_REQUESTS_MIN = 16;
 /** Block requests out to one peer: 16 MiB, what 1 Gbit/s holds in flight over 130 ms. */
 export const PEER_REQUESTS_MAX = 1024;
@@ -329,9 +373,14 @@ export const PEER_QUEUE_S = 1;
 export const PEER_REQUESTS_ACCEPTED = 1024;
 /** A peer that was asked and gave no block for this long has stalled; its pieces go to others. Milliseconds. */
 export const PEER_SNUB_MS = 4000;
-/** So long after its last block an idle peer keeps a piece that nobody else has, milliseconds: 16 KiB a minute are little. */
+/**
+ * So long after its last block an idle peer keeps a piece that nobody else has, milliseconds: 16 KiB a minute are
+ * little.
+ */
 export const PEER_PIECE_KEPT_MS = 60_000;
-/** A piece that was given back so often with blocks in it is no longer hoped for: what comes of it counts for nothing. */
+/**
+ * A piece that was given back so often with blocks in it is no longer hoped for: what comes of it counts for nothing.
+ */
 export const PEER_PIECE_LOST_MAX = 3;
 /** A piece that a stalled peer gave back is left to the origin for this long, milliseconds. */
 export const PEER_REST_MS = 5000;
@@ -339,7 +388,9 @@ export const PEER_REST_MS = 5000;
 export const PEER_DUPLICATE_AFTER_MS = 1000;
 /** Pieces being fetched and verified at once, together; bounds the memory of a download. */
 export const PEERS_ACTIVE_BYTES_MAX = 64 * MIB;
-/** And so many: small files make small pieces. As many as one peer may be asked for, and as many again being verified. */
+/**
+ * And so many: small files make small pieces. As many as one peer may be asked for, and as many again being verified.
+ */
 export const PEERS_ACTIVE_PIECES_MAX = 2 * PEER_REQUESTS_MAX;
 /** Largest message a peer may send besides its bitfield: a 128 KiB block, BEP 52 hashes, BEP 9 metadata pieces. */
 export const PEER_MESSAGE_BYTES_MAX = 256 * KIB;
@@ -370,11 +421,17 @@ export const ANNOUNCE_RETRY_MS = 1000;
 export const ANNOUNCE_RETRY_MS_MAX = ANNOUNCE_INTERVAL_S * 1000;
 /** Largest reply to an announce: PEERS_WANTED_MAX addresses of 18 bytes, with room for trackers that give more. */
 export const ANNOUNCE_REPLY_BYTES_MAX = 16 * KIB;
-/** An announce over HTTP that is not answered in this time is given up, milliseconds: what bittorrent-tracker's client waits. */
+/**
+ * An announce over HTTP that is not answered in this time is given up, milliseconds: what bittorrent-tracker's client
+ * waits.
+ */
 export const ANNOUNCE_TIMEOUT_MS = 15_000;
 /** Who leaves does not wait longer to be let go by a tracker, milliseconds. */
 export const STOPPED_TIMEOUT_MS = 1000;
-/** Peers served at once: webtorrent's own default; and with a low limit one, and one for the optimistic unchoke beside it. */
+/**
+ * Peers served at once: webtorrent's own default; and with a low limit one, and one for the optimistic unchoke beside
+ * it.
+ */
 export const UPLOAD_SLOTS_MAX = 10;
 export const UPLOAD_SLOTS_MIN = 2;
 /** What a slot should be worth, bytes a second: four blocks. */
@@ -383,16 +440,19 @@ export const UPLOAD_SLOT_BPS = 4 * BLOCK_BYTES;
 export const READ_AHEAD_REQUESTS = 24;
 /** Requests of a peer that wait: this far over what we said we accept, it does not listen, and is dropped. */
 export const PEER_REQUESTS_QUEUED_MAX = 10 * PEER_REQUESTS_ACCEPTED;
-/** With an upload limit of zero the wait is endless; look again this often whether the peer is still there, milliseconds. */
+/**
+ * With an upload limit of zero the wait is endless; look again this often whether the peer is still there,
+ * milliseconds.
+ */
 export const UPLOAD_WAIT_MS_MAX = 1000;
 /** Hashing a piece of fewer bytes than this costs less than handing it to a thread and back. */
 export const PROVE_IN_THREAD_BYTES_MIN = 64 * KIB;
 /**
- * How long an answer to a WebRTC offer waits, milliseconds. The answering side is connected (ICE) and sends its DTLS hello
- * while its answer is still on its way; libdatachannel 0.24.5 on the offering side drops a hello that comes before the
- * answer (it is sent again after 1 s), but fails the handshake when it comes while the answer is being taken in: the
- * fingerprint is not known yet. On one machine or LAN that is the rule: 7 of 14 connections failed without the pause, 1 of
- * 12 with 25 ms, none of 12 with 100 ms.
+ * How long an answer to a WebRTC offer waits, milliseconds. The answering side is connected (ICE) and sends its DTLS
+ * hello while its answer is still on its way; libdatachannel 0.24.5 on the offering side drops a hello that comes
+ * before the answer (it is sent again after 1 s), but fails the handshake when it comes while the answer is being taken
+ * in: the fingerprint is not known yet. On one machine or LAN that is the rule: 7 of 14 connections failed without the
+ * pause, 1 of 12 with 25 ms, none of 12 with 100 ms.
  */
 export const WEBRTC_ANSWER_PAUSE_MS = 200;
 /** A seed asks for another announce token when half of its time is over, milliseconds. */
@@ -412,8 +472,8 @@ export const HASH_JOB_BYTES = 32 * MIB;
  */
 export const YOUNG_MEMORY_TITLE_BYTES = 1024 * MIB;
 /**
- * Titles of more files are published and patched with little old memory. On its way a file is 0.5 KB of live objects, and
- * 0.5 KB more when its content is nobody else's.
+ * Titles of more files are published and patched with little old memory. On its way a file is 0.5 KB of live objects,
+ * and 0.5 KB more when its content is nobody else's.
  */
 export const OLD_MEMORY_TITLE_FILES = 10_000;
 /** Pieces from peers are proven together up to this, when they are small. */
@@ -424,7 +484,9 @@ export const PROVE_ALONE_BYTES_MIN = 256 * KIB;
 export const COPY_JOB_BYTES = 8 * MIB;
 /** Small files hashed or looked at in one job: handing a job over costs about as much as hashing 50 KiB. */
 export const HASH_JOB_FILES = 256;
-/** One ranged GET of a pack: long enough that the round trip is lost in it, short enough to share between connections. */
+/**
+ * One ranged GET of a pack: long enough that the round trip is lost in it, short enough to share between connections.
+ */
 export const ORIGIN_RANGE_BYTES = 8 * MIB;
 /** Bytes we would rather fetch and drop than begin another request: a round trip of 20 ms at 25 Mbit/s. */
 export const ORIGIN_GAP_BYTES = 64 * KIB;
@@ -436,8 +498,8 @@ export const ORIGIN_SLICE_BYTES = MIB;
 export const ORIGIN_SLICE_MS = 100;
 export const ORIGIN_SLICE_BYTES_MAX = 2 * MIB;
 /**
- * Chunks of one slice: of 60,000 small files a slice of 2 MiB would have 1,700, and a dozen slices are on their way, each with
- * the paths of its files on both sides. Handing one over costs a hundredth of writing so many files.
+ * Chunks of one slice: of 60,000 small files a slice of 2 MiB would have 1,700, and a dozen slices are on their way,
+ * each with the paths of its files on both sides. Handing one over costs a hundredth of writing so many files.
  */
 export const ORIGIN_SLICE_CHUNKS = 512;
 /**
@@ -445,7 +507,9 @@ export const ORIGIN_SLICE_CHUNKS = 512;
  * text reaches 10:1.
  */
 export const ORIGIN_SLICE_PLAIN_BYTES = 4 * MIB;
-/** How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted. */
+/**
+ * How often a chunk of the origin may be bad and still be asked for again, then past caches: a cache may have rotted.
+ */
 export const ORIGIN_BAD_MAX = 1;
 /** Largest answer to a scrape of one swarm: three counts and a name. */
 export const SCRAPE_BYTES_MAX = 4 * KIB;
@@ -458,7 +522,9 @@ export const ORIGIN_REQUESTS = 4;
 /** Tries, since something came, before a source counts as gone; waits double from ORIGIN_RETRY_MS. About 8 s in all. */
 export const ORIGIN_TRIES = 6;
 export const ORIGIN_RETRY_MS = 250;
-/** How long the origin rests at the start while the tracker knows of players and none is connected yet, milliseconds. */
+/**
+ * How long the origin rests at the start while the tracker knows of players and none is connected yet, milliseconds.
+ */
 export const PEERS_JOIN_GRACE_MS = 1000;
 /** How long the origin waits for the tracker's count before a patch goes on without peers, milliseconds. */
 export const PEERS_COUNT_GRACE_MS = 1000;
@@ -482,17 +548,22 @@ export const CLAIM_STALE_MS = 2000;
 /** A lock that was not touched for this long belongs to nobody, milliseconds; it is touched twice as often. */
 export const LOCK_STALE_MS = 10_000;
 /**
- * Work that waits for nothing gives the event loop a turn after so long, milliseconds: touching the lock takes three of them, and
- * must be done well before it is old.
+ * Work that waits for nothing gives the event loop a turn after so long, milliseconds: touching the lock takes three of
+ * them, and must be done well before it is old.
  */
 export const LOOP_TURN_MS = 100;
-/** Times that a lock's folder is made: it is gone again when another patcher, which had made it, came to nothing just then. */
+/**
+ * Times that a lock's folder is made: it is gone again when another patcher, which had made it, came to nothing just
+ * then.
+ */
 export const LOCK_FOLDER_TRIES = 5;
 /** The coarsest steps in which a disk keeps times, milliseconds: FAT32. */
 export const DISK_TIME_STEP_MS = 2000;
 /** Between two looks at whether another run is done with a cached build, or touched its lock, milliseconds. */
 export const TURN_RETRY_MS = 500;
-/** A file that another program holds (Windows): tries, and the pause between them, milliseconds. Four seconds in all. */
+/**
+ * A file that another program holds (Windows): tries, and the pause between them, milliseconds. Four seconds in all.
+ */
 export const LOCKED_FILE_TRIES = 40;
 export const LOCKED_FILE_WAIT_MS = 100;
 /** From this many files on, one `sync -f` (syncfs) beats fsync of each: 2,000 files took 0.1 s against 1.0 s (ext4). */
@@ -511,7 +582,9 @@ export const CHOICE_TICK_MS = 50;
 export const MISSING_NAMED_MAX = 5;
 /** How many files of the player's that an update keeps aside are told by name; `--json` has them all. */
 export const KEPT_NAMED_MAX = 10;
-/** Announce URLs in an answer to join, and the longest one: an edge has a handful of doors, and a token 51 characters. */
+/**
+ * Announce URLs in an answer to join, and the longest one: an edge has a handful of doors, and a token 51 characters.
+ */
 export const JOIN_URLS_MAX = 16;
 export const JOIN_URL_CHARS_MAX = 2000;
 /** Progress lines for programs and logs: at most one in this many milliseconds. */
@@ -525,7 +598,9 @@ export const DELTA_WINDOW_BYTES = 16;
 export const DELTA_STRIDE_BYTES = 8;
 /** Windows of one hash that are compared. */
 export const DELTA_CANDIDATES_MAX = 8;
-/** Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 5 in 1,000, of random ones. */
+/**
+ * Windows a bucket is made for; it has room for 16, and what finds it full is not indexed: 5 in 1,000, of random ones.
+ */
 export const DELTA_BUCKET_WINDOWS = 10;
 /** The further a jump, the more bytes it takes to say: from this distance on, a match must gain more. */
 export const DELTA_JUMP_FAR_BYTES = 64;
@@ -572,11 +647,15 @@ export const DELTA_BROTLI_RUNS_BYTES_MAX = 64 * KIB;
 export const DELTA_BROTLI_DIFFERENCES_BYTES_MAX = MIB;
 export const DELTA_BROTLI_PROGRAM_BYTES_MAX = 2560 * KIB;
 /**
- * Of longer streams, but for literals and long differences, its second best level: it takes less than half the time, and leaves 2 %
- * more. With the best, half of what it takes to make a program's delta was Brotli's; of literals that level leaves 4 to 9 % more (measured).
+ * Of longer streams, but for literals and long differences, its second best level: it takes less than half the time,
+ * and leaves 2 % more. With the best, half of what it takes to make a program's delta was Brotli's; of literals that
+ * level leaves 4 to 9 % more (measured).
  */
 export const DELTA_BROTLI_BEST_LIST_BYTES_MAX = 128 * KIB;
-/** Of the lengths of copies and of literals the best leaves no fewer bytes than the second best, in three times its time. */
+/**
+ * Of the lengths of copies and of literals the best leaves no fewer bytes than the second best, in three times its
+ * time.
+ */
 export const DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX = 16 * KIB;
 /** Single bytes zstd tells as well in programs, in a third of its time; in text they are fewer. */
 export const DELTA_BROTLI_ONES_BYTES_MAX = 128 * KIB;
@@ -584,21 +663,29 @@ export const DELTA_BROTLI_ONES_BYTES_MAX = 128 * KIB;
 export const DELTA_MISSES_MAX = 8 * 1024;
 /** Where as many bytes were dropped at once, they are collected at once: a publisher has no room for many of them. */
 export const DROPPED_BYTES_MIN = MIB;
-/** What goes by in a player's buffers is collected this often; V8 begins a full collection of its own at some 16 MiB. */
+/**
+ * What goes by in a player's buffers is collected this often; V8 begins a full collection of its own at some 16 MiB.
+ */
 export const PASSED_BYTES_MAX = 4 * MIB;
 /** New bytes that one thread scans; no step crosses from one segment to the next. */
 export const DELTA_SEGMENT_BYTES = 4 * 1024 * 1024;
 /**
  * Plain bytes of a section's streams from which on no further segment is added, and the most a reader takes: a segment
- * that resembles nothing adds its own length and a little more; one in which every second byte differs, half as much again.
+ * that resembles nothing adds its own length and a little more; one in which every second byte differs, half as much
+ * again.
  */
 export const DELTA_SECTION_STREAM_BYTES = 4 * 1024 * 1024;
 export const DELTA_SECTION_STREAM_BYTES_MAX = DELTA_SECTION_STREAM_BYTES + 2 * DELTA_SEGMENT_BYTES;
-/** Names of symbols are mostly shorter than this; of those like a new one so many are compared. Where there are more, none are: 8 bytes each are held. */
+/**
+ * Names of symbols are mostly shorter than this; of those like a new one so many are compared. Where there are more,
+ * none are: 8 bytes each are held.
+ */
 export const SYMBOL_NAME_BYTES_MAX = 4 * KIB;
 export const SYMBOL_ROWS_MAX = 2 ** 21;
 export const SYMBOL_PLACES_MAX = 16;
-/** Words by which rows of a table are judged; of those alike so many must have grown; so many that are not alike end it. */
+/**
+ * Words by which rows of a table are judged; of those alike so many must have grown; so many that are not alike end it.
+ */
 export const ROWS_WORDS = 24;
 export const ROWS_GROWN_MIN = 2;
 export const ROWS_MISSES_MAX = 2;
@@ -608,27 +695,31 @@ export const ROWS_NEAR_BYTES = 1024;
 export const ROWS_PLACES_MAX = 16;
 export const ROWS_BYTES_SURE = 4096;
 /**
- * So many bytes apart they are looked for; further apart when more than a few times none were found. Odd numbers, the longer
- * one divisible by a scan's strides: the words of a table begin at one byte in four, and only there is it one.
+ * So many bytes apart they are looked for; further apart when more than a few times none were found. Odd numbers, the
+ * longer one divisible by a scan's strides: the words of a table begin at one byte in four, and only there is it one.
  */
 export const ROWS_WAIT_BYTES_MIN = 33;
 export const ROWS_WAIT_BYTES_MAX = 525;
 export const ROWS_TRIES = 4;
 /**
- * Rows so far behind the last match, or less, go on with its copy; others begin one of their own. Counted from the last right byte
- * instead, programs are 0.1 % larger (measured).
+ * Rows so far behind the last match, or less, go on with its copy; others begin one of their own. Counted from the last
+ * right byte instead, programs are 0.1 % larger (measured).
  */
 export const ROWS_FOLLOWED_BYTES_MAX = 256;
 /** Many rows shift it by less than this (delta/far-rows.ts): so many old bytes are indexed before and behind. */
 export const FAR_ROWS_BYTES = 128 * KIB;
-/** As often in a scan, for each expected place and row length: a millisecond each. With four times as many, programs are no smaller (measured). */
+/**
+ * As often in a scan, for each expected place and row length: a millisecond each. With four times as many, programs are
+ * no smaller (measured).
+ */
 export const FAR_ROWS_FILLS_MAX = 32;
 /** A word of a sorted table is not further from the one a row before than this: functions are seldom longer. */
 export const FAR_ROWS_STEP_MAX = 64 * KIB;
 /**
- * Where nothing is found in a program, places near the expected one are looked at (delta/near.ts): so many bytes before and behind,
- * from so many places one after another on, and then not again for a while: longer each time, up to the last. With four times as many bytes
- * and three times as many places, making takes half as long again, and is no smaller (measured).
+ * Where nothing is found in a program, places near the expected one are looked at (delta/near.ts): so many bytes before
+ * and behind, from so many places one after another on, and then not again for a while: longer each time, up to the
+ * last. With four times as many bytes and three times as many places, making takes half as long again, and is no
+ * smaller (measured).
  */
 export const NEAR_BYTES = 512;
 export const NEAR_PROBES = 12;
@@ -639,8 +730,8 @@ export const NEAR_PLACES_MAX = 64;
 /** Where a copy of so many old bytes lies, more is expected. */
 export const NEAR_HOME_BYTES_MIN = 256;
 /**
- * How references are guessed (delta/references.ts). From here to ARM64_PAGE_REACH_BYTES all is part of the format, for reader
- * and writer guess the same: with another number, it is another version.
+ * How references are guessed (delta/references.ts). From here to ARM64_PAGE_REACH_BYTES all is part of the format, for
+ * reader and writer guess the same: with another number, it is another version.
  *
  * Addresses go on behind what the file of a program holds: memory that is all zeros when it starts.
  */
@@ -655,15 +746,18 @@ export const REFERENCE_SHIFTS_BITS = 14;
 /** An address changes by no more from one build to the next, or it was none. */
 export const REFERENCE_SHIFT_BYTES_MAX = 8 * MIB;
 /**
- * Right guesses of a kind less wrong ones, at most: above 0 they are trusted. Where a segment begins, those of code are by this much,
- * and those of words by this much not.
+ * Right guesses of a kind less wrong ones, at most: above 0 they are trusted. Where a segment begins, those of code are
+ * by this much, and those of words by this much not.
  */
 export const REFERENCE_TRUST_MAX = 16;
 export const REFERENCE_CODE_TRUST = 4;
 export const REFERENCE_WORD_DISTRUST = 4;
 /** As long as guesses of words are not trusted, the word in one of so many bytes is looked at. A power of two. */
 export const REFERENCE_WATCHED_BYTES = 128;
-/** A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no smaller (measured). */
+/**
+ * A page of ADRP, and how far behind it what is added to the page is looked for: four instructions; with more it is no
+ * smaller (measured).
+ */
 export const ARM64_PAGE_BYTES = 4096;
 export const ARM64_PAGE_REACH_BYTES = 16;
 /** Where fewer runs of bytes differ in a segment, nothing is guessed. The writer's choice, as the next six. */
@@ -675,7 +769,10 @@ export const ARM64_LOOK_BYTES = 1024;
 export const ARM64_LOOK_PARTS = 4;
 /** Where more than this share of the bytes of a segment may be local.get, it is tried as WebAssembly, too. */
 export const WASM_LOCAL_GET_SHARE_MIN = 0.03;
-/** Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader time. */
+/**
+ * Guesses are told where they leave no more than this share of what a segment costs without them: they take a reader
+ * time.
+ */
 export const REFERENCE_WORTH_SHARE_MAX = 0.98;
 /** Where they leave less than this, the segment is part of a program, and is not judged as text as well. */
 export const REFERENCE_PROGRAM_SHARE_MAX = 0.75;
@@ -706,13 +803,15 @@ export const DELTA_OUTPUT_BYTES = 1024 * 1024;
 /** Piece length of a delta's torrent: a delta is a few megabytes, and is to be shared before it is complete. */
 export const DELTA_PIECE_BYTES = 128 * 1024;
 /**
- * Longest torrent of a delta, which is not signed: this, and so much for each object (its name twice, and padding) and for
- * each of its pieces (SHA-256 and SHA-1). What is left without them is for the index, the table and the trackers.
+ * Longest torrent of a delta, which is not signed: this, and so much for each object (its name twice, and padding) and
+ * for each of its pieces (SHA-256 and SHA-1). What is left without them is for the index, the table and the trackers.
  */
 export const DELTA_TORRENT_BYTES = 256 * KIB;
 export const DELTA_TORRENT_OBJECT_BYTES = 400;
 export const DELTA_TORRENT_PIECE_BYTES = 52;
-/** Peers that give nothing of a delta for this long are given up, milliseconds: it is small, and there is another way. */
+/**
+ * Peers that give nothing of a delta for this long are given up, milliseconds: it is small, and there is another way.
+ */
 export const DELTA_PEERS_STALL_MS = 5000;
 /** How often it is looked at how fast they give it, milliseconds; and for how long before it is judged. */
 export const DELTA_PEERS_LOOK_MS = 250;
@@ -727,7 +826,9 @@ export const DELTA_KEEP_DAYS = 7;
  */
 export const DELTA_GROUP_NEW_BYTES = 128 * MIB;
 export const DELTA_GROUP_OLD_BYTES = 192 * MIB;
-/** Stored bytes of a delta object from which on the next section begins another one: one thing to fetch, and to resume. */
+/**
+ * Stored bytes of a delta object from which on the next section begins another one: one thing to fetch, and to resume.
+ */
 export const DELTA_OBJECT_BYTES = 16 * MIB;
 /**
  * 100 B a group and 80 B an object: enough for a title of 100 GB. The delta of the trees is left out where it does not
@@ -743,15 +844,18 @@ export const DELTA_STREAMS_BYTES_MAX = 4 * MIB;
 /** What a delta unpacks, in sizes of the release it lies in. Both sides' lie on the player's disk for a while. */
 export const DELTA_UNPACKED_RATIO_MAX = 8;
 /**
- * Streams of one side that a delta unpacks, and base64 inside of them: a player holds 1 KB for each. Of more, the rest is left
- * as it is.
+ * Streams of one side that a delta unpacks, and base64 inside of them: a player holds 1 KB for each. Of more, the rest
+ * is left as it is.
  */
 export const DELTA_STREAMS_MAX = 25_000;
 /** Pieces of all of them: PNG has one each 8 KiB. */
 export const DELTA_PIECES_MAX = 100_000;
 /** Recipes a publisher holds, all together. Streams beyond are left as they are. */
 export const DELTA_RECIPES_BYTES_MAX = 32 * MIB;
-/** A stream that is longer, packed and plain together, is unpacked slice by slice; shorter ones at once, which is faster. */
+/**
+ * A stream that is longer, packed and plain together, is unpacked slice by slice; shorter ones at once, which is
+ * faster.
+ */
 export const UNPACK_AT_ONCE_BYTES_MAX = 2 * MIB;
 /** Plain bytes that a thread unpacks or puts together in one job. */
 export const UNPACK_JOB_BYTES = 4 * MIB;
@@ -767,11 +871,13 @@ export const TAKE_APART_JOB_STREAMS = 32;
 export const BASE64_FIND_BYTES = 64 * KIB;
 /** Base64 shorter than this is left alone; a line of an e-mail or of a certificate is shorter. */
 export const BASE64_RUN_BYTES_MIN = 128;
-/** New base64 of less than this together is left alone: a table and its place in the index cost as much as it can bring. */
+/**
+ * New base64 of less than this together is left alone: a table and its place in the index cost as much as it can bring.
+ */
 export const BASE64_BYTES_WORTH = 4 * KIB;
 /**
- * A file with more runs is none whose base64 is looked at: 250 B each are held, and a log of signatures has millions. The same
- * goes for all that a side's deflate streams inflate to.
+ * A file with more runs is none whose base64 is looked at: 250 B each are held, and a log of signatures has millions.
+ * The same goes for all that a side's deflate streams inflate to.
  */
 export const BASE64_RUNS_MAX = 200_000;
 /** It is read, and written, in slices of this: whole groups of four digits. */
@@ -801,7 +907,10 @@ export const DEFLATE_RECIPE_SHARE_MAX = 1 / 6;
 export const DEFLATE_EXPANSION_MAX = 1032;
 /** Tokens that are looked at to find what a stream was made with: two blocks of zlib. */
 export const DEFLATE_SAMPLE_TOKENS = 32 * KIB;
-/** Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB window. */
+/**
+ * Plain bytes they may come to; also what is held of the plain bytes at any time, a multiple of deflate's 32 KiB
+ * window.
+ */
 export const DEFLATE_WINDOW_BYTES = 512 * KIB;
 /**
  * A guide looks so far back and ahead in an old stream for the place where a new one goes on. Part of the format
@@ -816,8 +925,8 @@ export const DEFLATE_FRONT_BYTES = [16 * KIB, KIB] as const;
 /** Plain bytes of a front that are looked at, of a stream, a text or a file (sketch.ts). */
 export const SKETCH_FRONT_BYTES = 64 * KIB;
 /**
- * Old streams for each new one, above which only those are unpacked that new ones resemble: to say where the others lie costs
- * more than they bring.
+ * Old streams for each new one, above which only those are unpacked that new ones resemble: to say where the others lie
+ * costs more than they bring.
  */
 export const DELTA_OLD_STREAMS_PER_NEW_MAX = 8;
 /** Tokens of one block: zlib's have 32,767 at most, 7-Zip's and zopfli's a million. 4 B each are held. */
@@ -838,7 +947,9 @@ export const DEFLATE_WORK_PER_BYTE_MAX = 2048;
 
 // --- Why a delta is big ----------------------------------------------------------------------------------------------
 
-/** New bytes of a file of which a quick compression must be tried before they are said not to compress; less is noise. */
+/**
+ * New bytes of a file of which a quick compression must be tried before they are said not to compress; less is noise.
+ */
 export const COST_SQUEEZED_BYTES_MIN = 1024;
 /** Saves it less than this, they do not compress: the share below which the encoder stores a stream as it is. */
 export const COST_SQUEEZED_SAVING_SHARE_MIN = 0.02;

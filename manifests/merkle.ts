@@ -32,9 +32,14 @@ export interface FileHashes {
   readonly root: PiecesRoot;
   /** 32 B a piece when the file is larger than one piece, else empty (BEP 52 "piece layers"). */
   readonly layer: Uint8Array;
-  /** 20 B for each BitTorrent v1 piece, the last one over the data and zeros up to the piece length. Empty without SHA-1. */
+  /**
+   * 20 B for each BitTorrent v1 piece, the last one over the data and zeros up to the piece length. Empty without
+   * SHA-1.
+   */
   readonly sha1: Uint8Array;
-  /** SHA-1 of the last piece's data alone: what counts when this file is the only one of a torrent. Empty without SHA-1. */
+  /**
+   * SHA-1 of the last piece's data alone: what counts when this file is the only one of a torrent. Empty without SHA-1.
+   */
   readonly sha1Tail: Uint8Array;
 }
 

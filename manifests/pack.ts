@@ -1,6 +1,6 @@
 /**
- * What lies in a pack: many chunks in one object, each its own zstd frame or raw, one after another. No header and no index:
- * the recipes are the index. Compressing and hashing are the caller's work.
+ * What lies in a pack: many chunks in one object, each its own zstd frame or raw, one after another. No header and no
+ * index: the recipes are the index. Compressing and hashing are the caller's work.
  */
 import { PACK_SAVING_SHARE_MIN } from "./limits.ts";
 

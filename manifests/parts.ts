@@ -1,6 +1,6 @@
 /**
- * What contents are put together from, in columns: a title has a million chunks, of which each as an object with its names
- * takes half a kilobyte, and here 60 B. Objects are made when they are asked for, and say what the columns say.
+ * What contents are put together from, in columns: a title has a million chunks, of which each as an object with its
+ * names takes half a kilobyte, and here 60 B. Objects are made when they are asked for, and say what the columns say.
  *
  *   part    chunk ‖ offset in the content        the parts of one content lie one after another
  *   chunk   id ‖ size ‖ pack ‖ offset ‖ stored ‖ raw ‖ where it comes from        each once, however often it occurs
@@ -16,7 +16,9 @@ export interface LocalChunk {
   readonly offset: number;
 }
 
-/** Where a chunk is taken from: a hole in the file, which costs nothing; a pack of the origin; a file of the install. */
+/**
+ * Where a chunk is taken from: a hole in the file, which costs nothing; a pack of the origin; a file of the install.
+ */
 export type ChunkSource = "zeros" | "pack" | LocalChunk;
 
 /** A run of a content, one chunk long. Parts follow each other without gaps. */

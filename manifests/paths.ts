@@ -74,9 +74,9 @@ const SEGMENT_CHECKS: readonly Check[] = [
 ];
 
 /**
- * Nearly every path there is: short, ASCII letters, digits and `_ - .` only, no segment that starts or ends with a dot or
- * is named like a device. No check refuses such a path, so none has to be run: a tree of 20,000 files is read in half
- * the time.
+ * Nearly every path there is: short, ASCII letters, digits and `_ - .` only, no segment that starts or ends with a dot
+ * or is named like a device. No check refuses such a path, so none has to be run: a tree of 20,000 files is read in
+ * half the time.
  */
 const PLAIN_PATH = /^(?:(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|\/|$))[\w-](?:[\w.-]*[\w-])?(?:\/(?!$)|$))+$/i;
 const PLAIN_PATH_CHARS_MAX = 2 * PATH_DEPTH_MAX;

@@ -81,7 +81,9 @@ export interface PlanCost {
   readonly kept: number;
   /** Content made from what is on disk: moved, copied, holes. */
   readonly reused: number;
-  /** Content that has to come from peers or the origin, as plain bytes (`plain`) and as the packs hold it (`stored`). */
+  /**
+   * Content that has to come from peers or the origin, as plain bytes (`plain`) and as the packs hold it (`stored`).
+   */
   readonly fetch: { readonly plain: number; readonly stored: number };
   /** Bytes written to the disk. */
   readonly write: number;

@@ -82,7 +82,9 @@ export interface ChunkRun {
 
 /** A recipe for who wants few of its chunks at a time: it stays as it was written, a fifth of what it takes parsed. */
 export interface IndexedRecipe {
-  /** The chunks from one that begins at this place of the file, or before it, to the end; each parsed when it is taken. */
+  /**
+   * The chunks from one that begins at this place of the file, or before it, to the end; each parsed when it is taken.
+   */
   from(position: number): ChunkRun;
 }
 

@@ -47,8 +47,8 @@ export interface Release {
 }
 
 /**
- * No channel may be called so. Players keep a channel's role in `<channel>.json`, beside the roles of TUF and of the edge
- * and their own memory; and Windows takes `con.json` for the console.
+ * No channel may be called so. Players keep a channel's role in `<channel>.json`, beside the roles of TUF and of the
+ * edge and their own memory; and Windows takes `con.json` for the console.
  */
 const RESERVED_CHANNELS =
   /^(?:root|targets|snapshot|timestamp|live|memory|constructor|prototype|con|prn|aux|nul|(?:com|lpt)\d)$/;

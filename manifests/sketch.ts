@@ -1,7 +1,7 @@
 /**
- * Which old stream, text or file a new one resembles: names are not known or do not tell, and members move. A sketch holds
- * the least of the hashes of all runs of a few bytes in a front; two fronts with much in common have many of these in common
- * (Broder, "On the resemblance and containment of documents", 1997).
+ * Which old stream, text or file a new one resembles: names are not known or do not tell, and members move. A sketch
+ * holds the least of the hashes of all runs of a few bytes in a front; two fronts with much in common have many of
+ * these in common (Broder, "On the resemblance and containment of documents", 1997).
  */
 import { SKETCH_FRONT_BYTES } from "./limits.ts";
 
@@ -20,7 +20,9 @@ const SHARED_SHARE_MIN = 1 / 4;
 /** Old streams that are looked at for a hash, when more have it: the nearest, for members keep their order. */
 const HOLDERS_MAX = 16;
 
-/** @param front  of the plain bytes of a stream, of a text or of a file; no more than SKETCH_FRONT_BYTES are looked at */
+/**
+ * @param front  of the plain bytes of a stream, of a text or of a file; no more than SKETCH_FRONT_BYTES are looked at
+ */
 export function sketchOf(front: Uint8Array): Sketch {
   const bytes = front.subarray(0, SKETCH_FRONT_BYTES);
   const least = new Uint32Array(SKETCH_HASHES);

@@ -77,8 +77,8 @@ export interface Torrent {
 }
 
 /**
- * The v1 half alone, for clients that cannot read a hybrid torrent: the same files, pieces and padding under another info
- * hash, and so another swarm (docs/decisions/0021).
+ * The v1 half alone, for clients that cannot read a hybrid torrent: the same files, pieces and padding under another
+ * info hash, and so another swarm (docs/decisions/0021).
  */
 export interface TorrentV1 {
   /** The .torrent file. */
@@ -166,8 +166,9 @@ export function makeTorrent(content: TorrentContent, sha256: Sha256, sha1: Sha1)
 }
 
 /**
- * How long the hybrid .torrent will be, bytes, at least: exactly, unless files of the same size and of several pieces differ.
- * Each of them then has a piece layer of its own, 32 B a piece; here they share one, as files of the same content do.
+ * How long the hybrid .torrent will be, bytes, at least: exactly, unless files of the same size and of several pieces
+ * differ. Each of them then has a piece layer of its own, 32 B a piece; here they share one, as files of the same
+ * content do.
  */
 export function torrentBytesOf(outline: TorrentOutline): number {
   const { name, pieceLength } = outline;
@@ -184,8 +185,8 @@ export function torrentBytesOf(outline: TorrentOutline): number {
 }
 
 /**
- * What it will never be longer than, by much: to be asked first, for it takes a tenth of the time, and hardly memory. Of a
- * file both lists together have twice its path, 250 B of keys, numbers and padding, and two hashes a piece.
+ * What it will never be longer than, by much: to be asked first, for it takes a tenth of the time, and hardly memory.
+ * Of a file both lists together have twice its path, 250 B of keys, numbers and padding, and two hashes a piece.
  */
 export function torrentBytesAtMost({ pieceLength, files, announce, webSeeds }: TorrentOutline): number {
   const ofFiles = files.reduce((sum, { path, size }) => {
@@ -361,8 +362,8 @@ function fileEntryOf({ size, exec, root }: InfoFile): BencodeInput {
 }
 
 /**
- * Whether every file is followed by padding up to a whole piece, the last one too: libtorrent does so by default (what it
- * calls canonical), but for a lone file. Without tail padding it would be a different info hash.
+ * Whether every file is followed by padding up to a whole piece, the last one too: libtorrent does so by default (what
+ * it calls canonical), but for a lone file. Without tail padding it would be a different info hash.
  */
 function isPadded(files: readonly unknown[]): boolean {
   return files.length !== 1;

@@ -27,7 +27,9 @@ export interface TreeFile {
   readonly exec: boolean;
   /** Null for empty files only. */
   readonly recipe: RecipeRef | null;
-  /** The optional parts of the title (languages, HD textures) that this file belongs to; absent: every install has it. */
+  /**
+   * The optional parts of the title (languages, HD textures) that this file belongs to; absent: every install has it.
+   */
   readonly parts?: readonly string[];
 }
 
@@ -50,7 +52,9 @@ const PLAIN_LINE =
   /\{"path":"([ !#-[\]-\uffff]+)","size":([1-9]\d{0,14}),"root":"([0-9a-f]{64})"(,"exec":true)?,"recipe":"([0-9a-f]{64})","at":\[(0|[1-9]\d{0,14}),([1-9]\d{0,14})\]\}\n/y;
 const PART_NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
-/** Tree -> plain bytes. Files may come in any order. Throws: path.unsafe when two files cannot be installed together. */
+/**
+ * Tree -> plain bytes. Files may come in any order. Throws: path.unsafe when two files cannot be installed together.
+ */
 export function writeTree(tree: Tree): Uint8Array<ArrayBuffer> {
   const files = [...tree.files].toSorted((a, b) => comparePaths(a.path, b.path));
   checkPathSet(files.map((file) => file.path));
@@ -132,7 +136,8 @@ function decodeLines(bytes: Uint8Array, line: number): string {
 
 /**
  * A line of one of nearly all files: one that has content, belongs to no part and has nothing to escape in its path. It
- * fits in one spelling only, so that it need not be written again to see whether it is that. Undefined for another line.
+ * fits in one spelling only, so that it need not be written again to see whether it is that. Undefined for another
+ * line.
  * @param known  the hashes that lines before had
  */
 function parsePlainLine(text: string, at: number, line: number, known: Map<string, string>): TreeFile | undefined {
@@ -150,8 +155,8 @@ function parsePlainLine(text: string, at: number, line: number, known: Map<strin
 }
 
 /**
- * A copy of text that has nothing to escape. What V8 cuts out of a longer text keeps all of that in memory: the whole tree
- * was, a third of what its files take (measured).
+ * A copy of text that has nothing to escape. What V8 cuts out of a longer text keeps all of that in memory: the whole
+ * tree was, a third of what its files take (measured).
  */
 function ownText(text: string): string {
   return JSON.parse(`"${text}"`) as string;
@@ -166,7 +171,9 @@ function sameText(text: string, known: Map<string, string>): string {
   return own;
 }
 
-/** One line, newline included -> file. Writing it again must give the very text: no second spelling, no unknown field. */
+/**
+ * One line, newline included -> file. Writing it again must give the very text: no second spelling, no unknown field.
+ */
 function parseLine(text: string, line: number): TreeFile {
   const fields = parseObject(text, line);
   const file: TreeFile = {

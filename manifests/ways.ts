@@ -1,12 +1,13 @@
 /**
- * The ways in which the contents that a plan has to build can come: fetched whole, by the chunks that the install lacks,
- * by a delta, by a chain of deltas; of the last two each time with what they make well, and the rest by chunks. Each is
- * costed, and the lightest that fits on the disk is chosen. Pure.
+ * The ways in which the contents that a plan has to build can come: fetched whole, by the chunks that the install
+ * lacks, by a delta, by a chain of deltas; of the last two each time with what they make well, and the rest by chunks.
+ * Each is costed, and the lightest that fits on the disk is chosen. Pure.
  *
  *   weight = bytes of chunks + bytes of deltas / DELTA_SHARE_MAX + bytes written / WRITTEN_BYTES_PER_FETCHED
  *
- * What a delta needs and the install does not have (somebody changed a file) reads as zeros. What is made of it is wrong
- * then, and found out by its hash; here a new content is counted as made well unless its file's old content is missing.
+ * What a delta needs and the install does not have (somebody changed a file) reads as zeros. What is made of it is
+ * wrong then, and found out by its hash; here a new content is counted as made well unless its file's old content is
+ * missing.
  */
 import { contentsIn, type DeltaGroup } from "./delta/release-delta.ts";
 import { unpackedBytes, type UnpackedSides } from "./delta/unpack.ts";
@@ -254,8 +255,8 @@ function madeWell(path: readonly DeltaStep[], { isInstalled }: Pick<WeighingWorl
 }
 
 /**
- * The groups that are worth it or that a chosen one of a later step needs. A content counts only when all its groups are
- * chosen, so one that is left out may make others not worth it: until nothing changes.
+ * The groups that are worth it or that a chosen one of a later step needs. A content counts only when all its groups
+ * are chosen, so one that is left out may make others not worth it: until nothing changes.
  * @param isWorth  whether a group of so many bytes that saves so many bytes of chunks is used for that
  */
 function chooseGroups(

@@ -11,9 +11,14 @@ export interface Env {
   readonly SWARMS: DurableObjectNamespace<SwarmObject>;
   /** Registers titles. Secret. */
   readonly ADMIN_TOKEN: string;
-  /** Wraps the online keys and derives the announce-token keys. Secret; losing it means `keys rotate` for every title. */
+  /**
+   * Wraps the online keys and derives the announce-token keys. Secret; losing it means `keys rotate` for every title.
+   */
   readonly KEY_WRAP_SECRET: string;
-  /** Decimal bytes a second: while a player's peers together deliver this, the origin rests. Unset: PEERS_FAST_ENOUGH_BPS. */
+  /**
+   * Decimal bytes a second: while a player's peers together deliver this, the origin rests. Unset:
+   * PEERS_FAST_ENOUGH_BPS.
+   */
   readonly PEERS_ENOUGH_BPS?: string;
   /** JSON list of STUN and TURN servers for players' WebRTC, as RTCIceServer. Unset: none, and nobody else is asked. */
   readonly ICE_SERVERS?: string;

@@ -1,6 +1,6 @@
 /**
- * Methods beside those that the routes name: OPTIONS, what pages of other sites may do (CORS, Fetch standard section 3.2),
- * and 405 for the rest.
+ * Methods beside those that the routes name: OPTIONS, what pages of other sites may do (CORS, Fetch standard section
+ * 3.2), and 405 for the rest.
  */
 import type { Context, MiddlewareHandler } from "hono";
 import { cors } from "hono/cors";

@@ -1,6 +1,7 @@
 /**
- * `make-delta.ts CASE PATCH`, a process of its own so that its time and memory can be seen: the delta of a case (case.ts) as
- * `publish` makes it, with as many threads as it has cores; its objects and its index into the folder PATCH.
+ * `make-delta.ts CASE PATCH`, a process of its own so that its time and memory can be seen: the delta of a case
+ * (case.ts) as `publish` makes it, with as many threads as it has cores; its objects and its index into the folder
+ * PATCH.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";

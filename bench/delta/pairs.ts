@@ -42,8 +42,8 @@ function packed(folder: string, kind: string): string {
 }
 
 /**
- * Two folders as two files, which is all that the other tools take: everything the old release holds, and what the new one
- * holds that the old one does not.
+ * Two folders as two files, which is all that the other tools take: everything the old release holds, and what the new
+ * one holds that the old one does not.
  */
 export function writeContents([before, after]: readonly [string, string], old: string, fresh: string): void {
   const known = new Set<string>();

@@ -1,7 +1,7 @@
 /**
- * A player's whole update over a slow link. Ours is `patchswarm patch` of an installed release from a real edge: metadata,
- * delta, every file proven, flushed and committed. The others fetch their patch and apply it to one file; what it takes to
- * make a folder's files of that is timed by itself.
+ * A player's whole update over a slow link. Ours is `patchswarm patch` of an installed release from a real edge:
+ * metadata, delta, every file proven, flushed and committed. The others fetch their patch and apply it to one file;
+ * what it takes to make a folder's files of that is timed by itself.
  */
 import { execFileSync } from "node:child_process";
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";

@@ -31,7 +31,8 @@ function rowOf(cost: FileCost): Record<string, unknown> {
       summary: evidenceOf(code, cost, formatBytes),
       // bytes of the delta, by what they say
       stored,
-      // bytes of the new file; what changed is what the delta tells as a change, and no reference that was guessed right
+      // bytes of the new file; what changed is what the delta tells as a change, and no reference that was guessed
+      // right
       newBytes: newBytes(facts),
       newBytesCompressed: facts.squeezedBytes,
       foundBytes: foundBytes(facts),
@@ -49,7 +50,9 @@ function rowOf(cost: FileCost): Record<string, unknown> {
   };
 }
 
-/** A table of the dearest files, then each of their causes with what to do about it. Empty when nothing costs anything. */
+/**
+ * A table of the dearest files, then each of their causes with what to do about it. Empty when nothing costs anything.
+ */
 export function describeCosts({ bytes, files }: DeltaCosts, most: number): string {
   const shown = files.slice(0, most).map((cost) => ({ cost, cause: causeOf(cost) }));
   if (shown.length === 0) return "";
@@ -73,8 +76,8 @@ export function describeCosts({ bytes, files }: DeltaCosts, most: number): strin
 }
 
 /**
- * What a publish says: the dearest files of which something can be done about the cause, each a line with its remedy below;
- * nothing when all of them cost little.
+ * What a publish says: the dearest files of which something can be done about the cause, each a line with its remedy
+ * below; nothing when all of them cost little.
  */
 export function tellCosts({ bytes, files }: DeltaCosts): string {
   const least = Math.max(COST_SAID_BYTES_MIN, bytes * COST_SAID_SHARE_MIN);

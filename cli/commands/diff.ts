@@ -41,7 +41,8 @@ export function diffCommand(): Command {
       published === 0 ? undefined : await openCache(cacheFolder(), (text) => context.output.log(text));
     const cacheDir = cache?.folder ?? cacheFolder();
     await dropAbandonedCaches(cacheDir, Date.now());
-    // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not stay
+    // a title's versions take turns in one folder of the cache: of two, the second gets one of its own, and does not
+    // stay
     const spare = published === 2 ? await openSpareCache(cacheDir) : undefined;
     try {
       await using from = await openBuild(before, flags, cacheDir, context);
@@ -59,7 +60,10 @@ interface ComparedBuild extends AsyncDisposable {
   readonly folder: string;
 }
 
-/** A folder as it is, or the files of a published version. Throws: usage.bad-flag, release.not-found; what a patch throws. */
+/**
+ * A folder as it is, or the files of a published version. Throws: usage.bad-flag, release.not-found; what a patch
+ * throws.
+ */
 async function openBuild(
   name: string,
   flags: OptionValues,

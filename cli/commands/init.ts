@@ -100,7 +100,9 @@ async function takeKeys(dir: string, channels: readonly string[], keyOf: typeof 
   return { root, targets, channels: ofChannels };
 }
 
-/** A key made now would be none of the title's: it would only hide that one was lost, or that a channel is not there. */
+/**
+ * A key made now would be none of the title's: it would only hide that one was lost, or that a channel is not there.
+ */
 function ownKeyOf({ title, edge }: InitOptions): typeof ensureKey {
   return async (dir, name) => {
     const key = await keyIfThere(dir, name);

@@ -17,7 +17,9 @@ interface ReadConfig {
   readonly r2_buckets: readonly { binding: string; bucket_name?: string; jurisdiction?: string }[];
 }
 
-/** Throws: usage.bad-flag when there is no such file, or none that the worker can be deployed by; edge.not-installed. */
+/**
+ * Throws: usage.bad-flag when there is no such file, or none that the worker can be deployed by; edge.not-installed.
+ */
 export async function readDeployConfig(file: string): Promise<DeployConfig> {
   const { unstable_readConfig: readConfig } = await importWrangler();
   const refused = (reason: string, cause?: unknown): Failure =>

@@ -1,6 +1,6 @@
 /**
- * The edge on Cloudflare: the very file that `dev` runs, uploaded by wrangler, with the bucket and the secrets it needs.
- * Run again, it replaces the worker and leaves bucket, secrets and state as they are.
+ * The edge on Cloudflare: the very file that `dev` runs, uploaded by wrangler, with the bucket and the secrets it
+ * needs. Run again, it replaces the worker and leaves bucket, secrets and state as they are.
  */
 import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -116,7 +116,8 @@ async function ensureBucket(
 
 /**
  * Secrets that the worker does not have yet; all of them before the first deployment, when there is no worker to ask.
- * Whatever else keeps the list from us ends the deployment: a second KEY_WRAP_SECRET would lose every title's online key.
+ * Whatever else keeps the list from us ends the deployment: a second KEY_WRAP_SECRET would lose every title's online
+ * key.
  */
 async function missingSecrets({ config }: DeployOptions, wrangler: Wrangler): Promise<string[]> {
   const args = ["secret", "list", "--format", "json", "--config", config];

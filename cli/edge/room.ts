@@ -1,6 +1,6 @@
 /**
- * What an edge on this machine may write: workerd cannot ask a disk what is free, and on a full one it never answers the
- * upload of an object. So the worker asks us before each write of a publisher's (worker/room.ts).
+ * What an edge on this machine may write: workerd cannot ask a disk what is free, and on a full one it never answers
+ * the upload of an object. So the worker asks us before each write of a publisher's (worker/room.ts).
  */
 import { Failure, type FailureFacts } from "../../manifests/failures.ts";
 import { EDGE_DISK_RESERVE_BYTES, EDGE_START_BYTES } from "../../manifests/limits.ts";

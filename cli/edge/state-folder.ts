@@ -1,6 +1,6 @@
 /**
- * The folder of an edge's secrets, databases and objects: made when it is not there, and used by one edge at a time. Two
- * would serve the same databases, each with what it holds in memory.
+ * The folder of an edge's secrets, databases and objects: made when it is not there, and used by one edge at a time.
+ * Two would serve the same databases, each with what it holds in memory.
  */
 import { Failure } from "../../manifests/failures.ts";
 import { makeFolder } from "../make-folder.ts";
@@ -15,8 +15,8 @@ export async function makeStateFolder(state: string): Promise<void> {
 }
 
 /**
- * Does the work while the folder is ours. Should another edge take it over (we slept past the lock's age), the signal that
- * the work got is aborted. Throws: edge.state-in-use, also when it was taken over; edge.no-space; usage.bad-flag.
+ * Does the work while the folder is ours. Should another edge take it over (we slept past the lock's age), the signal
+ * that the work got is aborted. Throws: edge.state-in-use, also when it was taken over; edge.no-space; usage.bad-flag.
  */
 export async function whileStateIsOurs(
   state: string,

@@ -1,4 +1,7 @@
-/** Does the work of one group of a delta, in threads. What it leaves is not proven: it gives hashes, or staging hashes it. */
+/**
+ * Does the work of one group of a delta, in threads. What it leaves is not proven: it gives hashes, or staging hashes
+ * it.
+ */
 import { rm } from "node:fs/promises";
 import { SHA256_BYTES } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
@@ -14,7 +17,9 @@ import type { GroupWork } from "./group-work.ts";
 import type { Written } from "./staging.ts";
 
 export interface Applied {
-  /** Files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe. */
+  /**
+   * Files whose streams could not be put together: what a delta makes of a file that somebody changed fits no recipe.
+   */
   readonly misfits: ReadonlySet<string>;
   /** What is known of files that were hashed while they were written. */
   readonly written: ReadonlyMap<string, Written>;
@@ -22,7 +27,8 @@ export interface Applied {
 
 /**
  * @param arrival  tells how much of the delta is there (arrival.ts); without it all of it is
- * @param onPacked  plain bytes that were put together up to now, and how many there are: where there are any, most of the time
+ * @param onPacked  plain bytes that were put together up to now, and how many there are: where there are any, most of
+ *   the time
  * Throws: object.malformed when the delta, or what it is applied to, is not what it should be; install.no-space;
  * source.interrupted. No job runs on afterwards.
  */

@@ -110,8 +110,8 @@ export class Assembly {
   }
 
   /**
-   * When the file of a build and then its copies were written; undefined when nobody looked. To be asked when the ledger
-   * says that it is built.
+   * When the file of a build and then its copies were written; undefined when nobody looked. To be asked when the
+   * ledger says that it is built.
    */
   mtimesOf(build: number): readonly bigint[] | undefined {
     return this.#written.get(build);

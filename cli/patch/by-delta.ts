@@ -1,7 +1,7 @@
 /**
- * New contents made of the installed release and deltas, into staging. Nothing here is proven: the hash of every piece is
- * looked at before it counts (assembly.ts), and whatever is wrong or missing then comes from chunks. So a delta that cannot
- * be had or does not fit costs a little time and is no failure.
+ * New contents made of the installed release and deltas, into staging. Nothing here is proven: the hash of every piece
+ * is looked at before it counts (assembly.ts), and whatever is wrong or missing then comes from chunks. So a delta that
+ * cannot be had or does not fit costs a little time and is no failure.
  */
 import { join } from "node:path";
 import type { ObjectId, PiecesRoot } from "../../manifests/digest.ts";
@@ -35,8 +35,8 @@ export interface ByDeltas extends DownloadWorld {
 }
 
 /**
- * Goes the deltas of a way: each is fetched while the one before is applied, and what that makes and the release does not
- * have is only for the next. Gives the index object of one that was of no use; then those after it are not tried.
+ * Goes the deltas of a way: each is fetched while the one before is applied, and what that makes and the release does
+ * not have is only for the next. Gives the index object of one that was of no use; then those after it are not tried.
  * Throws: install.no-space, source.interrupted.
  */
 export async function stageByDeltas({ steps }: Pick<Way, "steps">, world: ByDeltas): Promise<ObjectId | undefined> {

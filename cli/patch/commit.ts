@@ -17,8 +17,8 @@
  * Two journal phases, because only before 6 an old name still means the old file: repeated after 7, step 3 or 5 would
  * take a new file away.
  *
- * Between any two things it does to the disk the event loop may get a turn, for the lock has to be touched. Only a lock that is
- * found lost then ends a commit: who has it now goes on from the journal.
+ * Between any two things it does to the disk the event loop may get a turn, for the lock has to be touched. Only a lock
+ * that is found lost then ends a commit: who has it now goes on from the journal.
  */
 import path from "node:path";
 import * as v from "valibot";
@@ -93,9 +93,10 @@ function workOn(disk: Disk, install: Install, pace: Pace): Work {
 }
 
 /**
- * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed: install.obstructed,
- * what the disk says.
- * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the disk
+ * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed:
+ * install.obstructed, what the disk says.
+ * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the
+ *   disk
  * @param pace  its check throws when another has the install
  */
 export async function commit(
@@ -128,7 +129,8 @@ export async function commit(
 }
 
 /**
- * Finishes a commit that was cut short; says what was in its way, also what was moved before. Undefined when there is none.
+ * Finishes a commit that was cut short; says what was in its way, also what was moved before. Undefined when there is
+ * none.
  * Throws: install.damaged for a journal not ours, and what `commit` does.
  * @param giveUp  a journal not ours is deleted instead: then there is no telling which release a file is of
  * @param pace  its check throws when another has the install
@@ -168,7 +170,8 @@ export async function forgetUnbegun(disk: Disk, install: Install): Promise<void>
 }
 
 /**
- * Paths of old files that a commit which was cut short takes away, or has taken away already; undefined when there is none.
+ * Paths of old files that a commit which was cut short takes away, or has taken away already; undefined when there is
+ * none.
  * Throws: install.damaged for a journal not ours.
  */
 export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly SafePath[] | undefined {
@@ -179,8 +182,8 @@ export function cutShort(disk: Pick<Disk, "read">, install: Install): readonly S
 }
 
 /**
- * Asks every folder whose names will change, or the one in which it will be made. Throws: install.obstructed when it is a
- * symbolic link, what moving something there would throw.
+ * Asks every folder whose names will change, or the one in which it will be made. Throws: install.obstructed when it is
+ * a symbolic link, what moving something there would throw.
  */
 async function checkFolders(
   { disk, install, turn }: Work,
@@ -311,8 +314,8 @@ async function both(...acts: readonly Promise<void>[]): Promise<void> {
 }
 
 /**
- * A new folder into place; where there is one by now, what is in it, one by one, and what has such a name there already is
- * moved aside. Gives the folders whose names changed. Done again, it goes on with what is left.
+ * A new folder into place; where there is one by now, what is in it, one by one, and what has such a name there already
+ * is moved aside. Gives the folders whose names changed. Done again, it goes on with what is left.
  */
 async function placeFolder(work: Work, folder: SafePath): Promise<string[]> {
   const { disk, install, kept, turn } = work;

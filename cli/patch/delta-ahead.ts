@@ -1,7 +1,8 @@
 /**
- * The delta that leads straight to the wanted release, on its way while the install is looked at and the ways are weighed:
- * that takes as long as a small delta does. A guess: when the way that is chosen goes by all of it, the download goes on.
- * Otherwise it is stopped: what came is gone on with when some of it is needed, and deleted when none is.
+ * The delta that leads straight to the wanted release, on its way while the install is looked at and the ways are
+ * weighed: that takes as long as a small delta does. A guess: when the way that is chosen goes by all of it, the
+ * download goes on. Otherwise it is stopped: what came is gone on with when some of it is needed, and deleted when none
+ * is.
  */
 import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";
 import { DELTA_AHEAD_BYTES_MAX, DELTA_AHEAD_TORRENT_BYTES_MAX, DELTA_INDEX_BYTES_MAX } from "../../manifests/limits.ts";
@@ -32,7 +33,8 @@ export class DeltaAhead {
   }
 
   /**
-   * The download, whatever became of it, when one of the steps takes all of the delta; otherwise it is over. Given once.
+   * The download, whatever became of it, when one of the steps takes all of the delta; otherwise it is over. Given
+   * once.
    * @param onProgress  is given the bytes that arrived up to now, and those that arrive from now on
    */
   async takenBy(

@@ -97,8 +97,8 @@ export class DeltaDownload {
   }
 
   /**
-   * Fetches what the chosen groups need; asked again, it only waits. Never throws: `failure` says what went wrong, and who
-   * waits is told.
+   * Fetches what the chosen groups need; asked again, it only waits. Never throws: `failure` says what went wrong, and
+   * who waits is told.
    */
   async run(): Promise<void> {
     await (this.#running ??= this.#run());
@@ -180,7 +180,10 @@ export class DeltaDownload {
     }
   }
 
-  /** In the order in which they are decoded. Throws: object.mismatch, sources.exhausted, install.no-space, as Origin.read. */
+  /**
+   * In the order in which they are decoded. Throws: object.mismatch, sources.exhausted, install.no-space, as
+   * Origin.read.
+   */
   async #fromOrigin(board: FolderBoard): Promise<void> {
     const { origin } = this.#world;
     if (origin === undefined) throw new Failure("sources.exhausted", { object: this.#step.delta.torrent.object });

@@ -1,6 +1,6 @@
 /**
- * The deltas that could lead from the installed release to the wanted one, read: their indexes, and of a chain the trees
- * in between. What cannot be had is left out and said so; there is always another way.
+ * The deltas that could lead from the installed release to the wanted one, read: their indexes, and of a chain the
+ * trees in between. What cannot be had is left out and said so; there is always another way.
  */
 import { bytesOf, deltaChains, type Chain } from "../../manifests/delta/chains.ts";
 import { checkFit, parseReleaseDelta, spacesOf } from "../../manifests/delta/release-delta.ts";

@@ -68,7 +68,9 @@ export class Deltas {
     return delta && { installed, delta };
   }
 
-  /** Begins the download of a small delta that leads straight to the wanted release, when there is room for anything. */
+  /**
+   * Begins the download of a small delta that leads straight to the wanted release, when there is room for anything.
+   */
   async begin(): Promise<void> {
     const { target, freeBytes } = this.#options;
     const { release } = target;

@@ -6,7 +6,10 @@ import { type DiskError, isDiskBroken, isDiskFull, isOutOfHandles } from "../thr
 /** What the game, an antivirus or an editor that holds a file open makes of a rename, on Windows. */
 const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
 
-/** No permission, a disk that is only read, a file where a folder should be, a file of a size that the disk cannot hold (FAT32). */
+/**
+ * No permission, a disk that is only read, a file where a folder should be, a file of a size that the disk cannot hold
+ * (FAT32).
+ */
 const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EFBIG"]);
 
 /** Something else where a file or a folder goes. */

@@ -43,12 +43,16 @@ export interface Disk {
   readonly rename: (from: string, to: string) => Act;
   /**
    * Moves a folder with all that is in it to where nothing is. False when something is there, or the system refuses, as
-   * Windows does while a file in it is open, and overlays do with folders of a lower layer. Nothing happens when `from` is not there.
+   * Windows does while a file in it is open, and overlays do with folders of a lower layer. Nothing happens when `from`
+   * is not there.
    */
   readonly moveFolder: (from: string, to: string) => boolean;
   /** What is in a folder; nothing when it is not there. */
   readonly list: (folder: string) => readonly { readonly name: string; readonly isFolder: boolean }[];
-  /** Throws what moving a file from one folder into the other would: no permission, another file system. Changes nothing. */
+  /**
+   * Throws what moving a file from one folder into the other would: no permission, another file system. Changes
+   * nothing.
+   */
   readonly checkMove: (from: string, to: string) => void;
   /** Nothing happens when the file is not there, or is a folder. */
   readonly remove: (path: string) => Act;
@@ -58,8 +62,8 @@ export interface Disk {
   readonly makeFolder: (path: string) => void;
   readonly setExec: (path: string, exec: boolean) => void;
   /**
-   * Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. `files` are gone
-   * through more than once.
+   * Makes files and the names in folders last through a power cut. `root`: a folder on the same file system. `files`
+   * are gone through more than once.
    */
   readonly flush: (root: string, files: Iterable<string>, folders: readonly string[]) => Promise<void>;
 }
@@ -185,8 +189,8 @@ function removeFile(path: string): void {
 }
 
 /**
- * Whether files on the disk of a folder can be run or not, each by itself: not on Windows, nor on disks like exFAT, where all
- * of them seem to be one or the other. Makes a file there for a moment.
+ * Whether files on the disk of a folder can be run or not, each by itself: not on Windows, nor on disks like exFAT,
+ * where all of them seem to be one or the other. Makes a file there for a moment.
  */
 export function keepsExecBits(folder: string): boolean {
   if (process.platform === "win32") return false;
@@ -245,8 +249,8 @@ async function syncPath(path: string, flags: string): Promise<void> {
 }
 
 /**
- * On Windows an antivirus or the running game may hold a file for a moment (velopack#159): tries again before failing, and
- * others get their turn meanwhile.
+ * On Windows an antivirus or the running game may hold a file for a moment (velopack#159): tries again before failing,
+ * and others get their turn meanwhile.
  */
 function patiently(act: () => void): Act {
   try {

@@ -1,6 +1,6 @@
 /**
- * Fetches what the ledger misses, from the origin and from peers at once. The swarm helps itself through the board; here
- * are the origin's workers, the choice between the two, and the decision that nobody can help any more.
+ * Fetches what the ledger misses, from the origin and from peers at once. The swarm helps itself through the board;
+ * here are the origin's workers, the choice between the two, and the decision that nobody can help any more.
  */
 import { Failure } from "../../manifests/failures.ts";
 import {
@@ -73,7 +73,10 @@ class Fetching {
   #failures = 0;
   #round = 0;
   #retryAt = 0;
-  /** A request broke off before a slice had come whole, so all that had come was of no use; and no run has come whole since. */
+  /**
+   * A request broke off before a slice had come whole, so all that had come was of no use; and no run has come whole
+   * since.
+   */
   #isFragile = false;
   #originError: Failure | undefined;
   #stopped = false;
@@ -217,7 +220,9 @@ class Fetching {
     return originShouldOvertake(swarm, ledger.peerClaims * ledger.map.pieceLength) ? ledger.claimRun(true, now()) : [];
   }
 
-  /** What one connection brings in ORIGIN_SLICE_MS, within bounds; on a line that breaks before that, a chunk at a time. */
+  /**
+   * What one connection brings in ORIGIN_SLICE_MS, within bounds; on a line that breaks before that, a chunk at a time.
+   */
   #sliceBytes(): number {
     if (this.#isFragile) return 0;
     const { origin, now } = this.#options;

@@ -1,6 +1,6 @@
 /**
- * Deltas that an install holds: while one is fetched and applied, and afterwards for some days, to give it to others who
- * make the same step.
+ * Deltas that an install holds: while one is fetched and applied, and afterwards for some days, to give it to others
+ * who make the same step.
  *
  *   deltas/<torrent id>/<object id>   an object of the delta
  *   deltas/<torrent id>.torrent       written when all of them are there

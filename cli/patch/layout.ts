@@ -1,7 +1,7 @@
 /**
- * Where contents lie in staging. What goes into a folder that the install does not have yet is put together in a likeness
- * of that folder, which the commit then moves as a whole: a first install is a few renames instead of one a file and one
- * new folder for each. Everything else is named by its content, because its folder is full of what stays.
+ * Where contents lie in staging. What goes into a folder that the install does not have yet is put together in a
+ * likeness of that folder, which the commit then moves as a whole: a first install is a few renames instead of one a
+ * file and one new folder for each. Everything else is named by its content, because its folder is full of what stays.
  *
  *   staging/<root>        a content; <root>.<n> a copy of it for another place
  *   staging/new/<path>    a file of the release, at its path

@@ -1,7 +1,7 @@
 /**
  * The ledger of missing bytes: which chunks and pieces of the contents being built are there, who is fetching what, and
- * what has been proven. Pure bookkeeping, no disk and no network: the origin's side works in chunks, the swarm's side in
- * pieces, and this is where the two meet, so that nothing is fetched twice while there is something else to fetch.
+ * what has been proven. Pure bookkeeping, no disk and no network: the origin's side works in chunks, the swarm's side
+ * in pieces, and this is where the two meet, so that nothing is fetched twice while there is something else to fetch.
  *
  * A chunk, which may lie in several contents and is fetched once:
  *
@@ -218,8 +218,8 @@ export class Ledger {
   // --- Earlier runs ------------------------------------------------------------------------------------------------
 
   /**
-   * Takes over a piece with this hash that an earlier run left in staging, or a delta made there. False when the hash, or
-   * with it the root of the whole content, is wrong.
+   * Takes over a piece with this hash that an earlier run left in staging, or a delta made there. False when the hash,
+   * or with it the root of the whole content, is wrong.
    */
   restore(piece: number, hash: Uint8Array): boolean {
     const expected = this.expectedHash(piece);
@@ -346,8 +346,8 @@ export class Ledger {
   // --- Proof -------------------------------------------------------------------------------------------------------
 
   /**
-   * The hash of a complete piece. "bad": some chunk of it, or its recipe, is bad; look for it and say so with `condemn`.
-   * "bad-content": the same for all pieces of the content, because only its root was known.
+   * The hash of a complete piece. "bad": some chunk of it, or its recipe, is bad; look for it and say so with
+   * `condemn`. "bad-content": the same for all pieces of the content, because only its root was known.
    */
   hashed({ piece, attempt }: CompletePiece, hash: Uint8Array): "good" | "bad" | "bad-content" {
     if (this.#state[piece] !== HASHING || this.#tries[piece] !== attempt) return "good";

@@ -1,6 +1,7 @@
 /**
- * One patcher an install at a time. `proper-lockfile` keeps a lock by touching it; a patcher that was killed would leave
- * the install busy until its lock is old, so we also note whose lock it is, and age the lock of a process that is gone.
+ * One patcher an install at a time. `proper-lockfile` keeps a lock by touching it; a patcher that was killed would
+ * leave the install busy until its lock is old, so we also note whose lock it is, and age the lock of a process that is
+ * gone.
  */
 import fs, { type NoParamCallback, type PathLike, type Stats } from "node:fs";
 import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
@@ -23,7 +24,10 @@ const Owner = v.object({
 });
 type Owner = v.InferOutput<typeof Owner>;
 
-/** Locks that this process holds. An owner with our place and pid and none of these is an earlier process of that number. */
+/**
+ * Locks that this process holds. An owner with our place and pid and none of these is an earlier process of that
+ * number.
+ */
 const ours = new Set<string>();
 
 /** How long it takes to find out whether a holder lives. */
@@ -42,10 +46,10 @@ export interface LockOptions extends LockWait {
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted; `check`, which throws then, sees it sooner, and whatever else has aborted the signal before. When the
- * work fails, the folders that were made for it go again, as far as they are empty.
- * Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the work throws, as a failure
- * when it is what a disk says.
+ * the work got is aborted; `check`, which throws then, sees it sooner, and whatever else has aborted the signal before.
+ * When the work fails, the folders that were made for it go again, as far as they are empty.
+ * Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the work throws, as a
+ * failure when it is what a disk says.
  */
 export async function whileLocked<T>(
   install: Install,
@@ -73,8 +77,8 @@ export async function whileLocked<T>(
 }
 
 /**
- * Does work that only looks, and leaves no lock: not a byte is written. Throws: install.busy; source.interrupted; what the
- * work throws.
+ * Does work that only looks, and leaves no lock: not a byte is written. Throws: install.busy; source.interrupted; what
+ * the work throws.
  */
 export async function whileFree<T>(install: Install, wait: LockWait, work: () => Promise<T>): Promise<T> {
   try {
@@ -185,7 +189,8 @@ async function take(install: Install, taking: Taking): Promise<() => Promise<voi
     if (!isHeld(error)) throw error;
     const owner = await readOwner(install);
     if (await mayLive(owner, install, wait)) throw busy(install, owner?.pid, error);
-    // others may have found the same dead owner: who moves the file away is the heir, unless the lock is another's by now
+    // others may have found the same dead owner: who moves the file away is the heir, unless the lock is another's by
+    // now
     const will = install.own("owner-gone.json");
     await rename(install.own("owner.json"), will).catch((cause: unknown) => {
       throw busy(install, undefined, cause);
@@ -203,8 +208,9 @@ async function take(install: Install, taking: Taking): Promise<() => Promise<voi
 }
 
 /**
- * An old lock is anybody's, but its holder may only have slept, as the whole machine does: a process that runs here is given the
- * time to touch it. Who hangs does not, nor does another program that has its number by now, so neither keeps the install for good.
+ * An old lock is anybody's, but its holder may only have slept, as the whole machine does: a process that runs here is
+ * given the time to touch it. Who hangs does not, nor does another program that has its number by now, so neither keeps
+ * the install for good.
  * Throws: install.busy; source.interrupted.
  */
 async function refuseSleeper(install: Install, wait: LockWait): Promise<void> {
@@ -234,8 +240,8 @@ async function tryTake(install: Install, { onLost, times }: Taking): Promise<() 
 }
 
 /**
- * The times that we gave one lock. Whoever takes the lock over touches it long after we did. Where a time may come back in steps,
- * proper-lockfile would take that for another's touch.
+ * The times that we gave one lock. Whoever takes the lock over touches it long after we did. Where a time may come back
+ * in steps, proper-lockfile would take that for another's touch.
  */
 class OwnTimes {
   #given: Date | undefined;
@@ -305,8 +311,8 @@ async function isOfOurPlace({ where }: Owner): Promise<boolean> {
 }
 
 /**
- * Whether somebody touches the lock in the time in which a holder that lives does. Our own container before its restart has
- * our host's name and another place; so has a container that lives. Throws: source.interrupted.
+ * Whether somebody touches the lock in the time in which a holder that lives does. Our own container before its restart
+ * has our host's name and another place; so has a container that lives. Throws: source.interrupted.
  * @param isWorthWaiting  asked before each look
  */
 async function isTouched(

@@ -4,7 +4,10 @@ import { READ_BYTES } from "../../manifests/limits.ts";
 import { isCode } from "./disk.ts";
 import type { Run } from "./staging.ts";
 
-/** Makes zeros of runs of a file as far as it is there, and writes only where something else is. Whether it wrote. Throws: as the disk does. */
+/**
+ * Makes zeros of runs of a file as far as it is there, and writes only where something else is. Whether it wrote.
+ * Throws: as the disk does.
+ */
 export async function makeZeros(path: string, runs: readonly Run[]): Promise<boolean> {
   const file = await open(path, "r+").catch((error: unknown) => {
     if (isCode(error, "ENOENT")) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Objects an install keeps: the tree it was made of, and the torrent once it was needed. Named by their SHA-256; a tree that
- * was made of an older one, so that nobody here has its object, by that of its plain bytes.
+ * Objects an install keeps: the tree it was made of, and the torrent once it was needed. Named by their SHA-256; a tree
+ * that was made of an older one, so that nobody here has its object, by that of its plain bytes.
  */
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
@@ -63,7 +63,10 @@ export class Objects {
     return trees;
   }
 
-  /** Deletes everything but these objects and the recipes (recipes.ts), also what was being written when a run was killed. */
+  /**
+   * Deletes everything but these objects and the recipes (recipes.ts), also what was being written when a run was
+   * killed.
+   */
   async prune(kept: readonly (ObjectId | undefined)[]): Promise<void> {
     for (const name of await readdir(this.#install.own("objects")).catch((): string[] => [])) {
       if (RECIPES.test(name) || kept.includes(name as ObjectId)) continue;

@@ -1,7 +1,8 @@
 /**
  * The swarm's side of a session: torrent, listening socket, edge's permission to announce, membership. Begun in the
- * background while other things are done, so that it is known who is there when fetching starts; nothing of a BitTorrent
- * client is even loaded when there is nobody to meet. Its failure is never the patch's: then there are no peers.
+ * background while other things are done, so that it is known who is there when fetching starts; nothing of a
+ * BitTorrent client is even loaded when there is nobody to meet. Its failure is never the patch's: then there are no
+ * peers.
  */
 import { Failure } from "../../manifests/failures.ts";
 import {
@@ -192,8 +193,8 @@ export class Peers {
 
   /**
    * Fetches a torrent beside the release, as far as anybody gives it, and shares it until `close`. Waits no longer when
-   * nothing comes for a while, or when the origin may be asked and would have been faster: there is another way for what
-   * is missing.
+   * nothing comes for a while, or when the origin may be asked and would have been faster: there is another way for
+   * what is missing.
    * @param signal  ends it: nothing is asked for or shared any more when this resolves
    * Throws: source.interrupted.
    */

@@ -11,7 +11,9 @@ export interface Build {
   /** Bytes, at least 1. */
   readonly size: number;
   readonly parts: Parts;
-  /** Of a content of several pieces: 32 B a piece, from the torrent. Without it only the whole content can be proven. */
+  /**
+   * Of a content of several pieces: 32 B a piece, from the torrent. Without it only the whole content can be proven.
+   */
   readonly layer: Uint8Array | undefined;
 }
 

@@ -1,4 +1,7 @@
-/** A plan from what is on the disk: the recipes that it needs are fetched, and the chunks that the install holds are found. */
+/**
+ * A plan from what is on the disk: the recipes that it needs are fetched, and the chunks that the install holds are
+ * found.
+ */
 import { toHex, type ChunkId, type PiecesRoot } from "../../manifests/digest.ts";
 import { CHUNK_BYTES, CHUNK_BYTES_LARGE } from "../../manifests/limits.ts";
 import type { LocalChunk } from "../../manifests/parts.ts";
@@ -75,7 +78,9 @@ async function localChunks(
   return findLocalChunks(wanted, have, recipes, cut);
 }
 
-/** Runs of zeros are cut at the largest size, so only those two can repeat; a file's last few zeros may as well travel. */
+/**
+ * Runs of zeros are cut at the largest size, so only those two can repeat; a file's last few zeros may as well travel.
+ */
 function isZeros({ id, size }: RecipeChunk): boolean {
   if (size !== CHUNK_BYTES.max && size !== CHUNK_BYTES_LARGE.max) return false;
   let known = ZERO_CHUNKS.get(size);

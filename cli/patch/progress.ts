@@ -35,8 +35,8 @@ export class PatchProgress {
     const fetched = origin + peers;
     const bytesPerSecond = this.#speedAt(fetched);
     const left = cost.fetch.plain - fetched - earlier;
-    // a chunk that repeats is there at once for the plan, and once more where an earlier run or a delta brought its piece;
-    // and what was fetched counts again when it was wrong
+    // a chunk that repeats is there at once for the plan, and once more where an earlier run or a delta brought its
+    // piece; and what was fetched counts again when it was wrong
     const here = Math.max(0, Math.min(reused + earlier, cost.total - cost.kept - fetched));
     this.#output.progress({
       phase: cost.fetch.plain > 0 ? "downloading" : "assembling",

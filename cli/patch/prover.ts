@@ -1,7 +1,7 @@
 /**
- * Proves pieces from peers in threads, several in a job and in one buffer: a title of small files has pieces of 16 KiB, and
- * handing one over costs more than hashing it. While threads are free a piece goes at once; while they are not, pieces
- * gather.
+ * Proves pieces from peers in threads, several in a job and in one buffer: a title of small files has pieces of 16 KiB,
+ * and handing one over costs more than hashing it. While threads are free a piece goes at once; while they are not,
+ * pieces gather.
  */
 import { concatBytes } from "../../manifests/digest.ts";
 import { PROVE_ALONE_BYTES_MIN, PROVE_JOB_BYTES } from "../../manifests/limits.ts";

@@ -1,12 +1,12 @@
 /**
- * The recipes of contents: those of the installed release, kept compressed in one file, and those fetched for the wanted
- * one. A recipe is fetched as a slice of its object, neighbours in one request; what it says is proven only by the root
- * of what it makes.
+ * The recipes of contents: those of the installed release, kept compressed in one file, and those fetched for the
+ * wanted one. A recipe is fetched as a slice of its object, neighbours in one request; what it says is proven only by
+ * the root of what it makes.
  *
  *   objects/recipes-<n>   recipe after recipe, each a zstd frame; an index of JSON; its length, 8 B little-endian
  *
- * A kept recipe that rotted would make a file wrong each time it is put together; so the index has a checksum of each, and
- * what does not match it is fetched again.
+ * A kept recipe that rotted would make a file wrong each time it is put together; so the index has a checksum of each,
+ * and what does not match it is fetched again.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
@@ -93,8 +93,8 @@ export class Recipes {
   }
 
   /**
-   * Fetches the recipes of these files that are not at hand; when that fails, nothing is asked for any more. Returns the
-   * bytes that crossed the wire.
+   * Fetches the recipes of these files that are not at hand; when that fails, nothing is asked for any more. Returns
+   * the bytes that crossed the wire.
    * Throws: object.malformed, object.not-found, edge.unreachable, edge.busy, source.interrupted.
    */
   async fetch(files: readonly TreeFile[], origin: Origin, world: FetchWorld): Promise<number> {
@@ -209,7 +209,9 @@ export class Recipes {
     }
   }
 
-  /** What is no recipe is asked for once more, past the caches on the way; what an edge does not have right, of another. */
+  /**
+   * What is no recipe is asked for once more, past the caches on the way; what an edge does not have right, of another.
+   */
   async #fetchGood(range: Range, origin: Origin, world: FetchWorld): Promise<void> {
     const { object } = range;
     for (let fresh = false; ;) {
@@ -244,7 +246,10 @@ export class Recipes {
   }
 }
 
-/** The index of recipes that lie one after another, as JSON, some of it at a time: all at once it would be as long as a tree. */
+/**
+ * The index of recipes that lie one after another, as JSON, some of it at a time: all at once it would be as long as a
+ * tree.
+ */
 function* indexText(roots: Iterable<PiecesRoot>, lengths: Uint32Array, crcs: Uint32Array): Generator<string> {
   let text = "{";
   let index = 0;
@@ -278,8 +283,8 @@ interface Reading {
 }
 
 /**
- * Reads a range to its end, over as many connections as it takes; if it was wrong before, all of it from one edge, which can
- * be told then. Throws: as Origin.read.
+ * Reads a range to its end, over as many connections as it takes; if it was wrong before, all of it from one edge,
+ * which can be told then. Throws: as Origin.read.
  */
 async function readOn(
   reading: Reading,

@@ -72,7 +72,9 @@ interface Look extends Seen {
   readonly ino: bigint;
 }
 
-/** Throws: install.obstructed when a folder of the release is a symbolic link; source.interrupted; what `want` throws. */
+/**
+ * Throws: install.obstructed when a folder of the release is a symbolic link; source.interrupted; what `want` throws.
+ */
 export async function scan(options: ScanOptions): Promise<Scan> {
   const { install, owned, force } = options;
   const coming = Promise.resolve(options.want);
@@ -272,8 +274,8 @@ function isEmptied(
 }
 
 /**
- * The folders of files: which are there, and what stands where a folder should be. Nothing is written through a link: it
- * could lead out of the install.
+ * The folders of files: which are there, and what stands where a folder should be. Nothing is written through a link:
+ * it could lead out of the install.
  */
 class Folders {
   readonly there = new Set<string>(["."]);

@@ -147,8 +147,8 @@ class Seeding {
   }
 
   /**
-   * Waits for so long, or until something else is installed. Nobody may ask for what was there before, so it is looked for
-   * every `retryMs`.
+   * Waits for so long, or until something else is installed. Nobody may ask for what was there before, so it is looked
+   * for every `retryMs`.
    */
   async #untilDue(one: Shared, wait: number, retryMs: number, signal: AbortSignal): Promise<void> {
     const { board, install, stamp } = one.install;

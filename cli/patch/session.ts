@@ -1,7 +1,7 @@
 /**
- * A patch, from top to bottom: lock, finish what was cut short, ask what is current and verify it, look at what is there,
- * plan, check the disk, stage (local bytes, peers and origin at once), commit. Whatever happens before the commit, the
- * install is the old release; whatever happens once its journal is written, it will be the new one.
+ * A patch, from top to bottom: lock, finish what was cut short, ask what is current and verify it, look at what is
+ * there, plan, check the disk, stage (local bytes, peers and origin at once), commit. Whatever happens before the
+ * commit, the install is the old release; whatever happens once its journal is written, it will be the new one.
  */
 import { Failure } from "../../manifests/failures.ts";
 import { OLD_MEMORY_TITLE_FILES, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
@@ -83,8 +83,8 @@ export interface PatchWorld {
 }
 
 /**
- * Throws: anything of failures.ts that can stand in the way. Until the journal is written, the install is as it was; what was cut
- * short after that, the next run finishes.
+ * Throws: anything of failures.ts that can stand in the way. Until the journal is written, the install is as it was;
+ * what was cut short after that, the next run finishes.
  */
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);

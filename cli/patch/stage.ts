@@ -60,8 +60,8 @@ export interface Staged {
 export async function stage(options: StageOptions): Promise<Staged> {
   const { plan, layout, staging } = options;
   const builds = plan.contents.filter(isBuilt);
-  // Only what is built is taken over, piece by piece and hashed. The commit moves files to names in staging, and takes a
-  // file that is there for one it moved before a crash: a part of a download may not lie under such a name.
+  // Only what is built is taken over, piece by piece and hashed. The commit moves files to names in staging, and takes
+  // a file that is there for one it moved before a crash: a part of a download may not lie under such a name.
   await staging.use(layout, new Set(builds.map(({ root }) => root)));
   try {
     writeEmpty(options);

@@ -1,7 +1,7 @@
 /**
- * The staging folder: contents under way, where layout.ts puts them, and a record of what was finished, so that a run that
- * was killed is continued. The record is only a hint of where to look: what it names is hashed again before it counts
- * (but for what this very run hashed as it wrote it), so it may be wrong after a power cut.
+ * The staging folder: contents under way, where layout.ts puts them, and a record of what was finished, so that a run
+ * that was killed is continued. The record is only a hint of where to look: what it names is hashed again before it
+ * counts (but for what this very run hashed as it wrote it), so it may be wrong after a power cut.
  *
  *   staging/<name>       a content, as long as the file will be; holes where bytes are missing
  *   staging/<name>.unpacked  streams of packed content, while a delta is applied
@@ -84,8 +84,8 @@ export class Staging {
   }
 
   /**
-   * Puts what the plan can go on with where its layout wants it, and deletes everything else; of new folders all but the
-   * contents of which a piece was finished, because the commit moves those folders with whatever is in them.
+   * Puts what the plan can go on with where its layout wants it, and deletes everything else; of new folders all but
+   * the contents of which a piece was finished, because the commit moves those folders with whatever is in them.
    * @param wanted  contents to be put together
    */
   async use(layout: Layout, wanted: ReadonlySet<PiecesRoot>): Promise<void> {
@@ -115,8 +115,8 @@ export class Staging {
   }
 
   /**
-   * What an earlier run finished of a content, ascending and joined, and whether its file can be run; undefined when there
-   * is nothing, or the file is not as long as it should be.
+   * What an earlier run finished of a content, ascending and joined, and whether its file can be run; undefined when
+   * there is nothing, or the file is not as long as it should be.
    */
   async earlier(root: PiecesRoot, size: number): Promise<{ runs: readonly Run[]; exec: boolean } | undefined> {
     const found = this.#earlier.get(root);
@@ -148,8 +148,8 @@ export class Staging {
   }
 
   /**
-   * Notes whole contents that were written under their flat names, before there is a layout, and are still to be proven:
-   * from now on they count as an earlier run's.
+   * Notes whole contents that were written under their flat names, before there is a layout, and are still to be
+   * proven: from now on they count as an earlier run's.
    */
   hold(contents: readonly Held[]): void {
     for (const { root, size, written } of contents) {
@@ -168,8 +168,8 @@ export class Staging {
   }
 
   /**
-   * Writes anew what is known of contents that are gone on with, each run once, and where each lies or will lie: a patch that
-   * is killed again and again would else leave a longer record each time.
+   * Writes anew what is known of contents that are gone on with, each run once, and where each lies or will lie: a
+   * patch that is killed again and again would else leave a longer record each time.
    */
   async #rewrite(): Promise<void> {
     this.close();

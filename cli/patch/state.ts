@@ -150,8 +150,9 @@ export async function requireState(install: Install): Promise<InstallState> {
 const NEVER_NS = -(2n ** 63n);
 
 /**
- * What the installed release owns. When its state is not understood, what the kept tree lists, all of it to be hashed. When
- * several are kept, an update was under way, and a file that only one of them has may be the player's: then nothing.
+ * What the installed release owns. When its state is not understood, what the kept tree lists, all of it to be hashed.
+ * When several are kept, an update was under way, and a file that only one of them has may be the player's: then
+ * nothing.
  */
 export async function ownedFiles(install: Install, state: InstallState | undefined): Promise<InstallState["files"]> {
   if (state !== undefined) return state.files;

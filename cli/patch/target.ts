@@ -1,4 +1,6 @@
-/** Which release an install is to become: what the edge calls current, a version asked for, or the one that is there. */
+/**
+ * Which release an install is to become: what the edge calls current, a version asked for, or the one that is there.
+ */
 import { Failure } from "../../manifests/failures.ts";
 import type { VerifiedRelease } from "../../manifests/trust/verify.ts";
 import type { TrustedTitle } from "../trust/client.ts";

@@ -28,8 +28,8 @@ export async function rememberTitle(install: string, title: TitleFile): Promise<
 }
 
 /**
- * The title of an install: the named title.json, else the remembered one. When one is named that may have rotted: what is
- * installed says of which title it is, too. Throws: usage.bad-title-file, also when the two are of different titles;
+ * The title of an install: the named title.json, else the remembered one. When one is named that may have rotted: what
+ * is installed says of which title it is, too. Throws: usage.bad-title-file, also when the two are of different titles;
  * install.not-found when there is neither; install.unreadable.
  */
 export async function titleOfInstall(install: string, named: string | undefined): Promise<TitleFile> {

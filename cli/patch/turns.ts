@@ -1,4 +1,7 @@
-/** Work of many small steps that wait for nothing: by itself it would keep the event loop, and its timers, until it ends. */
+/**
+ * Work of many small steps that wait for nothing: by itself it would keep the event loop, and its timers, until it
+ * ends.
+ */
 import { setImmediate } from "node:timers/promises";
 import { LOOP_TURN_MS } from "../../manifests/limits.ts";
 
@@ -11,8 +14,9 @@ export interface Pace {
 }
 
 /**
- * To be awaited between two steps: gives the event loop a turn when it had none for LOOP_TURN_MS, and costs nothing to speak of
- * else. By time and not by count, because a step takes 20 µs on one disk and a tenth of a second on another. Throws: what `check` throws, behind a turn.
+ * To be awaited between two steps: gives the event loop a turn when it had none for LOOP_TURN_MS, and costs nothing to
+ * speak of else. By time and not by count, because a step takes 20 µs on one disk and a tenth of a second on another.
+ * Throws: what `check` throws, behind a turn.
  */
 export function turns({ clock = () => performance.now(), check }: Pace): () => Promise<void> {
   let last = clock();

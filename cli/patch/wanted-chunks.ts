@@ -1,6 +1,7 @@
 /**
- * The chunks that contents are made of, each once however often it occurs, in the order they are fetched, and where each
- * stands. In columns, as their parts are (manifests/parts.ts); an entry is a way to look at one row, made when somebody looks.
+ * The chunks that contents are made of, each once however often it occurs, in the order they are fetched, and where
+ * each stands. In columns, as their parts are (manifests/parts.ts); an entry is a way to look at one row, made when
+ * somebody looks.
  */
 import { ORIGIN_BAD_MAX } from "../../manifests/limits.ts";
 import type { LocalChunk, PartTable, PlannedChunk } from "../../manifests/parts.ts";

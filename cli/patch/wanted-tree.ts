@@ -1,6 +1,7 @@
 /**
  * The list of the wanted release's files. Of a large title it is longer than a small update: where the index of a delta
- * holds what changed in it, it is made of the list that is here, and fetched only when that does not give what was signed.
+ * holds what changed in it, it is made of the list that is here, and fetched only when that does not give what was
+ * signed.
  */
 import { decodeInMemory } from "../../manifests/delta/decode.ts";
 import { parseReleaseDelta } from "../../manifests/delta/release-delta.ts";

@@ -4,8 +4,8 @@ import { readFile, readlink } from "node:fs/promises";
 import { hostname } from "node:os";
 
 /**
- * The host; on Linux also this boot of it, and the space that process ids are counted in: containers may share the name of
- * their host. 12 hex digits.
+ * The host; on Linux also this boot of it, and the space that process ids are counted in: containers may share the name
+ * of their host. 12 hex digits.
  */
 export async function whereWeRun(): Promise<string> {
   const unknown = (): string => "";

@@ -85,7 +85,9 @@ export interface SwarmTerms {
 
 /** This machine's place in swarms: one listening socket, one peer id, any number of torrents. */
 export interface Swarm {
-  /** What we announce under, 40 hex digits. Announce tokens are bound to it: ask for them (`join` of the edge) with it. */
+  /**
+   * What we announce under, 40 hex digits. Announce tokens are bound to it: ask for them (`join` of the edge) with it.
+   */
   readonly peerId: string;
   /**
    * Announces and serves what the board has, and fetches what it misses, until `leave`. A board without `claim` is only

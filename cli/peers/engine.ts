@@ -127,8 +127,8 @@ class TorrentSwarm implements Swarm {
 }
 
 /**
- * webrtc-polyfill 1.2.2 joins name and password into a URL as they are, and libdatachannel decodes them again: `:` and `@`,
- * which names that expire are full of, would end up in the wrong place.
+ * webrtc-polyfill 1.2.2 joins name and password into a URL as they are, and libdatachannel decodes them again: `:` and
+ * `@`, which names that expire are full of, would end up in the wrong place.
  */
 function escaped(servers: IceServers): IceServer[] {
   return servers.map(({ urls, username, credential }) => ({

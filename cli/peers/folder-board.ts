@@ -1,6 +1,7 @@
 /**
- * A folder of a torrent's files that is fetched from peers, or given to them: pieces are proven before they are written,
- * and what is there when it is opened is proven before it counts. For things beside a release, such as its deltas.
+ * A folder of a torrent's files that is fetched from peers, or given to them: pieces are proven before they are
+ * written, and what is there when it is opened is proven before it counts. For things beside a release, such as its
+ * deltas.
  */
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";

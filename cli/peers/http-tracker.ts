@@ -61,7 +61,10 @@ export class HttpTracker {
   #isKnown = false;
   #timer: NodeJS.Timeout | undefined;
   #intervalS = ANNOUNCE_INTERVAL_S;
-  /** How long a refusal told us not to ask again (BEP 31), seconds: until that is over, nothing goes out but that we leave. */
+  /**
+   * How long a refusal told us not to ask again (BEP 31), seconds: until that is over, nothing goes out but that we
+   * leave.
+   */
   #retryInS: number | undefined;
   /** What there was to say meanwhile. */
   #heldBack: OwnEvent = "update";
@@ -81,7 +84,10 @@ export class HttpTracker {
     if (!this.#left) this.#announcing = this.#announcing.then(() => this.#announce(event));
   }
 
-  /** Says what is still to be said, and that we are gone, to a tracker that listens. Nothing is under way when it resolves. */
+  /**
+   * Says what is still to be said, and that we are gone, to a tracker that listens. Nothing is under way when it
+   * resolves.
+   */
   async leave(): Promise<void> {
     if (this.#left) return;
     this.#left = true;

@@ -339,7 +339,9 @@ function isFetching(board: PieceBoard | VerifiedPieces): board is PieceBoard {
   return "claim" in board;
 }
 
-/** webtorrent says when a peer is a seed, and not when it turns out to be none: it is no seed until that is said again. */
+/**
+ * webtorrent says when a peer is a seed, and not when it turns out to be none: it is no seed until that is said again.
+ */
 function unlearnSeed(wire: Wire): void {
   const unlearn = (): void => void (wire.isSeeder = false);
   // these are heard before webtorrent hears of them
@@ -371,8 +373,8 @@ function guardTrackers(torrent: Torrent): void {
 }
 
 /**
- * Two objects for each piece are for webtorrent's own picker, which has nothing to pick here. One piece stands for all that
- * are missing: of a title of 60,000 files that is 9 MB less (measured).
+ * Two objects for each piece are for webtorrent's own picker, which has nothing to pick here. One piece stands for all
+ * that are missing: of a title of 60,000 files that is 9 MB less (measured).
  */
 function forgetPieces({ pieces, _reservations }: Torrent): void {
   const missing = pieces.find((piece) => piece !== null);

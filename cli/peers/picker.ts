@@ -423,8 +423,8 @@ export class Picker {
   }
 
   /**
-   * The wire stalled, or chokes for now: its pieces go to another one that has them. A piece that no other has stays when
-   * some of it has come. Given back each time, blocks that come slower than PEER_SNUB_MS would never be a piece.
+   * The wire stalled, or chokes for now: its pieces go to another one that has them. A piece that no other has stays
+   * when some of it has come. Given back each time, blocks that come slower than PEER_SNUB_MS would never be a piece.
    */
   #pass(wire: Wire, restUntil?: number): void {
     this.#unaskAll(wire);
@@ -504,7 +504,9 @@ function take(active: Active, free: number): number | undefined {
   return free > 0 ? active.fresh.pop() : undefined;
 }
 
-/** Blocks that this wire would probably give sooner than the one that was asked for them. At most two are ever asked. */
+/**
+ * Blocks that this wire would probably give sooner than the one that was asked for them. At most two are ever asked.
+ */
 function slowBlocks(active: Active, wire: Wire, wires: ReadonlyMap<WireId, Wire>, now: number): readonly number[] {
   const blocks: number[] = [];
   for (const [block, asks] of active.asked) {

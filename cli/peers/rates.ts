@@ -18,8 +18,8 @@ export class RateMeter {
 
   /**
    * Bytes a second.
-   * @param since  milliseconds since bytes could first come: a meter takes its window to climb, and what it is climbing to is
-   * what counts
+   * @param since  milliseconds since bytes could first come: a meter takes its window to climb, and what it is climbing
+   *   to is what counts
    */
   rate(now: number, since = Number.POSITIVE_INFINITY): number {
     this.#decay(now);
@@ -48,7 +48,10 @@ export function limitsOf(
   return { upload: new RateLimit(uploadLimit, now), download: new RateLimit(downloadLimit, now) };
 }
 
-/** A token bucket, perhaps within a larger one that others share. No limit is `null`. May go into debt by one block, so that a low limit still lets blocks through. */
+/**
+ * A token bucket, perhaps within a larger one that others share. No limit is `null`. May go into debt by one block, so
+ * that a low limit still lets blocks through.
+ */
 export class RateLimit {
   readonly #rate: number | null;
   readonly #within: RateLimit | undefined;

@@ -1,8 +1,9 @@
 /**
  * What webrtc-polyfill 1.2.2 leaves open.
  *
- * Connecting under Node takes no 10 s: the polyfill never says that all candidates are gathered (the null candidate of the
- * W3C API), so simple-peer, which puts them all in one message, sits out its 5 s timeout on both sides. Here it is said.
+ * Connecting under Node takes no 10 s: the polyfill never says that all candidates are gathered (the null candidate of
+ * the W3C API), so simple-peer, which puts them all in one message, sits out its 5 s timeout on both sides. Here it is
+ * said.
  *
  * A peer that offers sound or pictures ends nobody: see isForDataOnly.
  */

@@ -1,13 +1,16 @@
-/** What bittorrent-protocol 5.0.9 leaves open: how much a peer may make us hold, how often we copy it, how often we write. */
+/**
+ * What bittorrent-protocol 5.0.9 leaves open: how much a peer may make us hold, how often we copy it, how often we
+ * write.
+ */
 import { PEER_MESSAGE_BYTES_MAX } from "../../manifests/limits.ts";
 import { type Connection, PeerClass, type Wire } from "./bittorrent.ts";
 
 let guarded = false;
 
 /**
- * Hostile input: messages that make the parser throw, which happens inside the socket's read, where nobody catches. Such
- * a peer is dropped. Patches the prototype, once a process: before a wire is handed to us it has parsed what came with
- * the handshake.
+ * Hostile input: messages that make the parser throw, which happens inside the socket's read, where nobody catches.
+ * Such a peer is dropped. Patches the prototype, once a process: before a wire is handed to us it has parsed what came
+ * with the handshake.
  */
 export function guardParsing(): void {
   if (guarded) return;
@@ -76,7 +79,9 @@ export function parseWithoutCopying(wire: Wire): void {
   };
 }
 
-/** Makes one write to the socket of everything that is said in one turn of the event loop. WebRTC has nothing to cork. */
+/**
+ * Makes one write to the socket of everything that is said in one turn of the event loop. WebRTC has nothing to cork.
+ */
 export class Batch {
   readonly #connection: Connection | undefined;
   #open = false;

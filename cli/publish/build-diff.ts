@@ -1,4 +1,6 @@
-/** Two build folders -> the delta that would lead from one to the other, made and thrown away, and what it is spent on. */
+/**
+ * Two build folders -> the delta that would lead from one to the other, made and thrown away, and what it is spent on.
+ */
 import { join } from "node:path";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";

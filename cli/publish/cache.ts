@@ -1,7 +1,7 @@
 /**
  * Objects this machine has read before, by their names: trees and recipes of the newest releases, which every publish
- * needs. Nothing here is trusted: readers check the hash. Deleting the folder, or one that the disk refuses to read or to
- * write, costs a few downloads and is no error.
+ * needs. Nothing here is trusted: readers check the hash. Deleting the folder, or one that the disk refuses to read or
+ * to write, costs a few downloads and is no error.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";

@@ -1,7 +1,7 @@
 /**
- * What the publisher signed for each channel so far, as the base of the next version. Unlike a player, the publisher may
- * build on a role that has expired: signing the next version is how it is renewed. Only on one that the snapshot names,
- * by its version, length and hash: an edge that offers another one of the same version is not built upon.
+ * What the publisher signed for each channel so far, as the base of the next version. Unlike a player, the publisher
+ * may build on a role that has expired: signing the next version is how it is renewed. Only on one that the snapshot
+ * names, by its version, length and hash: an edge that offers another one of the same version is not built upon.
  */
 import { type SignedRelease, type UnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TrustedTitle } from "../trust/client.ts";

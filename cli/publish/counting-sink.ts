@@ -16,8 +16,8 @@ export class CountingSink implements ChunkSink {
   readonly #onNew: () => void;
 
   /**
-   * @param names  get a name for each pack, not its own, which nobody knows, but as long and as random: recipes come out
-   * as long as they will be
+   * @param names  get a name for each pack, not its own, which nobody knows, but as long and as random: recipes come
+   *   out as long as they will be
    * @param onNew  called before each chunk that is new; what it throws ends the reading
    */
   constructor(names: PackNames, onNew: () => void = () => {}) {

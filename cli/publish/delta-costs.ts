@@ -11,7 +11,10 @@ import { runJob } from "../threads/pool.ts";
 export interface DeltaCosts {
   /** Of the delta's objects; what its files cost together. */
   readonly bytes: number;
-  /** The dearest first. A content of several files is charged to the first of them; those that cost nothing are left out. */
+  /**
+   * The dearest first. A content of several files is charged to the first of them; those that cost nothing are left
+   * out.
+   */
   readonly files: readonly FileCost[];
 }
 

@@ -1,7 +1,7 @@
 /**
  * Deltas to a release that is live already: from each of the channel's last releases, the newest first. Each is made,
- * applied and compared, sent, and then listed; players take it from then on. A release that goes live meanwhile makes the
- * rest pointless, and ends them.
+ * applied and compared, sent, and then listed; players take it from then on. A release that goes live meanwhile makes
+ * the rest pointless, and ends them.
  */
 import { join } from "node:path";
 import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
@@ -191,7 +191,9 @@ export function indexOf(delta: ReleaseDelta, tree: Uint8Array | undefined): Uint
   return alone.length <= DELTA_INDEX_BYTES_MAX ? alone : undefined;
 }
 
-/** A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree. */
+/**
+ * A delta of the trees; undefined when it is not worth it, or players could not see whether what it makes is the tree.
+ */
 async function treeDelta(
   from: ReleaseTree,
   { tree, release }: ListedTree,
@@ -349,7 +351,9 @@ async function readableSides(
   return { old: readable("old", old), fresh: readable("fresh", fresh), table };
 }
 
-/** Undefined when nothing is unpacked, or the table takes more than unpacking can save: what the new streams are packed. */
+/**
+ * Undefined when nothing is unpacked, or the table takes more than unpacking can save: what the new streams are packed.
+ */
 async function tableOf(found: StreamsToUnpack, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const columns = streamColumns(found);
   const table = writeStreams(columns, await runJob("compressStream", { plain: columns }, { signal }));

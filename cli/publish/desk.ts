@@ -70,8 +70,8 @@ export async function openDesk({ titleFile, channel, version }: DeskOptions, wor
 }
 
 /**
- * What was known when the release was published: what the newest releases before it have. The origin is not asked whether
- * it still has that.
+ * What was known when the release was published: what the newest releases before it have. The origin is not asked
+ * whether it still has that.
  */
 export async function knownBefore(
   { title, cache, roles }: Pick<Desk, "title" | "cache" | "roles">,

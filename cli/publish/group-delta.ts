@@ -1,4 +1,7 @@
-/** One group of a delta: old and new bytes in shared memory -> the bytes of its delta, all threads busy; and whether it makes them. */
+/**
+ * One group of a delta: old and new bytes in shared memory -> the bytes of its delta, all threads busy; and whether it
+ * makes them.
+ */
 import pLimit from "p-limit";
 import {
   SectionJoiner,
@@ -18,8 +21,8 @@ import { runJob, threadCount } from "../threads/pool.ts";
 declare const checked: unique symbol;
 
 /**
- * A delta in memory that threads share: it is checked there, and what it is spent on is counted. Good until the memory that its
- * group was made with is used again.
+ * A delta in memory that threads share: it is checked there, and what it is spent on is counted. Good until the memory
+ * that its group was made with is used again.
  */
 export interface UncheckedDelta {
   readonly delta: Uint8Array<SharedArrayBuffer>;
@@ -41,8 +44,8 @@ export interface GroupWorld {
 }
 
 /**
- * Shared memory for one group after another. What is dropped instead stays: V8 does not count it, and collects it in the
- * main thread and in every other one whenever these have reasons of their own.
+ * Shared memory for one group after another. What is dropped instead stays: V8 does not count it, and collects it in
+ * the main thread and in every other one whenever these have reasons of their own.
  */
 export class GroupMemory {
   #buffer = new SharedArrayBuffer(0);
@@ -70,8 +73,8 @@ export async function makeGroupDelta(input: DeltaSource, world: GroupWorld): Pro
 }
 
 /**
- * Applies a delta and compares. Throws when it does not make what it was made from, a bug of ours or of the machine: players
- * would fetch it, find it wrong and fetch the rest again.
+ * Applies a delta and compares. Throws when it does not make what it was made from, a bug of ours or of the machine:
+ * players would fetch it, find it wrong and fetch the rest again.
  */
 export async function checkGroupDelta(
   input: DeltaSource,
@@ -121,7 +124,9 @@ async function index({ source, oldBytes }: DeltaSource, { signal, memory }: Grou
   return parts;
 }
 
-/** Each section as soon as its last segment is scanned: compressing its longest stream takes as long as scanning does. */
+/**
+ * Each section as soon as its last segment is scanned: compressing its longest stream takes as long as scanning does.
+ */
 async function storeSections(
   scans: Promise<ScannedSegments>[],
   signal: AbortSignal,

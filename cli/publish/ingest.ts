@@ -80,9 +80,9 @@ interface RunningJob {
 }
 
 /**
- * Reads every file once. Throws: build.changed, build.refused for a signing key, build.unreadable, install.no-space, and
- * whatever the sink throws.
- * Memory: hashes and chunk numbers only; content stays in threads, READ_BYTES at a time, and in parts on disk.
+ * Reads every file once. Throws: build.changed, build.refused for a signing key, build.unreadable, install.no-space,
+ * and whatever the sink throws. Memory: hashes and chunk numbers only; content stays in threads, READ_BYTES at a time,
+ * and in parts on disk.
  */
 export async function ingest(files: readonly SourceFile[], options: IngestOptions): Promise<readonly IngestedFile[]> {
   const { sink } = options;

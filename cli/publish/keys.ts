@@ -132,8 +132,9 @@ function publisherKey(name: string, privateKey: KeyObject): PublisherKey {
 }
 
 /**
- * Whole or not at all, and fsynced: a key that signed a root and was then lost to a power cut would lock the title for good, and a
- * file that was cut short would be in the way of every later key. Leaves a key that another run was faster to make.
+ * Whole or not at all, and fsynced: a key that signed a root and was then lost to a power cut would lock the title for
+ * good, and a file that was cut short would be in the way of every later key. Leaves a key that another run was faster
+ * to make.
  */
 async function writeKey(file: string, key: KeyObject): Promise<void> {
   // two runs at once must not write one draft; without the suffix nobody takes it for a key
@@ -164,8 +165,8 @@ async function nameKey(draft: string, file: string): Promise<void> {
 }
 
 /**
- * How systems say that a disk knows no hard links, as FAT, exFAT and many a mount: Linux, macOS and network drives, FUSE,
- * Windows, Android, and where a file may have one name only. Anything else is a disk that fails.
+ * How systems say that a disk knows no hard links, as FAT, exFAT and many a mount: Linux, macOS and network drives,
+ * FUSE, Windows, Android, and where a file may have one name only. Anything else is a disk that fails.
  */
 const NO_HARD_LINKS: ReadonlySet<string | undefined> = new Set([
   "EPERM",
@@ -178,8 +179,9 @@ const NO_HARD_LINKS: ReadonlySet<string | undefined> = new Set([
 ]);
 
 /**
- * Removes what runs that were killed left beside keys that are there: under its second name such a draft may be the very
- * key that its owner thinks was moved elsewhere. Beside no key it was never used, and may be of a run that makes one now.
+ * Removes what runs that were killed left beside keys that are there: under its second name such a draft may be the
+ * very key that its owner thinks was moved elsewhere. Beside no key it was never used, and may be of a run that makes
+ * one now.
  * @param files  names of keys that are there
  */
 async function removeDrafts(dir: string, files: readonly string[]): Promise<void> {

@@ -37,7 +37,9 @@ export interface ReleaseTree {
   readonly tree: Tree;
 }
 
-/** The files of a release that the publisher signed. Throws: object.*, metadata.invalid, edge.unreachable, edge.busy. */
+/**
+ * The files of a release that the publisher signed. Throws: object.*, metadata.invalid, edge.unreachable, edge.busy.
+ */
 export async function readReleaseTree(
   title: TrustedTitle,
   cache: ObjectCache,

@@ -32,8 +32,8 @@ export interface OldBuild extends AsyncDisposable {
 }
 
 /**
- * Makes the cached install that release, once no other run on this machine uses it: they wait for each other, for as long as
- * somebody reads it. Throws: what a patch throws; source.interrupted.
+ * Makes the cached install that release, once no other run on this machine uses it: they wait for each other, for as
+ * long as somebody reads it. Throws: what a patch throws; source.interrupted.
  */
 export async function oldBuild(
   titleFile: TitleFile,
@@ -53,8 +53,8 @@ export async function oldBuild(
 }
 
 /**
- * The lock lies beside the install: a patch locks that one for itself. Who loses it, because this machine slept, reads on:
- * bytes of another release are found out when they are proven.
+ * The lock lies beside the install: a patch locks that one for itself. Who loses it, because this machine slept, reads
+ * on: bytes of another release are found out when they are proven.
  */
 async function takeTurn(title: string, { cacheDir, output, signal }: OldBuildWorld): Promise<() => Promise<void>> {
   const turns = new Install(path.join(cacheDir, "turns", title));

@@ -1,4 +1,7 @@
-/** The folder that a publish or a comparison keeps things in: there is always one, and not always from one run to the next. */
+/**
+ * The folder that a publish or a comparison keeps things in: there is always one, and not always from one run to the
+ * next.
+ */
 import { constants } from "node:fs";
 import { access, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

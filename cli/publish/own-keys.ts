@@ -25,7 +25,10 @@ export async function refuseKeysFolder(
   if (inside.length > 0) throw refusal(inside, "in the folder of signing keys");
 }
 
-/** The title's signing keys, which no file may hold. Told of each small file while it is read: see threads/jobs/ingest.ts. */
+/**
+ * The title's signing keys, which no file may hold. Told of each small file while it is read: see
+ * threads/jobs/ingest.ts.
+ */
 export interface OwnKeys {
   readonly ids: readonly string[];
   /** Throws: build.refused, naming every file that holds one. @param found  a file that does */

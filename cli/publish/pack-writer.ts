@@ -1,6 +1,6 @@
 /**
- * New chunks -> packs on their way to the origin. Chunks lie in parts, the files that ingest jobs wrote; a pack is a list
- * of ranges of parts and is never put together: it is hashed and sent from where it lies.
+ * New chunks -> packs on their way to the origin. Chunks lie in parts, the files that ingest jobs wrote; a pack is a
+ * list of ranges of parts and is never put together: it is hashed and sent from where it lies.
  *
  *   parts   |--- 0 ---|-- 1 --|---- 2 ----|
  *   packs   |------ a -----|------ b ------|      a part goes away with the last pack that needs it

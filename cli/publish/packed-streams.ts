@@ -98,8 +98,8 @@ export async function streamsToUnpack(
 }
 
 /**
- * The base64 in what the deflate streams of both sides inflate to; none where it is not worth it, or all that is too much
- * to be compared as a whole.
+ * The base64 in what the deflate streams of both sides inflate to; none where it is not worth it, or all that is too
+ * much to be compared as a whole.
  * @param others  new base64 besides
  */
 async function textInside(
@@ -189,8 +189,8 @@ async function deflateToUnpack(
 }
 
 /**
- * Without old streams that no new one resembles, but for those in `counterparts`; and without new ones that resemble nothing,
- * when there are no counterparts that they could be compared with.
+ * Without old streams that no new one resembles, but for those in `counterparts`; and without new ones that resemble
+ * nothing, when there are no counterparts that they could be compared with.
  */
 function usefulOf(
   fresh: readonly TakenStream[],

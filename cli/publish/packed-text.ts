@@ -1,7 +1,8 @@
 /**
- * Which base64 in the texts of two releases a delta unpacks, in files and in what their deflate streams inflate to. Text
- * that is compared as it is finds what it has in common with other text where both begin alike, and that costs nothing to
- * say; so base64 is unpacked where what it says is like what other base64 says, or where it is like no other text.
+ * Which base64 in the texts of two releases a delta unpacks, in files and in what their deflate streams inflate to.
+ * Text that is compared as it is finds what it has in common with other text where both begin alike, and that costs
+ * nothing to say; so base64 is unpacked where what it says is like what other base64 says, or where it is like no other
+ * text.
  */
 import { matchSketches } from "../../manifests/sketch.ts";
 import type { PackedStream } from "../../manifests/delta/unpack.ts";
@@ -33,8 +34,8 @@ export interface InflatedSide extends Side {
 }
 
 /**
- * @param found  base64: what the old side has, and what of the new side it does not have; of both the longest are looked at, as many
- *   as a delta can unpack beside the deflate streams
+ * @param found  base64: what the old side has, and what of the new side it does not have; of both the longest are
+ *   looked at, as many as a delta can unpack beside the deflate streams
  * @param shared  digests of the old base64 that the new side has as well: there it stays text
  * Throws: build.changed when a file cannot be read.
  */

@@ -87,7 +87,10 @@ export interface PublishResult {
   readonly deltas: readonly MadeDelta[];
   /** Percent of installs that get a release which was out already, where that changed, or would in a dry run. */
   readonly rollout: { readonly before: number; readonly now: number } | undefined;
-  /** Of a release that is there already: how long its channel's signature lasted, and lasts now, or would after a dry run. */
+  /**
+   * Of a release that is there already: how long its channel's signature lasted, and lasts now, or would after a dry
+   * run.
+   */
   readonly renewed: Renewal | undefined;
   /** Why there are no more of them. The release stands: players update by chunks. */
   readonly deltasFailed: Failure | undefined;
@@ -95,8 +98,8 @@ export interface PublishResult {
 
 /**
  * Throws: build.* for the folder; usage.no-keys, usage.bad-key-file, usage.bad-flag (a channel that is not there);
- * channel.full, release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the edge;
- * install.no-space; source.interrupted.
+ * channel.full, release.version-taken, release.incomplete; metadata.*, object.*, edge.*, request.unauthorized from the
+ * edge; install.no-space; source.interrupted.
  */
 export async function publish(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   try {
@@ -123,7 +126,10 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
     : await publishAgain(reading, desk, desk.earlier, announcer, options, world);
 }
 
-/** Whether a release of these files fits, as far as that is known before they are read; says so when few more will. Throws: build.too-large, channel.full. */
+/**
+ * Whether a release of these files fits, as far as that is known before they are read; says so when few more will.
+ * Throws: build.too-large, channel.full.
+ */
 function checkRoom(
   reading: ReadingPlan,
   { title, roles }: Desk,
@@ -324,7 +330,9 @@ async function rehearse(
   return resultOf("unchanged", signed.seq, read, 0, sink.counts, also);
 }
 
-/** What a publish would send of recipes and tree, but for the names of packs, which make no difference to their sizes. */
+/**
+ * What a publish would send of recipes and tree, but for the names of packs, which make no difference to their sizes.
+ */
 async function rehearseTree(read: readonly IngestedFile[], known: KnownContent): Promise<ListedTree> {
   const nowhere = {
     ready: () => Promise.resolve(),

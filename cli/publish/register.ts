@@ -75,7 +75,9 @@ export interface RegisterOptions extends TitleAtEdge {
   readonly held: Uint8Array | undefined;
 }
 
-/** The title's first root, unverified; undefined before it is registered. Once it is, no key is made for it any more. */
+/**
+ * The title's first root, unverified; undefined before it is registered. Once it is, no key is made for it any more.
+ */
 export async function heldRoot(options: TitleAtEdge): Promise<Uint8Array | undefined> {
   return await heldRole(options, "root", ROOT_BYTES_MAX);
 }

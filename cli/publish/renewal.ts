@@ -1,6 +1,6 @@
 /**
- * Signatures that run out. A channel's own key signs its role again, with what it says now; root and targets are of keys
- * that a publish does not have, so that it can only say in time when they end.
+ * Signatures that run out. A channel's own key signs its role again, with what it says now; root and targets are of
+ * keys that a publish does not have, so that it can only say in time when they end.
  */
 import { CHANNEL_RESIGN_BEFORE_S, EXPIRY_WARNING_S, ROLE_LIFETIME_S } from "../../manifests/limits.ts";
 import { type UnixSeconds, after, formatTime, parseTime, toUnixSeconds } from "../../manifests/trust/roles.ts";

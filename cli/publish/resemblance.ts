@@ -16,8 +16,8 @@ import { runJob } from "../threads/pool.ts";
 import type { ReadableSpace } from "./space-reader.ts";
 
 /**
- * The old content that each new one of a new path resembles, where one does. Looks at the fronts of files, and only when the
- * answer matters. Throws: build.changed when a file cannot be read.
+ * The old content that each new one of a new path resembles, where one does. Looks at the fronts of files, and only
+ * when the answer matters. Throws: build.changed when a file cannot be read.
  */
 export async function resemblances(
   old: ReadableSpace,

@@ -1,6 +1,6 @@
 /**
- * What the origin lost of a release, sent again. Nothing but the build is needed: it is published as it was at first, on
- * what was known then, which gives the same objects under the same names; those that the origin has are not sent.
+ * What the origin lost of a release, sent again. Nothing but the build is needed: it is published as it was at first,
+ * on what was known then, which gives the same objects under the same names; those that the origin has are not sent.
  *
  * It does not bring back what the release shares with others: their packs come back with their own builds.
  */
@@ -36,8 +36,8 @@ export interface RestoreOptions {
 }
 
 /**
- * Throws: release.incomplete when the objects come out differently: something else was known then, or this program makes
- * them in another way by now. Whatever it sent until then is of no harm.
+ * Throws: release.incomplete when the objects come out differently: something else was known then, or this program
+ * makes them in another way by now. Whatever it sent until then is of no harm.
  */
 export async function restoreRelease(
   { folder, titleFile, files, ownKeys, release }: RestoreOptions,

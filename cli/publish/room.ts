@@ -1,6 +1,6 @@
 /**
- * Whether a release that is planned has room: in its torrent, and in its channel's list of releases. Found before its files
- * are read; what only they tell is checked once they are (tree-writer, upload).
+ * Whether a release that is planned has room: in its torrent, and in its channel's list of releases. Found before its
+ * files are read; what only they tell is checked once they are (tree-writer, upload).
  */
 import { type ObjectId } from "../../manifests/digest.ts";
 import { OBJECT_BYTES_MAX, RELEASE_BYTES_MAX, ROLE_BYTES_MAX } from "../../manifests/limits.ts";
@@ -19,8 +19,8 @@ export interface PlannedRelease extends Omit<NewRelease, "tree" | "files"> {
 /**
  * How many more releases the channel's role has room for once it lists this one.
  * @param threshold  how many keys sign it
- * Throws: channel.full; build.too-large when the torrent will be too long for sure. Of many files of one size and several
- * pieces that shows only when they are read, and so does a list of files that is too long.
+ * Throws: channel.full; build.too-large when the torrent will be too long for sure. Of many files of one size and
+ * several pieces that shows only when they are read, and so does a list of files that is too long.
  */
 export function roomLeftAfter(
   release: PlannedRelease,

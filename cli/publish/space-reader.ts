@@ -1,4 +1,6 @@
-/** The bytes of a space (manifests/delta/release-delta.ts), read from files that hold its contents, all threads busy. */
+/**
+ * The bytes of a space (manifests/delta/release-delta.ts), read from files that hold its contents, all threads busy.
+ */
 import pLimit from "p-limit";
 import {
   contentsIn,

@@ -1,11 +1,11 @@
 /**
- * A second cache folder, for a run that needs two builds of one title at once. It does not stay: its name says whose it is,
- * so that the next run takes away what a killed one left, which may be a whole game.
+ * A second cache folder, for a run that needs two builds of one title at once. It does not stay: its name says whose it
+ * is, so that the next run takes away what a killed one left, which may be a whole game.
  *
  *   <cache>/diff-<where>-<process id>-<start>
  *
- * Containers may share a cache, the name of their host and the numbers of their processes: `where` tells them apart. When
- * a process began tells it from an earlier one of the same number.
+ * Containers may share a cache, the name of their host and the numbers of their processes: `where` tells them apart.
+ * When a process began tells it from an earlier one of the same number.
  */
 import { mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
@@ -51,7 +51,9 @@ async function isOld(folder: string, now: number): Promise<boolean> {
   return made !== undefined && now - made.mtimeMs > CACHE_DAYS * DAY_MS;
 }
 
-/** When a process began, in ticks since the host did (proc(5), /proc/pid/stat, field 22); undefined where nobody says. */
+/**
+ * When a process began, in ticks since the host did (proc(5), /proc/pid/stat, field 22); undefined where nobody says.
+ */
 async function startOf(pid: number): Promise<string | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
   // the second field is the program's name, in brackets, and may hold anything

@@ -1,7 +1,7 @@
 /**
  * A zstd frame that holds a few bytes as they are (RFC 8878 section 3.1.1): one raw block, no checksum. For what cannot
- * compress and comes by the ten thousand, such as the recipes of small files: zlib makes a stream of some 10 KB for each
- * call, and 20,000 of them were 130 MB and a second (measured).
+ * compress and comes by the ten thousand, such as the recipes of small files: zlib makes a stream of some 10 KB for
+ * each call, and 20,000 of them were 130 MB and a second (measured).
  *
  *   28 b5 2f fd ‖ descriptor ‖ content size ‖ block header (3 B) ‖ content
  */

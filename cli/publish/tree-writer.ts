@@ -30,7 +30,9 @@ export function treeOf(read: readonly IngestedFile[], known: Pick<KnownContent, 
   return { files };
 }
 
-/** The tree as an object: the same content, with nothing lost in between, gives the same one. Throws: build.too-large. */
+/**
+ * The tree as an object: the same content, with nothing lost in between, gives the same one. Throws: build.too-large.
+ */
 export function sendTree(tree: Tree, upload: Pick<Upload, "send">): Required<ReleaseTreeRef> {
   const plain = writeTree(tree);
   checkFits("list of files", plain.length, TREE_PLAIN_BYTES_MAX);

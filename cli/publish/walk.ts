@@ -31,7 +31,8 @@ interface Refused {
 
 /**
  * Every file under the folder that no glob ignores, sorted by the bytes of its path.
- * @param ignore  globs over paths relative to the folder, "/" between segments; one without a slash matches a name at any depth
+ * @param ignore  globs over paths relative to the folder, "/" between segments; one without a slash matches a name at
+ *   any depth
  * Throws: usage.bad-flag (not a folder), build.refused (symlinks, special files and unsafe paths, each by name),
  * build.unreadable, build.changed (gone since it was listed), build.empty, build.too-large, path.unsafe (two paths
  * that are one on some system).

@@ -1,6 +1,6 @@
 /**
- * Who fetches next. Pure. The rule, in one sentence: the origin rests only while peers do its work at least as well as a
- * player would wish, so that a dead or slow swarm never makes a patch slower than the origin alone.
+ * Who fetches next. Pure. The rule, in one sentence: the origin rests only while peers do its work at least as well as
+ * a player would wish, so that a dead or slow swarm never makes a patch slower than the origin alone.
  */
 import { PEERS_GRACE_MS, PEERS_JOIN_GRACE_MS, PEERS_LAST_PIECES_MS } from "../../manifests/limits.ts";
 

@@ -1,7 +1,7 @@
 /**
- * The part of `fetch` that this program uses, over node:http. The real one loads 60 ms of undici into every start of the
- * program, as much as everything else a run with nothing to do takes; and it keeps two or three copies of a body that is
- * sent: 80 MB for the torrents of a title of 60,000 files (measured).
+ * The part of `fetch` that this program uses, over node:http. The real one loads 60 ms of undici into every start of
+ * the program, as much as everything else a run with nothing to do takes; and it keeps two or three copies of a body
+ * that is sent: 80 MB for the torrents of a title of 60,000 files (measured).
  */
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { pipeline } from "node:stream/promises";
@@ -21,9 +21,10 @@ const DRAINED_BYTES_MAX = PROBLEM_BYTES_MAX;
 type Body = string | Uint8Array | Blob;
 
 /**
- * Understands method, headers, a body of text, bytes or a Blob, and a signal; gives up after HTTP_SILENCE_S without a byte
- * in either direction. The answer has `status`, `ok`, `url`, of `headers` a `get`, and a `body` that can be iterated once and
- * cancelled; no redirects, which an edge never sends. Throws also when something between gave a good answer that is not the edge's.
+ * Understands method, headers, a body of text, bytes or a Blob, and a signal; gives up after HTTP_SILENCE_S without a
+ * byte in either direction. The answer has `status`, `ok`, `url`, of `headers` a `get`, and a `body` that can be
+ * iterated once and cancelled; no redirects, which an edge never sends. Throws also when something between gave a good
+ * answer that is not the edge's.
  */
 export const lightFetch: Fetch = async (input, init = {}) => {
   const url = new URL(typeof input === "object" && "url" in input ? input.url : input);
@@ -96,8 +97,8 @@ function sendBlob(blob: Blob, request: ClientRequest): void {
 }
 
 /**
- * Reads the little that is left of an answer, so that the next request need not connect again; more than that, and it is
- * left alone. Of a body that was answered before all of it was sent, no more is sent.
+ * Reads the little that is left of an answer, so that the next request need not connect again; more than that, and it
+ * is left alone. Of a body that was answered before all of it was sent, no more is sent.
  */
 function leave(request: ClientRequest, answer: IncomingMessage): void {
   // nobody waits for it

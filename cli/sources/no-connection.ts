@@ -1,8 +1,13 @@
-/** Why nothing came of a request to an edge: what may heal is told from what will not (only the first is tried again). */
+/**
+ * Why nothing came of a request to an edge: what may heal is told from what will not (only the first is tried again).
+ */
 import { Failure } from "../../manifests/failures.ts";
 import { isOutOfHandles } from "../threads/disk-error.ts";
 
-/** TLS that is none, as of a port for plain HTTP, or of a kind that this side does not speak. HPE: what came is not HTTP. */
+/**
+ * TLS that is none, as of a port for plain HTTP, or of a kind that this side does not speak. HPE: what came is not
+ * HTTP.
+ */
 const WRONG_PROTOCOL: ReadonlySet<string> = new Set([
   "ERR_SSL_WRONG_VERSION_NUMBER",
   "ERR_SSL_PACKET_LENGTH_TOO_LONG",
@@ -12,8 +17,8 @@ const WRONG_PROTOCOL: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The same as numbers of OpenSSL's (sslerr.h): while a greeting waits to be sent, Node calls all that TLS says EPROTO, also
- * an alert of a server that speaks it and may answer the next time.
+ * The same as numbers of OpenSSL's (sslerr.h): while a greeting waits to be sent, Node calls all that TLS says EPROTO,
+ * also an alert of a server that speaks it and may answer the next time.
  */
 const WRONG_PROTOCOL_NUMBERS: ReadonlySet<string> = new Set([
   "0A0000C6", // packet length too long
@@ -22,7 +27,10 @@ const WRONG_PROTOCOL_NUMBERS: ReadonlySet<string> = new Set([
   "0A00042E", // tlsv1 alert protocol version
 ]);
 
-/** Names of OpenSSL's for what it finds wrong with a certificate (node:tls, "X509 certificate error codes"), and Node's own. */
+/**
+ * Names of OpenSSL's for what it finds wrong with a certificate (node:tls, "X509 certificate error codes"), and Node's
+ * own.
+ */
 const BAD_CERTIFICATE: ReadonlySet<string> = new Set([
   "CERT_CHAIN_TOO_LONG",
   "CERT_HAS_EXPIRED",
@@ -44,8 +52,8 @@ const BAD_CERTIFICATE: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The failure that an error of fetch, of its streams or of node:http means. What it is not known for is edge.unreachable:
- * there are many ways to say that a connection did not work out.
+ * The failure that an error of fetch, of its streams or of node:http means. What it is not known for is
+ * edge.unreachable: there are many ways to say that a connection did not work out.
  */
 export function connectionFailure(url: string, cause: unknown): Failure {
   if (cause instanceof Failure) return cause;

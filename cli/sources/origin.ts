@@ -1,7 +1,7 @@
 /**
  * The origin: ranges of immutable objects over HTTP. Streams what it reads in slices, so that work begins before the
- * answer has ended and memory stays bounded. Uses node:http, which moves a byte for half of what `fetch` costs (measured).
- * It does not retry: who asked knows what is still missing, and whether another source is better now.
+ * answer has ended and memory stays bounded. Uses node:http, which moves a byte for half of what `fetch` costs
+ * (measured). It does not retry: who asked knows what is still missing, and whether another source is better now.
  */
 import type { IncomingMessage } from "node:http";
 import type { ObjectId } from "../../manifests/digest.ts";
@@ -68,8 +68,8 @@ export class Origin {
   }
 
   /**
-   * Reads a range, slice by slice, each into memory that is asked for before it comes. Throws: object.not-found, edge.busy,
-   * edge.unreachable (also for an answer that is not the range that was asked for), source.interrupted.
+   * Reads a range, slice by slice, each into memory that is asked for before it comes. Throws: object.not-found,
+   * edge.busy, edge.unreachable (also for an answer that is not the range that was asked for), source.interrupted.
    */
   async *read<Memory extends ArrayBufferLike>(
     request: RangeRequest,

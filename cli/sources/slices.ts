@@ -32,8 +32,9 @@ export class SlicePool {
 }
 
 /**
- * A power of two, so that slices of about one length all fit: what is dropped for a larger one lies outside V8's heap, and
- * V8 does not hurry to free it (20,000 small files: 60 MB more at the peak). On Linux and macOS, pages that nobody touches cost nothing.
+ * A power of two, so that slices of about one length all fit: what is dropped for a larger one lies outside V8's heap,
+ * and V8 does not hurry to free it (20,000 small files: 60 MB more at the peak). On Linux and macOS, pages that nobody
+ * touches cost nothing.
  */
 function roomFor(bytes: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(1, bytes)));

@@ -1,7 +1,7 @@
 /**
- * An edge on one machine that is asked over TLS, by a URL with an s too much, takes the greeting for the beginning of a long
- * request: workerd says nothing for 15 seconds and hangs up, which looks like a network that fails and is tried again.
- * Nothing is trusted that is said without TLS: all it can do is to end a request that had no answer so far.
+ * An edge on one machine that is asked over TLS, by a URL with an s too much, takes the greeting for the beginning of a
+ * long request: workerd says nothing for 15 seconds and hangs up, which looks like a network that fails and is tried
+ * again. Nothing is trusted that is said without TLS: all it can do is to end a request that had no answer so far.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
 import { Failure } from "../../manifests/failures.ts";

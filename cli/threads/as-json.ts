@@ -1,6 +1,6 @@
 /**
- * Long lists on their way to a thread. Structured cloning takes 4 µs an object, JSON an eighth of that (measured), and a
- * patch of 20,000 files hands over as many rows several times.
+ * Long lists on their way to a thread. Structured cloning takes 4 µs an object, JSON an eighth of that (measured), and
+ * a patch of 20,000 files hands over as many rows several times.
  */
 declare const of: unique symbol;
 

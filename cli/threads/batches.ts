@@ -29,7 +29,9 @@ export function sumOf<Thing>(bytesOf: (thing: Thing) => number): (things: readon
   return (things) => things.reduce((sum, thing) => sum + bytesOf(thing), 0);
 }
 
-/** What the jobs give, in the order of the batches. The largest are begun first, so that none is left alone at the end. */
+/**
+ * What the jobs give, in the order of the batches. The largest are begun first, so that none is left alone at the end.
+ */
 export async function inThreads<Batch, Result>(
   batches: readonly Batch[],
   bytesOf: (batch: Batch) => number,
@@ -43,8 +45,8 @@ export async function inThreads<Batch, Result>(
 }
 
 /**
- * Runs jobs, all threads busy. When one fails no other is begun, and those that run are waited for: nobody writes to a file
- * that is deleted. Throws: what the first threw that failed; source.interrupted.
+ * Runs jobs, all threads busy. When one fails no other is begun, and those that run are waited for: nobody writes to a
+ * file that is deleted. Throws: what the first threw that failed; source.interrupted.
  */
 export async function runAllOrStop<Job>(
   jobs: readonly Job[],

@@ -1,7 +1,7 @@
 /**
- * Frees dropped buffers when we say so. They lie outside V8's heap, and V8 judges badly when to look for them: each thread
- * that compresses lets some 60 MB of them pile up first (measured; a smaller young generation helps little), and a job
- * that promises a memory bound cannot wait for that; where many small ones go by, it looks too often.
+ * Frees dropped buffers when we say so. They lie outside V8's heap, and V8 judges badly when to look for them: each
+ * thread that compresses lets some 60 MB of them pile up first (measured; a smaller young generation helps little), and
+ * a job that promises a memory bound cannot wait for that; where many small ones go by, it looks too often.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

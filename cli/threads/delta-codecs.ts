@@ -18,7 +18,10 @@ const BROTLI_BYTES_MAX: Partial<Record<StreamName, number>> = {
   ...Object.fromEntries(DIFFERENCES.map((name) => [name, DELTA_BROTLI_DIFFERENCES_BYTES_MAX])),
   ones: DELTA_BROTLI_ONES_BYTES_MAX,
 };
-/** Up to where Brotli's best level is taken, where that is not DELTA_BROTLI_BEST_LIST_BYTES_MAX. The last two have strings that a longer search finds. */
+/**
+ * Up to where Brotli's best level is taken, where that is not DELTA_BROTLI_BEST_LIST_BYTES_MAX. The last two have
+ * strings that a longer search finds.
+ */
 const BEST_BYTES_MAX: Partial<Record<StreamName, number>> = {
   copies: DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,
   literals: DELTA_BROTLI_BEST_LENGTHS_BYTES_MAX,
@@ -31,7 +34,9 @@ const WINDOW_LOG = 24;
 /** RFC 7932 section 9.1: a window is this much less than its power of two; none is below the least. */
 const BROTLI_WINDOW_GAP = 16;
 const BROTLI_WINDOW_LOG_MIN = 10;
-/** A quick look first: what level 1 makes less than 2 % of is compressed already, and slow levels find no more there. */
+/**
+ * A quick look first: what level 1 makes less than 2 % of is compressed already, and slow levels find no more there.
+ */
 const LOOK_LEVEL = 1;
 const LOOK_SAVING_SHARE_MIN = 0.02;
 
@@ -62,7 +67,10 @@ function brotliBytesMax(plain: Uint8Array, name: StreamName | undefined): number
   return BROTLI_BYTES_MAX[name] ?? DELTA_BROTLI_BYTES_MAX;
 }
 
-/** How many bytes a quick look leaves; with the window of its length, for it is asked of thousands of small files as well. */
+/**
+ * How many bytes a quick look leaves; with the window of its length, for it is asked of thousands of small files as
+ * well.
+ */
 export function squeezedBytes(plain: Uint8Array): number {
   return zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: LOOK_LEVEL } }).length;
 }

@@ -26,7 +26,9 @@ export function isDiskBroken(code: string | undefined): boolean {
   return BROKEN.has(code);
 }
 
-/** Whether the code of a system's error means that too many files are open: in this process, or on the whole machine. */
+/**
+ * Whether the code of a system's error means that too many files are open: in this process, or on the whole machine.
+ */
 export function isOutOfHandles(code: string | undefined): boolean {
   return code === "EMFILE" || code === "ENFILE";
 }

@@ -6,7 +6,9 @@ export class FileReader {
   #path: string | undefined;
   #fd = -1;
 
-  /** Fills `target` from `offset` of the file. Throws: install.damaged when the file is shorter; what opening throws. */
+  /**
+   * Fills `target` from `offset` of the file. Throws: install.damaged when the file is shorter; what opening throws.
+   */
   read(path: string, offset: number, target: Uint8Array): void {
     if (this.#path !== path) {
       this.close();

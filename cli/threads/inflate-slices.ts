@@ -1,6 +1,7 @@
 /**
- * A raw deflate stream, slice by slice -> its plain bytes. At once, by the decoder inside of Node's stream (zlib-inside.ts):
- * by the stream itself, which waits for other threads and makes buffers, all of a pack's took twice as long (measured).
+ * A raw deflate stream, slice by slice -> its plain bytes. At once, by the decoder inside of Node's stream
+ * (zlib-inside.ts): by the stream itself, which waits for other threads and makes buffers, all of a pack's took twice
+ * as long (measured).
  */
 import { Readable } from "node:stream";
 import { constants, createInflateRaw, type InflateRaw } from "node:zlib";
@@ -18,7 +19,8 @@ const INFLATED_BYTES = 2 * DEFLATE_SLICE_BYTES;
 const NOTHING = new Uint8Array(0);
 
 /**
- * Undefined when it is no whole stream, or `take` says that it had enough. Bytes behind the stream's end are left alone.
+ * Undefined when it is no whole stream, or `take` says that it had enough. Bytes behind the stream's end are left
+ * alone.
  * Throws: what reading the slices throws.
  * @param slices  each is used up before the next is asked for
  * @param take  given memory that is used again

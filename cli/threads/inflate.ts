@@ -1,8 +1,8 @@
 /**
- * zstd frame -> bytes, straight into memory of the caller. `zstdDecompressSync` builds a stream object and a decoder for
- * every call, 40 µs or as much as decoding 30 KB takes; a title of small files needs ten thousand calls. One decoder for
- * all of them does it in a fifth of the time (measured). It is the same decoder, reached from inside (zlib-inside.ts): when that is
- * not as expected, or anything at all goes wrong, the documented call decides.
+ * zstd frame -> bytes, straight into memory of the caller. `zstdDecompressSync` builds a stream object and a decoder
+ * for every call, 40 µs or as much as decoding 30 KB takes; a title of small files needs ten thousand calls. One
+ * decoder for all of them does it in a fifth of the time (measured). It is the same decoder, reached from inside
+ * (zlib-inside.ts): when that is not as expected, or anything at all goes wrong, the documented call decides.
  */
 import { constants, createZstdDecompress, zstdDecompressSync } from "node:zlib";
 import { ZSTD_WINDOW_LOG_MAX } from "../../manifests/limits.ts";
@@ -15,8 +15,8 @@ const PARAMS = { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX };
 let decoder: ZlibInside | undefined;
 
 /**
- * Decodes one frame of exactly `size` bytes into `to` at `at`. False when it is no frame, or has another size: the bytes
- * are hostile. `to` has room for SLACK more bytes than it is asked to hold, or the slow way is taken.
+ * Decodes one frame of exactly `size` bytes into `to` at `at`. False when it is no frame, or has another size: the
+ * bytes are hostile. `to` has room for SLACK more bytes than it is asked to hold, or the slow way is taken.
  */
 export function inflateInto(frame: Uint8Array, to: Uint8Array, at: number, size: number): boolean {
   return (at + size + SLACK_BYTES <= to.length && decodeFast(frame, to, at, size)) || decode(frame, to, at, size);

@@ -1,6 +1,6 @@
 /**
- * Two ways to have V8 take less memory than it likes to. There are flags for the command line, which a program cannot give
- * itself; these are read each time they matter.
+ * Two ways to have V8 take less memory than it likes to. There are flags for the command line, which a program cannot
+ * give itself; these are read each time they matter.
  */
 import { setFlagsFromString } from "node:v8";
 
@@ -13,8 +13,8 @@ export function keepYoungMemory(): void {
 }
 
 /**
- * Collects the old generation when it has grown by half, where V8 would let it grow fourfold first: a patch of 20,000 files
- * from a player took 332 to 354 MB instead of 436 to 442, and no more time. (V8's own flag for less memory,
+ * Collects the old generation when it has grown by half, where V8 would let it grow fourfold first: a patch of 20,000
+ * files from a player took 332 to 354 MB instead of 436 to 442, and no more time. (V8's own flag for less memory,
  * --optimize-for-size, took 280 MB and twice the processor time. All measured.)
  */
 export function keepOldMemory(): void {

@@ -19,8 +19,9 @@ export interface StreamInFile extends Pick<PackedStream, "coding" | "pieces" | "
 }
 
 /**
- * Gives the plain bytes on, in order, until `take` says that it wants no more. False when the stream is not one of exactly
- * `plainBytes`, as far as it was looked at; perhaps after some were given. Holds at most twice UNPACK_AT_ONCE_BYTES_MAX.
+ * Gives the plain bytes on, in order, until `take` says that it wants no more. False when the stream is not one of
+ * exactly `plainBytes`, as far as it was looked at; perhaps after some were given. Holds at most twice
+ * UNPACK_AT_ONCE_BYTES_MAX.
  * Throws: what reading throws.
  */
 export async function unpackStream(

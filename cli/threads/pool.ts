@@ -1,4 +1,6 @@
-/** Worker threads for what burns processor: hashing, chunking, (de)compression. One pool a process, made on first use. */
+/**
+ * Worker threads for what burns processor: hashing, chunking, (de)compression. One pool a process, made on first use.
+ */
 import { Failure } from "../../manifests/failures.ts";
 import { THREADS_MAX } from "../../manifests/limits.ts";
 import { getCompileCacheDir } from "node:module";
@@ -45,7 +47,9 @@ export async function runJob<Name extends JobName>(
   }
 }
 
-/** Of an error that crosses threads, and of a thread that cannot start, Node gives the system's code in the text only. */
+/**
+ * Of an error that crosses threads, and of a thread that cannot start, Node gives the system's code in the text only.
+ */
 const OUT_OF_HANDLES = /(?:^|: )(?:EMFILE|ENFILE|too many open files)(?:[:.]|$)/;
 
 function failureOfThread(error: unknown): unknown {

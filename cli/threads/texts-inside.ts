@@ -1,6 +1,6 @@
 /**
- * Base64 among other bytes, in a file or in what a deflate stream inflates to (manifests/delta/unpack.ts): decoded while
- * they are unpacked, written again while they are put together. Neither holds more than a slice of it.
+ * Base64 among other bytes, in a file or in what a deflate stream inflates to (manifests/delta/unpack.ts): decoded
+ * while they are unpacked, written again while they are put together. Neither holds more than a slice of it.
  */
 import type { Base64Run } from "../../manifests/base64-text.ts";
 import type { ReadBytes } from "../../manifests/deflate/find.ts";
@@ -8,7 +8,9 @@ import { BASE64_SLICE_BYTES } from "../../manifests/limits.ts";
 
 /** Takes bytes in order, and gives them on with their base64 decoded. */
 export class TextsDecoder {
-  /** Base64 was not as long, decoded, as was said: other bytes than were looked at, or a table that does not fit them. */
+  /**
+   * Base64 was not as long, decoded, as was said: other bytes than were looked at, or a table that does not fit them.
+   */
   isBroken = false;
   readonly #texts: readonly Base64Run[];
   readonly #take: (plain: Uint8Array) => boolean;
@@ -45,7 +47,8 @@ export class TextsDecoder {
     const text = this.#digits + Buffer.from(some.buffer, some.byteOffset, some.length).toString("latin1");
     const whole = text.length - (text.length % 4);
     this.#digits = text.slice(whole);
-    // it passes over most of what is no digit: then there are fewer bytes. Other bytes are found out where files are hashed
+    // it passes over most of what is no digit: then there are fewer bytes. Other bytes are found out where files are
+    // hashed
     const plain = Buffer.from(text.slice(0, whole), "base64");
     this.#said += plain.length;
     const isEnded = this.#at === offset + bytes;

@@ -1,7 +1,7 @@
 /**
- * What a Node zlib stream has inside (lib/zlib.js since v10): a coder that takes memory and fills memory at once, where the
- * stream goes through the event loop and other threads for every slice. Node does not document it: who uses it has another
- * way for when it is not as expected.
+ * What a Node zlib stream has inside (lib/zlib.js since v10): a coder that takes memory and fills memory at once, where
+ * the stream goes through the event loop and other threads for every slice. Node does not document it: who uses it has
+ * another way for when it is not as expected.
  */
 export interface ZlibInside {
   readonly _handle?: {

@@ -34,7 +34,9 @@ import { type TrustedRoles, followWorkflow } from "./workflow.ts";
 
 export interface TitleOptions {
   readonly titleFile: TitleFile;
-  /** Where verified metadata is remembered: `<install>/.patchswarm/metadata`. Without it, only this process remembers. */
+  /**
+   * Where verified metadata is remembered: `<install>/.patchswarm/metadata`. Without it, only this process remembers.
+   */
   readonly metadataDir?: string | undefined;
   /** Nothing is written to it: what this process learns, a new install id too, is forgotten with it. */
   readonly readOnly?: boolean | undefined;
@@ -70,7 +72,9 @@ export interface ChannelState {
 }
 
 export interface Freshness {
-  /** Whether the edge answered our nonce. If not, the metadata is only known to be unexpired by the newest time we know. */
+  /**
+   * Whether the edge answered our nonce. If not, the metadata is only known to be unexpired by the newest time we know.
+   */
   readonly proven: boolean;
   /** The edge's clock less ours, seconds; undefined when it was not asked. */
   readonly clockBehindSeconds: number | undefined;
@@ -150,7 +154,8 @@ export class TrustedTitle {
         this.#edge = edge;
         return freshness;
       } catch (error) {
-        // it has less than is remembered, perhaps of another edge; that is refused, and the other one may be there again
+        // it has less than is remembered, perhaps of another edge; that is refused, and the other one may be there
+        // again
         if (error instanceof Failure && error.code === "metadata.rollback") {
           behind ??= error;
           continue;
@@ -280,8 +285,8 @@ export class TrustedTitle {
   }
 
   /**
-   * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, or that gave the last
-   * object, then the others when it does not give it, or has it wrong.
+   * An object's bytes, from this disk or an edge, proven by their hash: first the edge that answered, or that gave the
+   * last object, then the others when it does not give it, or has it wrong.
    * Throws: object.not-found, object.mismatch, object.too-large, edge.unreachable, edge.busy, source.interrupted.
    */
   async object(id: ObjectId, bytesMax: number): Promise<Uint8Array> {

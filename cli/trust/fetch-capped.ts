@@ -1,6 +1,6 @@
 /**
- * HTTP with an end: no body longer than it may be, no silence or drip longer than it may last, and a few tries. For bodies that
- * fit in memory; what is larger is streamed by cli/sources.
+ * HTTP with an end: no body longer than it may be, no silence or drip longer than it may last, and a few tries. For
+ * bodies that fit in memory; what is larger is streamed by cli/sources.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import pRetry, { AbortError } from "p-retry";
@@ -35,8 +35,8 @@ export interface CappedRequest {
   /** Method, headers and body; a GET without. */
   readonly init?: RequestParts;
   /**
-   * Whether a body is all there. Asked of an answer that does not say where it ends, as HTTP/1.0 may leave it out, and a
-   * line that breaks looks like the end then; and of a part.
+   * Whether a body is all there. Asked of an answer that does not say where it ends, as HTTP/1.0 may leave it out, and
+   * a line that breaks looks like the end then; and of a part.
    */
   readonly isWhole?: (body: Buffer) => boolean;
   /** It never changes: after a break, what came is kept and only the rest is asked for. */
@@ -97,7 +97,9 @@ export interface Retries {
   readonly progress?: () => number;
 }
 
-/** Runs the attempt again while it throws `edge.unreachable` or `edge.busy`. Throws: source.interrupted when aborted. */
+/**
+ * Runs the attempt again while it throws `edge.unreachable` or `edge.busy`. Throws: source.interrupted when aborted.
+ */
 export async function retrying<T>(retries: Retries, attempt: () => Promise<T>): Promise<T> {
   const { retryMs, signal, progress = () => 0 } = retries;
   let reached = progress();
@@ -193,7 +195,9 @@ async function fetchOnce(url: string, request: CappedRequest, kept: Uint8Array[]
 const HTTP_PARTIAL = 206;
 const HTTP_OUTSIDE = 416;
 
-/** Who answers with another range will do so again: what is kept is given up, not asked on. Throws: edge.unreachable. */
+/**
+ * Who answers with another range will do so again: what is kept is given up, not asked on. Throws: edge.unreachable.
+ */
 async function checkGoesOn(from: number, { headers, body, url }: Response, kept: Uint8Array[]): Promise<void> {
   const found = headers.get("content-range") ?? "none";
   if (found.startsWith(`bytes ${from}-`)) return;
@@ -203,8 +207,8 @@ async function checkGoesOn(from: number, { headers, body, url }: Response, kept:
 }
 
 /**
- * Or else its end is that of the connection (RFC 9112 section 6.3), or of a part: less of a range may come than was asked
- * for (RFC 9110 section 15.3.7).
+ * Or else its end is that of the connection (RFC 9112 section 6.3), or of a part: less of a range may come than was
+ * asked for (RFC 9110 section 15.3.7).
  */
 function saysWhereItEnds({ status, headers }: Response): boolean {
   if (status === HTTP_PARTIAL) return false;

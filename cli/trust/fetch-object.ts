@@ -1,4 +1,6 @@
-/** Objects that fit in memory, as a whole, from one edge: proven by their names, over as many connections as it takes. */
+/**
+ * Objects that fit in memory, as a whole, from one edge: proven by their names, over as many connections as it takes.
+ */
 import { type ObjectId, objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { sha256 } from "./crypto.ts";
@@ -8,8 +10,8 @@ import { type CappedRequest, fetchCapped } from "./fetch-capped.ts";
 export const WRONG_OBJECT: ReadonlySet<string> = new Set(["object.mismatch", "object.too-large"]);
 
 /**
- * Wrong bytes, and more than there may be, are asked for once more, from their start and past the caches on the way. Which
- * answers the rest comes from need not be compared by their tags: whatever is not the object is found out.
+ * Wrong bytes, and more than there may be, are asked for once more, from their start and past the caches on the way.
+ * Which answers the rest comes from need not be compared by their tags: whatever is not the object is found out.
  * Throws: object.not-found, object.mismatch, and what fetchCapped throws.
  */
 export async function fetchObject(

@@ -16,8 +16,8 @@ const NONCE_BYTES = 32;
 export type OpenAnswer = (root: RootRole) => Promise<FreshStatement | undefined>;
 
 /**
- * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows. The answer
- * can be waited for beside other things; what opens it throws: metadata.invalid when it is not a true one.
+ * The edge's statement; undefined when it cannot be asked, and then the caller goes by the newest time it knows. The
+ * answer can be waited for beside other things; what opens it throws: metadata.invalid when it is not a true one.
  * Throws: metadata.invalid when it is longer than it may be, source.interrupted.
  */
 export async function askFresh(

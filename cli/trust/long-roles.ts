@@ -1,8 +1,8 @@
 /**
- * Roles of thousands of releases, for tuf-js. @tufjs/models 5.0.2 reads and writes what a role lists one by one, and copies
- * all that came before each time: a channel of 8,000 releases takes it most of a minute to read, and a third of one to check
- * (measured, beside other work). What is put in the place of that does all at once, in 25 ms and 0.3 s, with the same outcome
- * (docs/decisions/0063).
+ * Roles of thousands of releases, for tuf-js. @tufjs/models 5.0.2 reads and writes what a role lists one by one, and
+ * copies all that came before each time: a channel of 8,000 releases takes it most of a minute to read, and a third of
+ * one to check (measured, beside other work). What is put in the place of that does all at once, in 25 ms and 0.3 s,
+ * with the same outcome (docs/decisions/0063).
  */
 import { TargetFile, Targets } from "@tufjs/models";
 

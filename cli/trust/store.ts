@@ -93,8 +93,8 @@ export async function syncFolder(dir: string): Promise<void> {
 }
 
 /**
- * A file where a folder should be, or the other way round, a socket, no permission, a disk that is only read, a name that
- * cannot be.
+ * A file where a folder should be, or the other way round, a socket, no permission, a disk that is only read, a name
+ * that cannot be.
  */
 const BAD_PATH: ReadonlySet<string | undefined> = new Set([
   "EACCES",

@@ -2,8 +2,8 @@
  * TUF's client workflow (1.0.31 §5) over tuf-js's trusted metadata set: what to fetch, in which order, with which cap,
  * and when to remember it. tuf-js decides whether it is believed; then our own stricter reading must agree.
  *
- * Why the set and not tuf-js's `Updater`: that one writes its cache in place (a crash bricks it), turns every error after
- * the timestamp into a text, has no clock option and cannot list what a role holds: docs/decisions/0006.
+ * Why the set and not tuf-js's `Updater`: that one writes its cache in place (a crash bricks it), turns every error
+ * after the timestamp into a text, has no clock option and cannot list what a role holds: docs/decisions/0006.
  */
 import { BadVersionError, EqualVersionError, ExpiredMetadataError } from "tuf-js/dist/error.js";
 import { TrustedMetadataStore } from "tuf-js/dist/store.js";
@@ -59,8 +59,8 @@ export interface TrustedRoles {
   readonly targets: TargetsRole;
   readonly live: TargetsRole;
   /**
-   * Channel -> its role, or why that channel alone cannot be trusted: a neglected beta must not stop stable. A role here
-   * may have expired: that is for the caller to judge, because its publisher must still be able to build upon it.
+   * Channel -> its role, or why that channel alone cannot be trusted: a neglected beta must not stop stable. A role
+   * here may have expired: that is for the caller to judge, because its publisher must still be able to build upon it.
    */
   readonly channels: ReadonlyMap<string, TargetsRole | Failure>;
 }
@@ -197,7 +197,9 @@ async function takeTargets(
   return fetched;
 }
 
-/** The snapshot is not expired, and a role's own expiry is looked at last (§5.6.6): expired, it is otherwise in order. */
+/**
+ * The snapshot is not expired, and a role's own expiry is looked at last (§5.6.6): expired, it is otherwise in order.
+ */
 function takeUnlessUnsound(set: TrustedMetadataStore, bytes: Buffer, name: string, parent: string): void {
   try {
     set.updateDelegatedTargets(bytes, name, parent);
@@ -220,8 +222,8 @@ function required(cached: Buffer | undefined): Buffer {
 }
 
 /**
- * Files that will be needed and are not remembered in the version that the snapshot lists, asked for at once. A snapshot
- * goes on listing a channel that targets dropped (TUF 1.0.31 §5.5.5); nobody needs that one.
+ * Files that will be needed and are not remembered in the version that the snapshot lists, asked for at once. A
+ * snapshot goes on listing a channel that targets dropped (TUF 1.0.31 §5.5.5); nobody needs that one.
  */
 async function askForChanged(snapshot: SnapshotRole, store: MetadataStore, ahead: AskAhead): Promise<void> {
   const targets = seemingRole(await store.read("targets"));
@@ -339,7 +341,9 @@ function refusal(role: string, cause: unknown): Failure {
   return new Failure("metadata.invalid", { role, reason }, { cause });
 }
 
-/** A channel that is refused or has no file, or without a network none remembered, concerns nobody but its own players. */
+/**
+ * A channel that is refused or has no file, or without a network none remembered, concerns nobody but its own players.
+ */
 function setAside(error: unknown, source: MetadataSource | undefined): Failure {
   if (!(error instanceof Failure)) throw error;
   if (error.family === "untrusted" || error.code === "object.not-found" || source === undefined) return error;

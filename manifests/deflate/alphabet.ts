@@ -1,6 +1,8 @@
 /** The symbols of RFC 1951: what stands for which length and distance, and how code lengths become codes. */
 
-/** Literals 0 to 255, the end of a block, lengths 257 to 285; 286 and 287 have codes in a fixed block and no meaning. */
+/**
+ * Literals 0 to 255, the end of a block, lengths 257 to 285; 286 and 287 have codes in a fixed block and no meaning.
+ */
 export const LITERALS = 256;
 export const END_OF_BLOCK = 256;
 export const LENGTH_SYMBOLS = 29;

@@ -55,8 +55,8 @@ export function chooseParameters(sample: Sample, workspace: Workspace): Paramete
 }
 
 /**
- * A memLevel decides which places meet in a chain, and hardly any prediction depends on that: those that are less likely
- * are tried with what did best with the likeliest.
+ * A memLevel decides which places meet in a chain, and hardly any prediction depends on that: those that are less
+ * likely are tried with what did best with the likeliest.
  */
 function firstTrials(sample: Sample, reach: Reach, workspace: Workspace): Trial[] {
   const [likeliest, ...others] = memLevels(sample);

@@ -1,7 +1,7 @@
 /**
- * Where a file may hold deflate streams: entries of zip archives (and jar, apk and what else is one), gzip, zlib and PNG.
- * It goes by headers, wherever in the file they are, so that archives in archives and assets in packages are found too; a
- * header may be there by chance. It does not inflate.
+ * Where a file may hold deflate streams: entries of zip archives (and jar, apk and what else is one), gzip, zlib and
+ * PNG. It goes by headers, wherever in the file they are, so that archives in archives and assets in packages are found
+ * too; a header may be there by chance. It does not inflate.
  */
 import { DEFLATE_FIND_BYTES, DEFLATE_PIECES_MAX, DEFLATE_PROBE_BYTES, DEFLATE_STREAM_BYTES_MIN } from "../limits.ts";
 import { TokenReader } from "./inflate.ts";
@@ -33,9 +33,8 @@ export interface FoundStream {
 
 /**
  * The streams of a file of `bytes` bytes, in order and without overlap. Holds DEFLATE_FIND_BYTES. Some will be none:
- * `takeApart` sees.
- * The caller may say with `next(offset)` from where to go on: the end of a stream that it took apart. Without, it goes on
- * behind what the container says, or else inside of the stream.
+ * `takeApart` sees. The caller may say with `next(offset)` from where to go on: the end of a stream that it took apart.
+ * Without, it goes on behind what the container says, or else inside of the stream.
  */
 export function* findStreams(read: ReadBytes, bytes: number): Generator<FoundStream, void, number | undefined> {
   const source = new Source(read, bytes);

@@ -1,8 +1,8 @@
 /**
- * zlib's longest_match, with the same answers and other tables. zlib has the newest place of each hash of three bytes, and
- * for each place of its window the one before it with the same hash; it follows such a chain from the newest place on, as
- * many places as the level says, and takes the first of the longest matches. Places that only share the hash are in the
- * chain too and use up its length, so the hash has to be zlib's.
+ * zlib's longest_match, with the same answers and other tables. zlib has the newest place of each hash of three bytes,
+ * and for each place of its window the one before it with the same hash; it follows such a chain from the newest place
+ * on, as many places as the level says, and takes the first of the longest matches. Places that only share the hash are
+ * in the chain too and use up its length, so the hash has to be zlib's.
  *
  * Chromium's zlib has chains of four bytes alone, with a hash of its own.
  *
@@ -17,7 +17,9 @@ import { type Parameters, WINDOW_BITS_MAX, effortOf } from "./parameters.ts";
 import { LITERAL, type Token, tokenOf } from "./tokens.ts";
 import type { Workspace } from "./workspace.ts";
 
-/** zlib keeps at least this many bytes ahead while there are more to come, and matches reach that much less far back. */
+/**
+ * zlib keeps at least this many bytes ahead while there are more to come, and matches reach that much less far back.
+ */
 export const LOOKAHEAD_BYTES = MATCH_BYTES_MAX + MATCH_BYTES_MIN + 1;
 /** Odd, and its powers spread over all 32 bits: 2^32 divided by the golden ratio. */
 const MULTIPLIER = 0x9e3779b1 | 0;
@@ -79,7 +81,9 @@ export function isOverworked(bytes: number, work: number): boolean {
 
 export class HashChains implements Chains {
   readonly #bytes: Uint8Array;
-  /** Hash -> its newest place. 0 stands for none, and so the first byte of a stream is never found: zlib has that too. */
+  /**
+   * Hash -> its newest place. 0 stands for none, and so the first byte of a stream is never found: zlib has that too.
+   */
   readonly #newest: Int32Array;
   /** Place modulo the window -> the place before it with the same hash. */
   readonly #before: Int32Array;

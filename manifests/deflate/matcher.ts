@@ -67,8 +67,8 @@ export class Matcher {
   }
 
   /**
-   * Where zlib's own window, of twice its size, begins when it closes a block: it moves on by half as soon as it is asked
-   * for more than is left in it. Bytes from the start of the stream, all of them.
+   * Where zlib's own window, of twice its size, begins when it closes a block: it moves on by half as soon as it is
+   * asked for more than is left in it. Bytes from the start of the stream, all of them.
    * @param at  the last token of the block; the end of all for the last block
    */
   windowStart(at: number): number {

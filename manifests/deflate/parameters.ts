@@ -1,4 +1,7 @@
-/** What a stream of zlib was made with, as far as it shows in the stream, and the values that streams are likely to have. */
+/**
+ * What a stream of zlib was made with, as far as it shows in the stream, and the values that streams are likely to
+ * have.
+ */
 
 /** zlib.h's Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE and Z_FIXED, in the order of their numbers. */
 export const STRATEGIES = ["default", "filtered", "huffman-only", "run-length", "fixed"] as const;

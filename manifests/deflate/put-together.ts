@@ -32,8 +32,8 @@ export interface StreamParts {
  * Holds about DEFLATE_WINDOW_BYTES of plain bytes and the tokens of a block; with a guide, as much of its stream. Takes
  * time in proportion to the plain bytes, whatever the recipe says, but for what lies at the front of the guide's; and a
  * little for each byte of the recipe, which may ask for empty blocks.
- * Throws: object.malformed for a recipe that does not make `compressedBytes` bytes of the plain ones, perhaps after some
- * were written; and what the functions throw.
+ * Throws: object.malformed for a recipe that does not make `compressedBytes` bytes of the plain ones, perhaps after
+ * some were written; and what the functions throw.
  */
 export function putTogether(parts: StreamParts): void {
   withWorkspace((workspace) => {

@@ -1,6 +1,6 @@
 /**
- * A recipe: what plain bytes do not say about the deflate stream they came from. Its reader has a zlib of our own predict
- * every token and every block, and reads here where the stream was otherwise.
+ * A recipe: what plain bytes do not say about the deflate stream they came from. Its reader has a zlib of our own
+ * predict every token and every block, and reads here where the stream was otherwise.
  *
  *   recipe      level - 1 + 9 × strategy ‖ (9 × hash + hash bits - 8) × 7 + window bits - 9 ‖ varint tokens of a block
  *               ‖ padding ‖ varint bytes of the blocks ‖ block … ‖ correction …
@@ -12,10 +12,10 @@
  *   correction  varint (tokens before it that are as expected × 4 + operation) ‖ length - 3 ‖ varint distance - 1
  *     0 a literal, not the match   1 the match with another length   2 another match   3 the match that was put off
  *
- * Length: operations 1 and 2; distance: operation 2 alone. Padding: the bits behind the last block. A block is expected to
- * have the tokens of a block, or what is left; the last is the one with which the plain bytes end. Inside a stored block
- * whose kind says so there are no corrections: zlib's tokens are not in the stream, so the predicted ones are taken.
- * Varint: unsigned LEB128, shortest form. Needs no signature: what it makes is checked like any other new bytes.
+ * Length: operations 1 and 2; distance: operation 2 alone. Padding: the bits behind the last block. A block is expected
+ * to have the tokens of a block, or what is left; the last is the one with which the plain bytes end. Inside a stored
+ * block whose kind says so there are no corrections: zlib's tokens are not in the stream, so the predicted ones are
+ * taken. Varint: unsigned LEB128, shortest form. Needs no signature: what it makes is checked like any other new bytes.
  */
 import { StreamReader, StreamWriter } from "../delta/format.ts";
 import { Failure } from "../failures.ts";

@@ -30,7 +30,9 @@ export interface RecipeTry {
 /** Bytes that a recipe may have before it is compared with what was read of the stream. */
 const RECIPE_BYTES_FREE = 1024;
 
-/** A guide is followed for so many tokens before they are compared: what it says behind one that differs is for nothing. */
+/**
+ * A guide is followed for so many tokens before they are compared: what it says behind one that differs is for nothing.
+ */
 const FOLLOWED_TOKENS = 64;
 
 export function makeRecipe(

@@ -36,8 +36,8 @@ export interface TakeApartOptions {
  * not make the recipe short. Holds about DEFLATE_WINDOW_BYTES each time, and as much of the guide.
  * @param start  where the stream begins, bytes
  * @param end  where it ends at the latest; what follows on it is not looked at
- * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger than
- *   the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it
+ * @returns undefined when there is no whole stream, or none worth it: shorter than DEFLATE_STREAM_BYTES_MIN, larger
+ *   than the limits, or with a recipe above DEFLATE_RECIPE_SHARE_MAX of it
  */
 export function takeApart(
   read: ReadBytes,
@@ -77,7 +77,9 @@ function* candidates(
   yield* found.toSorted((a, b) => a.recipe.length - b.recipe.length);
 }
 
-/** A stream of zlib has a recipe below this share; above it, a sample of where most is unlike may show other parameters. */
+/**
+ * A stream of zlib has a recipe below this share; above it, a sample of where most is unlike may show other parameters.
+ */
 const RECIPE_SHARE_GOOD = 1 / 100;
 /** And this many bytes: its blocks may be unlike. */
 const RECIPE_BYTES_GOOD = 32;

@@ -1,6 +1,6 @@
 /**
- * What a TokenReader brought and nobody has looked at yet: to predict a token takes more plain bytes than its own, and the
- * last blocks may be empty.
+ * What a TokenReader brought and nobody has looked at yet: to predict a token takes more plain bytes than its own, and
+ * the last blocks may be empty.
  */
 import { BLOCK } from "./alphabet.ts";
 import type { Block, Step, TokenReader } from "./inflate.ts";

@@ -1,6 +1,6 @@
 /**
- * Memory that one stream after another is worked on in: to have it fresh each time takes longer than a small stream does,
- * and archives hold thousands. Nothing in it outlives the work.
+ * Memory that one stream after another is worked on in: to have it fresh each time takes longer than a small stream
+ * does, and archives hold thousands. Nothing in it outlives the work.
  */
 import {
   DEFLATE_BEHIND_END_BYTES,

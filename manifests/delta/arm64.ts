@@ -45,7 +45,10 @@ export function writtenBy(word: number): number {
   return word & 31;
 }
 
-/** ADD of 64 bits with a number that is not shifted, and loads and stores at an offset that is not negative: what adds to an address. */
+/**
+ * ADD of 64 bits with a number that is not shifted, and loads and stores at an offset that is not negative: what adds
+ * to an address.
+ */
 export function isLow(word: number): boolean {
   return isAdd(word) || (word & 0x3b00_0000) === 0x3900_0000;
 }

@@ -1,6 +1,6 @@
 /**
- * Why a file costs what it costs, decided by what was measured on it, and what its publisher can do. A cause is named only
- * when the figures show it; everything else is an edit, whatever made it.
+ * Why a file costs what it costs, decided by what was measured on it, and what its publisher can do. A cause is named
+ * only when the figures show it; everything else is an edit, whatever made it.
  */
 import {
   COST_BACKWARD_MOVES_MIN,

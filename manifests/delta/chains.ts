@@ -6,8 +6,8 @@ import type { EarlierDelta } from "../trust/live.ts";
 export type Chain<Delta extends EarlierDelta = EarlierDelta> = readonly [Delta, ...Delta[]];
 
 /**
- * At most DELTA_PATHS_MAX ways from a release to a later one, each of at most DELTA_CHAIN_STEPS_MAX deltas: the one that
- * leads straight there, if there is one, then the others, those of fewest bytes first.
+ * At most DELTA_PATHS_MAX ways from a release to a later one, each of at most DELTA_CHAIN_STEPS_MAX deltas: the one
+ * that leads straight there, if there is one, then the others, those of fewest bytes first.
  * @param from  seq of the release that is there; `to` of the one that is wanted
  */
 export function deltaChains<Delta extends EarlierDelta>(

@@ -1,7 +1,7 @@
 /**
- * What a delta spends on each file, read off the finished delta: its streams are walked step by step, each byte of them is
- * charged to the file whose bytes it makes, and each stream's stored size is shared out by that. What all files are charged
- * is the delta's size, to the byte. On the way it is measured what causes.ts decides by.
+ * What a delta spends on each file, read off the finished delta: its streams are walked step by step, each byte of them
+ * is charged to the file whose bytes it makes, and each stream's stored size is shared out by that. What all files are
+ * charged is the delta's size, to the byte. On the way it is measured what causes.ts decides by.
  */
 import { concatBytes } from "../digest.ts";
 import {
@@ -47,13 +47,17 @@ const KINDS: Readonly<Record<StreamName, CostKind>> = {
 export type CostByKind = Readonly<Record<CostKind, number>>;
 
 /**
- * Measured on one file, or on the part of it that one group makes. Bytes are plain ones, of the new file. What changed is what
- * the delta tells as a change: where references are guessed (references.ts), those that are guessed right are none.
+ * Measured on one file, or on the part of it that one group makes. Bytes are plain ones, of the new file. What changed
+ * is what the delta tells as a change: where references are guessed (references.ts), those that are guessed right are
+ * none.
  */
 export interface CostFacts {
   /** The delta's literals. */
   readonly literalBytes: number;
-  /** Its copies, from the old release or from earlier in the new one; of these, those that the delta makes something else. */
+  /**
+   * Its copies, from the old release or from earlier in the new one; of these, those that the delta makes something
+   * else.
+   */
   readonly copiedBytes: number;
   readonly changedBytes: number;
   /** Of these, those that differ for so long that they are new content: the copy only runs on over them. */
@@ -357,8 +361,8 @@ class PartMeter {
   }
 
   /**
-   * Copied bytes from the new byte `at` on that differ by these, which that stream says, from those from `from` on, or from what is
-   * guessed of them.
+   * Copied bytes from the new byte `at` on that differ by these, which that stream says, from those from `from` on, or
+   * from what is guessed of them.
    */
   changed(at: number, from: number, differences: Uint8Array, name: DifferencesName): void {
     this.plain[name] += differences.length;

@@ -1,4 +1,6 @@
-/** A delta and old bytes -> new bytes, in order. Reads old bytes, and new ones it made before, wherever the delta says. */
+/**
+ * A delta and old bytes -> new bytes, in order. Reads old bytes, and new ones it made before, wherever the delta says.
+ */
 import { DELTA_SECTION_STREAM_BYTES_MAX, DELTA_SEGMENT_BYTES } from "../limits.ts";
 import {
   CODECS,
@@ -40,12 +42,16 @@ export interface DeltaWorld {
 const HEADER_BYTES_MAX = DELTA_MAGIC.length + 2 * VARINT_BYTES_MAX;
 const SECTION_HEADER_BYTES_MAX = VARINT_BYTES_MAX + STREAMS.length * (2 * VARINT_BYTES_MAX + 1);
 
-/** What the decoder before has left to this thread's next: to make it takes as long as thousands of bytes, and a delta may have thousands of groups. */
+/**
+ * What the decoder before has left to this thread's next: to make it takes as long as thousands of bytes, and a delta
+ * may have thousands of groups.
+ */
 let spareReferences: References | undefined;
 
 /**
- * The new bytes, about DELTA_OUTPUT_BYTES at a time. A piece is the caller's only until the next is asked for: its memory
- * is used again, by the next decoder, too. Holds the streams of one section, plain and as stored: at most twice DELTA_SECTION_STREAM_BYTES_MAX.
+ * The new bytes, about DELTA_OUTPUT_BYTES at a time. A piece is the caller's only until the next is asked for: its
+ * memory is used again, by the next decoder, too. Holds the streams of one section, plain and as stored: at most twice
+ * DELTA_SECTION_STREAM_BYTES_MAX.
  * Throws: object.malformed, perhaps after good pieces; and what the world's functions throw.
  */
 export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffer>> {
@@ -64,8 +70,8 @@ export function* decodeDelta(world: DeltaWorld): Generator<Uint8Array<ArrayBuffe
 
 /**
  * The same where everything is in memory.
- * @param made  the new bytes, as many as there will be: read only where pieces were given on before, so the caller puts them there, or
- *   has them already
+ * @param made  the new bytes, as many as there will be: read only where pieces were given on before, so the caller puts
+ *   them there, or has them already
  * Throws: object.malformed, perhaps after good pieces.
  */
 export function decodeInMemory(
@@ -244,8 +250,9 @@ class Decoder {
   }
 
   /**
-   * The same of new bytes that are still here, from `start` in the output on. A copy may go on into what it makes, as runs of
-   * one byte do: as long as nothing differs, what is there already is copied as a whole, twice as much each time.
+   * The same of new bytes that are still here, from `start` in the output on. A copy may go on into what it makes, as
+   * runs of one byte do: as long as nothing differs, what is there already is copied as a whole, twice as much each
+   * time.
    */
   #copyWithin(start: number, bytes: number, differences: Differences): number {
     const output = this.#output;
@@ -267,8 +274,8 @@ class Decoder {
   }
 
   /**
-   * The same of a copy whose references are guessed: as many of its bytes as fit, wherever they lie. All of them are there
-   * before it is made.
+   * The same of a copy whose references are guessed: as many of its bytes as fit, wherever they lie. All of them are
+   * there before it is made.
    */
   #guess(position: number, bytes: number, layout: Layout, differences: Differences): number {
     const references = this.#references;

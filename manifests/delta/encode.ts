@@ -81,8 +81,8 @@ export function segmentsOf(bytes: number): number[] {
 }
 
 /**
- * One segment of the new bytes as streams. What is no text is judged as a program and, unless guesses of its references make
- * so little of it that it must be one, as text too: which of both leaves less is not to be seen before.
+ * One segment of the new bytes as streams. What is no text is judged as a program and, unless guesses of its references
+ * make so little of it that it must be one, as text too: which of both leaves less is not to be seen before.
  */
 export function scanSegment(index: SourceIndex, segment: number, squeeze: Compressors["squeeze"]): ScannedSegments {
   const { source, oldBytes } = index;

@@ -1,7 +1,7 @@
 /**
- * Where rows of a table lie when more were put in before them than RowFinder looks around for. What the rows of a sorted table
- * differ by from one to the next is the same in the old one, but for those put in or taken out: old words around the expected place
- * are indexed by that, as soon as new ones are such rows.
+ * Where rows of a table lie when more were put in before them than RowFinder looks around for. What the rows of a
+ * sorted table differ by from one to the next is the same in the old one, but for those put in or taken out: old words
+ * around the expected place are indexed by that, as soon as new ones are such rows.
  */
 import { FAR_ROWS_BYTES, FAR_ROWS_FILLS_MAX, FAR_ROWS_STEP_MAX } from "../limits.ts";
 
@@ -16,7 +16,10 @@ const SLOTS_BITS = 17;
 const MULTIPLIER = 0x9e3779b1 | 0;
 const MULTIPLIER_GONE = Array.from({ length: KEY_WORDS }).reduce<number>((power) => Math.imul(power, MULTIPLIER), 1);
 
-/** Looks for rows around one expected place after another, in one scan. One for each that goes its own way: they are seldom far apart. */
+/**
+ * Looks for rows around one expected place after another, in one scan. One for each that goes its own way: they are
+ * seldom far apart.
+ */
 export class FarRows {
   readonly #source: DataView;
   readonly #indexes: readonly RowIndex[];
@@ -27,7 +30,10 @@ export class FarRows {
     this.#indexes = ROW_WORDS.map((row) => new RowIndex(source, row, oldBytes));
   }
 
-  /** An old place whose rows differ from each other as those at `at` do; undefined when these are no rows, or none is known. */
+  /**
+   * An old place whose rows differ from each other as those at `at` do; undefined when these are no rows, or none is
+   * known.
+   */
   find(at: number, expected: number): number | undefined {
     for (const index of this.#indexes) {
       const place = areRows(this.#source, at, index.row) ? index.find(at, expected) : undefined;
@@ -62,7 +68,10 @@ class RowIndex {
     return place !== 0 && keyAt(this.#source, place, this.row) === key ? place : undefined;
   }
 
-  /** The places, with at least half as much indexed on each side where there are old bytes; undefined when that was done too often. */
+  /**
+   * The places, with at least half as much indexed on each side where there are old bytes; undefined when that was done
+   * too often.
+   */
   #around(expected: number): Int32Array | undefined {
     if (expected < 0 || expected >= this.#oldBytes) return undefined;
     const isBehindStart = expected >= this.#start + (this.#start < WORD_BYTES ? 0 : FAR_ROWS_BYTES / 2);

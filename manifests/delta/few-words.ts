@@ -1,4 +1,7 @@
-/** Which of a few words another one is. Where many are compared with each of a few, hardly one is any of them: one look says so. */
+/**
+ * Which of a few words another one is. Where many are compared with each of a few, hardly one is any of them: one look
+ * says so.
+ */
 
 /** One bit each. */
 const FEW_WORDS_MAX = 16;

@@ -1,6 +1,6 @@
 /**
- * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes one
- * while the next is on its way and holds no more than one.
+ * A delta: old bytes and this -> new bytes. Sections follow each other, each good by itself, so that a player decodes
+ * one while the next is on its way and holds no more than one.
  *
  *   delta    "PSD" 0x05 ‖ varint old bytes ‖ varint new bytes ‖ section …
  *   section  varint new bytes ‖ 11 × (varint plain bytes ‖ codec ‖ varint stored bytes) ‖ the 11 streams as stored
@@ -14,18 +14,18 @@
  *   references                  a segment's layout each: how its copies are guessed
  *
  * A step copies `copies` bytes of the source (the old bytes, then the new ones made so far) at its position, then takes
- * `literals` bytes as they are. Its position is where the copy before it ended plus `jumps` (zigzag); at the start of each
- * segment, which no step crosses, it counts from 0. Over the copied bytes of a section, one after another: `gaps` of them
- * are right, to the next `runs` as many bytes of their stream are added modulo 256, and so on; behind the last run all are
- * right. Apart like this because most copies differ in few places, and numbers of one kind compress best among their like:
- * two bytes that differ are mostly of an address, one is not. Varint: unsigned LEB128, shortest form.
+ * `literals` bytes as they are. Its position is where the copy before it ended plus `jumps` (zigzag); at the start of
+ * each segment, which no step crosses, it counts from 0. Over the copied bytes of a section, one after another: `gaps`
+ * of them are right, to the next `runs` as many bytes of their stream are added modulo 256, and so on; behind the last
+ * run all are right. Apart like this because most copies differ in few places, and numbers of one kind compress best
+ * among their like: two bytes that differ are mostly of an address, one is not. Varint: unsigned LEB128, shortest form.
  *
- * A segment is what a section makes of DELTA_SEGMENT_BYTES of the new bytes, counted from their start: a section that begins
- * among them begins another one. Its layout is a byte: 0 when nothing is guessed of it; 1 and the phase of its words; of
- * arm64, 5 and the phase, and two varints: where pages begin, in what is copied and in what it becomes; of WebAssembly 9.
- * With a layout, what differs counts from what references.ts makes of the copied bytes. It guesses the copies that do not
- * overlap what they make, each cut into parts where the new bytes are a multiple of DELTA_OUTPUT_BYTES; the others are
- * copied as they are. Nothing that is learned in a segment is known in another one.
+ * A segment is what a section makes of DELTA_SEGMENT_BYTES of the new bytes, counted from their start: a section that
+ * begins among them begins another one. Its layout is a byte: 0 when nothing is guessed of it; 1 and the phase of its
+ * words; of arm64, 5 and the phase, and two varints: where pages begin, in what is copied and in what it becomes; of
+ * WebAssembly 9. With a layout, what differs counts from what references.ts makes of the copied bytes. It guesses the
+ * copies that do not overlap what they make, each cut into parts where the new bytes are a multiple of
+ * DELTA_OUTPUT_BYTES; the others are copied as they are. Nothing that is learned in a segment is known in another one.
  *
  * Needs no signature: what it makes is kept only when its pieces root is the signed one; but it is read before that, so
  * every number in it is capped.

@@ -1,4 +1,6 @@
-/** How the references of a segment probably lie: its writer's choice, by what differs and by what its instructions are. */
+/**
+ * How the references of a segment probably lie: its writer's choice, by what differs and by what its instructions are.
+ */
 import {
   ARM64_LOOK_BYTES,
   ARM64_LOOK_PARTS,
@@ -66,7 +68,9 @@ function likelyPhase(view: DataView, start: number, steps: readonly Step[]): num
   return runs.reduce((sum, count) => sum + count) < REFERENCE_RUNS_MIN ? undefined : runs.indexOf(most);
 }
 
-/** Where instructions begin; undefined when there are too few of arm64. By one part in ARM64_LOOK_PARTS of the bytes. */
+/**
+ * Where instructions begin; undefined when there are too few of arm64. By one part in ARM64_LOOK_PARTS of the bytes.
+ */
 function phaseOfArm64(view: DataView, start: number, end: number): number | undefined {
   const returns = [0, 0, 0, 0];
   let looked = 0;
@@ -82,9 +86,9 @@ function phaseOfArm64(view: DataView, start: number, end: number): number | unde
 }
 
 /**
- * Where pages begin, modulo their length. Places that lead to the same address from two pages next to each other, one as
- * many pages further as the other is before, tell that a page begins between them; those that lead there from the same page, that
- * none does.
+ * Where pages begin, modulo their length. Places that lead to the same address from two pages next to each other, one
+ * as many pages further as the other is before, tell that a page begins between them; those that lead there from the
+ * same page, that none does.
  */
 class PageVotes {
   readonly #view: DataView;

@@ -1,6 +1,6 @@
 /**
- * Places near where a scan expects them, which agree in too few bytes in a row for the index: lists of short records with a
- * number in each that changed. The index knows windows of DELTA_WINDOW_BYTES; here half as many are asked for.
+ * Places near where a scan expects them, which agree in too few bytes in a row for the index: lists of short records
+ * with a number in each that changed. The index knows windows of DELTA_WINDOW_BYTES; here half as many are asked for.
  */
 import { lowestBit } from "../common-bytes.ts";
 import { FewWords } from "./few-words.ts";
@@ -17,7 +17,10 @@ export class NearFinder {
   readonly #source: DataView;
   /** Of each expected place. */
   readonly #surroundings: readonly Surroundings[];
-  /** From where on it is looked again, at how many places one after another, and how long not then: longer each time since something was passed. */
+  /**
+   * From where on it is looked again, at how many places one after another, and how long not then: longer each time
+   * since something was passed.
+   */
   #lookAt = 0;
   #probes = NEAR_PROBES;
   #wait = NEAR_WAIT_BYTES_MIN;
@@ -37,7 +40,8 @@ export class NearFinder {
   /**
    * The place most like what begins at `at`; undefined when none begins the same, or it was looked a moment ago.
    * @param stride  bytes to where it will probably be asked next
-   * @param away  less `at`, where it is expected: the likelier of at most EXPECTED_PLACES first; the first of equals wins
+   * @param away  less `at`, where it is expected: the likelier of at most EXPECTED_PLACES first; the first of equals
+   *   wins
    * @param bytes  by which it is judged how like they are; so many there are from `at` on
    */
   find(at: number, stride: number, away: readonly number[], bytes: number): number | undefined {
@@ -66,7 +70,10 @@ export class NearFinder {
     this.#probes = NEAR_PROBES;
   }
 
-  /** How many of so many bytes are the same; of a place where they are no more than `most`, any number that is not more either. */
+  /**
+   * How many of so many bytes are the same; of a place where they are no more than `most`, any number that is not more
+   * either.
+   */
   #right(from: number, at: number, bytes: number, most: number): number {
     const source = this.#source;
     const wrongEnd = bytes - most;
@@ -81,14 +88,16 @@ export class NearFinder {
 }
 
 /**
- * What begins the same around an expected place, for all places that will be looked at one after another: each old word is read
- * once, and compared with the few new ones.
+ * What begins the same around an expected place, for all places that will be looked at one after another: each old word
+ * is read once, and compared with the few new ones.
  */
 class Surroundings {
   readonly #source: DataView;
   /** Of each place that is looked at, its first word. */
   readonly #firsts = new FewWords();
-  /** And the old places that begin the same: the last so many up to where it is expected, then the first so many behind. */
+  /**
+   * And the old places that begin the same: the last so many up to where it is expected, then the first so many behind.
+   */
   readonly #places = Array.from({ length: NEAR_PROBES }, () => new Int32Array(2 * NEAR_PLACES_MAX));
   /** How many they are: all of those before, of those behind no more than that. */
   readonly #before = new Int32Array(NEAR_PROBES);
@@ -103,7 +112,10 @@ class Surroundings {
     this.#source = source;
   }
 
-  /** Places within NEAR_BYTES of `at + away`, and in front of `at`, that begin the same: on each side the nearest. Good until the next call. */
+  /**
+   * Places within NEAR_BYTES of `at + away`, and in front of `at`, that begin the same: on each side the nearest. Good
+   * until the next call.
+   */
   alike(at: number, stride: number, away: number, bytes: number): Int32Array {
     let probe = (at - this.#at) / stride;
     const isLooked = stride === this.#stride && away === this.#away && probe >= 0 && probe < this.#probes;
@@ -160,7 +172,10 @@ class Surroundings {
   }
 }
 
-/** How many bytes of a word are not 0: where a place has mostly zeros, half of those near it begin the same, and each is compared. */
+/**
+ * How many bytes of a word are not 0: where a place has mostly zeros, half of those near it begin the same, and each is
+ * compared.
+ */
 function bytesSet(word: number): number {
   const set = ((((word & 0x7f7f_7f7f) + 0x7f7f_7f7f) | word) >>> 7) & 0x0101_0101;
   return Math.imul(set, 0x0101_0101) >>> 24;

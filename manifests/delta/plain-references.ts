@@ -37,8 +37,9 @@ const FIRST_FIELD = 2;
 /** Functions of WebAssembly are numbered: each is a block of shifts, and 32 are a region. */
 const FUNCTION_KEYS = 2 ** REFERENCE_BLOCK_BITS;
 /**
- * Numbers of blocks and regions leave the upper bits of 32 free, for a mark of the segment that learned them: tables are cleared
- * once in 63 segments only. A delta may have one each byte, and clearing took three times as long as all else of it (measured).
+ * Numbers of blocks and regions leave the upper bits of 32 free, for a mark of the segment that learned them: tables
+ * are cleared once in 63 segments only. A delta may have one each byte, and clearing took three times as long as all
+ * else of it (measured).
  */
 const MARK = 1 << (32 - REFERENCE_BLOCK_BITS);
 
@@ -294,7 +295,10 @@ export class PlainReferences implements References {
   }
 }
 
-/** How far targets have moved: as the last one in the same block did, or the last in the same region that moved otherwise. */
+/**
+ * How far targets have moved: as the last one in the same block did, or the last in the same region that moved
+ * otherwise.
+ */
 class Shifts {
   /** Blocks, then regions: mark and number ‖ bytes moved, where its hash says. */
   readonly #blocks = new Int32Array(2 << REFERENCE_SHIFTS_BITS);

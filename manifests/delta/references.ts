@@ -1,9 +1,9 @@
 /**
  * Addresses in programs, guessed as they are copied. A program that was built again is mostly the old one, moved: where
  * its calls, jumps and pointers lead is what differs, each by as much as its target has moved, and what lies together
- * moves together. So how far a target has moved is learned from the fields before, and what the delta tells is only where
- * that was wrong. Courgette and Zucchini take programs apart for this. Here whatever looks like a field is tried, and each
- * kind is trusted as long as its guesses are more often right than what was there before.
+ * moves together. So how far a target has moved is learned from the fields before, and what the delta tells is only
+ * where that was wrong. Courgette and Zucchini take programs apart for this. Here whatever looks like a field is tried,
+ * and each kind is trusted as long as its guesses are more often right than what was there before.
  *
  * Fields, each of 32 bits, least byte first:
  *   code      from its own end on, behind a byte that it may follow in x86-64 code: E8 call, E9 jump, or an operand that is
@@ -20,25 +20,27 @@
  *   call      the LEB128 number behind 10: of a function; those put in before it shift it
  *   constant  the one behind 41 (i32.const) or 42 (i64.const), from REFERENCE_WORD_MIN on: from the start of memory on
  *
- * Such a number is below 2^31 and takes up to five bytes, perhaps more than it needs; a constant that would be negative is none. It
- * keeps its length, and is not guessed where it cannot. A part's first byte may be an instruction; a number begins only where
- * five bytes of the part are left; and behind a number that may be an address the next instruction begins.
+ * Such a number is below 2^31 and takes up to five bytes, perhaps more than it needs; a constant that would be negative
+ * is none. It keeps its length, and is not guessed where it cannot. A part's first byte may be an instruction; a number
+ * begins only where five bytes of the part are left; and behind a number that may be an address the next instruction
+ * begins.
  *
- * What is learned: how far what a field leads to has moved, of its block of 2^REFERENCE_BLOCK_BITS bytes, and of its region of
- * 2^REFERENCE_REGION_BITS, which is asked where the block is not known. What moved by more than REFERENCE_SHIFT_BYTES_MAX beside the copy
- * is not learned. A function counts as a block. There are three tables: of code, branches, pages, lows and calls; of
- * relative words; of absolute ones and constants. Each has 2^REFERENCE_SHIFTS_BITS places for blocks and as many for regions, by the upper
- * bits of their number times 9E3779B1, modulo 2^32, and the last one that is learned has the place. Targets are kept modulo 2^32, and
- * moves as signed numbers of 32 bits. Where nothing is known, targets move as the copy does, functions and absolute ones not at all.
+ * What is learned: how far what a field leads to has moved, of its block of 2^REFERENCE_BLOCK_BITS bytes, and of its
+ * region of 2^REFERENCE_REGION_BITS, which is asked where the block is not known. What moved by more than
+ * REFERENCE_SHIFT_BYTES_MAX beside the copy is not learned. A function counts as a block. There are three tables: of
+ * code, branches, pages, lows and calls; of relative words; of absolute ones and constants. Each has
+ * 2^REFERENCE_SHIFTS_BITS places for blocks and as many for regions, by the upper bits of their number times 9E3779B1,
+ * modulo 2^32, and the last one that is learned has the place. Targets are kept modulo 2^32, and moves as signed
+ * numbers of 32 bits. Where nothing is known, targets move as the copy does, functions and absolute ones not at all.
  *
- * What is trusted: relative and absolute words from -REFERENCE_WORD_DISTRUST on, all others from REFERENCE_CODE_TRUST on, each kind (code
- * with branches and calls) by itself. A guess other than what was there before adds 1 when it is right and takes 1 when what was there
- * stays, whether it was used or not, up to REFERENCE_TRUST_MAX either way; it is used while its kind is above 0. A word is guessed as
- * the kind that is trusted more; as absolute when both are alike.
+ * What is trusted: relative and absolute words from -REFERENCE_WORD_DISTRUST on, all others from REFERENCE_CODE_TRUST
+ * on, each kind (code with branches and calls) by itself. A guess other than what was there before adds 1 when it is
+ * right and takes 1 when what was there stays, whether it was used or not, up to REFERENCE_TRUST_MAX either way; it is
+ * used while its kind is above 0. A word is guessed as the kind that is trusted more; as absolute when both are alike.
  *
- * Part of the format: reader and writer guess the same, for all follows from the bytes that are copied, from where they lie,
- * and from the new bytes up to there. So is what a table forgets when two of its keys share a place, and that a region
- * learns only what its block did not know.
+ * Part of the format: reader and writer guess the same, for all follows from the bytes that are copied, from where they
+ * lie, and from the new bytes up to there. So is what a table forgets when two of its keys share a place, and that a
+ * region learns only what its block did not know.
  *
  * plain-references.ts is how it is meant; compiled-references.ts does the same, and is taken where that can be.
  */
@@ -108,8 +110,8 @@ export interface CopiedPart {
 }
 
 /**
- * What was learned of one segment's references, and memory for parts of copies: DELTA_OUTPUT_BYTES each. What a delta tells
- * of a part is `told`: the new bytes, as if of each guess only that were left by which it is wrong.
+ * What was learned of one segment's references, and memory for parts of copies: DELTA_OUTPUT_BYTES each. What a delta
+ * tells of a part is `told`: the new bytes, as if of each guess only that were left by which it is wrong.
  */
 export interface References {
   /** What is copied. */

@@ -1,17 +1,19 @@
 /**
- * How one release's contents become another's: which old bytes each part of the new ones is made of, and where the delta
- * streams lie. Contents, not files: what both releases have costs nothing, and what one of them holds twice counts once.
+ * How one release's contents become another's: which old bytes each part of the new ones is made of, and where the
+ * delta streams lie. Contents, not files: what both releases have costs nothing, and what one of them holds twice
+ * counts once.
  *
- * Both sides know both trees, so neither is spelled out here: the old space is the distinct contents of the old tree, one
- * after another in its order; the new space is those of the new tree that the old one does not have. A group takes spans
- * of the old space and makes the next run of the new one; small titles have one group. Where packed content changed,
- * both spaces hold it unpacked (unpack.ts), and `streams` names the object that says where. The index is an object, JSON:
+ * Both sides know both trees, so neither is spelled out here: the old space is the distinct contents of the old tree,
+ * one after another in its order; the new space is those of the new tree that the old one does not have. A group takes
+ * spans of the old space and makes the next run of the new one; small titles have one group. Where packed content
+ * changed, both spaces hold it unpacked (unpack.ts), and `streams` names the object that says where. The index is an
+ * object, JSON:
  *
  *   {"v":2,"from":<tree>,"to":<tree>,"streams":[id,bytes] or null,"tree":<base64> or null,
  *    "groups":[{"old":[[offset,bytes],…],"new":bytes,"objects":[[id,bytes],…]},…]}
  *
- * `tree` is a delta of the trees themselves, of what their objects hold when they are not compressed: where few of many files
- * change, the list of them would be most of what a player fetches.
+ * `tree` is a delta of the trees themselves, of what their objects hold when they are not compressed: where few of many
+ * files change, the list of them would be most of what a player fetches.
  *
  * The objects of a group, joined, are one delta (format.ts). Nothing here is signed: see there.
  */
@@ -52,7 +54,9 @@ export interface SpacePart {
   /** Bytes from the start of the space. */
   readonly offset: number;
   readonly bytes: number;
-  /** Bytes from the start of the file; of plain bytes and recipes, from the start of all that is unpacked in the space. */
+  /**
+   * Bytes from the start of the file; of plain bytes and recipes, from the start of all that is unpacked in the space.
+   */
   readonly from: number;
 }
 
@@ -124,8 +128,9 @@ export function isOneGroup(old: Space, fresh: Space): boolean {
 }
 
 /**
- * Which old bytes each run of new ones is compared with, so that neither side needs more memory than a group. Everything
- * with everything while that is little; else a run of the new space with what its files were before, and around it.
+ * Which old bytes each run of new ones is compared with, so that neither side needs more memory than a group.
+ * Everything with everything while that is little; else a run of the new space with what its files were before, and
+ * around it.
  * @param resembled  the old content that one of a new path is like, where the caller knows
  */
 export function layOutGroups(
@@ -298,8 +303,8 @@ export function parseReleaseDelta(bytes: Uint8Array): ReleaseDelta {
 }
 
 /**
- * Throws: object.malformed when the delta is not between these very spaces, unpacked as it says, or its groups are not such
- * as a publisher makes: what a player spends on it depends on their number and lengths.
+ * Throws: object.malformed when the delta is not between these very spaces, unpacked as it says, or its groups are not
+ * such as a publisher makes: what a player spends on it depends on their number and lengths.
  */
 export function checkFit({ groups }: ReleaseDelta, old: Space, fresh: Space): void {
   if (groups.reduce((sum, group) => sum + group.bytes, 0) !== fresh.bytes) throw misfit("other new bytes");

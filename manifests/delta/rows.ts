@@ -1,9 +1,9 @@
 /**
- * Tables of addresses, found where no bytes agree. Of a program that was built again, a table of where things lie (`.pdata`,
- * `.eh_frame_hdr`, `.symtab`) has hardly 16 bytes in a row that it had before, so SourceIndex does not find it. But from one row to
- * the next, most words grew by the same; and where rows were put in or taken out, the table goes on near by. So words are
- * compared with the old ones around the places where they are expected; and where many rows were put in, further on (far-rows.ts).
- * Symbols are looked for everywhere (symbol-rows.ts).
+ * Tables of addresses, found where no bytes agree. Of a program that was built again, a table of where things lie
+ * (`.pdata`, `.eh_frame_hdr`, `.symtab`) has hardly 16 bytes in a row that it had before, so SourceIndex does not find
+ * it. But from one row to the next, most words grew by the same; and where rows were put in or taken out, the table
+ * goes on near by. So words are compared with the old ones around the places where they are expected; and where many
+ * rows were put in, further on (far-rows.ts). Symbols are looked for everywhere (symbol-rows.ts).
  */
 import {
   ROWS_BYTES_SURE,
@@ -68,8 +68,10 @@ export class RowFinder {
   }
 
   /**
-   * What the rows at `at` were. Undefined when nothing is like them, they are symbols that are new, or it was looked a moment ago.
-   * @param expected  where they are, at most EXPECTED_PLACES, bytes from the start of the source, the likelier one first
+   * What the rows at `at` were. Undefined when nothing is like them, they are symbols that are new, or it was looked a
+   * moment ago.
+   * @param expected  where they are, at most EXPECTED_PLACES, bytes from the start of the source, the likelier one
+   *   first
    * @param end  of what is scanned
    */
   find(at: number, expected: readonly number[], end: number): Rows | undefined {
@@ -103,7 +105,9 @@ export class RowFinder {
     return longest;
   }
 
-  /** Places that may be like what lies at `at`: around each that is expected the nearest first, then those further away. */
+  /**
+   * Places that may be like what lies at `at`: around each that is expected the nearest first, then those further away.
+   */
   *#places(at: number, expected: readonly number[]): Generator<number> {
     const { isAlike } = this.#glance;
     for (const [i, place] of expected.entries()) {
@@ -169,8 +173,8 @@ export class RowFinder {
 }
 
 /**
- * Which places near one have GLANCE_ALIKE_MIN words alike, all of them at once: two words grew by as much when they differ by as
- * much as the old ones do. So the differences of the few new words are looked up by those of the old ones.
+ * Which places near one have GLANCE_ALIKE_MIN words alike, all of them at once: two words grew by as much when they
+ * differ by as much as the old ones do. So the differences of the few new words are looked up by those of the old ones.
  */
 class Glance {
   readonly #source: DataView;

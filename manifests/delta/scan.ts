@@ -1,8 +1,8 @@
 /**
- * A segment of the new bytes as copies with differences: bsdiff's scan (Percival, "Naive differences of executable code",
- * 2003), with SourceIndex in place of its suffix array. Greedy. A match is taken when it is better than going on along
- * the one before by what the step costs in the control streams, and a far jump costs more than a near one. Of programs,
- * tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
+ * A segment of the new bytes as copies with differences: bsdiff's scan (Percival, "Naive differences of executable
+ * code", 2003), with SourceIndex in place of its suffix array. Greedy. A match is taken when it is better than going on
+ * along the one before by what the step costs in the control streams, and a far jump costs more than a near one. Of
+ * programs, tables are looked for as well (rows.ts), which agree in other ways than byte by byte.
  */
 import {
   DELTA_JUMP_FAR_BYTES,
@@ -130,7 +130,8 @@ function nextMatch(
       if (agreesMore(source, found.at, aligned, at, judged, gain, wrongWeight)) return at;
     }
     const table = alignment === 0 ? undefined : rows?.find(at, [aligned, at + home], end);
-    // along the copy under way the copy goes on, but not from far behind: whatever lies between would be told as differences
+    // along the copy under way the copy goes on, but not from far behind: whatever lies between would be told as
+    // differences
     if (table !== undefined && (table.from !== aligned || at - start > ROWS_FOLLOWED_BYTES_MAX)) {
       found.at = table.from;
       found.bytes = table.bytes;
@@ -157,15 +158,17 @@ function nextMatch(
 }
 
 /**
- * Where nothing was found for long, there is new content, and every lookup misses the cache: look less often. Odd strides,
- * because the index has every eighth window: within as many windows as the stride is long, both meet.
+ * Where nothing was found for long, there is new content, and every lookup misses the cache: look less often. Odd
+ * strides, because the index has every eighth window: within as many windows as the stride is long, both meet.
  */
 function strideAfter(missed: number): number {
   if (missed < DELTA_MISSES_MAX) return 1;
   return missed < 8 * DELTA_MISSES_MAX ? 3 : 7;
 }
 
-/** Whether more than `gain` of `bytes` bytes differ along an alignment. All, with themselves: the first segment of all. */
+/**
+ * Whether more than `gain` of `bytes` bytes differ along an alignment. All, with themselves: the first segment of all.
+ */
 function differsMore(source: Uint8Array, from: number, at: number, bytes: number, gain: number): boolean {
   if (from === at) return bytes > gain;
   let different = 0;
@@ -174,8 +177,8 @@ function differsMore(source: Uint8Array, from: number, at: number, bytes: number
 }
 
 /**
- * Whether a candidate has more than `gain` right bytes more than the alignment, by what follows its match as well: of code
- * that was built again, and of lines with a date in each, no exact match is long.
+ * Whether a candidate has more than `gain` right bytes more than the alignment, by what follows its match as well: of
+ * code that was built again, and of lines with a date in each, no exact match is long.
  */
 function agreesMore(
   source: Uint8Array,

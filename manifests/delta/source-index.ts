@@ -1,12 +1,12 @@
 /**
- * Where content lies, found by hash: the place that the suffix array has in bsdiff. The source is the old bytes followed
- * by the new ones, because what repeats itself inside a release costs nothing twice either. Windows of DELTA_WINDOW_BYTES
- * are indexed every DELTA_STRIDE_BYTES and looked up at every new byte, so every common run of their sum or more is met
- * somewhere inside; the scan extends it both ways.
+ * Where content lies, found by hash: the place that the suffix array has in bsdiff. The source is the old bytes
+ * followed by the new ones, because what repeats itself inside a release costs nothing twice either. Windows of
+ * DELTA_WINDOW_BYTES are indexed every DELTA_STRIDE_BYTES and looked up at every new byte, so every common run of their
+ * sum or more is met somewhere inside; the scan extends it both ways.
  *
- * A table of buckets, each a cache line of the processor: nearly all the time of building and asking is waiting for memory,
- * so a window costs one wait, and those of windows that follow each other are waited for together (measured: a third of the
- * time of chains). An entry is a window and as many bits of its hash as there is room for.
+ * A table of buckets, each a cache line of the processor: nearly all the time of building and asking is waiting for
+ * memory, so a window costs one wait, and those of windows that follow each other are waited for together (measured: a
+ * third of the time of chains). An entry is a window and as many bits of its hash as there is room for.
  *
  *   bucket  16 × entry, ascending; 0: empty        entry  tag ‖ number of the window + 1
  *
@@ -71,7 +71,9 @@ class Layout {
   }
 }
 
-/** Where the window of a hash is looked for. Numbers, not a layout: what a loop reads off an object it reads each time. */
+/**
+ * Where the window of a hash is looked for. Numbers, not a layout: what a loop reads off an object it reads each time.
+ */
 function startOf(hash: number, buckets: number): number {
   return Math.floor((Math.imul(hash, MULTIPLIER) >>> 0) * (buckets / 2 ** 32)) * BUCKET_ENTRIES;
 }
@@ -80,7 +82,9 @@ function tagOf(hash: number, windowMask: number): number {
   return Math.imul(hash, TAG_MULTIPLIER) & ~windowMask;
 }
 
-/** Fills one of `shares` equal shares of an empty index. Each may be another thread's; which is which does not matter. */
+/**
+ * Fills one of `shares` equal shares of an empty index. Each may be another thread's; which is which does not matter.
+ */
 export function fillIndex(parts: IndexParts, share = 0, shares = 1): void {
   const { source, table } = parts;
   const { buckets, windowMask } = new Layout(parts);

@@ -1,7 +1,7 @@
 /**
- * Whether a changed place is a time: the old bytes and the new ones both read as a date or a Unix time, and lie near each
- * other. What is written out as a date, or lies where a format has its time, counts at once. A bare number counts only with
- * others that tell of the same two days, because a number of 32 bits is a time of these decades once in five.
+ * Whether a changed place is a time: the old bytes and the new ones both read as a date or a Unix time, and lie near
+ * each other. What is written out as a date, or lies where a format has its time, counts at once. A bare number counts
+ * only with others that tell of the same two days, because a number of 32 bits is a time of these decades once in five.
  */
 import {
   COST_STAMP_ALIKE_MIN,

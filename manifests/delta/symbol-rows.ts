@@ -1,8 +1,9 @@
 /**
- * Symbols of programs that were not stripped (`.symtab`, rows of Elf64_Sym: System V ABI, chapter 4), found wherever they are
- * in the old bytes. Of a row the address is another with every build, and where its name lies moves with every symbol that is put
- * in before. But how long the name is, of which kind the symbol and how large, tell a few rows from all others. Functions that moved
- * to another place of the program take their rows along, so looking around an expected place would not do.
+ * Symbols of programs that were not stripped (`.symtab`, rows of Elf64_Sym: System V ABI, chapter 4), found wherever
+ * they are in the old bytes. Of a row the address is another with every build, and where its name lies moves with every
+ * symbol that is put in before. But how long the name is, of which kind the symbol and how large, tell a few rows from
+ * all others. Functions that moved to another place of the program take their rows along, so looking around an expected
+ * place would not do.
  */
 import { SYMBOL_NAME_BYTES_MAX, SYMBOL_PLACES_MAX, SYMBOL_ROWS_MAX } from "../limits.ts";
 import type { Rows } from "./rows.ts";
@@ -15,7 +16,10 @@ const ADDRESS_AT = 8;
 const ADDRESS_HIGH_AT = 12;
 const SIZE_AT = 16;
 const SIZE_HIGH_AT = 20;
-/** Bits that hardly a kind has: bindings are below 4, but for GNU's unique, and of st_other only the visibility is used, but for arm64's variant calls. */
+/**
+ * Bits that hardly a kind has: bindings are below 4, but for GNU's unique, and of st_other only the visibility is used,
+ * but for arm64's variant calls.
+ */
 const KIND_UNUSED = 0xfcc0;
 const KIND_NOT_LOCAL = 0x30;
 /** Programs have some forty; numbers from SHN_LORESERVE on are none. */
@@ -46,8 +50,8 @@ export class SymbolRows {
   }
 
   /**
-   * The old symbols that those at `at` are again, as many as follow each other; "new" when they are none of them; undefined when there
-   * are no symbols at `at`, or no tables of them among the old bytes, or more than are indexed.
+   * The old symbols that those at `at` are again, as many as follow each other; "new" when they are none of them;
+   * undefined when there are no symbols at `at`, or no tables of them among the old bytes, or more than are indexed.
    * @param expected  where they are, if nothing moved, bytes from the start of the source
    * @param end  of what is scanned
    */
@@ -161,7 +165,9 @@ function firstSymbol(source: DataView, at: number, end: number): number | undefi
   return undefined;
 }
 
-/** Whether there are as many as tell a place, with whole rows behind each. Those whose names are all as long tell none. */
+/**
+ * Whether there are as many as tell a place, with whole rows behind each. Those whose names are all as long tell none.
+ */
 function areSymbols(source: DataView, at: number): boolean {
   for (let row = 0; row < KEY_ROWS; row++) if (!isSymbol(source, at + row * ROW_BYTES)) return false;
   const nameBytes = nameBytesAt(source, at);
@@ -169,7 +175,10 @@ function areSymbols(source: DataView, at: number): boolean {
   return false;
 }
 
-/** Whether this is one, whose name ends where that of the next begins. Other tables have rows as long: relocations first of all. */
+/**
+ * Whether this is one, whose name ends where that of the next begins. Other tables have rows as long: relocations first
+ * of all.
+ */
 function isSymbol(source: DataView, at: number): boolean {
   if (source.getInt32(at + SIZE_HIGH_AT, true) !== 0) return false;
   const nameBytes = nameBytesAt(source, at);

@@ -2,8 +2,9 @@
  * Packed content compared unpacked. A deflate stream inside a file (zip, gzip, PNG, …) that changed a little inside
  * changed everywhere outside, and base64 says the same bytes in three ways; so where it pays the spaces of a delta hold
  * the plain bytes of a stream instead, and where what a deflate stream inflates to is text with base64 in it, what that
- * says. Base64 is written again from this alone. A deflate stream of the new side needs the recipe as well that makes it
- * again (manifests/deflate): it comes behind the last byte of its content, so that recipes, all much alike, stand together.
+ * says. Base64 is written again from this alone. A deflate stream of the new side needs the recipe as well that makes
+ * it again (manifests/deflate): it comes behind the last byte of its content, so that recipes, all much alike, stand
+ * together.
  *
  * Where the streams lie is one object of the delta, a table:
  *
@@ -188,7 +189,9 @@ export function unpackedBytes({ streams }: Pick<UnpackedSides, "streams">): numb
   return [...streams.old, ...streams.fresh].reduce((sum, stream) => sum + stream.plainBytes + stream.recipeBytes, 0);
 }
 
-/** The stream whose plain bytes hold byte `from` of all that is unpacked; the streams are those of one space, in order. */
+/**
+ * The stream whose plain bytes hold byte `from` of all that is unpacked; the streams are those of one space, in order.
+ */
 export function plainStreamAt<Stream extends UnpackedStream>(streams: readonly Stream[], from: number): Stream {
   return lastUpTo(streams, from, ({ plainAt }) => plainAt);
 }

@@ -1,4 +1,7 @@
-/** Numbers in WebAssembly code that are addresses: behind three instructions, in LEB128 (WebAssembly core specification, 5.2.2 and 5.4). */
+/**
+ * Numbers in WebAssembly code that are addresses: behind three instructions, in LEB128 (WebAssembly core specification,
+ * 5.2.2 and 5.4).
+ */
 import { REFERENCE_WORD_MIN } from "../limits.ts";
 
 /** A number of 32 bits takes no more. */

@@ -242,8 +242,8 @@ export function publisherKeys(root: RootRole, targets: TargetsRole | undefined):
 }
 
 /**
- * The ids of the keys that may send requests about a role, and about the releases of a channel: who holds root or targets
- * may about all of them, a channel's keys about that channel only.
+ * The ids of the keys that may send requests about a role, and about the releases of a channel: who holds root or
+ * targets may about all of them, a channel's keys about that channel only.
  */
 export function requestersFor(name: string, root: RootRole, targets: TargetsRole | undefined): ReadonlySet<string> {
   const own = targets !== undefined && channelsOf(targets).includes(name) ? delegateOf(targets, name).keyids : [];
@@ -273,7 +273,9 @@ export function checkNotExpired(name: string, role: Pick<AnyRole, "expires">, no
 // --- Releases ------------------------------------------------------------------------------------------------------
 
 declare const verifiedRelease: unique symbol;
-/** A release document whose hash a channel's role vouches for. Only `verifyRelease` makes one; `plan()` takes no other. */
+/**
+ * A release document whose hash a channel's role vouches for. Only `verifyRelease` makes one; `plan()` takes no other.
+ */
 export type VerifiedRelease = Release & {
   readonly channel: string;
   readonly document: ObjectId;

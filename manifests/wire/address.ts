@@ -25,15 +25,17 @@ export function parseIp(text: string): Ip {
 
 declare const network: unique symbol;
 /**
- * What a provider gives to one site at most: an IPv4 address, or the first 48 bits of IPv6. Sites are given a /48 to a /56
- * (RFC 6177, RIPE-690 section 4.2), which is 65,536 to 256 subnets of 64 bits: by /56, whoever has a /48 would
+ * What a provider gives to one site at most: an IPv4 address, or the first 48 bits of IPv6. Sites are given a /48 to a
+ * /56 (RFC 6177, RIPE-690 section 4.2), which is 65,536 to 256 subnets of 64 bits: by /56, whoever has a /48 would
  * still be 256. Where homes are given a /56 each, 256 of them are one.
  */
 export type Network = string & { readonly [network]: true };
 
 const SITE_BYTES = 6;
 
-/** The network that an address is of: of IPv6 one host has 2^64 of them, so that no address by itself says who it is. */
+/**
+ * The network that an address is of: of IPv6 one host has 2^64 of them, so that no address by itself says who it is.
+ */
 export function networkOf(address: Ip): Network {
   return (address.length === IPV4_BYTES ? address : address.slice(0, SITE_BYTES)) as Network;
 }

@@ -8,7 +8,10 @@ import { binaryOf } from "./names.ts";
 export type AnnounceHeard =
   | {
       readonly refused: string;
-      /** Seconds until asking again makes sense, within reason; Infinity: never. Undefined when the tracker does not say. */
+      /**
+       * Seconds until asking again makes sense, within reason; Infinity: never. Undefined when the tracker does not
+       * say.
+       */
       readonly retryInS: number | undefined;
     }
   | {

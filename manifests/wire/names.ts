@@ -1,6 +1,6 @@
 /**
- * The two 20-byte names of the tracker's world. Both travel as binary strings: one character (0 to 255) a byte, which is
- * what the WebTorrent JSON carries, what a percent-decoded query gives, and what a Map can look up.
+ * The two 20-byte names of the tracker's world. Both travel as binary strings: one character (0 to 255) a byte, which
+ * is what the WebTorrent JSON carries, what a percent-decoded query gives, and what a Map can look up.
  */
 import { bytesOfKey, keyOfBytes } from "../bencode.ts";
 import { fromHex, toHex } from "../digest.ts";
@@ -11,7 +11,9 @@ declare const peerId: unique symbol;
 
 /** BEP 3 info hash, or a BEP 52 one cut to 20 bytes; 20 characters, one a byte. */
 export type InfoHash = string & { readonly [infoHash]: true };
-/** What a client calls itself for one session (BEP 20); 20 characters, one a byte. Not secret, and anyone may claim it. */
+/**
+ * What a client calls itself for one session (BEP 20); 20 characters, one a byte. Not secret, and anyone may claim it.
+ */
 export type PeerId = string & { readonly [peerId]: true };
 
 export const NAME_BYTES = 20;

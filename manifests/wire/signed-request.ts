@@ -1,6 +1,7 @@
 /**
  * What a publisher's signature on an HTTP request covers (RFC 9421, Ed25519): the agreement between cli/publish, which
- * signs, and the worker, which checks. `http-message-sig` does both; only the particulars that must not drift live here.
+ * signs, and the worker, which checks. `http-message-sig` does both; only the particulars that must not drift live
+ * here.
  *
  *   Content-Digest:  sha-256=:<base64 of SHA-256 of the body>:                                (RFC 9530)
  *   Signature-Input: patchswarm=("@method" "@authority" "@path" "content-digest");created=…;keyid="…";nonce="…";alg="ed25519";tag="patchswarm"
@@ -12,10 +13,10 @@ import { REQUEST_SKEW_S } from "../limits.ts";
 import { type UnixSeconds } from "../trust/roles.ts";
 
 /**
- * RFC 9421 §2: what is signed. The body through its digest, so the server must recompute that from the bytes. The edge by
- * the name that the client calls it (the Host header, §2.2.3): without it a request to one edge would be good at every
- * other that holds the title, and each remembers nonces of its own. A proxy before an edge must pass Host on; what it
- * may say in other headers is not looked at, because anyone could write those.
+ * RFC 9421 §2: what is signed. The body through its digest, so the server must recompute that from the bytes. The edge
+ * by the name that the client calls it (the Host header, §2.2.3): without it a request to one edge would be good at
+ * every other that holds the title, and each remembers nonces of its own. A proxy before an edge must pass Host on;
+ * what it may say in other headers is not looked at, because anyone could write those.
  */
 export const SIGNED_COMPONENTS = ["@method", "@authority", "@path", "content-digest"] as const;
 /** RFC 9421 §2.3: what a signature must say of itself. */
@@ -48,8 +49,8 @@ export function requestParameters(
 
 /**
  * Edge: the parameters of a signature whose bytes verified, checked against the clock.
- * Throws: request.unauthorized on a missing or foreign parameter and on a signature that has expired; request.clock-skew
- * for a `created` outside the window.
+ * Throws: request.unauthorized on a missing or foreign parameter and on a signature that has expired;
+ * request.clock-skew for a `created` outside the window.
  */
 export function checkRequestParameters(
   parameters: Readonly<Record<string, unknown>>,

@@ -170,8 +170,8 @@ function parseOffers(offers: unknown): readonly Offer[] {
 }
 
 /**
- * Only the type and the text of a session description are relayed, and only one of data: nothing else can be smuggled to
- * another peer.
+ * Only the type and the text of a session description are relayed, and only one of data: nothing else can be smuggled
+ * to another peer.
  */
 function parseDescription(type: "offer" | "answer", description: unknown): string {
   const { type: found, sdp } = record(type, description);

@@ -55,7 +55,9 @@ async function applyBeginning(arrival: Arrival) {
   return { made: fresh.path, delta: delta.path, applied: runJob("applyDelta", { work, arrival: arrival.memory }) };
 }
 
-/** Waits until the first section is on the disk, all but what the decoder keeps; for ever when the job waits for more. */
+/**
+ * Waits until the first section is on the disk, all but what the decoder keeps; for ever when the job waits for more.
+ */
 async function untilFirstIsMade(made: string): Promise<void> {
   const expected = FIRST.subarray(0, DELTA_OUTPUT_BYTES);
   for (;;) {

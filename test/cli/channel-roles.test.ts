@@ -7,7 +7,9 @@ import { START, type TestRepository } from "../support/tuf-repo.ts";
 
 const DAY = 86_400;
 
-/** Another role of stable's newest version, signed by stable's key; of any length, or as long as the one it replaces. */
+/**
+ * Another role of stable's newest version, signed by stable's key; of any length, or as long as the one it replaces.
+ */
 async function replaceStable(repository: TestRepository, isAsLong: boolean): Promise<void> {
   const key = repository.keys.channels["stable"];
   if (key === undefined) throw new Error("no key for stable");

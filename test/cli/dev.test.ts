@@ -243,7 +243,8 @@ test("an open title's tracker answers for any info hash, at once", async () => {
   expect((decodeBencode(answer) as ReadonlyMap<string, unknown>).get("complete")).toBe(1);
 });
 
-// 127.0.0.2 is this machine too, but not an address that dev takes for loopback: Miniflare's entry worker stands between
+// 127.0.0.2 is this machine too, but not an address that dev takes for loopback: Miniflare's entry worker stands
+// between
 const hosts = process.platform === "linux" ? ["127.0.0.1", "127.0.0.2"] : ["127.0.0.1"];
 test.each(hosts)(
   "an edge at %s takes what was signed for it, and nothing that was signed for another",

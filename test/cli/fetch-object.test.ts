@@ -1,4 +1,7 @@
-/** Objects over lines that break, from edges and caches that answer ranges in every way they may, and in some they may not. */
+/**
+ * Objects over lines that break, from edges and caches that answer ranges in every way they may, and in some they may
+ * not.
+ */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,7 @@
-/** What is too large to be released is refused before anything names it, if it can be before anything is sent, and a channel's list says in time that it fills up. */
+/**
+ * What is too large to be released is refused before anything names it, if it can be before anything is sent, and a
+ * channel's list says in time that it fills up.
+ */
 import { truncate } from "node:fs/promises";
 import { afterAll, expect, test, vi } from "vitest";
 import { Upload } from "../../cli/publish/upload.ts";
@@ -6,7 +9,10 @@ import { closePool } from "../../cli/threads/pool.ts";
 import { CHANNEL_ROOM_WARNING_RELEASES, OBJECT_BYTES_MAX, ROLE_BYTES_MAX } from "../../manifests/limits.ts";
 import { type Press, pressForEachTest } from "../support/press.ts";
 
-/** The real caps take 8,600 releases, and a million files; the edge of these tests, in a process of its own, goes by those. */
+/**
+ * The real caps take 8,600 releases, and a million files; the edge of these tests, in a process of its own, goes by
+ * those.
+ */
 const ROLE_BYTES = 8192;
 const TREE_BYTES = 4096;
 vi.mock("../../manifests/limits.ts", async (original) => ({

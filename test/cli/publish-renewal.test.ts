@@ -1,4 +1,6 @@
-/** Signatures that run out: a build that is out already signs its channel again, and says of the others when they end. */
+/**
+ * Signatures that run out: a build that is out already signs its channel again, and says of the others when they end.
+ */
 import { afterAll, expect, test } from "vitest";
 import { type PublisherKey, readKeys } from "../../cli/publish/keys.ts";
 import { createSignedFetch } from "../../cli/publish/signed-fetch.ts";

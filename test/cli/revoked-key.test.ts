@@ -1,6 +1,6 @@
 /**
- * A key that was taken away, on a real edge: what isolates remember of a title must grow old in workerd, whose timers die
- * with their request. The edge remembers for milliseconds here, so that nobody has to wait.
+ * A key that was taken away, on a real edge: what isolates remember of a title must grow old in workerd, whose timers
+ * die with their request. The edge remembers for milliseconds here, so that nobody has to wait.
  */
 import { readFile } from "node:fs/promises";
 import type { Plugin } from "esbuild";

@@ -1,4 +1,7 @@
-/** What an install knows of itself may rot on its disk, or be cut. Whatever it is, a patch or `verify --repair` gets over it. */
+/**
+ * What an install knows of itself may rot on its disk, or be cut. Whatever it is, a patch or `verify --repair` gets
+ * over it.
+ */
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -15,8 +15,8 @@ const PIECE = 64 * KIB;
 const HOLED = Buffer.concat([noisy(300 * KIB, "a"), new Uint8Array(2048 * KIB), noisy(300 * KIB, "b")]);
 
 /**
- * Leaves a content in staging as a run does that is killed. `finished`: bytes from its start that are on record. Gives the
- * file.
+ * Leaves a content in staging as a run does that is killed. `finished`: bytes from its start that are on record. Gives
+ * the file.
  */
 async function leave(player: Player, content: Uint8Array, found: Uint8Array, finished: number): Promise<string> {
   const hasher = new FileHasher(sha256, PIECE);

@@ -1,4 +1,6 @@
-/** Interrupted at every step of a commit, an install is the old release or the new one: at once, or after the next run. */
+/**
+ * Interrupted at every step of a commit, an install is the old release or the new one: at once, or after the next run.
+ */
 import { mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

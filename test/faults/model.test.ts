@@ -1,7 +1,7 @@
 /**
- * A player's folder through anything: releases of every shape, files that are changed, deleted and added by hand, runs that
- * end in the middle. A run that ends well leaves the release, what the player made, and nothing else; one that does not
- * leaves the folder as it was, or a journal that leads to the new release.
+ * A player's folder through anything: releases of every shape, files that are changed, deleted and added by hand, runs
+ * that end in the middle. A run that ends well leaves the release, what the player made, and nothing else; one that
+ * does not leaves the folder as it was, or a journal that leads to the new release.
  */
 import {
   chmodSync,

@@ -47,7 +47,8 @@ function edited(plain: Uint8Array, edits: readonly Edit[]): Uint8Array {
 describe("recipes that lie at origins", () => {
   const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "base64"));
 
-  // made by this code on 27 November 2026 of streams by zlib and zopfli: other rules for guesses would be another format
+  // made by this code on 27 November 2026 of streams by zlib and zopfli: other rules for guesses would be another
+  // format
   test.each(golden)("$case", ({ old, stream, recipe }) => {
     const taken = roundTrip(fromBase64(stream), fromBase64(old));
     expect(toHex(taken.recipe)).toBe(toHex(fromBase64(recipe)));

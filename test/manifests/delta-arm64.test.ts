@@ -1,4 +1,7 @@
-/** Programs of arm64, linked by this test: that they are known for such, where their pages begin, and that they come back. */
+/**
+ * Programs of arm64, linked by this test: that they are known for such, where their pages begin, and that they come
+ * back.
+ */
 import { brotliCompressSync, brotliDecompressSync, constants } from "node:zlib";
 import { expect, test } from "vitest";
 import { decodeInMemory } from "../../manifests/delta/decode.ts";

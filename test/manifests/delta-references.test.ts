@@ -31,7 +31,10 @@ import {
 import { pseudoRandomBytes } from "../support/pseudo-random.ts";
 
 const SOURCE_BYTES = 1_000_000;
-/** A part that is copied from here to there, unless a test says otherwise, so that words are watched where the part begins. */
+/**
+ * A part that is copied from here to there, unless a test says otherwise, so that words are watched where the part
+ * begins.
+ */
 const FROM = 160 * REFERENCE_WATCHED_BYTES;
 const MOVED = 3000 * REFERENCE_WATCHED_BYTES;
 
@@ -128,7 +131,10 @@ function pointer(at: number, target: number, shift: number): Change {
   return { at, before: target, after: target + shift };
 }
 
-/** Pointers that are only watched, until absolute words are trusted; and where the next part of the copy may have its own. */
+/**
+ * Pointers that are only watched, until absolute words are trusted; and where the next part of the copy may have its
+ * own.
+ */
 function trustedPointers(shift: number): { readonly changes: Change[]; readonly end: number } {
   const count = REFERENCE_WORD_DISTRUST + 3;
   const changes = Array.from({ length: count }, (_, i) => pointer(128 + REFERENCE_WATCHED_BYTES * i, 500_000, shift));
@@ -239,7 +245,8 @@ describe("code", () => {
 
   test("guesses that are wrong are trusted less, and stop; right ones bring them back", () => {
     const references = fresh();
-    // three calls to one block, of which only the second's target did not move as the copy did: the third is guessed as it, wrongly
+    // three calls to one block, of which only the second's target did not move as the copy did: the third is guessed as
+    // it, wrongly
     const calls = [call(10, 500_000, MOVED), call(40, 500_000, 48), call(70, 500_000, MOVED)];
     const second = calls[1] as Change;
     const third = calls[2] as Change;
@@ -502,7 +509,10 @@ describe("WebAssembly", () => {
   const leb = (value: number, bytes: number): number[] =>
     Array.from({ length: bytes }, (_, i) => (Math.floor(value / 128 ** i) % 128) + (i < bytes - 1 ? 128 : 0));
 
-  /** Numbers behind instructions, each as it was and as it became, one after another: those that became what was guessed. */
+  /**
+   * Numbers behind instructions, each as it was and as it became, one after another: those that became what was
+   * guessed.
+   */
   function guessedNumbers(
     sides: Sides,
     numbers: readonly (readonly [instruction: number, before: number[], after: number[]])[],
@@ -669,8 +679,8 @@ describe("compiled and plain", () => {
   });
 
   /**
-   * Instructions with numbers of any length, most of them near others, and noise in which anything stands; and what becomes of
-   * them, mostly shifted as the others are.
+   * Instructions with numbers of any length, most of them near others, and noise in which anything stands; and what
+   * becomes of them, mostly shifted as the others are.
    */
   function numbersOf(seed: number, count: number): [old: Uint8Array, made: Uint8Array] {
     const chosen = pseudoRandomBytes(seed + 1, 12 * count + 1);

@@ -203,8 +203,8 @@ test("golden table: written by hand, column by column", () => {
       { coding: "base64", content: 1, pieces: [spanOf(100, 8)], plainBytes: 5, recipeBytes: 0 },
     ],
   };
-  // count; contents; codings; pieces; gaps; bytes; plains; texts, their gaps, bytes and paddings; of the new ones recipes and
-  // guides
+  // count; contents; codings; pieces; gaps; bytes; plains; texts, their gaps, bytes and paddings; of the new ones
+  // recipes and guides
   const old = "02 0000 0001 0100 0a0a0f 140528 ac021e 0100 08 8001 01";
   const fresh = "02 0100 0001 0000 032f 3208 900305 0200 0002 0408 0002 0200 0100";
   const table = fromHex(`50535504 00 30 ${old} ${fresh}`.replaceAll(" ", ""));

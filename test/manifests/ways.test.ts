@@ -270,7 +270,9 @@ describe("what of a delta is used", () => {
   });
 });
 
-/** Four releases of up to six files, a delta from each to the next and one straight, groups of any price, files changed. */
+/**
+ * Four releases of up to six files, a delta from each to the next and one straight, groups of any price, files changed.
+ */
 const builds = fc.array(
   fc.dictionary(fc.constantFrom("a", "b", "c", "d", "e", "f"), fc.integer({ min: 1, max: 40 }), { minKeys: 1 }),
   { minLength: 4, maxLength: 4 },

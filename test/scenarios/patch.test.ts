@@ -1,4 +1,6 @@
-/** v1, damage, v2: whatever was done to an install in between, the update ends with exactly v2. A new case is a new row. */
+/**
+ * v1, damage, v2: whatever was done to an install in between, the update ends with exactly v2. A new case is a new row.
+ */
 import { chmod, mkdir, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";

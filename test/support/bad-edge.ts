@@ -26,7 +26,9 @@ export type Mishap =
   /** All of it comes, without a length, and then the line breaks before the end is told. */
   | { readonly kind: "unended" };
 
-/** @param mishapOf  what is to become of the answer to a request; undefined leaves it as it is. `bytes`: how long it is */
+/**
+ * @param mishapOf  what is to become of the answer to a request; undefined leaves it as it is. `bytes`: how long it is
+ */
 export async function startBadEdge(
   edge: string,
   mishapOf: (asked: Asked, bytes: number) => Mishap | undefined,

@@ -1,4 +1,6 @@
-/** Pairs of an old file and a new one, each large in a delta for one cause that its publisher could do something about. */
+/**
+ * Pairs of an old file and a new one, each large in a delta for one cause that its publisher could do something about.
+ */
 import { deflateRawSync } from "node:zlib";
 import { concatBytes } from "../../manifests/digest.ts";
 import { pseudoRandomBytes } from "./pseudo-random.ts";
@@ -68,7 +70,9 @@ export function rebuiltPair(): BuildPair {
   return { old, fresh };
 }
 
-/** An ELF program with calls from its first half into its second, which something that was put in before it has moved. */
+/**
+ * An ELF program with calls from its first half into its second, which something that was put in before it has moved.
+ */
 export function linkedPair(): BuildPair {
   const [callers, called] = [pseudoRandomBytes(14, 100_000), pseudoRandomBytes(15, 100_000)];
   callers.set([0x7f, 0x45, 0x4c, 0x46]);

@@ -1,4 +1,6 @@
-/** A certificate that signs itself, made on the spot: one in the repository would run out, and its key would lie there. */
+/**
+ * A certificate that signs itself, made on the spot: one in the repository would run out, and its key would lie there.
+ */
 import { type KeyObject, generateKeyPairSync, sign } from "node:crypto";
 
 export interface Certified {

@@ -1,4 +1,6 @@
-/** Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory. */
+/**
+ * Content of several kinds for deflate, the same on every machine, and streams taken apart and put together in memory.
+ */
 import { type ZlibOptions, constants, inflateRawSync } from "node:zlib";
 import * as fc from "fast-check";
 import { BLOCK, DISTANCE_MAX, FIXED_CODES, MATCH_BYTES_MIN } from "../../manifests/deflate/alphabet.ts";

@@ -1,6 +1,6 @@
 /**
- * A real edge for tests in Node: the worker of this source tree, freshly bundled, on a free port, with a state folder of
- * its own that is removed afterwards.
+ * A real edge for tests in Node: the worker of this source tree, freshly bundled, on a free port, with a state folder
+ * of its own that is removed afterwards.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

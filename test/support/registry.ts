@@ -1,4 +1,6 @@
-/** Real content to publish: packages of the npm registry, fetched once by npm itself and kept outside the repository. */
+/**
+ * Real content to publish: packages of the npm registry, fetched once by npm itself and kept outside the repository.
+ */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";

@@ -1,4 +1,7 @@
-/** Players of a test that meet over real sockets on 127.0.0.1: a tracker, a folder for what they have, and who has joined. */
+/**
+ * Players of a test that meet over real sockets on 127.0.0.1: a tracker, a folder for what they have, and who has
+ * joined.
+ */
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";

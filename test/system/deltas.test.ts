@@ -1,4 +1,7 @@
-/** Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when bad. */
+/**
+ * Updates by delta, by whole processes: made by publish, listed by the edge, applied by patch, and done without when
+ * bad.
+ */
 import { once } from "node:events";
 import { open, readdir, readFile, rm, stat, truncate, utimes } from "node:fs/promises";
 import { createServer, request } from "node:http";

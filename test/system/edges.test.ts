@@ -1,4 +1,7 @@
-/** Whole patches from edges that lack, spoil or cut off what they are asked for: another one has it, or it comes in parts. */
+/**
+ * Whole patches from edges that lack, spoil or cut off what they are asked for: another one has it, or it comes in
+ * parts.
+ */
 import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { type Asked, type Mishap, startBadEdge } from "../support/bad-edge.ts";

@@ -1,4 +1,6 @@
-/** Updates of packed content, by whole processes: archives that zlib made change a little inside, and cost that little. */
+/**
+ * Updates of packed content, by whole processes: archives that zlib made change a little inside, and cost that little.
+ */
 import { execFile } from "node:child_process";
 import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -103,7 +105,9 @@ test("base64 in text comes out as it was, beside archives, and costs what change
   expect(await fetchedToUpdate(studio)).toBeLessThan(8000);
 });
 
-/** Scripts with what they were made of in base64 at their ends: in the second version each has a sentence more in front. */
+/**
+ * Scripts with what they were made of in base64 at their ends: in the second version each has a sentence more in front.
+ */
 function scripts(version: 1 | 2): Files {
   return Object.fromEntries(
     Array.from({ length: 12 }, (_, i) => {

@@ -174,7 +174,9 @@ async function transmission(torrent: string, folder: string, isDone: () => Promi
   }
 }
 
-/** The release's own files are there, byte for byte; a client that knows no BEP 47 leaves its padding files beside them. */
+/**
+ * The release's own files are there, byte for byte; a client that knows no BEP 47 leaves its padding files beside them.
+ */
 async function expectSameFiles(studio: Studio, folder: string): Promise<void> {
   const build = await folderContents(studio.at("v1"));
   const got = await folderContents(studio.at(folder));

@@ -1,4 +1,6 @@
-/** A publisher for tests of the edge: keys, signed requests, and small real releases, all over the worker's own fetch. */
+/**
+ * A publisher for tests of the edge: keys, signed requests, and small real releases, all over the worker's own fetch.
+ */
 import { zstdCompressSync } from "node:zlib";
 import { exports } from "cloudflare:workers";
 import { appendSignature, createSignature } from "http-message-sig";

@@ -1,4 +1,7 @@
-/** Roles that replace others while players read, and buckets that fail in between: no state in which players are shut out. */
+/**
+ * Roles that replace others while players read, and buckets that fail in between: no state in which players are shut
+ * out.
+ */
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test, vi } from "vitest";

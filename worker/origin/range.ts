@@ -1,4 +1,7 @@
-/** Range headers (RFC 9110 section 14), read by ourselves: R2 answers an unsatisfiable or multiple range with everything. */
+/**
+ * Range headers (RFC 9110 section 14), read by ourselves: R2 answers an unsatisfiable or multiple range with
+ * everything.
+ */
 
 /** One range as the client wrote it; its bounds are known only with the size. */
 export type RangeWish =

@@ -20,7 +20,9 @@ export function countServed(c: Context<Edge>, title: string, bytes: number): voi
   c.executionCtx.waitUntil(flushServed(c.env));
 }
 
-/** Tells every Title object what this isolate served since the last time; what one does not hear is told again later. */
+/**
+ * Tells every Title object what this isolate served since the last time; what one does not hear is told again later.
+ */
 export async function flushServed(env: Env): Promise<void> {
   const told = [...untold];
   untold = new Map();

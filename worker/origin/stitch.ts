@@ -57,8 +57,8 @@ function joins(read: PackRead, chunk: RecipeChunk): boolean {
 }
 
 /**
- * The plain bytes of the reads, in order. Of a client that reads slowly a piece of a pack is held, not the whole read; the
- * next one begins while the last chunk of this one is sent. A part is good until the next is asked for.
+ * The plain bytes of the reads, in order. Of a client that reads slowly a piece of a pack is held, not the whole read;
+ * the next one begins while the last chunk of this one is sent. A part is good until the next is asked for.
  * Throws: object.not-found, chunk.corrupt.
  */
 export async function* plainParts(
@@ -103,7 +103,10 @@ async function beginNext(
   return { read, body: object.body };
 }
 
-/** Each chunk of a read as it is stored, and whether it is the last one. Throws: chunk.corrupt when the pack is too short. */
+/**
+ * Each chunk of a read as it is stored, and whether it is the last one. Throws: chunk.corrupt when the pack is too
+ * short.
+ */
 async function* storedChunks({
   read,
   body,

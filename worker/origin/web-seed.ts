@@ -1,6 +1,6 @@
 /**
- * Web seed (BEP 19): the plain files of a release at /t/:title/seed/:seq/<torrent name>/<path…>, stitched from packs, so
- * that any BitTorrent client can fill the gaps of its swarm over HTTP.
+ * Web seed (BEP 19): the plain files of a release at /t/:title/seed/:seq/<torrent name>/<path…>, stitched from packs,
+ * so that any BitTorrent client can fill the gaps of its swarm over HTTP.
  */
 import type { Context } from "hono";
 import { Failure } from "../../manifests/failures.ts";

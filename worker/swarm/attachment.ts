@@ -1,7 +1,7 @@
 /**
- * What a WebSocket remembers while its object sleeps: which peers speak on it, what they have, and their offers that wait
- * for an answer. One socket may speak for many info hashes, and for several clients of one process: WebTorrent shares
- * one socket among all that announce to the same URL. At most 16 KiB as a structured clone (SOCKET_SWARMS_MAX).
+ * What a WebSocket remembers while its object sleeps: which peers speak on it, what they have, and their offers that
+ * wait for an answer. One socket may speak for many info hashes, and for several clients of one process: WebTorrent
+ * shares one socket among all that announce to the same URL. At most 16 KiB as a structured clone (SOCKET_SWARMS_MAX).
  */
 import type { Ip } from "../../manifests/wire/address.ts";
 import type { InfoHash, PeerId } from "../../manifests/wire/names.ts";
@@ -9,7 +9,9 @@ import type { SocketId } from "./offers.ts";
 import { isSilent } from "./swarm.ts";
 import type { PeerRecord } from "./swarm.ts";
 
-/** Bump when the shape changes: sockets of an older worker are then closed, and their peers connect and announce again. */
+/**
+ * Bump when the shape changes: sockets of an older worker are then closed, and their peers connect and announce again.
+ */
 export const ATTACHMENT_VERSION = 2;
 
 export interface Attachment {
@@ -43,7 +45,9 @@ export function recordsOf({ socket, ip, peers }: Attachment): PeerRecord[] {
   return peers.map((peer) => ({ ...peer, contact: { kind: "socket", socket, ip } }));
 }
 
-/** The attachment after one of its peers announced: `record` is what its swarm now knows of it, undefined when it left. */
+/**
+ * The attachment after one of its peers announced: `record` is what its swarm now knows of it, undefined when it left.
+ */
 export function withPeer(
   attachment: Attachment,
   peerId: PeerId,
@@ -58,7 +62,10 @@ export function withPeer(
   return { ...attachment, peers };
 }
 
-/** The attachment without peers that their swarms have forgotten: those that fell silent, and those of swarms that are gone. */
+/**
+ * The attachment without peers that their swarms have forgotten: those that fell silent, and those of swarms that are
+ * gone.
+ */
 export function withoutForgotten(
   attachment: Attachment,
   isTracked: (infoHash: InfoHash) => boolean,

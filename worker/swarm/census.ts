@@ -1,8 +1,9 @@
 /**
- * The peers of all of a title's swarms, counted by where they come from: a client may invent ports and peer ids, and from
- * one address fill a tracker that has room for SWARM_PEERS_MAX. Whoever is the oldest of a crowd makes room for its newest:
- * behind a shared address nobody is refused, but a neighbour who invents peers pushes the others out until they announce
- * again, and away from it nobody is. Announce tokens would not tell them apart: whoever asks is given one.
+ * The peers of all of a title's swarms, counted by where they come from: a client may invent ports and peer ids, and
+ * from one address fill a tracker that has room for SWARM_PEERS_MAX. Whoever is the oldest of a crowd makes room for
+ * its newest: behind a shared address nobody is refused, but a neighbour who invents peers pushes the others out until
+ * they announce again, and away from it nobody is. Announce tokens would not tell them apart: whoever asks is given
+ * one.
  */
 import { PEERS_PER_ADDRESS_MAX } from "../../manifests/limits.ts";
 import { isLoopback, networkOf } from "../../manifests/wire/address.ts";

@@ -89,7 +89,9 @@ export class Bag<T> {
   }
 }
 
-/** `count` different numbers below `size` (or all of them) in random order: a shuffle that only makes the part it needs. */
+/**
+ * `count` different numbers below `size` (or all of them) in random order: a shuffle that only makes the part it needs.
+ */
 function* draw(size: number, count: number, random: Random): Generator<number> {
   const moved = new Map<number, number>();
   for (let place = 0; place < Math.min(count, size); place++) {

@@ -1,7 +1,7 @@
 /**
- * Offers that wait for an answer, of all of a title's swarms: each is answered once, by the socket it was sent to. Peers
- * remember their own, so that attachments can hold them; together they may be far more than a title has memory for, and
- * then the oldest are forgotten.
+ * Offers that wait for an answer, of all of a title's swarms: each is answered once, by the socket it was sent to.
+ * Peers remember their own, so that attachments can hold them; together they may be far more than a title has memory
+ * for, and then the oldest are forgotten.
  */
 import { OFFERS_MAX, OFFERS_WAITING_MAX } from "../../manifests/limits.ts";
 import type { PeerId } from "../../manifests/wire/names.ts";

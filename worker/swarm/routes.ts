@@ -1,4 +1,6 @@
-/** Announce and scrape: HTTP on this side, the title's Swarm object on the other. What is malformed never gets there. */
+/**
+ * Announce and scrape: HTTP on this side, the title's Swarm object on the other. What is malformed never gets there.
+ */
 import type { Context } from "hono";
 import { Failure } from "../../manifests/failures.ts";
 import { parseTitleName } from "../../manifests/release.ts";

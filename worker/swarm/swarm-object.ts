@@ -1,8 +1,8 @@
 /**
  * Durable Object: the tracker of one title. It holds the sockets, the clock and the storage; swarm.ts decides.
  *
- * What survives a restart: settings in a row; HTTP peers and totals in a snapshot, written at most every few seconds and
- * never per announce; WebSocket peers in their sockets' attachments. The object sleeps (and costs nothing) whenever
+ * What survives a restart: settings in a row; HTTP peers and totals in a snapshot, written at most every few seconds
+ * and never per announce; WebSocket peers in their sockets' attachments. The object sleeps (and costs nothing) whenever
  * nobody speaks; sockets stay open meanwhile.
  */
 import { DurableObject } from "cloudflare:workers";
@@ -90,7 +90,10 @@ export class SwarmObject extends DurableObject<Env> {
   #settings: TrackerSettings | undefined;
   readonly #tracker = new Tracker();
   readonly #sockets = new Map<SocketId, OpenSocket>();
-  /** Sockets count though nobody speaks on them: one address could else hold all that there may be, and announce nothing. */
+  /**
+   * Sockets count though nobody speaks on them: one address could else hold all that there may be, and announce
+   * nothing.
+   */
   readonly #socketCensus = new Census<OpenSocket>(SOCKETS_PER_ADDRESS_MAX);
   readonly #crowd: Holder<OpenSocket> = {
     leave: ({ webSocket }) => this.#close(webSocket, CLOSE.crowded, "too many connections from this address"),
@@ -336,7 +339,10 @@ export class SwarmObject extends DurableObject<Env> {
     }
   }
 
-  /** At most one write every SWARM_SNAPSHOT_EVERY_S. A timer, not an alarm: when memory is lost there is nothing to save. */
+  /**
+   * At most one write every SWARM_SNAPSHOT_EVERY_S. A timer, not an alarm: when memory is lost there is nothing to
+   * save.
+   */
   #saveSnapshotSoon(): void {
     this.#snapshotTimer ??= setTimeout(() => this.#saveSnapshot(), SWARM_SNAPSHOT_EVERY_S * 1000);
   }

@@ -2,9 +2,9 @@
  * One release's swarm: who is in it, who may hear of whom, which offers wait for an answer. Pure state: no sockets, no
  * clock, no storage. Time is seconds since 1970, passed in.
  *
- * A hybrid torrent has two info hashes, and a swarm has a door for each. Players, completions and bytes are counted over
- * both; peers are handed out by door, because libtorrent greets every peer it was told of for the v2 hash with that hash,
- * and a v1 client (webtorrent, aria2) hangs up on it (docs/decisions/0007).
+ * A hybrid torrent has two info hashes, and a swarm has a door for each. Players, completions and bytes are counted
+ * over both; peers are handed out by door, because libtorrent greets every peer it was told of for the v2 hash with
+ * that hash, and a v1 client (webtorrent, aria2) hangs up on it (docs/decisions/0007).
  */
 import { OFFER_LIFETIME_S, PEER_LIFETIME_S } from "../../manifests/limits.ts";
 import { portBytes } from "../../manifests/wire/address.ts";
@@ -26,7 +26,10 @@ declare const peerKey: unique symbol;
 /** Names one peer of a swarm by what it cannot forge: the address it came from, or its socket. */
 type PeerKey = string & { readonly [peerKey]: true };
 
-/** How a peer is reached: by address (BitTorrent over TCP or uTP), or through its socket (WebRTC). `ip`: where it announces from. */
+/**
+ * How a peer is reached: by address (BitTorrent over TCP or uTP), or through its socket (WebRTC). `ip`: where it
+ * announces from.
+ */
 export type Contact =
   | { readonly kind: "address"; readonly ip: Ip; readonly port: number }
   | { readonly kind: "socket"; readonly socket: SocketId; readonly ip: Ip };
@@ -164,8 +167,8 @@ export class Swarm {
   }
 
   /**
-   * Who waits for this answer; each offer is answered once. Undefined when nobody does: the offer was never sent to this
-   * socket, was answered, or is too old. Unsolicited answers would let any peer aim connections at any other.
+   * Who waits for this answer; each offer is answered once. Undefined when nobody does: the offer was never sent to
+   * this socket, was answered, or is too old. Unsolicited answers would let any peer aim connections at any other.
    */
   answer(by: SocketId, to: PeerId, offerId: string, now: number): PeerRecord | undefined {
     const from = this.#offers.take(by, to, offerId, now);
@@ -282,8 +285,8 @@ export interface Delivery {
 }
 
 /**
- * Whether a peer that was heard of then is gone now. One from far ahead is, too: the clock went back since, and it would
- * stay until then.
+ * Whether a peer that was heard of then is gone now. One from far ahead is, too: the clock went back since, and it
+ * would stay until then.
  */
 export function isSilent(seen: number, now: number): boolean {
   return Math.abs(now - seen) >= PEER_LIFETIME_S;

@@ -123,7 +123,10 @@ export class Tracker {
     return [...new Set(this.#swarms.values())];
   }
 
-  /** Counts of the info hashes that are tracked; of as many as fit when none is asked for (BEP 48), newest releases first. */
+  /**
+   * Counts of the info hashes that are tracked; of as many as fit when none is asked for (BEP 48), newest releases
+   * first.
+   */
   scrape(asked: readonly InfoHash[]): ReadonlyMap<InfoHash, SwarmCounts> {
     const counts = new Map<InfoHash, SwarmCounts>();
     const wanted = asked.length > 0 ? asked : this.#newestInfoHashes();
@@ -154,7 +157,9 @@ export class Tracker {
     };
   }
 
-  /** Takes back what a snapshot and the sockets remember: peers that still count, as far as they are tracked and fit. */
+  /**
+   * Takes back what a snapshot and the sockets remember: peers that still count, as far as they are tracked and fit.
+   */
   restore({ gone, swarms }: TrackerSnapshot, attached: readonly PeerRecord[], now: number): void {
     this.#gone = gone;
     const peers = [...swarms.flatMap((swarm) => swarm.peers), ...attached]

@@ -111,7 +111,10 @@ function checkRelease(release: SignedRelease, known: KnownReleases): void {
   throw new Failure("release.not-newest", { found: release.seq, reason: "the number is another release's" });
 }
 
-/** The edge signs with one key; a role that it could not sign would stop the title. Other edges' keys may stand beside it. */
+/**
+ * The edge signs with one key; a role that it could not sign would stop the title. Other edges' keys may stand beside
+ * it.
+ */
 function checkEdgeHolds(role: string, holders: { keyids: readonly string[]; threshold: number }, keyid: string): void {
   if (holders.threshold === 1 && holders.keyids.includes(keyid)) return;
   throw new Failure("metadata.invalid", { role, reason: "the edge's key must suffice for it", expected: keyid });

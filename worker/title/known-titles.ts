@@ -1,4 +1,6 @@
-/** What an isolate remembers of titles for a few seconds, so that uploads do not ask the Title object for each object. */
+/**
+ * What an isolate remembers of titles for a few seconds, so that uploads do not ask the Title object for each object.
+ */
 import { LRUCache } from "lru-cache";
 import { TITLE_CACHE_MAX, TITLE_CACHE_S } from "../../manifests/limits.ts";
 import { type Env } from "../env.ts";
@@ -8,7 +10,8 @@ import { type TitleFacts } from "./title-object.ts";
 const known = new LRUCache<string, TitleFacts>({
   max: TITLE_CACHE_MAX,
   ttl: TITLE_CACHE_S * 1000,
-  // no clock kept until a timer clears it: workerd drops timers with the request that set them, and the time stood still
+  // no clock kept until a timer clears it: workerd drops timers with the request that set them, and the time stood
+  // still
   ttlResolution: 0,
 });
 

@@ -18,8 +18,8 @@ export interface PublishOrder {
 }
 
 /**
- * Order matters: signed by the publisher, above what is live, its metadata there; only then current. Publishing what is live
- * already changes its rollout.
+ * Order matters: signed by the publisher, above what is live, its metadata there; only then current. Publishing what is
+ * live already changes its rollout.
  * Throws: release.not-found, release.not-newest, object.not-found, object.too-large, object.mismatch, metadata.invalid.
  */
 export async function makeLive(
@@ -53,7 +53,9 @@ function isListed(store: TitleStore, seq: number): boolean {
   return store.release(seq)?.listed === true;
 }
 
-/** Only releases count: a delta of another channel must not keep a release from its players. Throws: metadata.invalid. */
+/**
+ * Only releases count: a delta of another channel must not keep a release from its players. Throws: metadata.invalid.
+ */
 function checkNoClash({ channel, infohash, v1 }: ReleaseRow, infohashV2: string, store: TitleStore): void {
   const torrent = { v1: infohash, v2: infohashV2, ...(v1 === undefined ? {} : { v1Alone: v1.infohash }) };
   const clash = clashOf(torrent, torrentsOfReleases(store));
@@ -70,8 +72,8 @@ export interface DeltaOrder {
 
 /**
  * Lists a delta to what is live. Repeatable.
- * Throws: release.not-found when its start is no older release of the channel; release.not-newest when something else is
- * live by now; object.not-found; request.malformed when it has an info hash of another torrent.
+ * Throws: release.not-found when its start is no older release of the channel; release.not-newest when something else
+ * is live by now; object.not-found; request.malformed when it has an info hash of another torrent.
  */
 export async function listDelta(
   title: string,

@@ -98,8 +98,8 @@ export class Repository {
   }
 
   /**
-   * Once there is a snapshot, a root waits until `sign` lets it out: players who saw it while snapshot still lists targets
-   * of a key that it dropped would refuse them.
+   * Once there is a snapshot, a root waits until `sign` lets it out: players who saw it while snapshot still lists
+   * targets of a key that it dropped would refuse them.
    */
   async #acceptRoot(bytes: Uint8Array, now: UnixSeconds): Promise<void> {
     const file = await acceptRoot(bytes, this.#root(), this.#onlineKeyid, now);
@@ -212,9 +212,9 @@ export class Repository {
   }
 
   /**
-   * What snapshot shall list. Undefined before the first complete set; while a later set is not complete, the last. A role
-   * that was listed once stays, also one that an earlier edge left out: players refuse a snapshot that drops one (TUF
-   * 1.0.31 §5.5.5).
+   * What snapshot shall list. Undefined before the first complete set; while a later set is not complete, the last. A
+   * role that was listed once stays, also one that an earlier edge left out: players refuse a snapshot that drops one
+   * (TUF 1.0.31 §5.5.5).
    */
   #publisherRoles(): Readonly<Record<string, MetaFile>> | undefined {
     const snapshot = this.#store.role("snapshot");

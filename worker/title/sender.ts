@@ -1,6 +1,6 @@
 /**
- * Who sent a request: checks of signatures (RFC 9421) and of the admin token. The signature is checked here, in front of
- * the Title object; whether the key still holds a role, and whether the nonce is new, only the object can say.
+ * Who sent a request: checks of signatures (RFC 9421) and of the admin token. The signature is checked here, in front
+ * of the Title object; whether the key still holds a role, and whether the nonce is new, only the object can say.
  */
 import { SignatureError, verifySignature, webcrypto } from "http-message-sig";
 import { equalBytes } from "../../manifests/digest.ts";

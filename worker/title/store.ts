@@ -90,8 +90,8 @@ export class TitleStore {
   }
 
   /**
-   * The current file of every channel that there ever was, also those that nobody vouches for any more: an earlier edge may
-   * have listed one before it left it out. Players ask for none that targets does not delegate.
+   * The current file of every channel that there ever was, also those that nobody vouches for any more: an earlier edge
+   * may have listed one before it left it out. Players ask for none that targets does not delegate.
    */
   channelMetas(): Record<string, MetaFile> {
     const rows = this.#rows<RoleColumns & { name: string }>("SELECT * FROM roles WHERE document IS NULL");

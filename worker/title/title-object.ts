@@ -1,7 +1,7 @@
 /**
  * Durable Object: one a title, the only writer of what is current there. It knows who may act, keeps calls from
- * overlapping and wakes itself to sign again; repository.ts and publish.ts decide. Objects and published metadata lie in
- * the bucket, where players read them without waking this object.
+ * overlapping and wakes itself to sign again; repository.ts and publish.ts decide. Objects and published metadata lie
+ * in the bucket, where players read them without waking this object.
  */
 import { DurableObject } from "cloudflare:workers";
 import { Failure } from "../../manifests/failures.ts";

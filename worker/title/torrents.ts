@@ -6,8 +6,8 @@ import type { RegisteredTorrent } from "../swarm/tracker.ts";
 import type { TitleStore } from "./store.ts";
 
 /**
- * What the tracker answers for: the newest releases, for players of old ones still seed; those that a channel gives, however
- * old they are; and every delta that is listed.
+ * What the tracker answers for: the newest releases, for players of old ones still seed; those that a channel gives,
+ * however old they are; and every delta that is listed.
  */
 export function trackedTorrents(store: TitleStore): RegisteredTorrent[] {
   const given = new Set(Object.values(store.liveChannels()).flatMap(({ seq, previous }) => [seq, previous]));

@@ -1,7 +1,7 @@
 /**
- * Job: one group of a delta on disk, and the old files -> new contents in staging, and the hashes of those that are written
- * from end to end: in memory that was just filled they cost half of what they cost when a file is read for them (measured).
- * Holds a section at a time.
+ * Job: one group of a delta on disk, and the old files -> new contents in staging, and the hashes of those that are
+ * written from end to end: in memory that was just filled they cost half of what they cost when a file is read for them
+ * (measured). Holds a section at a time.
  */
 import { closeSync, openSync, readSync } from "node:fs";
 import { decodeDelta } from "../../../manifests/delta/decode.ts";
@@ -61,7 +61,9 @@ export interface AppliedDelta {
 
 export interface DeltaJob {
   readonly work: Json<DeltaWork>;
-  /** Tells how many bytes of the delta are there (arrival.ts): each section is waited for. Without it, all of them are. */
+  /**
+   * Tells how many bytes of the delta are there (arrival.ts): each section is waited for. Without it, all of them are.
+   */
   readonly arrival?: SharedArrayBuffer | undefined;
 }
 

@@ -210,7 +210,9 @@ export interface TextsInside {
   readonly hasMore: boolean;
 }
 
-/** The base64 in what deflate streams inflate to; from the one on that has more than is looked at in all of them, none. */
+/**
+ * The base64 in what deflate streams inflate to; from the one on that has more than is looked at in all of them, none.
+ */
 export async function searchTextsInside(streams: readonly StreamInFile[]): Promise<OfEach<TextsInside>> {
   let left = BASE64_RUNS_MAX;
   return await ofEach(streams, async (stream, reader) => {

@@ -120,7 +120,9 @@ interface Tools {
   readonly window: ReadWindow;
 }
 
-/** This thread's buffers, kept from job to job: new ones each time would wait for the garbage collector by the dozen. */
+/**
+ * This thread's buffers, kept from job to job: new ones each time would wait for the garbage collector by the dozen.
+ */
 let tools: Tools | undefined;
 
 function toolsFor({ pieceLength, sizes }: IngestJob): Tools {
@@ -311,7 +313,10 @@ class Batch {
   }
 }
 
-/** Most that zstd adds to bytes it cannot compress: header, checksum and 3 B for each block of at least 1 KiB (RFC 8878). */
+/**
+ * Most that zstd adds to bytes it cannot compress: header, checksum and 3 B for each block of at least 1 KiB (RFC
+ * 8878).
+ */
 const ZSTD_FRAME_BYTES_MAX = 4096;
 
 /** What zlib makes around each call, about. */

@@ -49,8 +49,8 @@ export interface Placed {
   /** Of the pieces, 32 B each. */
   readonly hashes: Uint8Array<ArrayBuffer>;
   /**
-   * When files that were written from end to end were written, nanoseconds since 1970: of each such run the file, then its
-   * copies. Empty where closing a file may change it (Windows).
+   * When files that were written from end to end were written, nanoseconds since 1970: of each such run the file, then
+   * its copies. Empty where closing a file may change it (Windows).
    */
   readonly mtimesNs: BigInt64Array<ArrayBuffer>;
 }
@@ -115,7 +115,8 @@ export function openStaged(file: Pick<Write, "path" | "fileBytes" | "exec"> & { 
   const fd = makingFolder(file.path, () => openSync(file.path, flags, mode));
   const stats = fstatSync(fd);
   takeMode(fd, stats, file.exec);
-  // each call waits for those who write to the file, though there is nothing to do: a tenth of a thread's time (measured)
+  // each call waits for those who write to the file, though there is nothing to do: a tenth of a thread's time
+  // (measured)
   if (stats.size !== file.fileBytes) ftruncateSync(fd, file.fileBytes);
   return fd;
 }

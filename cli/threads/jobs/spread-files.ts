@@ -16,9 +16,15 @@ export interface FileToSpread {
 }
 
 export interface SpreadFiles {
-  /** What was read of each file and written to its copies; undefined, and no copy made, when it cannot be read or is shorter. */
+  /**
+   * What was read of each file and written to its copies; undefined, and no copy made, when it cannot be read or is
+   * shorter.
+   */
   readonly roots: readonly (PiecesRoot | undefined)[];
-  /** When each copy was written, nanoseconds since 1970, 0 when it was not. Empty where closing a file may change it (Windows). */
+  /**
+   * When each copy was written, nanoseconds since 1970, 0 when it was not. Empty where closing a file may change it
+   * (Windows).
+   */
   readonly mtimesNs: BigInt64Array<ArrayBuffer>;
 }
 

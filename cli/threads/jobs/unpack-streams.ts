@@ -69,8 +69,8 @@ async function readPart(part: PartToRead, target: Uint8Array, reader: FileReader
 }
 
 /**
- * Gives those plain bytes of the stream that the runs have, and where they go. However many runs there are, the stream is
- * gone through once, and no farther than the last one goes. False when it is no such stream.
+ * Gives those plain bytes of the stream that the runs have, and where they go. However many runs there are, the stream
+ * is gone through once, and no farther than the last one goes. False when it is no such stream.
  * @param runs  one at least, in order; none begins before the one in front of it ends
  */
 export async function unpackRuns(
@@ -119,8 +119,8 @@ export interface StreamToUnpack extends StreamInFile {
 }
 
 /**
- * A stream that is not what it was stays zeros, from where that shows on, as everything that nobody has: what a delta makes of it will not hash to what
- * it should, and is healed by chunks. So nothing is ever refused.
+ * A stream that is not what it was stays zeros, from where that shows on, as everything that nobody has: what a delta
+ * makes of it will not hash to what it should, and is healed by chunks. So nothing is ever refused.
  */
 export async function unpackStreams({
   streams,

@@ -1,8 +1,9 @@
 /**
- * plain-references.ts, arm64.ts and wasm-numbers.ts once more, in AssemblyScript: every byte that is copied in a program goes through it.
- * As WebAssembly it is fast from its first byte on, where JavaScript is over before it is compiled well, and it looks at 16 bytes at once. Names and
- * meanings are those of the plain ones, which are what counts; test/manifests/delta-references.test.ts runs both. What is in capitals and
- * not defined here is a number of limits.ts, given by compile.ts, which also says when this changed and `../references-wasm.ts` did not.
+ * plain-references.ts, arm64.ts and wasm-numbers.ts once more, in AssemblyScript: every byte that is copied in a
+ * program goes through it. As WebAssembly it is fast from its first byte on, where JavaScript is over before it is
+ * compiled well, and it looks at 16 bytes at once. Names and meanings are those of the plain ones, which are what
+ * counts; test/manifests/delta-references.test.ts runs both. What is in capitals and not defined here is a number of
+ * limits.ts, given by compile.ts, which also says when this changed and `../references-wasm.ts` did not.
  */
 
 /** Bytes that are looked at at once: memory goes on so far behind a part. */
@@ -391,7 +392,10 @@ function isCode(byte: u32): bool {
   return (byte & 0xfe) == 0xe8 || (byte & 0xc7) == 0x05;
 }
 
-/** What the field at `at` has become, when `value` is guessed to become `guessed`: it is told as if it had not been guessed. */
+/**
+ * What the field at `at` has become, when `value` is guessed to become `guessed`: it is told as if it had not been
+ * guessed.
+ */
 function settle(at: i32, guessed: i32, value: i32, isTold: bool): i32 {
   const guessedMore = minus(guessed, value);
   if (!isTold) {
