@@ -6,8 +6,8 @@ import type { Disk } from "./disk.ts";
 import type { Install } from "./install.ts";
 
 /**
- * "mods/a.txt" -> "mods/a.txt.local-1", or the first number that is free. @param taken  names that are given away;
- * takes note
+ * "mods/a.txt" -> "mods/a.txt.local-1", or the first number that is free.
+ * @param taken  names that are given away; takes note
  */
 export function freeName(disk: Disk, install: Install, path: SafePath, taken = new Set<string>()): SafePath {
   for (let number = 1; ; number++) {

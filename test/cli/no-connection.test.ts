@@ -81,8 +81,8 @@ test("what TLS itself refuses may heal, and is tried again", async () => {
 const TLS_HANDSHAKE = 0x16;
 
 /**
- * Says nothing to a greeting, as workerd does, for longer than a handshake takes. @param onAsked  of a request in plain
- * HTTP, and of those who were greeting
+ * Says nothing to a greeting, as workerd does, for longer than a handshake takes.
+ * @param onAsked  of a request in plain HTTP, and of those who were greeting
  */
 function silentToTls(onAsked: (asking: Socket, greeting: readonly Socket[]) => void): Server {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
