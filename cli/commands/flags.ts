@@ -1,5 +1,4 @@
 /** Values of flags that several verbs share: sources, counts, rates, durations. */
-import bytes from "bytes";
 import { Failure } from "../../manifests/failures.ts";
 import { SOURCES, type Source } from "../patch/source-list.ts";
 
@@ -25,15 +24,28 @@ export function collect(value: string, values: readonly string[] = []): string[]
   return [...values, value];
 }
 
-const RATE = /^\d+(?:\.\d+)?(?:[kmg]?b)?(?:\/s)?$/i;
+const RATE = /^(\d+(?:\.\d+)?)([kmg]i?|)b?(?:\/s)?$/i;
 
-/** "500KB" -> bytes a second (1 KB is 1,024 B); null without a limit. Throws: usage.bad-flag. */
+/** Decimal, as every number that we print, and as lines are sold; binary for who says so. */
+const UNIT_BYTES: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+};
+
+/** "500KB", "4MiB/s" -> whole bytes a second; null without a limit. Throws: usage.bad-flag. */
 export function parseRate(option: string, value: unknown): number | null {
   if (value === undefined) return null;
-  const text = typeof value === "string" ? value : "";
-  const rate = RATE.test(text) ? bytes.parse(text.replace(/\/s$/i, "")) : null;
-  if (rate === null) throw new Failure("usage.bad-flag", { option, found: text, expected: "a rate such as 500KB" });
-  return rate;
+  const match = RATE.exec(typeof value === "string" ? value : "");
+  const unit = UNIT_BYTES[match?.[2]?.toLowerCase() ?? "?"];
+  if (match === null || unit === undefined) {
+    throw new Failure("usage.bad-flag", { option, found: String(value), expected: "a rate such as 500KB" });
+  }
+  return Math.floor(Number(match[1]) * unit);
 }
 
 /** A rate that lets bytes through: 0 would wait for ever. Throws: usage.bad-flag. */

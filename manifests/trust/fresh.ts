@@ -57,7 +57,7 @@ export async function openFresh(
   timestampAuthority: Authority,
   verify: VerifyEd25519,
 ): Promise<FreshStatement> {
-  const signed = await openThreshold(bytes, timestampAuthority, verify, FRESH_BYTES_MAX);
+  const signed = await openThreshold(bytes, "fresh", timestampAuthority, verify, FRESH_BYTES_MAX);
   const { title, nonce, now, timestamp } = parseShape(FreshShape, signed, "fresh");
   if (nonce !== asked.nonce) throw new Failure("metadata.invalid", { role: "fresh", reason: "another nonce" });
   if (title !== asked.title)

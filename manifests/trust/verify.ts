@@ -54,10 +54,12 @@ export type OpenedRole = Readonly<Record<string, unknown>>;
 /**
  * Arbitrary software attack (TUF 1.0.31 §5.4.2): opens an envelope only when `threshold` distinct public keys of the
  * authority signed it. Keys are told apart by their bytes, so one key under two ids, or signing twice, counts once.
+ * @param role  what it is opened as, for the failure
  * Throws: metadata.invalid.
  */
 export async function openThreshold(
   bytes: Uint8Array,
+  role: string,
   authority: Authority,
   verify: VerifyEd25519,
   bytesMax: number = ROLE_BYTES_MAX,
@@ -72,7 +74,7 @@ export async function openThreshold(
   }
   if (vouching.size < authority.threshold) {
     throw new Failure("metadata.invalid", {
-      role: typeof signed["_type"] === "string" ? signed["_type"].slice(0, 80) : undefined,
+      role,
       reason: `signed by ${vouching.size} of the ${authority.threshold} keys it takes`,
     });
   }
@@ -88,16 +90,16 @@ export async function openThreshold(
 export async function openRoot(bytes: Uint8Array, trusted: RootRole | undefined, crypto: Crypto): Promise<RootRole> {
   const claimed = parseRootRole(parseEnvelope(bytes, ROOT_BYTES_MAX).signed, crypto.sha256);
   if (trusted !== undefined) {
-    await openThreshold(bytes, authorityOf(trusted, "root"), crypto.verify, ROOT_BYTES_MAX);
+    await openThreshold(bytes, "root", authorityOf(trusted, "root"), crypto.verify, ROOT_BYTES_MAX);
     checkVersion("root", claimed.version, { exactly: trusted.version + 1 });
   }
-  await openThreshold(bytes, authorityOf(claimed, "root"), crypto.verify, ROOT_BYTES_MAX);
+  await openThreshold(bytes, "root", authorityOf(claimed, "root"), crypto.verify, ROOT_BYTES_MAX);
   return claimed;
 }
 
 /** The top-level targets role under this root. Throws: metadata.invalid. */
 export async function openTargets(bytes: Uint8Array, root: RootRole, crypto: Crypto): Promise<TargetsRole> {
-  const signed = await openThreshold(bytes, authorityOf(root, "targets"), crypto.verify);
+  const signed = await openThreshold(bytes, "targets", authorityOf(root, "targets"), crypto.verify);
   const targets = parseTargetsRole(signed, "targets", crypto.sha256);
   if (Object.keys(targets.targets).length > 0 || targets.delegations === undefined) {
     throw new Failure("metadata.invalid", { role: "targets", reason: "must delegate, and list nothing itself" });
@@ -121,7 +123,7 @@ export async function openDelegated(
   targets: TargetsRole,
   crypto: Crypto,
 ): Promise<TargetsRole> {
-  const signed = await openThreshold(bytes, delegateOf(targets, name), crypto.verify);
+  const signed = await openThreshold(bytes, name, delegateOf(targets, name), crypto.verify);
   const role = parseTargetsRole(signed, name, crypto.sha256);
   if (role.delegations !== undefined || Object.keys(role.targets).some((path) => !path.startsWith(`${name}/`))) {
     throw new Failure("metadata.invalid", { role: name, reason: "speaks of what was not delegated to it" });
@@ -131,13 +133,13 @@ export async function openDelegated(
 
 /** Throws: metadata.invalid. */
 export async function openSnapshot(bytes: Uint8Array, root: RootRole, crypto: Crypto): Promise<SnapshotRole> {
-  const signed = await openThreshold(bytes, authorityOf(root, "snapshot"), crypto.verify);
+  const signed = await openThreshold(bytes, "snapshot", authorityOf(root, "snapshot"), crypto.verify);
   return parseShape(SnapshotShape, signed, "snapshot");
 }
 
 /** Throws: metadata.invalid. */
 export async function openTimestamp(bytes: Uint8Array, root: RootRole, crypto: Crypto): Promise<TimestampRole> {
-  const signed = await openThreshold(bytes, authorityOf(root, "timestamp"), crypto.verify);
+  const signed = await openThreshold(bytes, "timestamp", authorityOf(root, "timestamp"), crypto.verify);
   return parseShape(TimestampShape, signed, "timestamp");
 }
 

@@ -7,26 +7,30 @@ const refusal = expect.objectContaining({ code: "usage.bad-flag" }) as Error;
 
 describe("a rate", () => {
   test.each([
-    ["500KB", 512_000],
-    ["4MB", 4_194_304],
-    ["1.5mb/s", 1_572_864],
-    ["5MB/S", 5_242_880],
-    ["64KB/S", 65_536],
-    ["2gb", 2_147_483_648],
+    ["500KB", 500_000],
+    ["4MB", 4_000_000],
+    ["4MiB", 4_194_304],
+    ["1.5mb/s", 1_500_000],
+    ["5MB/S", 5_000_000],
+    ["64KiB/S", 65_536],
+    ["25k", 25_000],
+    ["2gb", 2_000_000_000],
+    ["1GiB", 1_073_741_824],
     ["123", 123],
+    ["123b", 123],
     ["0", 0],
   ])("%s is %i bytes a second", (text, bytes) => expect(parseRate("--upload-limit", text)).toBe(bytes));
 
   test("that is absent is no limit", () => expect(parseRate("--upload-limit", undefined)).toBeNull());
 
-  test.each(["", "fast", "-1", "1TBps", "1 000", "MB"])("%j is refused", (text) => {
+  test.each(["", "fast", "-1", "1TBps", "1 000", "MB", "1i", "1e6", "5MBB"])("%j is refused", (text) => {
     expect(() => parseRate("--upload-limit", text)).toThrow(refusal);
   });
 });
 
 describe("a download limit", () => {
   test("is a rate, or none", () => {
-    expect(parseRateAboveZero("--download-limit", "5MB")).toBe(5 * 1024 * 1024);
+    expect(parseRateAboveZero("--download-limit", "5MB")).toBe(5_000_000);
     expect(parseRateAboveZero("--download-limit", undefined)).toBeNull();
   });
 

@@ -137,7 +137,7 @@ test.each(vectors)("keys, canonical JSON and signatures of $seed are securesyste
 test("a role opens when enough of its keys signed it", async () => {
   const authority = authorityOf(ROOT, "root");
   const signed = await signRole(ROOT, [ROOT_3, ROOT_1]);
-  expect(await openThreshold(encodeRole(signed), authority, verifyEd25519)).toEqual(ROOT);
+  expect(await openThreshold(encodeRole(signed), "root", authority, verifyEd25519)).toEqual(ROOT);
 });
 
 test.each<[string, () => Promise<{ bytes: Uint8Array; authority?: Authority }>]>([
@@ -182,14 +182,21 @@ test.each<[string, () => Promise<{ bytes: Uint8Array; authority?: Authority }>]>
   ["33 signatures", async () => ({ bytes: encodeRole(await signRole(ROOT, Array(33).fill(ROOT_1) as TestKey[])) })],
 ])("a role with %s stays closed", async (_what, make) => {
   const { bytes, authority = authorityOf(ROOT, "root") } = await make();
-  await expect(openThreshold(bytes, authority, verifyEd25519)).rejects.toThrow(invalid);
+  await expect(openThreshold(bytes, "root", authority, verifyEd25519)).rejects.toThrow(invalid);
+});
+
+test("a refused role is called what it was opened as", async () => {
+  const bytes = encodeRole({ signed: ROOT, signatures: [] });
+  await expect(openThreshold(bytes, "stable", authorityOf(ROOT, "root"), verifyEd25519)).rejects.toMatchObject({
+    facts: { role: "stable" },
+  });
 });
 
 test("a role over its cap is not even parsed", async () => {
   const bytes = encodeRole(await signRole(ROOT, [ROOT_1, ROOT_2]));
-  await expect(openThreshold(bytes, authorityOf(ROOT, "root"), verifyEd25519, bytes.length - 1)).rejects.toThrow(
-    invalid,
-  );
+  await expect(
+    openThreshold(bytes, "root", authorityOf(ROOT, "root"), verifyEd25519, bytes.length - 1),
+  ).rejects.toThrow(invalid);
 });
 
 test("whatever byte is changed, a role either stays closed or says the same", async () => {

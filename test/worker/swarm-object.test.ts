@@ -107,6 +107,13 @@ describe("over HTTP", () => {
     expect(await announce("seed", { ip: "192.0.2.1", port: 1000, left: 0 })).toMatchObject({ peers6: six });
   });
 
+  test("HEAD joins no swarm", async () => {
+    const url = `http://edge/t/${title}/announce?${writeAnnounce(announceOf("looker", { left: 0 }))}`;
+    const response = await exports.default.fetch(url, { method: "HEAD", headers: { "cf-connecting-ip": "192.0.2.1" } });
+    expect([response.status, await response.text()]).toEqual([200, ""]);
+    expect(await scrape(V1)).toMatchObject({ complete: 0 });
+  });
+
   test("both info hashes of a release lead to one swarm", async () => {
     await announce("a", { port: 1, left: 0 });
     expect(await announce("a", { port: 1, left: 0, infoHash: V2 })).toMatchObject({ complete: 1 });

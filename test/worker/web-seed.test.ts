@@ -110,7 +110,8 @@ describe("what is not there", () => {
   test.each([
     ["another file", "request.not-found", () => urlOf("nothing.bin")],
     ["a folder", "request.not-found", () => urlOf("odd")],
-    ["a climbing path", "path.unsafe", () => `/t/${TITLE}/seed/7/x/a/..%5C..%5Cetc/passwd`],
+    ["the release's folder itself", "request.not-found", () => `/t/${TITLE}/seed/7/x/`],
+    ["a climbing path", "request.not-found", () => `/t/${TITLE}/seed/7/x/a/..%5C..%5Cetc/passwd`],
     ["a slash that was escaped", "request.not-found", () => urlOf("text/readme.txt").replace("text/", "text%2F")],
     ["broken escapes", "request.malformed", () => `/t/${TITLE}/seed/7/x/%ff%fe`],
     ["padding longer than a piece", "request.not-found", () => `/t/${TITLE}/seed/7/x/.pad/99999999`],

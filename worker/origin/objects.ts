@@ -3,7 +3,7 @@
  * here; whether a title exists need not be known to find nothing under its name.
  */
 import type { Context } from "hono";
-import { type ObjectId, parseObjectId } from "../../manifests/digest.ts";
+import { type ObjectId, parseObjectId, toHex } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { OBJECT_BYTES_MAX } from "../../manifests/limits.ts";
 import { parseTitleName } from "../../manifests/release.ts";
@@ -64,7 +64,8 @@ export async function getObject(c: Context<Edge>): Promise<Response> {
 
 /**
  * PUT /t/:title/objects/:sha256, after the signature was checked (title/sender.ts). The bytes stream into R2, which
- * hashes them on the way and keeps nothing that does not match the name. No nonce is used up: an object is its content,
+ * hashes them on the way and keeps nothing that does not match the name; of an object that is there they are hashed
+ * here. No nonce is used up: an object is its content,
  * so a replayed request could only store the same bytes again.
  * Throws: object.bad-name, object.too-large, object.mismatch, request.malformed, edge.no-space.
  */
@@ -79,7 +80,10 @@ export async function putObject(c: Context<Edge>): Promise<Response> {
   if (Number(length) > OBJECT_BYTES_MAX) {
     throw new Failure("object.too-large", { found: Number(length), expected: OBJECT_BYTES_MAX });
   }
-  if ((await c.env.ORIGIN.head(key)) !== null) return c.json({ object: id, stored: false }, 200);
+  if ((await c.env.ORIGIN.head(key)) !== null) {
+    await requireNamed(id, body);
+    return c.json({ object: id, stored: false }, 200);
+  }
   await requireRoom(c.env, Number(length));
   try {
     await c.env.ORIGIN.put(key, body ?? new Uint8Array(), { sha256: id });
@@ -89,6 +93,13 @@ export async function putObject(c: Context<Edge>): Promise<Response> {
     throw error;
   }
   return c.json({ object: id, stored: true }, 201);
+}
+
+/** Throws: object.mismatch when the bytes are others than the name says. */
+async function requireNamed(id: ObjectId, body: ReadableStream<Uint8Array> | null): Promise<void> {
+  const hash = new crypto.DigestStream("SHA-256");
+  await (body ?? new Blob().stream()).pipeTo(hash);
+  if (toHex(new Uint8Array(await hash.digest)) !== id) throw new Failure("object.mismatch", { expected: id });
 }
 
 /** The object with a body, or (for a range that lies outside it) only its size; null when there is none. */

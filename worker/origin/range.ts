@@ -15,8 +15,10 @@ export interface ByteRange {
   readonly length: number;
 }
 
-const FROM = /^(\d{1,15})-(\d{0,15})$/;
-const SUFFIX = /^-(\d{1,15})$/;
+/** Beyond every object, and still a number to reckon with, which R2 takes. */
+const RANGE_BOUND_MAX = 2 ** 48;
+const FROM = /^(\d+)-(\d*)$/;
+const SUFFIX = /^-(\d+)$/;
 
 /**
  * The one range a header asks for. Undefined means "send it all": no header, another unit, a malformed range or several
@@ -27,12 +29,17 @@ export function parseRange(header: string | null): RangeWish | undefined {
   if (ranges === undefined) return undefined;
   const from = FROM.exec(ranges);
   if (from !== null) {
-    const first = Number(from[1]);
-    const last = from[2] === "" ? undefined : Number(from[2]);
+    const first = boundOf(from[1]);
+    const last = from[2] === "" ? undefined : boundOf(from[2]);
     return last !== undefined && last < first ? undefined : { kind: "from", first, last };
   }
   const suffix = SUFFIX.exec(ranges);
-  return suffix === null ? undefined : { kind: "suffix", bytes: Number(suffix[1]) };
+  return suffix === null ? undefined : { kind: "suffix", bytes: boundOf(suffix[1]) };
+}
+
+/** Digits of any number: a bound that is beyond every object is beyond this one. */
+function boundOf(digits: string | undefined): number {
+  return Math.min(Number(digits), RANGE_BOUND_MAX);
 }
 
 /** Where the wish lies in `size` bytes; undefined when nothing of it does (416). */

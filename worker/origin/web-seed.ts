@@ -5,7 +5,7 @@
 import type { Context } from "hono";
 import { Failure } from "../../manifests/failures.ts";
 import { PIECE_BYTES_MAX } from "../../manifests/limits.ts";
-import { parseSafePath } from "../../manifests/paths.ts";
+import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import { parseTitleName } from "../../manifests/release.ts";
 import type { Edge } from "../env.ts";
 import { logFault } from "../log.ts";
@@ -67,7 +67,7 @@ async function openSeedFile(c: Context<Edge>, title: string, seq: number, path: 
     await requireRelease(c.env, title, seq);
     return paddingOf(Number(padding));
   }
-  const file = await findFile(c.env, title, seq, parseSafePath(path));
+  const file = await findFile(c.env, title, seq, pathOfFile(path));
   if (file === undefined) throw new Failure("request.not-found", { found: path });
   const recipe = await recipeOf(c.env, title, file);
   return {
@@ -76,6 +76,15 @@ async function openSeedFile(c: Context<Edge>, title: string, seq: number, path: 
     isContent: true,
     read: (range) => plainParts(c.env.ORIGIN, title, readsFor(recipe.from(range.offset), range)),
   };
+}
+
+/** No release has a file whose path is unsafe. Throws: request.not-found. */
+function pathOfFile(path: string): SafePath {
+  try {
+    return parseSafePath(path);
+  } catch (cause) {
+    throw new Failure("request.not-found", { found: path.slice(0, 80) }, { cause });
+  }
 }
 
 function paddingOf(size: number): SeedFile {

@@ -16,10 +16,14 @@ import { verifyToken } from "../title/token.ts";
 
 type TrackerContext = Context<Edge, "/t/:title/announce" | "/t/:title/scrape">;
 
-/** GET /t/:title/announce: BEP 3, or the WebTorrent protocol when the client asks for a WebSocket. */
+/**
+ * GET /t/:title/announce: BEP 3, or the WebTorrent protocol when the client asks for a WebSocket. HEAD changes nothing
+ * (RFC 9110 section 9.2.1): nobody joins a swarm by it.
+ */
 export async function announceRoute(c: TrackerContext): Promise<Response> {
   const { env } = c;
   const request = c.req.raw;
+  if (request.method === "HEAD") return plain(new Uint8Array(0));
   return await bencodedReply(async () => {
     const title = parseTitleName(c.req.param("title"));
     const swarm = env.SWARMS.getByName(title);
@@ -40,9 +44,8 @@ export async function scrapeRoute(c: TrackerContext): Promise<Response> {
   });
 }
 
-/** RFC 6455 section 4.1: with GET only; the router gives us HEAD too, and workerd fails on a WebSocket for that. */
-function isForWebSocket({ method, headers }: Request): boolean {
-  return method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket";
+function isForWebSocket({ headers }: Request): boolean {
+  return headers.get("upgrade")?.toLowerCase() === "websocket";
 }
 
 /** Throws: announce.bad-token when there is one and it is not good. */

@@ -87,5 +87,7 @@ export function isAdmin(request: Request, env: Env): boolean {
 
 /** Throws: request.unauthorized. */
 export function requireAdmin(request: Request, env: Env): void {
-  if (!isAdmin(request, env)) throw new Failure("request.unauthorized", { expected: "Authorization: Bearer <token>" });
+  if (isAdmin(request, env)) return;
+  const reason = request.headers.has("authorization") ? "another token than the edge's" : "no admin token";
+  throw new Failure("request.unauthorized", { reason, expected: "Authorization: Bearer <token>" });
 }
