@@ -783,6 +783,10 @@ export const DELTA_OPEN_FILES = 64;
  * have more peers.
  */
 export const DELTA_SHARE_MAX = 0.9;
+/** Up to so many bytes a publisher lists a delta whatever the chunks take: it costs nobody anything. */
+export const DELTA_SURELY_WORTH_BYTES = MIB;
+/** Nor does it look at the chunks of one that is at most this share of the plain bytes: they compress less well. */
+export const DELTA_SURELY_WORTH_SHARE = 1 / 8;
 /** A delta up to this length is begun before it is known to be the best way; it may have been fetched for nothing. */
 export const DELTA_AHEAD_BYTES_MAX = 16 * MIB;
 /** And its torrent: ten times what its pieces take. */

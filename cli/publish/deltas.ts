@@ -42,7 +42,8 @@ import type { Announcer } from "./announcer.ts";
 import type { ObjectCache } from "./cache.ts";
 import { type DeltaCosts, CostBook } from "./delta-costs.ts";
 import { checkGroupDelta, cutObjects, GroupMemory, makeGroupDelta } from "./group-delta.ts";
-import { readReleaseTree, type ReleaseTree } from "./known-content.ts";
+import { type Chunks, type IsWorth, worthAgainst } from "./delta-worth.ts";
+import { chunksOf, readReleaseTree, type ReleaseTree } from "./known-content.ts";
 import { oldBuild, type OldBuildWorld } from "./old-build.ts";
 import { type StreamsToUnpack, streamsToUnpack } from "./packed-streams.ts";
 import { resemblances } from "./resemblance.ts";
@@ -72,6 +73,7 @@ export interface MadeDelta {
 export interface ListedTree {
   readonly tree: Tree;
   readonly release: Pick<Release, "tree">;
+  readonly chunks: () => Chunks;
 }
 
 /** What a publish has at hand. */
@@ -99,7 +101,8 @@ export async function* publishDeltas(
   const starts = startsBelow(releases, seq, count).filter((start) => !listed.has(start.seq));
   // the tree of a large title is some 40 MB
   if (starts.length === 0) return;
-  const to = await readReleaseTree(title, cache, target);
+  const read = await readReleaseTree(title, cache, target);
+  const to = { ...read, chunks: () => chunksOf(title, cache, read) };
   for (const start of starts) {
     try {
       const delta = await publishDelta(options, start, to, { title, cache, announcer }, world);
@@ -124,7 +127,7 @@ function startsBelow(releases: readonly SignedRelease[], seq: number, count: num
 async function publishDelta(
   options: DeltaOptions,
   start: SignedRelease,
-  to: ReleaseTree,
+  to: ReleaseTree & ListedTree,
   { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
   world: OldBuildWorld,
 ): Promise<MadeDelta | undefined> {
@@ -142,7 +145,8 @@ async function publishDelta(
     files.set(id, { path: parseSafePath(id), exec: false, ...hasher.finish() });
     return id;
   };
-  const { streams, groups, costs } = await makeDelta({ from, to: to.tree }, options, keep, world);
+  const chunks = { old: () => chunksOf(title, cache, from), new: to.chunks };
+  const { streams, groups, costs } = await makeDelta({ from, to: to.tree, chunks }, options, keep, world);
   if (groups.length === 0) return undefined;
   const index = await writeIndex(from, to, { streams, groups }, world);
   if (index === undefined) return undefined;
@@ -223,7 +227,8 @@ export async function* measureDeltas(
   for (const start of startsBelow(title.releases(channel), Number.POSITIVE_INFINITY, count)) {
     const from = await readReleaseTree(title, cache, start);
     const name: DeltaWork["keep"] = (object) => Promise.resolve(objectIdOf(object, sha256));
-    const delta = await makeDelta({ from, to: to.tree }, options, name, world);
+    const chunks = { old: () => chunksOf(title, cache, from), new: to.chunks };
+    const delta = await makeDelta({ from, to: to.tree, chunks }, options, name, world);
     if (delta.groups.length === 0) continue;
     const index = await writeIndex(from, to, delta, world);
     if (index === undefined) continue;
@@ -237,14 +242,21 @@ export interface CostedDelta extends Pick<ReleaseDelta, "streams" | "groups"> {
   readonly costs: DeltaCosts;
 }
 
+interface DeltaEnds {
+  readonly from: ReleaseTree;
+  readonly to: Tree;
+  readonly chunks: { readonly old: () => Chunks; readonly new: () => Chunks };
+}
+
 /** @param keep  takes an object of the delta and names it */
 async function makeDelta(
-  { from, to }: { readonly from: ReleaseTree; readonly to: Tree },
+  { from, to, chunks }: DeltaEnds,
   { folder, titleFile, channel }: Pick<DeltaOptions, "folder" | "titleFile" | "channel">,
   keep: DeltaWork["keep"],
   world: OldBuildWorld,
 ): Promise<CostedDelta> {
   const { version, seq } = from.release;
+  const isWorth = worthAgainst(chunks.old, chunks.new);
   return await deltaBetween(from.tree, to, {
     openOld: async () => {
       const build = await oldBuild(titleFile, channel, { what: "release", seq }, world);
@@ -252,6 +264,11 @@ async function makeDelta(
     },
     newFile: (path) => join(folder, path),
     keep,
+    isWorth: async (deltaBytes, newBytes) => {
+      const is = await isWorth(deltaBytes, newBytes);
+      if (!is) world.output.log(`A delta from ${version} would save nothing over its chunks: it is left out.`);
+      return is;
+    },
     onScanned: (done, total) => world.output.progress({ phase: `delta from ${version}`, done, total }),
     signal: world.signal,
   });
@@ -270,17 +287,21 @@ export interface DeltaWork {
   readonly keep: (object: Uint8Array, of: "streams" | "group") => Promise<ObjectId>;
   /** New bytes scanned so far, and all of them. */
   readonly onScanned: (done: number, total: number) => void;
+  /** Asked before a group is kept, with what was made up to it; when it is not, there is no delta. */
+  readonly isWorth?: IsWorth;
   readonly signal: AbortSignal;
 }
+
+const NONE: CostedDelta = { streams: undefined, groups: [], costs: { bytes: 0, files: [] } };
 
 /** The delta between two trees whose files are at hand. Throws: build.changed when a file is not what its tree says. */
 export async function deltaBetween(
   from: Tree,
   to: Tree,
-  { openOld, newFile, keep, onScanned, signal }: DeltaWork,
+  { openOld, newFile, keep, onScanned, isWorth = () => Promise.resolve(true), signal }: DeltaWork,
 ): Promise<CostedDelta> {
   const spaces = spacesOf(from, to);
-  if (spaces.fresh.bytes === 0) return { streams: undefined, groups: [], costs: { bytes: 0, files: [] } };
+  if (spaces.fresh.bytes === 0) return NONE;
   const kept = async (object: Uint8Array, of: "streams" | "group"): Promise<DeltaObject> => {
     return { id: await keep(object, of), bytes: object.length };
   };
@@ -299,6 +320,7 @@ export async function deltaBetween(
       memory,
       onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes),
     });
+    if (!(await isWorth(storedBytes({ streams, groups }) + made.delta.length, spaces.fresh.bytes))) return NONE;
     const counted = book.add(work, made.delta, signal);
     counted.catch(() => {}); // of a delta that is wrong, the check says so
     const checked = await checkGroupDelta(work, made, signal);

@@ -14,7 +14,7 @@ import {
   TREE_PLAIN_BYTES_MAX,
   UPLOADS_AT_ONCE,
 } from "../../manifests/limits.ts";
-import { type Recipe, parseRecipe } from "../../manifests/recipe.ts";
+import { type Recipe, type RecipeChunk, parseRecipe } from "../../manifests/recipe.ts";
 import { type RecipeRef, type Tree, type TreeFile, parseTree } from "../../manifests/tree.ts";
 import { type SignedRelease } from "../../manifests/trust/roles.ts";
 import { type VerifiedRelease, verifyRelease } from "../../manifests/trust/verify.ts";
@@ -75,35 +75,63 @@ export async function learnKnown(
 ): Promise<KnownContent> {
   const known: KnownContent = { table: new ChunkTable(), packs: new PackNames(), recipes: new Map() };
   const limit = pLimit(UPLOADS_AT_ONCE);
-  const objects = filesByRecipeObject(trees);
-  // taken in the order of the trees, whatever order they arrive in: packs must come out the same every time
-  const fetched = [...objects].map(([id, files]) => ({
-    id,
-    files,
-    bytes: limit(() => readObject(title, cache, id, OBJECT_BYTES_MAX).catch(lostIsUndefined)),
-  }));
-  for (const { bytes } of fetched) bytes.catch(() => {}); // looked at in turn
   const asked = new Map<ObjectId, Promise<boolean>>();
   const ask = (id: ObjectId): Promise<boolean> => {
     const answer = asked.get(id) ?? limit(() => hasObject(id));
     asked.set(id, answer);
     return answer;
   };
-  for (const { id, files, bytes } of fetched) {
-    const object = await bytes;
-    if (object === undefined) continue;
+  for await (const { object, files } of recipesOf(title, cache, trees)) {
     // the cache may have what the origin lost
-    const isThere = await ask(id);
-    const read = files.map((file) => ({ ...file, chunks: readChunks(file, object) }));
-    const named = [...new Set(read.flatMap(({ chunks }) => chunks.map(({ pack }) => pack)))];
+    const isThere = await ask(object);
+    const named = [...new Set(files.flatMap(({ chunks }) => chunks.map(({ pack }) => pack)))];
     const answers = await Promise.all(named.map(ask));
     const lost = new Set(named.filter((_, i) => answers[i] === false));
-    for (const file of read) learnFile(known, { ...file, isThere }, lost);
+    for (const file of files) learnFile(known, { ...file, isThere }, lost);
   }
   return known;
 }
 
-interface LearntFile extends RecipeFile, Pick<Recipe, "chunks"> {
+/** A chunk and how long it is at the origin. */
+export type StoredChunk = Pick<RecipeChunk, "id" | "stored">;
+
+/** Those of a release's files. Throws: object.malformed, object.mismatch, edge.unreachable, edge.busy. */
+export async function* chunksOf(
+  title: TrustedTitle,
+  cache: ObjectCache,
+  release: ReleaseTree,
+): AsyncGenerator<StoredChunk> {
+  for await (const { files } of recipesOf(title, cache, [release])) {
+    for (const { chunks } of files) yield* chunks;
+  }
+}
+
+/**
+ * The recipes of these trees, object by object, in the order of the trees, whatever order they arrive in: packs must
+ * come out the same every time. Objects that are lost are left out.
+ */
+async function* recipesOf(
+  title: TrustedTitle,
+  cache: ObjectCache,
+  trees: readonly ReleaseTree[],
+): AsyncGenerator<{ readonly object: ObjectId; readonly files: readonly ReadRecipe[] }> {
+  const limit = pLimit(UPLOADS_AT_ONCE);
+  const fetched = [...filesByRecipeObject(trees)].map(([id, files]) => ({
+    id,
+    files,
+    bytes: limit(() => readObject(title, cache, id, OBJECT_BYTES_MAX).catch(lostIsUndefined)),
+  }));
+  for (const { bytes } of fetched) bytes.catch(() => {}); // looked at in turn
+  for (const { id, files, bytes } of fetched) {
+    const object = await bytes;
+    if (object === undefined) continue;
+    yield { object: id, files: files.map((file) => ({ ...file, chunks: readChunks(file, object) })) };
+  }
+}
+
+interface ReadRecipe extends RecipeFile, Pick<Recipe, "chunks"> {}
+
+interface LearntFile extends ReadRecipe {
   /** Whether the origin has its recipe. */
   readonly isThere: boolean;
 }

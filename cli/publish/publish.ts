@@ -340,7 +340,10 @@ async function rehearseTree(read: readonly IngestedFile[], known: KnownContent):
   };
   await writeRecipes(read, known, nowhere);
   const tree = treeOf(read, known);
-  return { tree, release: { tree: sendTree(tree, nowhere) } };
+  const chunks = function* () {
+    for (const file of read) for (const entry of file.chunks) yield known.table.at(entry);
+  };
+  return { tree, release: { tree: sendTree(tree, nowhere) }, chunks };
 }
 
 /** Also of a channel whose role has expired: the publisher may build on it. */

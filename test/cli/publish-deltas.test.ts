@@ -201,6 +201,34 @@ describe("a publish", () => {
     expect((await press.title()).live("stable")?.deltas).toMatchObject([{ from: 3 }, { from: 2 }]);
   });
 
+  test("neither sends nor lists a delta that players would not take, and says so, as a dry run does", async () => {
+    const kept = noise(3_000_000, "kept");
+    await press.publish(await press.build("v1", { "kept.bin": kept, "other.bin": noise(3_000_000, "one") }), "1.0.0");
+    // all new, and it does not compress: the delta is as long as the chunks
+    const folder = await press.build("v2", { "kept.bin": kept, "other.bin": noise(3_000_000, "two") });
+    press.requests();
+    for (const dryRun of [true, false]) {
+      const logged: string[] = [];
+      const onLog = (text: string): void => void logged.push(text);
+      expect(await press.publish(folder, "2.0.0", { deltas: 1, dryRun, onLog })).toMatchObject({ deltas: [] });
+      expect(logged).toContain("A delta from 1.0.0 would save nothing over its chunks: it is left out.");
+    }
+    expect((await press.title()).live("stable")?.deltas).toEqual([]);
+    expect(press.requests().filter((request) => request.startsWith("POST deltas"))).toEqual([]);
+  });
+
+  test("lists a long delta that saves half of what the chunks take", async () => {
+    const game = noise(3_000_000, "game");
+    await press.publish(await press.build("v1", { "game.bin": game }), "1.0.0");
+    // the first half is new, and of the other no chunk is what it was
+    const changed = Buffer.concat([noise(1_500_000, "new"), game.subarray(1_500_000)]);
+    for (let at = 1_500_000; at < changed.length; at += 8192) changed[at] = (changed[at] as number) ^ 1;
+    const folder = await press.build("v2", { "game.bin": changed });
+    const [delta] = (await press.publish(folder, "2.0.0", { deltas: 1 })).deltas;
+    expect(delta?.bytes).toBeGreaterThan(1_500_000);
+    expect(delta?.bytes).toBeLessThan(1_600_000);
+  });
+
   test("lists no delta from a cached build that somebody wrote to, and the next one heals it", async () => {
     const game = noise(200_000, "game");
     await press.publish(await press.build("v1", { "game.bin": game, "kept.bin": 5000 }), "1.0.0");
