@@ -59,7 +59,7 @@ function report(error: unknown, json: boolean): number {
   const output = createOutput(json, process, () => performance.now());
   if (error instanceof CommanderError) {
     // commander has already told people on stderr
-    if (json) output.error(new Failure("usage.bad-flag", { found: error.message }));
+    if (json) output.error(new Failure("usage.bad-flag", { found: error.message.replace(/^error: /, "") }));
     return EXIT_CODES.usage;
   }
   const failure = failureOfPath(error);

@@ -18,7 +18,7 @@ interface Check {
 }
 
 /** The patcher's own folder in an install. */
-const STATE_FOLDER = ".patchswarm";
+export const STATE_FOLDER = ".patchswarm";
 /** Where hybrid torrents keep the padding between files (BEP 47); a real file there would collide with it. */
 const PADDING_FOLDER = ".pad";
 

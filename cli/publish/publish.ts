@@ -3,9 +3,12 @@
  * send what is new; then name it, sign it and make it current. Interrupted anywhere, the next run continues: what was
  * sent is found by its hash, and a release that was signed but not made current yet is made so.
  */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { CHANNEL_ROOM_WARNING_RELEASES, OLD_MEMORY_TITLE_FILES, SIGNING_TRIES } from "../../manifests/limits.ts";
 import { Failure } from "../../manifests/failures.ts";
+import { STATE_FOLDER } from "../../manifests/paths.ts";
 import { type LiveChannel, ROLLOUT_ALL } from "../../manifests/trust/live.ts";
 import { type SignedRelease, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
@@ -114,6 +117,9 @@ export async function publish(options: PublishOptions, world: PublishWorld): Pro
 async function publishBuild(options: PublishOptions, world: PublishWorld): Promise<PublishResult> {
   const files = await walk(options.folder, options.ignore);
   await refuseKeysFolder(files, options);
+  if (existsSync(join(options.folder, STATE_FOLDER))) {
+    world.onLog(`The build's ${STATE_FOLDER} is left out: in an install, the patcher has its own state there.`);
+  }
   if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
   const desk = await openDesk(options, world);
   for (const warning of expiryWarnings(desk.title, world.now)) world.onLog(warning);

@@ -5,7 +5,7 @@ import { join, posix } from "node:path";
 import picomatch from "picomatch";
 import { Failure } from "../../manifests/failures.ts";
 import { REFUSED_NAMED_MAX, TREE_FILES_MAX } from "../../manifests/limits.ts";
-import { type SafePath, checkPathSet, parseSafePath } from "../../manifests/paths.ts";
+import { STATE_FOLDER, type SafePath, checkPathSet, parseSafePath } from "../../manifests/paths.ts";
 import { isBadPath } from "../trust/store.ts";
 
 /** One file as the walk found it. Reading checks `stamp` again, so a file that changes meanwhile is noticed. */
@@ -94,7 +94,7 @@ async function* walkFolder(
     const name = decodeName(entry.name);
     const path = `${prefix}${name ?? entry.name.toString("latin1")}`;
     // the patcher's own state lies in an install's top folder; nobody means to publish it
-    if (path === ".patchswarm" || isIgnored(path)) continue;
+    if (path === STATE_FOLDER || isIgnored(path)) continue;
     if (name === undefined) yield { path, reason: "name is not UTF-8" };
     else if (entry.isDirectory()) yield* walkFolder(folder, `${path}/`, isIgnored);
     else if (entry.isFile()) yield await sourceFile(folder, path);

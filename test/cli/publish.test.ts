@@ -203,6 +203,14 @@ test("stopped by its user, it says so and leaves nothing behind; the next run go
   expect(await press.publish(folder, "1.0.0")).toMatchObject({ outcome: "published", seq: 1 });
 });
 
+test("what is left of patching the build's folder is left out, and said so", async () => {
+  const logged: string[] = [];
+  const folder = await press.build("v1", { "a.txt": "a", ".patchswarm/state.json": "{}" });
+  const published = await press.publish(folder, "1.0.0", { onLog: (text) => void logged.push(text) });
+  expect(published).toMatchObject({ outcome: "published", files: 1 });
+  expect(logged).toEqual([expect.stringContaining("The build's .patchswarm is left out")]);
+});
+
 test("a build of empty files is a release too", async () => {
   await press.publish(await press.build("v1", { empty: "", "also/empty": "" }), "1.0.0");
   expect([...(await press.files("stable", 1)).values()].map(({ length }) => length)).toEqual([0, 0]);
