@@ -57,7 +57,8 @@ export interface Output {
 /** What an Output writes to; `process` in the program, a recorder in tests. */
 export interface Streams {
   readonly stdout: { write(text: string): unknown };
-  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  /** `columns`: of a terminal. */
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
 }
 
 /** Without a terminal, people get one line each time another tenth of a phase is done. */
@@ -119,6 +120,7 @@ function plainOutput({ stdout, stderr }: Streams): Output {
 }
 
 function terminalOutput({ stdout, stderr }: Streams): Output {
+  const cells = barCells(stderr.columns);
   const bar = new cliProgress.SingleBar({
     stream: stderr,
     hideCursor: true,
@@ -126,12 +128,11 @@ function terminalOutput({ stdout, stderr }: Streams): Output {
     linewrap: false,
     fps: 1000 / PROGRESS_INTERVAL_MS,
     format: (options, params, payload: { text?: string }) => {
-      const cells = Math.round(Math.min(params.progress, 1) * BAR_CELLS);
-      const drawn =
-        (options.barCompleteString ?? "").slice(0, cells) + (options.barIncompleteString ?? "").slice(cells);
-      return `${drawn.slice(0, BAR_CELLS)} ${payload.text ?? ""}`;
+      const full = Math.round(Math.min(params.progress, 1) * cells);
+      const drawn = (options.barCompleteString ?? "").slice(0, full) + (options.barIncompleteString ?? "").slice(full);
+      return `${drawn.slice(0, cells)} ${payload.text ?? ""}`.trimStart();
     },
-    barsize: BAR_CELLS,
+    barsize: cells,
     barCompleteChar: "█",
     barIncompleteChar: "░",
   });
@@ -176,6 +177,13 @@ function terminalOutput({ stdout, stderr }: Streams): Output {
 }
 
 const BAR_CELLS = 24;
+/** What is left of a line for phase, percentage, speed and time left. */
+const WORDS_CELLS = 56;
+
+/** On a narrow terminal the words go first. */
+function barCells(columns = BAR_CELLS + WORDS_CELLS): number {
+  return Math.min(BAR_CELLS, Math.max(0, columns - WORDS_CELLS));
+}
 
 /** "downloading 45 % of 147 MB, 31 MB/s, 3 s left (kept 48 MB, reused 12 MB, peers 20 MB, origin 1 MB)". */
 function describeProgress({ phase, done, total, bytesPerSecond, secondsLeft, sources, sent }: Progress): string {

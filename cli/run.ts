@@ -13,6 +13,7 @@ import { statusCommand } from "./commands/status.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { createOutput } from "./output.ts";
 import { failureOfAnyFile } from "./patch/disk-failure.ts";
+import { isDiskFull } from "./threads/disk-error.ts";
 import { closePool } from "./threads/pool.ts";
 import { isBadPath } from "./trust/store.ts";
 import { VERSION } from "./version.ts";
@@ -32,6 +33,8 @@ const VERBS = [
 
 /** Verbs that go on until they are stopped. */
 const SERVERS: ReadonlySet<string> = new Set(["dev", "seed"]);
+/** Verbs whose output is all they do. */
+const REPORTS: ReadonlySet<string> = new Set(["releases", "status", "diff", "verify"]);
 const EXIT_BUG = 1;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -84,18 +87,21 @@ function failureOfPath(error: unknown): unknown {
 
 /**
  * What cannot be printed is dropped: no reason to leave a patch half done, and the exit code still says what came of
- * it. Who reads us may have had enough, as `head` has: then there is nobody to serve any longer.
+ * it; of a verb that only reports, nothing has come then. Who reads us may have had enough, as `head` has: then there is nobody to serve any longer.
  */
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", ({ code }: NodeJS.ErrnoException) => {
     if (code === "EPIPE" && SERVERS.has(process.argv[2] ?? "")) process.emit("SIGTERM");
   });
 }
+let unwritten = 0;
 process.stdout.once("error", ({ code, message }: NodeJS.ErrnoException) => {
-  if (code !== "EPIPE") process.stderr.write(`stdout cannot be written: ${message}\n`);
+  if (code === "EPIPE") return;
+  process.stderr.write(`stdout cannot be written: ${message}\n`);
+  if (REPORTS.has(process.argv[2] ?? "")) unwritten = EXIT_CODES[isDiskFull(code) ? "no-space" : "unavailable"];
 });
 const exitCode = await main(process.argv);
 // a pipe may still hold our last line
 await new Promise((resolve) => process.stdout.write("", resolve));
 // exits rather than waits: WebRTC and tracker libraries keep timers of ten seconds and more after they were closed
-process.exit(exitCode);
+process.exit(exitCode === 0 ? unwritten : exitCode);

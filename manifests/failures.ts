@@ -180,7 +180,7 @@ export const FAILURES = {
     family: "no-space",
     status: 507,
     title: "Not enough free space on the disk",
-    remedy: "Free the bytes named here and run the command again; what was downloaded is kept.",
+    remedy: "Make room on that disk and run the command again; what was sent or downloaded is kept.",
   },
   "install.not-found": {
     family: "usage",
@@ -199,6 +199,12 @@ export const FAILURES = {
     status: 422,
     title: "A folder of the install lies on another file system",
     remedy: "Keep the whole install on one, then run the command again.",
+  },
+  "install.title-lost": {
+    family: "damaged",
+    status: 500,
+    title: "The install's title.json is lost, or another title's",
+    remedy: "Run `patchswarm patch <dir> --title title.json` with the one that the publisher ships with the game.",
   },
   "install.unreadable": {
     family: "usage",
@@ -370,7 +376,7 @@ export const FAILURES = {
     family: "usage",
     status: 404,
     title: "No such title on this edge",
-    remedy: "Register it with `patchswarm init`.",
+    remedy: "Check the edge's URL and the title's name; a new title is registered with `patchswarm init`.",
   },
   "usage.bad-admin-token": {
     family: "usage",
@@ -395,7 +401,7 @@ export const FAILURES = {
   "usage.bad-title-file": {
     family: "usage",
     status: 400,
-    title: "Not a title.json",
+    title: "Not a title.json, or not that of this install",
     remedy: "Use the title.json that the publisher ships with the game.",
   },
   "usage.no-keys": {
@@ -423,6 +429,8 @@ export class Failure extends Error {
   override readonly name = "Failure";
   readonly code: FailureCode;
   readonly facts: FailureFacts;
+  /** Title and particulars, without a full stop: for a sentence that has a remedy of its own. */
+  readonly what: string;
 
   constructor(code: FailureCode, facts: FailureFacts = {}, options?: ErrorOptions) {
     const row = FAILURES[code];
@@ -432,8 +440,10 @@ export class Failure extends Error {
         ([name, value]) => `${name} ${Array.isArray(value) ? value.join(", ") : value === "" ? '""' : String(value)}`,
       )
       .join("; ");
-    super(`${row.title}${particulars === "" ? "" : `: ${particulars}`}. ${row.remedy}`, options);
+    const what = particulars === "" ? row.title : `${row.title}: ${particulars}`;
+    super(`${what}. ${row.remedy}`, options);
     this.code = code;
+    this.what = what;
     this.facts = facts;
   }
 

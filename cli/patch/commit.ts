@@ -25,7 +25,7 @@ import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { parseSafePath, type SafePath } from "../../manifests/paths.ts";
 import { moveAside, type KeptAside } from "./aside.ts";
-import type { Disk } from "./disk.ts";
+import { type Disk, isCode } from "./disk.ts";
 import type { Install } from "./install.ts";
 import { isStagedName, NEW_FOLDER } from "./layout.ts";
 import { type Pace, turns } from "./turns.ts";
@@ -302,8 +302,19 @@ async function placeFiles(
     // what is no longer in staging was placed before the last run was cut short
     if (standing !== undefined && !isOurs && disk.look(install.staged(name)) !== undefined)
       await moveAside(disk, install, kept, to);
-    await disk.rename(install.staged(name), install.file(to));
+    await moveIntoPlace(disk, install.staged(name), install.file(to));
     await turn();
+  }
+}
+
+/** Its folder was made, and may be gone again by now. */
+async function moveIntoPlace(disk: Disk, from: string, to: string): Promise<void> {
+  try {
+    await disk.rename(from, to);
+  } catch (error) {
+    if (!isCode(error, "ENOENT") || disk.look(from) === undefined) throw error;
+    disk.makeFolder(path.dirname(to));
+    await disk.rename(from, to);
   }
 }
 

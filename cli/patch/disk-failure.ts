@@ -6,14 +6,11 @@ import { type DiskError, isDiskBroken, isDiskFull, isOutOfHandles } from "../thr
 /** What the game, an antivirus or an editor that holds a file open makes of a rename, on Windows. */
 const HELD_OPEN: ReadonlySet<string> = new Set(["EBUSY", "EPERM", "EACCES"]);
 
-/**
- * No permission, a disk that is only read, a file where a folder should be, a file of a size that the disk cannot hold
- * (FAT32).
- */
-const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "ENOTDIR", "EFBIG"]);
+/** No permission, a disk that is only read, a file of a size that the disk cannot hold (FAT32). */
+const UNWRITABLE: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS", "EFBIG"]);
 
 /** Something else where a file or a folder goes. */
-const OBSTRUCTED: ReadonlySet<string> = new Set(["EEXIST", "EISDIR", "ENOTEMPTY"]);
+const OBSTRUCTED: ReadonlySet<string> = new Set(["EEXIST", "EISDIR", "ENOTDIR", "ENOTEMPTY"]);
 
 /** A full disk is something a user can meet; whatever else a thread's disk said is told as an error of the system. */
 export function diskFailure({ code, message }: DiskError): Error {

@@ -139,7 +139,7 @@ class Seeding {
         if (!(error instanceof Failure)) throw error;
         // what is not there is not offered either
         if (error.code === "install.not-found") await this.#leave(one);
-        if (said !== error.message) output.log(`${one.install.share.folder}: ${error.message}; trying again.`);
+        if (said !== error.message) output.log(`${one.install.share.folder}: ${error.what}; trying again.`);
         said = error.message;
         wait = retryMs;
       }

@@ -100,6 +100,8 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
   });
 }
 
+const NO_MORE_FILES = "the disk has bytes left, but takes no more files, or a quota is used up";
+
 /** @param check  throws install.busy when another has taken the lock */
 async function runSession(
   install: Install,
@@ -368,13 +370,11 @@ class Session {
       });
     } catch (cause) {
       if (!(cause instanceof Failure && cause.code === "install.no-space")) throw cause;
-      // somebody else filled the disk meanwhile
+      // somebody else filled the disk meanwhile, or it has bytes, and takes no more files
+      const needed = planned.cost.disk;
       const free = await this.#world.freeBytes(this.#install.own());
-      throw new Failure(
-        "install.no-space",
-        { needed: planned.cost.disk, free, folder: this.#install.folder },
-        { cause },
-      );
+      const why = free < needed ? { missing: needed - free } : { reason: NO_MORE_FILES };
+      throw new Failure("install.no-space", { needed, free, ...why, folder: this.#install.folder }, { cause });
     }
   }
 

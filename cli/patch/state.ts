@@ -73,9 +73,9 @@ export async function readState(install: Install, name = STATE): Promise<Install
   return bytes === undefined ? undefined : parseState(bytes);
 }
 
-async function readStateFile(install: Install, name = STATE): Promise<Buffer | undefined> {
+async function readStateFile(install: Install, name = STATE, bytesMax?: number): Promise<Buffer | undefined> {
   try {
-    return await readIfThere(install.own(name));
+    return await readIfThere(install.own(name), bytesMax);
   } catch (cause) {
     // it is there: to go on without it would be to take all that is installed for the player's own
     throw new Failure("install.unreadable", { file: install.own(name), reason: (cause as Error).message }, { cause });
@@ -129,6 +129,19 @@ export function treeOf({ files }: InstallState): Tree {
   return {
     files: [...files.values()].map(({ path, size, root, exec }) => ({ path, size, root, exec, recipe: null })),
   };
+}
+
+/** Of the beginning of a state: the title has at most 63 characters. */
+const HEAD_BYTES = 128;
+const HEAD = /^\{"v":1,"title":"([a-z0-9-]+)",/;
+
+/**
+ * The title of what is installed, without reading the files, of which there may be a million. Undefined where no state
+ * is, and where nobody understands it. Throws: install.unreadable.
+ */
+export async function titleInState(install: Install): Promise<string | undefined> {
+  const head = await readStateFile(install, STATE, HEAD_BYTES);
+  return head === undefined ? undefined : HEAD.exec(head.toString("latin1"))?.[1];
 }
 
 /** Replaces the state outside of a commit: files were hashed again, and are as they were. */

@@ -45,8 +45,8 @@ export async function verifyInstall(install: Install, world: VerifyWorld): Promi
       return verifyFiles(install, { ...world, signal }, false);
     });
   } catch (error) {
-    // who may only look cannot lock
-    if (isLocked || !isCode((error as Error).cause, "EACCES", "EPERM", "EROFS")) throw error;
+    // who may only look cannot lock, nor can anybody on a full disk
+    if (isLocked || !isCode((error as Error).cause, "EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT")) throw error;
     return await whileFree(install, world, () => verifyFiles(install, world, true));
   }
 }

@@ -41,14 +41,27 @@ export function unwritten(store: MetadataStore): MetadataStore {
   };
 }
 
-/** A file's bytes; undefined when it is not there. What it throws has a path, also of a folder. */
-export async function readIfThere(file: string): Promise<Buffer | undefined> {
+/**
+ * A file's bytes; undefined when it is not there. What it throws has a path, also of a folder.
+ * @param bytesMax  no more than its first so many
+ */
+export async function readIfThere(file: string, bytesMax?: number): Promise<Buffer | undefined> {
   try {
-    return await readFile(file);
+    return bytesMax === undefined ? await readFile(file) : await readHead(file, bytesMax);
   } catch (error) {
     // or a file stands where its folder should be
     if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
     throw withPath(error, file);
+  }
+}
+
+async function readHead(file: string, bytesMax: number): Promise<Buffer> {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(bytesMax), 0, bytesMax, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
   }
 }
 

@@ -60,7 +60,8 @@ export function parseTitleFile(bytes: Uint8Array, sha256: Sha256, file?: string)
       floor: { ...floor, time: floor.time as UnixSeconds },
     };
   } catch (cause) {
-    throw new Failure("usage.bad-title-file", { file, reason: (cause as Error).message }, { cause });
+    const reason = cause instanceof Failure ? cause.what : (cause as Error).message;
+    throw new Failure("usage.bad-title-file", { file, reason }, { cause });
   }
 }
 

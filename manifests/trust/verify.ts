@@ -347,7 +347,11 @@ function asInvalid<T>(role: string, parse: () => T): T {
   try {
     return parse();
   } catch (cause) {
-    throw new Failure("metadata.invalid", { role, reason: (cause as Error).message }, { cause });
+    throw new Failure(
+      "metadata.invalid",
+      { role, reason: cause instanceof Failure ? cause.what : (cause as Error).message },
+      { cause },
+    );
   }
 }
 

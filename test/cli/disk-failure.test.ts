@@ -18,7 +18,7 @@ test.each([
   ["EROFS", "linux", "install.unwritable"],
   ["EACCES", "linux", "install.unwritable"],
   ["EPERM", "darwin", "install.unwritable"],
-  ["ENOTDIR", "linux", "install.unwritable"],
+  ["ENOTDIR", "linux", "install.obstructed"],
   ["EFBIG", "linux", "install.unwritable"],
   ["EBUSY", "linux", "install.in-use"],
   ["EXDEV", "linux", "install.split"],
@@ -55,5 +55,5 @@ test("an install where a file stands is no bug", async () => {
   // not even root can make a folder in it
   const install = new Install(fileURLToPath(import.meta.url));
   const working = whileLocked(install, new AbortController().signal, () => Promise.resolve());
-  await expect(working).rejects.toMatchObject({ code: "install.unwritable", family: "usage" });
+  await expect(working).rejects.toMatchObject({ code: "install.obstructed", family: "usage" });
 });

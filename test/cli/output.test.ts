@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
 import { EXIT_CODES, FAILURES, Failure } from "../../manifests/failures.ts";
 import { type Output, createOutput, formatBytes, formatSeconds } from "../../cli/output.ts";
@@ -6,12 +7,14 @@ import { type Output, createOutput, formatBytes, formatSeconds } from "../../cli
 function record(
   json: boolean,
   isTTY: boolean,
+  columns?: number,
 ): { output: Output; stdout: string[]; stderr: string[]; tick: (ms: number) => void } {
   const stdout: string[] = [];
   const stderr: string[] = [];
   let clock = 0;
   const sink = Object.assign(Object.create(process.stderr) as NodeJS.WriteStream, {
     isTTY,
+    columns,
     write: (text: string) => stderr.push(text) > 0,
   });
   const output = createOutput(json, { stdout: { write: (text) => stdout.push(text) }, stderr: sink }, () => clock);
@@ -83,12 +86,25 @@ describe("for people", () => {
     expect(stderr.join("")).toContain("31 MB/s");
   });
 
+  test.each([
+    [undefined, /^█{11}░{13} downloading 45 %/],
+    [200, /^█{11}░{13} downloading 45 %/],
+    [70, /^█{6}░{8} downloading 45 %/],
+    [20, /^downloading 45 %/],
+  ])("on a terminal of %s columns the words go before the bar", (columns, line) => {
+    const { output, stderr } = record(false, true, columns);
+    output.progress(PROGRESS);
+    output.close();
+    const lines = stripVTControlCharacters(stderr.join("")).split(/[\r\n]/);
+    expect(lines.find((one) => one.includes("downloading"))).toMatch(line);
+  });
+
   test("an error names the fact, the particulars, the remedy and the code", () => {
     const { output, stderr } = record(false, false);
     output.error(new Failure("install.no-space", { needed: 10, free: 3 }));
     expect(stderr.join("")).toBe(
-      "error: Not enough free space on the disk: needed 10; free 3. Free the bytes named here and run the command " +
-        "again; what was downloaded is kept. [install.no-space]\n",
+      "error: Not enough free space on the disk: needed 10; free 3. Make room on that disk and run the command " +
+        "again; what was sent or downloaded is kept. [install.no-space]\n",
     );
   });
 

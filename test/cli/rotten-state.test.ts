@@ -5,13 +5,13 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Install } from "../../cli/patch/install.ts";
 import { verifyInstall } from "../../cli/patch/verify.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { titleOfInstall } from "../../cli/patch/title-of-install.ts";
 import { writeTitleFile } from "../../manifests/trust/title-file.ts";
-import { contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
+import { type Player, contentsOfBuild, newPlayer, noisy, put } from "../support/patching.ts";
 import { Publisher } from "../support/publish-fixture.ts";
 import { TestRepository } from "../support/tuf-repo.ts";
 
@@ -90,41 +90,70 @@ test.each(["", "{}", "no journal", '{"v":1,"phase":"clear","moves":[["../a","b"]
   },
 );
 
-test("a title.json that rotted in the install is replaced by the one that is named, and without one it is named", async () => {
-  const titleFile = (await TestRepository.create()).titleFile(["http://127.0.0.1:1"]);
-  await using publisher = await Publisher.start();
-  await using player = await newPlayer(publisher);
-  const remembered = player.at(".patchswarm", "title.json");
-  const named = player.at("title.json");
-  await writeFile(named, writeTitleFile(titleFile));
-  for (const rotten of ["", "{}", "no title"]) {
-    await put(player.folder, { ".patchswarm/title.json": rotten });
-    await expect(titleOfInstall(player.folder, undefined)).rejects.toMatchObject({
-      code: "usage.bad-title-file",
-      facts: { file: remembered },
-    });
-    expect(await titleOfInstall(player.folder, named)).toMatchObject({ title: titleFile.title });
-  }
-});
+describe("the title.json of an install", () => {
+  const ROTTEN = ["", "{}", "no title"];
+  const INSTALLED = "demo";
+  let player: Player;
+  let publisher: Publisher;
+  let own: string;
+  let other: string;
+  beforeEach(async () => {
+    publisher = await Publisher.start();
+    publisher.publish("1.0.0", { files: V1 });
+    player = await newPlayer(publisher);
+    await player.patch();
+    [own, other] = [player.at("own.json"), player.at("other.json")];
+    const titleFile = (await TestRepository.create()).titleFile(["http://127.0.0.1:1"]);
+    for (const file of [own, player.at(".patchswarm", "title.json")]) {
+      await writeFile(file, writeTitleFile({ ...titleFile, title: INSTALLED }));
+    }
+    await writeFile(other, writeTitleFile({ ...titleFile, title: "other" }));
+  });
+  afterEach(async () => {
+    await player[Symbol.asyncDispose]();
+    await publisher[Symbol.asyncDispose]();
+  });
 
-test("of an install whose title.json rotted, another title is still refused", async () => {
-  await using publisher = await Publisher.start();
-  publisher.publish("1.0.0", { files: V1 });
-  await using player = await newPlayer(publisher);
-  await player.patch();
-  const installed = JSON.parse(await readFile(player.at(".patchswarm", "title.json"), "utf8")) as { title: string };
-  const named = player.at("other.json");
-  await writeFile(
-    named,
-    writeTitleFile({
-      ...(await TestRepository.create()).titleFile(["http://127.0.0.1:1"]),
-      title: "other",
-    }),
-  );
-  await put(player.folder, { ".patchswarm/title.json": "{" });
-  await expect(titleOfInstall(player.folder, named)).rejects.toMatchObject({
-    code: "usage.bad-title-file",
-    facts: { found: "other", expected: installed.title },
+  /** What the install has for one; undefined: nothing. */
+  const remember = async (text: string | undefined): Promise<void> => {
+    const file = player.at(".patchswarm", "title.json");
+    await (text === undefined ? rm(file) : writeFile(file, text));
+  };
+  const title = async (named?: string): Promise<string> => (await titleOfInstall(player.folder, named)).title;
+
+  test.each([...ROTTEN, undefined])("that is %j is told, and one that is named is taken", async (text) => {
+    await remember(text);
+    await expect(title()).rejects.toMatchObject({
+      code: "install.title-lost",
+      facts: { file: player.at(".patchswarm", "title.json"), expected: INSTALLED },
+    });
+    expect(await title(own)).toBe(INSTALLED);
+  });
+
+  test.each([...ROTTEN, undefined, "its own"])("that is %j lets no other title in", async (text) => {
+    if (text !== "its own") await remember(text);
+    await expect(title(other)).rejects.toMatchObject({
+      code: "usage.bad-title-file",
+      facts: { file: other, found: "other", expected: INSTALLED },
+    });
+  });
+
+  test("that another title's was put in the place of is not gone by, but its own that is named", async () => {
+    await remember(await readFile(other, "utf8"));
+    await expect(title()).rejects.toMatchObject({
+      code: "install.title-lost",
+      facts: { found: "other", expected: INSTALLED },
+    });
+    await expect(title(other)).rejects.toMatchObject({ code: "usage.bad-title-file" });
+    expect(await title(own)).toBe(INSTALLED);
+  });
+
+  test("is gone by where the state rotted, or is not there yet", async () => {
+    for (const state of ["", "{}", '{"v":1,"title":7']) {
+      await writeFile(player.at(".patchswarm", "state.json"), state);
+      expect(await title()).toBe(INSTALLED);
+      await expect(title(other)).rejects.toMatchObject({ code: "usage.bad-title-file" });
+    }
   });
 });
 

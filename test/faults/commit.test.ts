@@ -1,7 +1,7 @@
 /**
  * Interrupted at every step of a commit, an install is the old release or the new one: at once, or after the next run.
  */
-import { mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -116,6 +116,26 @@ test("whatever step of a commit is the last, the next run ends with the whole ne
     expect([step, await player.contents()]).toEqual([step, after]);
   }
   await rm(untouched, { recursive: true });
+});
+
+test("a folder that goes while files are put into place is made again", async () => {
+  await using publisher = await Publisher.start();
+  publisher.publish("1.0.0", { files: { "thing/a.txt": "old", b: "b" } });
+  await using player = await newPlayer(publisher);
+  await player.patch();
+  publisher.publish("2.0.0", { files: { "thing/a.txt": "new", b: "b" } });
+  let isGone = false;
+  const rename: Disk["rename"] = async (from, to) => {
+    // looked at a moment ago
+    if (!isGone && to.endsWith(join("thing", "a.txt"))) {
+      isGone = true;
+      rmSync(dirname(to), { recursive: true });
+    }
+    await realDisk.rename(from, to);
+  };
+  await player.patch({}, { disk: { ...realDisk, rename } });
+  expect(isGone).toBe(true);
+  expect(await player.contents()).toEqual({ "thing/a.txt": "new", b: "b" });
 });
 
 test("of a name that was taken again while an update was cut short, both files that are kept aside are told", async () => {

@@ -30,7 +30,7 @@ test("a disk that fills up while writing ends the patch with the bytes it needs,
   await expect(full).rejects.toMatchObject({
     code: "install.no-space",
     family: "no-space",
-    facts: { free: 99_000_000 },
+    facts: { free: 99_000_000, reason: expect.stringContaining("takes no more files") },
   });
   expect(await player.contents()).toEqual({ "a.txt": "one" });
 });

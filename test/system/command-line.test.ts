@@ -21,6 +21,13 @@ test("a reader that has had enough is no error", async () => {
 /** What "no room" is like, where there is such a device. */
 const FULL = "/dev/full";
 
+test.skipIf(!existsSync(FULL))("a report that finds no room is no success", async () => {
+  await using studio = await openStudio();
+  const listed = `"$0" "$1" releases --title "$2" > ${FULL}`;
+  const bash = promisify(execFile)("bash", ["-c", listed, process.execPath, MAIN, studio.titleFile]);
+  await expect(bash).rejects.toMatchObject({ code: 7, stderr: expect.stringContaining("stdout cannot be written") });
+});
+
 test.skipIf(!existsSync(FULL)).each(["--json", ""])(
   "a patch %s ends well though its output finds no room",
   async (flag) => {
@@ -128,7 +135,7 @@ test("a file in the place of an install is no bug, whatever is to be done with i
     }),
   );
   expect(outcomes).toEqual([
-    ["patch", 2, "install.unwritable"],
+    ["patch", 2, "install.obstructed"],
     ["verify", 2, "install.not-found"],
     ["seed", 2, "install.not-found"],
   ]);
