@@ -9,7 +9,7 @@ import type { SafePath } from "../../manifests/paths.ts";
 import { isInPlace, type Have, type Plan } from "../../manifests/plan.ts";
 import type { Tree } from "../../manifests/tree.ts";
 import type { TitleFile } from "../../manifests/trust/title-file.ts";
-import { chosenWay, weighWays, type WeighedWay, type Ways } from "../../manifests/ways.ts";
+import { chosenWay, weighWays, type Ways } from "../../manifests/ways.ts";
 import type { Output } from "../output.ts";
 import type { Swarm } from "../peers/board.ts";
 import { RateLimit } from "../peers/rates.ts";
@@ -98,6 +98,12 @@ export async function patch(request: PatchRequest, world: PatchWorld): Promise<P
     tellKept(world.output, outcome.keptAside);
     return kept === undefined ? outcome : { ...outcome, keptAside: [...kept, ...outcome.keptAside] };
   });
+}
+
+/** What is to be done, and in which ways; of the same moment. */
+interface Decision {
+  readonly plan: Plan;
+  readonly ways: Ways;
 }
 
 const NO_MORE_FILES = "the disk has bytes left, but takes no more files, or a quota is used up";
@@ -245,47 +251,54 @@ class Session {
   }
 
   async run(): Promise<PatchOutcome> {
-    if (this.#target.release.bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
-    if (this.#target.release.files > OLD_MEMORY_TITLE_FILES) keepOldMemory();
     // the tree that is installed need not be read again to see whether it is all there
     const same = this.#installedTree();
-    if (same === undefined && this.#installed !== undefined) warmThreads(1);
-    if (same === undefined && this.#request.sources.has("peers") && !this.#request.dryRun)
-      this.#peers.start(this.#wantedTree.get());
-    if (same === undefined && !this.#request.dryRun) await this.#deltas.begin();
+    await this.#startAhead(same === undefined);
     const scanned = await this.#scan(same ?? this.#wantedTree.get());
     if (same !== undefined && isInPlace(scanned.have, same)) return await this.#finishUpToDate(same, scanned);
 
     const want = await this.#wantedTree.get();
     const staging = this.#request.dryRun ? await Staging.look(this.#install) : await Staging.open(this.#install);
     let { have } = scanned;
-    let planned = await this.#plan(have, want, staging);
-    let ways = await this.#deltas.weigh(planned, have, staging, want);
-    if (this.#request.dryRun) return this.#outcome(planned, ways);
     for (;;) {
-      const way = chosenWay(ways);
-      await this.#checkDisk(way);
-      if (await this.#deltas.stage(way, planned, have, staging)) break;
-      // another way, which may go by other deltas
-      planned = await this.#plan(have, want, staging);
-      ways = await this.#deltas.weigh(planned, have, staging, want);
+      const decision = await this.#decide(have, want, staging);
+      if (this.#request.dryRun) return this.#outcome(decision);
+      await this.#checkDisk(decision);
+      // when one was of no use, another way, which may go by other deltas
+      if (!(await this.#deltas.stage(chosenWay(decision.ways), decision.plan, have, staging))) continue;
+      const layout = new Layout(decision.plan.contents, (folder) => scanned.folders.has(folder));
+      const staged = await this.#stage(decision.plan, layout, staging, scanned);
+      if (staged.stale.length > 0) {
+        // an old file is not what it seemed: without it
+        have = withoutRoots(have, staged.stale);
+        continue;
+      }
+      const keptAside = await this.#commit(decision.plan, layout, want, { ...scanned, have }, staged);
+      await this.#tidy(staging);
+      return { ...this.#outcome(decision), keptAside };
     }
-    const isThere = (folder: string): boolean => scanned.folders.has(folder);
-    let layout = new Layout(planned.contents, isThere);
-    let staged = await this.#stage(planned, layout, staging, scanned);
-    while (staged.stale.length > 0) {
-      // an old file is not what it seemed: plan again without it
-      have = withoutRoots(have, staged.stale);
-      planned = await this.#plan(have, want, staging);
-      layout = new Layout(planned.contents, isThere);
-      staged = await this.#stage(planned, layout, staging, scanned);
-    }
-    const keptAside = await this.#commit(planned, layout, want, { ...scanned, have }, staged);
+  }
+
+  /**
+   * What takes its time whatever is found: memory, threads, peers, and the delta that will most likely be taken.
+   * @param isOther  another release is wanted than is installed
+   */
+  async #startAhead(isOther: boolean): Promise<void> {
+    const { bytes, files } = this.#target.release;
+    if (bytes > YOUNG_MEMORY_TITLE_BYTES) keepYoungMemory();
+    if (files > OLD_MEMORY_TITLE_FILES) keepOldMemory();
+    if (!isOther) return;
+    if (this.#installed !== undefined) warmThreads(1);
+    if (this.#request.dryRun) return;
+    if (this.#request.sources.has("peers")) this.#peers.start(this.#wantedTree.get());
+    await this.#deltas.begin();
+  }
+
+  async #tidy(staging: Staging): Promise<void> {
     this.#check();
     await this.#kept.prune();
     await staging.clear();
     if (this.#request.wish.what !== "installed") await dropUnfinishedDeltas(this.#install);
-    return { ...this.#outcome(planned, ways), keptAside };
   }
 
   async close(): Promise<void> {
@@ -323,18 +336,20 @@ class Session {
 
   // --- Planning ----------------------------------------------------------------------------------------------------
 
-  async #plan(have: Have, want: Tree, staging: Staging): Promise<Plan> {
-    return await planFrom(have, want, staging, {
+  async #decide(have: Have, want: Tree, staging: Staging): Promise<Decision> {
+    const plan = await planFrom(have, want, staging, {
       install: this.#install,
       sources: this.#request.sources,
       recipes: this.#recipes,
       edge: this.#edge,
       signal: this.#world.signal,
     });
+    return { plan, ways: await this.#deltas.weigh(plan, have, staging, want) };
   }
 
-  /** Throws: install.no-space, before the first byte is written. */
-  async #checkDisk({ cost, verdict }: WeighedWay): Promise<void> {
+  /** Throws: install.no-space, before anything of the plan is staged; what was tried before may lie there already. */
+  async #checkDisk({ ways }: Decision): Promise<void> {
+    const { cost, verdict } = chosenWay(ways);
     if (verdict !== "no-room") return;
     await this.#deltas.drop();
     const free = await this.#world.freeBytes(this.#install.own());
@@ -425,12 +440,13 @@ class Session {
       await this.#kept.forgetAbandoned(this.#world.disk);
     }
     const free = Number.POSITIVE_INFINITY;
-    return this.#outcome(planned, weighWays(planned, [], { isInstalled: () => false, staged: () => 0, free }));
+    const ways = weighWays(planned, [], { isInstalled: () => false, staged: () => 0, free });
+    return this.#outcome({ plan: planned, ways });
   }
 
-  #outcome(planned: Plan, ways: Ways): PatchOutcome {
+  #outcome({ plan, ways }: Decision): PatchOutcome {
     const counters = { title: this.#title, edge: this.#edge, origin: this.#origin, peers: this.#peers };
-    return outcomeOf(planned, ways, this.#target, this.#installed, counters);
+    return outcomeOf(plan, ways, this.#target, this.#installed, counters);
   }
 
   #openOrigin(limit: RateLimit): Origin {
