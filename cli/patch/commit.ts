@@ -84,20 +84,21 @@ interface Work {
   readonly flush: (files: Iterable<string>, folders: readonly string[]) => Promise<void>;
 }
 
-function workOn(disk: Disk, install: Install, pace: Pace): Work {
+function openWork(disk: Disk, install: Install, pace: Pace): Work {
   const flush: Work["flush"] = async (files, folders) => {
     await disk.flush(install.folder, files, folders);
-    pace.check?.();
+    pace.checkLock?.();
   };
   return { disk, install, kept: [], turn: turns(pace), flush };
 }
 
 /**
- * Makes the staged release the installed one; says what was in its way. Throws, with nothing changed:
- * install.obstructed, what the disk says.
+ * Makes the staged release the installed one; says what was in its way. Throws, before the journal and with nothing
+ * changed, install.obstructed and what the disk says; behind it what the disk says, or install.busy when another has the
+ * install: then the next run's `recover` goes on.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the
  *   disk
- * @param pace  its check throws when another has the install
+ * @param pace  its `checkLock` throws when another has the install
  */
 export async function commit(
   disk: Disk,
@@ -106,16 +107,16 @@ export async function commit(
   writeNext: () => Promise<void>,
   pace: Pace = {},
 ): Promise<KeptAside> {
-  const work = workOn(disk, install, pace);
-  const likeness = install.staged(NEW_FOLDER);
+  const work = openWork(disk, install, pace);
+  const newFolders = install.staged(NEW_FOLDER);
   const files = {
     *[Symbol.iterator]() {
       for (const [name] of plan.places) yield install.staged(name);
       for (const file of plan.inFolders) yield install.staged(`${NEW_FOLDER}/${file}`);
     },
   };
-  const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(likeness, folder));
-  if (folders.length > 0) folders.push(likeness);
+  const folders = foldersOf(plan.inFolders, true).map((folder) => path.join(newFolders, folder));
+  if (folders.length > 0) folders.push(newFolders);
   await both(work.flush(files, [...folders, install.own("staging")]), writeNext());
   await work.flush([install.own(NEXT_STATE)], [install.own()]);
   await checkFolders(work, plan);
@@ -133,7 +134,7 @@ export async function commit(
  * none.
  * Throws: install.damaged for a journal not ours, and what `commit` does.
  * @param giveUp  a journal not ours is deleted instead: then there is no telling which release a file is of
- * @param pace  its check throws when another has the install
+ * @param pace  its `checkLock` throws when another has the install
  */
 export async function recover(
   disk: Disk,
@@ -150,7 +151,7 @@ export async function recover(
     return undefined;
   }
   const { phase, plan } = journal;
-  const work = workOn(disk, install, pace);
+  const work = openWork(disk, install, pace);
   for (const [from, to] of plan.asides) {
     if (disk.look(install.file(to)) !== undefined) work.kept.push([from, to]);
     await work.turn();

@@ -1,6 +1,7 @@
 /** What a disk says to those who work on an install, as failures that tell what to do. */
 import { join, sep } from "node:path";
 import { Failure, type FailureFacts } from "../../manifests/failures.ts";
+import { STATE_FOLDER } from "../../manifests/paths.ts";
 import { type DiskError, isDiskBroken, isDiskFull, isOutOfHandles } from "../threads/disk-error.ts";
 
 /** What the game, an antivirus or an editor that holds a file open makes of a rename, on Windows. */
@@ -32,7 +33,7 @@ export function failureOfDisk(error: unknown, folder: string, platform: NodeJS.P
   if (error instanceof Failure || !(error instanceof Error)) return error;
   const { code = "", path, dest, message: reason } = error as NodeJS.ErrnoException & { readonly dest?: string };
   // of a rename, the side that is not ours
-  const own = join(folder, ".patchswarm", sep);
+  const own = join(folder, STATE_FOLDER, sep);
   const file = [dest, path].find((side) => side?.startsWith(own) === false) ?? dest ?? path;
   const facts = { folder, ...(file === undefined ? {} : { file }), reason };
   const common = failureOfAnyFile(error, facts);

@@ -3,7 +3,7 @@
  * that committing is renaming.
  */
 import path from "node:path";
-import type { SafePath } from "../../manifests/paths.ts";
+import { STATE_FOLDER, type SafePath } from "../../manifests/paths.ts";
 
 export class Install {
   /** Absolute. */
@@ -17,7 +17,7 @@ export class Install {
 
   /** `<install>/.patchswarm/<names…>`. */
   own(...names: readonly string[]): string {
-    return path.join(this.folder, ".patchswarm", ...names);
+    return path.join(this.folder, STATE_FOLDER, ...names);
   }
 
   /** A file of the release. The path was parsed: it cannot leave the folder. */

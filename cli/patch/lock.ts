@@ -46,7 +46,7 @@ export interface LockOptions extends LockWait {
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted; `check`, which throws then, sees it sooner, and whatever else has aborted the signal before.
+ * the work got is aborted; `checkLock`, which throws then, sees it sooner, and whatever else has aborted the signal before.
  * When the work fails, the folders that were made for it go again, as far as they are empty.
  * Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the work throws, as a
  * failure when it is what a disk says.
@@ -54,19 +54,19 @@ export interface LockOptions extends LockWait {
 export async function whileLocked<T>(
   install: Install,
   signal: AbortSignal,
-  work: (signal: AbortSignal, check: () => void) => Promise<T>,
+  work: (signal: AbortSignal, checkLock: () => void) => Promise<T>,
 ): Promise<T> {
   const lost = new AbortController();
   const made: string[] = [];
   try {
     const onLost = (cause: Error): void => lost.abort(busy(install, undefined, cause));
     const held = await holdInstall(install, { onLost, signal, onMade: (folder) => void made.push(folder) });
-    const check = (): void => {
+    const checkLock = (): void => {
       lost.signal.throwIfAborted();
       if (!held.isOurs()) throw busy(install, undefined, undefined);
     };
     try {
-      return await work(AbortSignal.any([signal, lost.signal]), check);
+      return await work(AbortSignal.any([signal, lost.signal]), checkLock);
     } finally {
       await held.unlock();
     }

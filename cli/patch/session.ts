@@ -89,12 +89,12 @@ export interface PatchWorld {
 export async function patch(request: PatchRequest, world: PatchWorld): Promise<PatchOutcome> {
   const install = new Install(request.folder);
   if (request.dryRun) return await whileFree(install, world, () => runSession(install, request, world));
-  return await whileLocked(install, world.signal, async (signal, check) => {
+  return await whileLocked(install, world.signal, async (signal, checkLock) => {
     // who hashes everything heals what a journal that rotted has left behind
-    const kept = await recover(world.disk, install, request.force, { clock: world.clock, check });
+    const kept = await recover(world.disk, install, request.force, { clock: world.clock, checkLock });
     if (kept !== undefined) world.output.log("Finished an update that had been cut short.");
     tellKept(world.output, kept ?? []);
-    const outcome = await runSession(install, request, { ...world, signal }, check);
+    const outcome = await runSession(install, request, { ...world, signal }, checkLock);
     tellKept(world.output, outcome.keptAside);
     return kept === undefined ? outcome : { ...outcome, keptAside: [...kept, ...outcome.keptAside] };
   });
@@ -108,14 +108,14 @@ interface Decision {
 
 const NO_MORE_FILES = "the disk has bytes left, but takes no more files, or a quota is used up";
 
-/** @param check  throws install.busy when another has taken the lock */
+/** @param checkLock  throws install.busy when another has taken the lock */
 async function runSession(
   install: Install,
   request: PatchRequest,
   world: PatchWorld,
-  check = (): void => {},
+  checkLock = (): void => {},
 ): Promise<PatchOutcome> {
-  const session = await Session.open(install, request, world, check);
+  const session = await Session.open(install, request, world, checkLock);
   try {
     return await session.run();
   } finally {
@@ -128,7 +128,7 @@ class Session {
   readonly #request: PatchRequest;
   readonly #world: PatchWorld;
   readonly #installed: InstallState | undefined;
-  /** Old files that a commit takes away which is still to be finished. Only a dry run finds one. */
+  /** Old files that an unfinished commit takes away. Only a dry run meets one: a patch has finished it before. */
   readonly #takenAway: readonly SafePath[] | undefined;
   readonly #title: Title;
   readonly #target: Target;
@@ -142,10 +142,15 @@ class Session {
   readonly #edge: Origin;
   readonly #deltas: Deltas;
   readonly #wantedTree: WantedTree;
-  readonly #check: () => void;
+  readonly #checkLock: () => void;
 
   /** Asks what is current and verifies it. */
-  static async open(install: Install, request: PatchRequest, world: PatchWorld, check: () => void): Promise<Session> {
+  static async open(
+    install: Install,
+    request: PatchRequest,
+    world: PatchWorld,
+    checkLock: () => void,
+  ): Promise<Session> {
     const objects = new Objects(install);
     const title = await world.openTitle({
       titleFile: request.titleFile,
@@ -183,7 +188,7 @@ class Session {
       title,
       target,
       recipes: await Recipes.open(install),
-      check,
+      checkLock,
     });
   }
 
@@ -197,7 +202,7 @@ class Session {
     title: Title;
     target: Target;
     recipes: Recipes;
-    check: () => void;
+    checkLock: () => void;
   }) {
     const { request, world, title, target } = parts;
     this.#install = parts.install;
@@ -208,7 +213,7 @@ class Session {
     this.#title = title;
     this.#target = target;
     this.#recipes = parts.recipes;
-    this.#check = parts.check;
+    this.#checkLock = parts.checkLock;
     this.#kept = new KeptRelease(parts);
     this.#progress = new PatchProgress(world.output, world.clock);
     // one for both: what peers bring, the origin does not
@@ -295,7 +300,7 @@ class Session {
   }
 
   async #tidy(staging: Staging): Promise<void> {
-    this.#check();
+    this.#checkLock();
     await this.#kept.prune();
     await staging.clear();
     if (this.#request.wish.what !== "installed") await dropUnfinishedDeltas(this.#install);
@@ -401,8 +406,8 @@ class Session {
     { looks }: Staged,
   ): Promise<PatchOutcome["keptAside"]> {
     const { disk, clock } = this.#world;
-    const check = this.#check;
-    check();
+    const checkLock = this.#checkLock;
+    checkLock();
     this.#progress.committing(planned);
     const writeNext = async (): Promise<void> => {
       // each waits for the disk, and they may wait together
@@ -416,7 +421,7 @@ class Session {
     };
     return await commit(disk, this.#install, arrange(disk, this.#install, planned, layout, have), writeNext, {
       clock,
-      check,
+      checkLock,
     });
   }
 

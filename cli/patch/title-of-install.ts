@@ -5,6 +5,7 @@
  */
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
+import { STATE_FOLDER } from "../../manifests/paths.ts";
 import { type TitleFile, parseTitleFile, writeTitleFile } from "../../manifests/trust/title-file.ts";
 import { sha256 } from "../trust/crypto.ts";
 import { isBadPath, readIfThere, replaceFile } from "../trust/store.ts";
@@ -13,7 +14,7 @@ import { Install } from "./install.ts";
 import { titleInState } from "./state.ts";
 
 /** Where an install remembers its title, below the install's folder. */
-const REMEMBERED = path.join(".patchswarm", "title.json");
+const REMEMBERED = path.join(STATE_FOLDER, "title.json");
 
 /**
  * The title.json of an install: the named one, else the remembered one. Throws: usage.bad-title-file, also when the named

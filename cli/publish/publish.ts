@@ -70,7 +70,11 @@ export interface PublishWorld {
 }
 
 export interface PublishResult {
-  /** published: it is current now. unchanged: it was already. dry-run: nothing was touched. */
+  /**
+   * published: this run made it current. unchanged: that version is there already; what of it was lost, ran out or was
+   * asked for otherwise is in `lost`, `renewed` and `rollout`, and a dry run says what would be done. dry-run: that
+   * version is not there yet, and nothing was touched.
+   */
   readonly outcome: "published" | "unchanged" | "dry-run";
   /** Of the release; in a dry run, the number it would get. */
   readonly seq: number;

@@ -324,19 +324,18 @@ export class TrustedTitle {
 
     await this.#rememberTime(roles, statement?.now ?? 0);
     const time = Math.max(this.#now, rememberedTime(this.#memory, roles.root), this.file.floor.time) as UnixSeconds;
-    checkAges(roles, time); //                                                    freeze, by the newest time we know
-    if (speaksOfAnother(statement, roles)) {
-      throw new Failure("metadata.rollback", {
-        role: "timestamp",
-        reason: "the edge says that another one is current",
-      });
-    }
-    checkVersion("root", roles.root.version, { atLeast: Math.max(this.file.floor.root, this.#memory.root) });
-    checkVersion("targets", roles.targets.version, { atLeast: this.file.floor.targets });
+    const { floor } = this.file;
+    // freeze (TUF 1.0.31 §5.4.4), by the newest time we know
+    checkAges(roles, time);
+    // replay: an answer to our own question is about this very timestamp
+    checkSpeaksOf(statement, roles);
+    // rollback (TUF 1.0.31 §5.4.3) below what this install or its title.json ever saw
+    checkVersion("root", roles.root.version, { atLeast: Math.max(floor.root, this.#memory.root) });
+    checkVersion("targets", roles.targets.version, { atLeast: floor.targets });
 
     this.#roles = roles;
     this.#time = time;
-    await this.#rememberRun(roles, time);
+    await this.#rememberRun(time);
     const clockBehindSeconds = statement === undefined ? undefined : statement.now - this.#now;
     return { proven: statement !== undefined, clockBehindSeconds };
   }
@@ -387,10 +386,11 @@ export class TrustedTitle {
     await remember(this.#store, this.#memory);
   }
 
-  async #rememberRun(roles: TrustedRoles, time: UnixSeconds): Promise<void> {
+  /** Of the roles that were verified last. */
+  async #rememberRun(time: UnixSeconds): Promise<void> {
     this.#memory = {
       ...this.#memory,
-      root: roles.root.version,
+      root: this.#verified().root.version,
       checked: time,
       live: this.#highest(this.#memory.live, ({ seq }) => seq),
       previous: this.#highest(this.#memory.previous, ({ previous }) => previous ?? 0),
@@ -398,7 +398,7 @@ export class TrustedTitle {
     await remember(this.#store, this.#memory);
   }
 
-  /** Of each channel the highest release that was ever named, unless it is bogus: then `current` refuses it. */
+  /** For each channel the highest number that was ever named; one that no role signs does not count: it is refused. */
   #highest(before: Memory["live"], named: (live: LiveChannel) => number): Memory["live"] {
     const highestOf = (channel: string): number => {
       const role = this.#verified().channels.get(channel);
@@ -467,6 +467,12 @@ function statusOf(release: SignedRelease, live: LiveChannel | undefined): Releas
 
 function speaksOfAnother(statement: { readonly timestamp: string } | undefined, roles: TrustedRoles): boolean {
   return statement !== undefined && statement.timestamp !== toHex(sha256(roles.timestampBytes));
+}
+
+/** Throws: metadata.rollback. */
+function checkSpeaksOf(statement: { readonly timestamp: string } | undefined, roles: TrustedRoles): void {
+  if (!speaksOfAnother(statement, roles)) return;
+  throw new Failure("metadata.rollback", { role: "timestamp", reason: "the edge says that another one is current" });
 }
 
 /** Throws: metadata.expired. Channels are judged one by one, when they are asked for. */

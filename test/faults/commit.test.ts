@@ -445,11 +445,11 @@ test.each(LONG)(
     await mkdir(install.own("staging"), { recursive: true });
     const writeNext = (): Promise<void> => put(folder, { [`.patchswarm/${NEXT_STATE}`]: "{}" });
     using slow = slowDisk();
-    const check = (): void => {
+    const checkLock = (): void => {
       // before the journal a commit has changed nothing
       if (realDisk.look(install.own(JOURNAL)) !== undefined) throw new Failure("install.busy", { folder });
     };
-    await expect(commit(slow.disk, install, plan, writeNext, { clock: slow.clock, check })).rejects.toThrow(
+    await expect(commit(slow.disk, install, plan, writeNext, { clock: slow.clock, checkLock })).rejects.toThrow(
       "Another patcher is working",
     );
     const calls = slow.clock();
