@@ -52,10 +52,10 @@ export interface Way {
 }
 
 /** `useless`: the deltas make nothing of what is missing, because files they start from were changed. */
-export type Verdict = "chosen" | "heavier" | "no-room" | "useless";
+export type WayVerdict = "chosen" | "heavier" | "no-room" | "useless";
 
 export interface WeighedWay extends Way {
-  readonly verdict: Verdict;
+  readonly verdict: WayVerdict;
 }
 
 export interface WeighingWorld {
@@ -75,7 +75,7 @@ export function weighWays(plan: Plan, paths: readonly (readonly DeltaStep[])[], 
   const missing = missingOf(plan, world);
   const ways = [...plainWays(plan, missing), ...paths.map((path) => wayBy(path, plan, missing, world))];
   const weighed = ways.toSorted((a, b) => a.weight - b.weight);
-  const verdictOf = (way: Way): Verdict => {
+  const verdictOf = (way: Way): WayVerdict => {
     if (way.steps.length > 0 && way.steps.every(({ whole }) => whole.size === 0)) return "useless";
     return way.cost.disk > world.free ? "no-room" : "heavier";
   };

@@ -6,7 +6,7 @@ import { formatBytes, formatCount } from "../output.ts";
 import { Install } from "../patch/install.ts";
 import { patch, type PatchRequest } from "../patch/session.ts";
 import { SOURCES } from "../patch/source-list.ts";
-import { verifyInstall, type Verdict } from "../patch/verify.ts";
+import { verifyInstall, type InstallCheck } from "../patch/verify.ts";
 import { titleOfInstall } from "../patch/title-of-install.ts";
 import { printOutcome, worldOf } from "./patch.ts";
 
@@ -51,7 +51,7 @@ async function repairRequest(folder: string): Promise<PatchRequest> {
   };
 }
 
-function damaged(folder: string, { title, version, missing, damaged }: Verdict): Failure {
+function damaged(folder: string, { title, version, missing, damaged }: InstallCheck): Failure {
   return new Failure("install.damaged", {
     folder,
     title,

@@ -14,7 +14,7 @@ import { Objects, openPlainTree } from "./objects.ts";
 import { scan } from "./scan.ts";
 import { requireState, type InstallState } from "./state.ts";
 
-export interface Verdict {
+export interface InstallCheck {
   readonly title: string;
   readonly version: string;
   readonly files: number;
@@ -35,7 +35,7 @@ export interface VerifyWorld {
  * source.interrupted; install.damaged when the state or the kept tree is, or an update was cut short while it took its
  * place: then some files are of one release and some of the other.
  */
-export async function verifyInstall(install: Install, world: VerifyWorld): Promise<Verdict> {
+export async function verifyInstall(install: Install, world: VerifyWorld): Promise<InstallCheck> {
   // where no install is, none should be made
   await requireState(install);
   let isLocked = false;
@@ -51,7 +51,11 @@ export async function verifyInstall(install: Install, world: VerifyWorld): Promi
   }
 }
 
-async function verifyFiles(install: Install, { output, signal }: VerifyWorld, readOnly: boolean): Promise<Verdict> {
+async function verifyFiles(
+  install: Install,
+  { output, signal }: VerifyWorld,
+  readOnly: boolean,
+): Promise<InstallCheck> {
   if (cutShort(realDisk, install) !== undefined) {
     throw new Failure("install.damaged", { folder: install.folder, reason: "an update was cut short" });
   }

@@ -263,8 +263,8 @@ export class TrustedTitle {
       {
         installed,
         installId: this.#memory.install,
-        floor: this.#leastSeq(channel),
-        titleFloor: this.#titleFloor(channel),
+        leastCurrent: this.#leastCurrent(channel),
+        leastInstalled: this.#leastInstalled(channel),
         previous: this.#memory.previous[channel] ?? 0,
       },
       sha256,
@@ -411,12 +411,12 @@ export class TrustedTitle {
     return Object.fromEntries(this.channels().map((channel) => [channel, highestOf(channel)]));
   }
 
-  #leastSeq(channel: string): number {
-    return Math.max(this.#titleFloor(channel), this.#memory.live[channel] ?? 0);
+  #leastCurrent(channel: string): number {
+    return Math.max(this.#leastInstalled(channel), this.#memory.live[channel] ?? 0);
   }
 
   /** The floor speaks of the title file's own channel; other channels may lag behind it. */
-  #titleFloor(channel: string): number {
+  #leastInstalled(channel: string): number {
     return channel === this.file.channel ? this.file.floor.seq : 0;
   }
 

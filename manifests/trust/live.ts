@@ -119,7 +119,7 @@ function lastForEveryone(live: LiveChannel | undefined): number | null {
  */
 export function rolloutBucket(infohash: string, installId: string, sha256: Sha256): number {
   const digest = sha256(fromHex(infohash + installId));
-  return digest.reduce((remainder, byte) => (remainder * 256 + byte) % 100, 0);
+  return digest.reduce((remainder, byte) => (remainder * 256 + byte) % ROLLOUT_ALL, 0);
 }
 
 /** Why a player gets the release it gets. */
@@ -128,15 +128,15 @@ export type Choice =
   | { readonly release: undefined; readonly because: "held" | "not-yet-rolled-out" };
 
 /** What the choice of a release depends on, apart from what the edge says. */
-export interface InstallState {
+export interface RolloutPlace {
   /** seq of the installed release; undefined on a first install. */
   readonly installed: number | undefined;
   /** 32 hex digits. */
   readonly installId: string;
   /** Least seq that may be called current: the title's floor, and what was called so before. */
-  readonly floor: number;
+  readonly leastCurrent: number;
   /** Least seq that may be installed at all: the title's floor. */
-  readonly titleFloor: number;
+  readonly leastInstalled: number;
   /** The highest `previous` seen so far; it never goes back. */
   readonly previous: number;
 }
@@ -145,16 +145,16 @@ export interface InstallState {
  * The release of a channel that this install should have.
  * @param releases  what the publisher signed for the channel
  * Throws: metadata.invalid when `live` names a release that the publisher never signed; metadata.rollback when it names
- * one below `floor`, or below what is installed, or goes back behind the `previous` that was seen.
+ * one below `leastCurrent`, or below what is installed, or goes back behind the `previous` that was seen.
  */
 export function chooseRelease(
   live: LiveChannel,
   releases: readonly SignedRelease[],
-  install: InstallState,
+  install: RolloutPlace,
   sha256: Sha256,
 ): Choice {
   const current = signedRelease(releases, live.seq);
-  const least = Math.max(install.floor, install.installed ?? 0);
+  const least = Math.max(install.leastCurrent, install.installed ?? 0);
   if (current.seq < least)
     throw new Failure("metadata.rollback", { found: current.seq, expected: `at least ${least}` });
   // null: the channel's role has dropped it since, and nobody is led back to nothing
@@ -169,7 +169,7 @@ export function chooseRelease(
   const because = live.hold ? "held" : "not-yet-rolled-out";
   // the older release may lie below what is installed: then the install stays as it is
   const older = Math.max(live.previous ?? 0, install.installed ?? 0);
-  const isNone = older < 1 || older < install.titleFloor;
+  const isNone = older < 1 || older < install.leastInstalled;
   return isNone ? { release: undefined, because } : { release: signedRelease(releases, older), because };
 }
 

@@ -453,7 +453,7 @@ test("a role lasts up to the second it names, and not that second", () => {
 const RELEASES = [1, 2, 5].map((seq) => release(seq));
 const INSTALL = "00112233445566778899aabbccddeeff";
 const TORRENT = { object: objectIdOf(utf8("torrent"), sha256), infohash: "a".repeat(40), infohashV2: "b".repeat(64) };
-const STATE = { installed: undefined, installId: INSTALL, floor: 0, titleFloor: 0, previous: 0 };
+const STATE = { installed: undefined, installId: INSTALL, leastCurrent: 0, leastInstalled: 0, previous: 0 };
 const BUCKET = rolloutBucket(release(5).infohash, INSTALL, sha256);
 
 test.each<[string, object, number | undefined, [number | undefined, string]]>([
@@ -487,10 +487,10 @@ test.each([
   { seq: 5, rollout: 0, hold: false, previous: 1, deltas: [] },
   { seq: 5, rollout: 100, hold: true, previous: 1, deltas: [] },
 ])("an edge leads nobody below the title's floor by the release before: $rollout, $hold", (live) => {
-  const choice = chooseRelease(live, RELEASES, { ...STATE, floor: 2, titleFloor: 2 }, sha256);
+  const choice = chooseRelease(live, RELEASES, { ...STATE, leastCurrent: 2, leastInstalled: 2 }, sha256);
   expect(choice.release).toBe(undefined);
   // nor back to one that was the release before earlier
-  expect(() => chooseRelease(live, RELEASES, { ...STATE, floor: 5, previous: 2 }, sha256)).toThrow(
+  expect(() => chooseRelease(live, RELEASES, { ...STATE, leastCurrent: 5, previous: 2 }, sha256)).toThrow(
     expect.objectContaining({ code: "metadata.rollback" }),
   );
 });

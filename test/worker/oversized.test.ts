@@ -11,7 +11,7 @@ import type { TreeFile } from "../../manifests/tree.ts";
 import { type Env } from "../../worker/env.ts";
 import { findFile, recipeOf } from "../../worker/origin/release-files.ts";
 import { readsFor } from "../../worker/origin/stitch.ts";
-import { makeLive } from "../../worker/title/publish.ts";
+import { makeCurrent } from "../../worker/title/publish.ts";
 import type { TitleStore } from "../../worker/title/store.ts";
 import { sha256 } from "../support/hashes.ts";
 import { type BuiltRelease, Publisher, buildRelease, noise, now } from "./publisher.ts";
@@ -30,7 +30,7 @@ test("a release document over its cap is not read, and does not become current",
   const body = { cancel: () => Promise.resolve(void (isCancelled = true)) };
   const bucket = { get: () => Promise.resolve({ size: RELEASE_BYTES_MAX + 1, body }) } as unknown as R2Bucket;
   const order = { channel: "stable", seq: 1, rollout: 100 };
-  await expect(makeLive("oversized", order, store, bucket, now())).rejects.toMatchObject({
+  await expect(makeCurrent("oversized", order, store, bucket, now())).rejects.toMatchObject({
     code: "object.too-large",
     facts: { kind: "release", found: RELEASE_BYTES_MAX + 1, expected: RELEASE_BYTES_MAX },
   });

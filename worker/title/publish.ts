@@ -22,7 +22,7 @@ export interface PublishOrder {
  * live already changes its rollout.
  * Throws: release.not-found, release.not-newest, object.not-found, object.too-large, object.mismatch, metadata.invalid.
  */
-export async function makeLive(
+export async function makeCurrent(
   title: string,
   { channel, seq, rollout }: PublishOrder,
   store: TitleStore,

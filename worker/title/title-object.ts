@@ -18,7 +18,7 @@ import {
 import { type SignedRequestParameters, nonceExpiry } from "../../manifests/wire/signed-request.ts";
 import { type Env } from "../env.ts";
 import { type Answer, answer } from "./answer.ts";
-import { type DeltaOrder, type PublishOrder, listDelta, makeLive } from "./publish.ts";
+import { type DeltaOrder, type PublishOrder, listDelta, makeCurrent } from "./publish.ts";
 import { Repository } from "./repository.ts";
 import { makeOnlineKey, onlineKeyName, openSigner } from "./signer.ts";
 import { type Registration, type ReleaseRow, TitleStore } from "./store.ts";
@@ -102,7 +102,7 @@ export class TitleObject extends DurableObject<Env> {
     return await this.#exclusively(async () => {
       const title = this.#title();
       this.#admit(sender, order.channel);
-      const live = await makeLive(title.name, order, this.#store, this.env.ORIGIN, now());
+      const live = await makeCurrent(title.name, order, this.#store, this.env.ORIGIN, now());
       await this.#tellSwarmThenPlayers(title);
       return { seq: order.seq, live };
     });
