@@ -232,6 +232,6 @@ describe("a plan", () => {
     const text = formatPlan(made, ways, (bytes) => `${bytes} B`);
     expect(text).toContain("Files: 0 kept, 1 added, 1 changed, 1 removed.");
     expect(text).toContain("c from a (4 B)");
-    expect(text).toMatch(/in the way, .*:\n +b\n/);
+    expect(text).toMatch(/in the way, .*\n +b\n/);
   });
 });
