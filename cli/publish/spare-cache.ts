@@ -7,9 +7,10 @@
  * Containers may share a cache, the name of their host and the numbers of their processes: `where` tells them apart.
  * When a process began tells it from an earlier one of the same number.
  */
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { CACHE_DAYS, DAY_MS } from "../../manifests/limits.ts";
+import { makeFolder } from "../make-folder.ts";
 import { whereWeRun } from "../patch/where.ts";
 import { isAlive, startOf } from "../processes.ts";
 
@@ -19,7 +20,7 @@ const PREFIX = "diff-";
 /** This process's own, empty. */
 export async function openSpareCache(cacheDir: string): Promise<string> {
   const folder = path.join(cacheDir, `${PREFIX}${await whereWeRun()}-${process.pid}-${startOf(process.pid) ?? 0}`);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   return folder;
 }
 
