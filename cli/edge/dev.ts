@@ -13,6 +13,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Failure } from "../../manifests/failures.ts";
 import { Install } from "../patch/install.ts";
+import { STOP_SIGNALS } from "../stop-signals.ts";
 import { guard, watchSpawn } from "./guardian.ts";
 import { noRoomToStart, roomIn } from "./room.ts";
 import { readOrMakeSecrets } from "./secrets.ts";
@@ -171,12 +172,11 @@ async function openTitle({ url, adminToken }: RunningEdge, title: string): Promi
   throw new Failure("usage.bad-flag", { option: "--open-title", found: title, reason: code });
 }
 
-/** Miniflare takes SIGINT and SIGTERM as a reason to exit at once; stopping in good order is our caller's business. */
+/** Miniflare takes these signals as a reason to exit at once; stopping in good order is our caller's business. */
 function keepingSignals<T>(make: () => T): T {
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  const before = new Set(signals.flatMap((signal) => process.listeners(signal)));
+  const before = new Set(STOP_SIGNALS.flatMap((signal) => process.listeners(signal)));
   const made = make();
-  for (const signal of signals) {
+  for (const signal of STOP_SIGNALS) {
     for (const listener of process.listeners(signal)) if (!before.has(listener)) process.off(signal, listener);
   }
   return made;

@@ -154,10 +154,11 @@ test("stopped or killed, it leaves nothing among the temporary files, and in its
     ["SIGKILL", ["tmp"]],
     ["SIGINT", []],
     ["SIGTERM", []],
+    ["SIGHUP", []],
   ] as const) {
     const { process } = await dev([], { TMPDIR: temporary, TEMP: temporary, TMP: temporary });
     process.kill(signal);
-    await process.finished();
+    expect((await process.finished()).code).toBe(signal === "SIGKILL" ? null : 0);
     expect((await readdir(state())).toSorted()).toEqual(kept);
     expect((await readdir(path.join(state(), ".patchswarm"))).filter((name) => name === "tmp")).toEqual(expected);
     expect(await readdir(temporary)).toEqual([]);
