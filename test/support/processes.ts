@@ -1,7 +1,7 @@
 /** Processes in states that a test needs. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setImmediate } from "node:timers/promises";
 
@@ -22,4 +22,26 @@ export async function openZombie(): Promise<AsyncDisposable & { readonly pid: nu
       await once(parent, "close");
     },
   };
+}
+
+/** The process that this one has started and that still runs, with this in its command line. Linux only. */
+export function childOf(parent: number, word: string): number {
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  const child = pids.map(Number).find((pid) => {
+    const [, ppid] = read(`/proc/${pid}/stat`)
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return Number(ppid) === parent && read(`/proc/${pid}/cmdline`).includes(word);
+  });
+  if (child === undefined) throw new Error(`process ${parent} has no child "${word}"`);
+  return child;
+}
+
+/** Nothing of a process that is gone by now. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
