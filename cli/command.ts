@@ -2,11 +2,12 @@
 import { Command, type OptionValues } from "commander";
 import { Failure } from "../manifests/failures.ts";
 import { type Output, createOutput } from "./output.ts";
+import { STOP_SIGNALS } from "./stop-signals.ts";
 
 /** What a verb may use of the world beyond the disk. */
 export interface Context {
   readonly output: Output;
-  /** Aborted on SIGINT and SIGTERM: stop, keep what is done, throw `source.interrupted`. */
+  /** Aborted on a signal that asks us to stop: keep what is done, throw `source.interrupted`. */
   readonly signal: AbortSignal;
   readonly env: NodeJS.ProcessEnv;
 }
@@ -37,8 +38,7 @@ export function act(command: Command, action: Action): Command {
     const output = createOutput(options["json"] === true, process, () => performance.now());
     const stop = new AbortController();
     const onSignal = (): void => stop.abort();
-    process.once("SIGINT", onSignal);
-    process.once("SIGTERM", onSignal);
+    for (const signal of STOP_SIGNALS) process.once(signal, onSignal);
     try {
       refuseEmpty([...command.args, ...Object.values(options).flat()]);
       await action({ output, signal: stop.signal, env: process.env }, options, command.args);

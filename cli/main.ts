@@ -5,6 +5,7 @@
  * program cannot give it to itself. What V8 compiles is kept in the user's cache folder for the next run: a third of
  * what it takes to start (measured). Without a cache, or with one that may not be written, all of it is compiled again.
  */
+import { existsSync } from "node:fs";
 import module from "node:module";
 import path from "node:path";
 import { cacheFolder } from "./cache-folder.ts";
@@ -16,6 +17,19 @@ const NODE_MAJOR_MIN = 24;
 if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
   await (await import("./old-node.ts")).endForOldNode(NODE_MAJOR_MIN);
 }
-module.enableCompileCache(path.join(cacheFolder(), "compiled"));
+const compiled = path.join(cacheFolder(), "compiled");
+if (await isThere(compiled)) module.enableCompileCache(compiled);
 // only what is loaded from here on is kept
 await import("./run.ts");
+
+/** Makes the folder when it is not there: Node would, too, but for a HOME where no folders can be it tries for ever. */
+async function isThere(folder: string): Promise<boolean> {
+  if (process.env["NODE_DISABLE_COMPILE_CACHE"] !== undefined) return false;
+  if (existsSync(folder)) return true;
+  // most runs do without what this is made of, of which nothing would be kept
+  const { makeFolder } = await import("./make-folder.ts");
+  return await makeFolder(folder).then(
+    () => true,
+    () => false, // whatever the disk says
+  );
+}

@@ -56,7 +56,9 @@ async function serve(options: EdgeOptions, output: Output, stop: AbortSignal): P
       { url: edge.url, adminTokenFile: edge.adminTokenFile },
       `The edge listens on ${edge.url}\nAdmin token: ${edge.adminTokenFile}\nStop it with Ctrl-C.`,
     );
-    if (!stop.aborted) await once(stop, "abort");
+    const end = AbortSignal.any([stop, edge.broken]);
+    if (!end.aborted) await once(end, "abort");
+    edge.broken.throwIfAborted();
   } finally {
     await edge.close();
   }

@@ -10,10 +10,12 @@ import { createServer } from "node:net";
 import { access, mkdir, rm } from "node:fs/promises";
 import { once } from "node:events";
 import path from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Failure } from "../../manifests/failures.ts";
 import { Install } from "../patch/install.ts";
-import { guard, watchSpawn } from "./guardian.ts";
+import { STOP_SIGNALS } from "../stop-signals.ts";
+import { openGuardian } from "./guardian.ts";
 import { noRoomToStart, roomIn } from "./room.ts";
 import { readOrMakeSecrets } from "./secrets.ts";
 import { WORKER_SETTINGS } from "./worker-settings.ts";
@@ -42,6 +44,8 @@ export interface RunningEdge {
   readonly adminToken: string;
   /** The file that holds it. */
   readonly adminTokenFile: string;
+  /** Aborted when workerd has ended and could not be started again; the reason says why. */
+  readonly broken: AbortSignal;
   close(): Promise<void>;
 }
 
@@ -77,15 +81,35 @@ async function start(options: EdgeOptions): Promise<RunningEdge> {
   const secrets = await readOrMakeSecrets(options.state);
   await requireFreePort(options.host, options.port);
   options.signal?.throwIfAborted();
-  const [{ url, stop }, child] = await watchSpawn("workerd", () => run(worker, secrets, options));
-  const unguard = guard(child);
+  const broken = new AbortController();
+  let isUp = false;
+  /** Miniflare starts workerd again when it ends. */
+  const onEnd = async (how: string): Promise<void> => {
+    await setImmediate(); // Miniflare has heard of it, too
+    try {
+      await running.ready();
+      if (isUp) options.onLog?.(`workerd ended (${how}) and was started again.`);
+    } catch (error) {
+      if (isUp) broken.abort((await noRoomToStart(options.state, error)) ?? error);
+    }
+  };
+  const guardian = openGuardian("workerd", (how) => void (isUp && onEnd(how)));
+  const running = await guardian
+    .guarding(() => run(worker, secrets, options))
+    .catch((error: unknown) => {
+      guardian.close();
+      throw error;
+    });
+  isUp = true;
   const edge = {
-    url: url.href.replace(/\/$/, ""),
+    url: running.url.href.replace(/\/$/, ""),
     adminToken: secrets.adminToken,
     adminTokenFile: path.join(options.state, "admin-token"),
+    broken: broken.signal,
     async close() {
-      await stop();
-      unguard();
+      isUp = false;
+      await running.stop();
+      guardian.close();
     },
   };
   try {
@@ -97,11 +121,18 @@ async function start(options: EdgeOptions): Promise<RunningEdge> {
   }
 }
 
+interface Running {
+  readonly url: URL;
+  /** Waits until workerd that ended was started again. Throws when it was not. */
+  readonly ready: () => Promise<unknown>;
+  readonly stop: () => Promise<void>;
+}
+
 async function run(
   worker: string,
   secrets: { readonly adminToken: string; readonly keyWrapSecret: string },
   options: EdgeOptions,
-): Promise<{ url: URL; stop: () => Promise<void> }> {
+): Promise<Running> {
   const { Log, LogLevel, Miniflare, convertV4MiniflareOptions } = await importMiniflare();
   const { host, port } = options;
   const loopback = LOOPBACK.has(host);
@@ -151,7 +182,8 @@ async function run(
   };
   try {
     const entry = await miniflare.ready;
-    return { url: loopback ? await miniflare.unsafeGetDirectURL() : entry, stop };
+    const url = loopback ? await miniflare.unsafeGetDirectURL() : entry;
+    return { url, ready: () => miniflare.ready, stop };
   } catch (error) {
     await stop();
     if ((error as { code?: unknown }).code === "ERR_ADDRESS_IN_USE") throw portInUse(options.host, options.port);
@@ -171,12 +203,11 @@ async function openTitle({ url, adminToken }: RunningEdge, title: string): Promi
   throw new Failure("usage.bad-flag", { option: "--open-title", found: title, reason: code });
 }
 
-/** Miniflare takes SIGINT and SIGTERM as a reason to exit at once; stopping in good order is our caller's business. */
+/** Miniflare takes these signals as a reason to exit at once; stopping in good order is our caller's business. */
 function keepingSignals<T>(make: () => T): T {
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  const before = new Set(signals.flatMap((signal) => process.listeners(signal)));
+  const before = new Set(STOP_SIGNALS.flatMap((signal) => process.listeners(signal)));
   const made = make();
-  for (const signal of signals) {
+  for (const signal of STOP_SIGNALS) {
     for (const listener of process.listeners(signal)) if (!before.has(listener)) process.off(signal, listener);
   }
   return made;

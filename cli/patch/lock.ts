@@ -12,6 +12,7 @@ import * as v from "valibot";
 import { Failure } from "../../manifests/failures.ts";
 import { DISK_TIME_STEP_MS, LOCK_FOLDER_TRIES, LOCK_STALE_MS, TURN_RETRY_MS } from "../../manifests/limits.ts";
 import { makeFolder, removeIfEmpty } from "../make-folder.ts";
+import { isAlive } from "../processes.ts";
 import { failureOfDisk } from "./disk-failure.ts";
 import type { Install } from "./install.ts";
 import { whereWeRun } from "./where.ts";
@@ -333,14 +334,4 @@ async function isTouched(
 
 function isRunning(pid: number, install: Install): boolean {
   return pid === process.pid ? ours.has(install.own("lock")) : isAlive(pid);
-}
-
-/** Whether a process of this host has this id, whoever may run it. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -4,10 +4,12 @@
  * to write, costs a few downloads and is no error.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFile, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
+import { Failure } from "../../manifests/failures.ts";
 import { CACHE_DAYS, DAY_MS } from "../../manifests/limits.ts";
+import { makeFolder } from "../make-folder.ts";
 
 export class ObjectCache {
   readonly #folder: string;
@@ -35,7 +37,7 @@ export class ObjectCache {
   async write(id: ObjectId, bytes: Uint8Array): Promise<void> {
     const draft = join(this.#folder, `.${randomBytes(8).toString("hex")}`);
     try {
-      await mkdir(this.#folder, { recursive: true });
+      await makeFolder(this.#folder);
       await writeFile(draft, bytes);
       await rename(draft, join(this.#folder, id));
     } catch (error) {
@@ -57,7 +59,8 @@ export class ObjectCache {
 
 /** Passes over what a disk says: it is not there, may not be touched, has no room. Throws anything else: a bug. */
 function forgiveDisk(error: unknown): void {
-  if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+  const said = error instanceof Failure ? error.cause : error;
+  if ((said as NodeJS.ErrnoException | undefined)?.syscall === undefined) throw error;
 }
 
 function nothing(error: unknown): [] {

@@ -1,10 +1,10 @@
 /** What a publish looks at before it reads the build: the title's roles, and what the origin has already. */
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type SignedRelease } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
+import { makeFolder } from "../make-folder.ts";
 import { type TrustedTitle, openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience, fetchCapped } from "../trust/fetch-capped.ts";
 import { ObjectCache } from "./cache.ts";
@@ -112,6 +112,6 @@ async function isAllThere(
 /** Where chunks lie until they are sent. */
 export async function spoolFolder(cacheDir: string): Promise<string> {
   const folder = join(cacheDir, "spool");
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   return folder;
 }

@@ -7,22 +7,20 @@
  * Containers may share a cache, the name of their host and the numbers of their processes: `where` tells them apart.
  * When a process began tells it from an earlier one of the same number.
  */
-import { mkdir, readFile, readdir, rm, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { CACHE_DAYS, DAY_MS } from "../../manifests/limits.ts";
-import { isAlive } from "../patch/lock.ts";
+import { makeFolder } from "../make-folder.ts";
 import { whereWeRun } from "../patch/where.ts";
+import { isAlive, startOf } from "../processes.ts";
 
 const NAME = /^diff-(.+)-(\d+)-(\d+)$/;
 const PREFIX = "diff-";
 
 /** This process's own, empty. */
 export async function openSpareCache(cacheDir: string): Promise<string> {
-  const folder = path.join(
-    cacheDir,
-    `${PREFIX}${await whereWeRun()}-${process.pid}-${(await startOf(process.pid)) ?? 0}`,
-  );
-  await mkdir(folder, { recursive: true });
+  const folder = path.join(cacheDir, `${PREFIX}${await whereWeRun()}-${process.pid}-${startOf(process.pid) ?? 0}`);
+  await makeFolder(folder);
   return folder;
 }
 
@@ -41,21 +39,13 @@ async function isAbandoned(name: string): Promise<boolean> {
   const [, where, id, start] = NAME.exec(name) ?? [];
   if (where !== (await whereWeRun())) return false;
   const pid = Number(id);
-  const found = await startOf(pid);
+  if (!isAlive(pid)) return true;
+  const found = startOf(pid);
   // unknown: not on Linux, or of a user whose processes we may not see. One with our own number was there before us
-  return found === undefined ? pid === process.pid || !isAlive(pid) : found !== start;
+  return found === undefined ? pid === process.pid : found !== start;
 }
 
 async function isOld(folder: string, now: number): Promise<boolean> {
   const made = await stat(folder).catch(() => undefined);
   return made !== undefined && now - made.mtimeMs > CACHE_DAYS * DAY_MS;
-}
-
-/**
- * When a process began, in ticks since the host did (proc(5), /proc/pid/stat, field 22); undefined where nobody says.
- */
-async function startOf(pid: number): Promise<string | undefined> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
-  // the second field is the program's name, in brackets, and may hold anything
-  return text?.slice(text.lastIndexOf(")") + 2).split(" ")[19];
 }

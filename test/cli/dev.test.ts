@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { unstable_readConfig as readConfig } from "wrangler";
 import { devCommand } from "../../cli/commands/dev.ts";
 import { startEdge } from "../../cli/edge/dev.ts";
@@ -23,6 +23,7 @@ import { decodeBencode } from "../../manifests/bencode.ts";
 import { type RunningCli, runCli, startCli } from "../support/cli.ts";
 import { startTestEdge } from "../support/edge.ts";
 import { openPress } from "../support/press.ts";
+import { childOf } from "../support/processes.ts";
 
 /** Of wrangler's configuration, what is looked at. */
 interface Binding {
@@ -42,6 +43,8 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
   for (const process of running) process.kill("SIGKILL");
   await Promise.all(running.map((process) => process.finished()));
   await rm(folder, { recursive: true, force: true });
@@ -144,6 +147,37 @@ test("killed without a chance to clean up, it leaves no edge behind", async () =
   expect(await listens(url)).toBe(false);
 });
 
+test.runIf(process.platform === "linux")(
+  "workerd that ended is started again, which is said, and killed then, dev leaves no edge behind either",
+  async () => {
+    const { process: edge, url } = await dev();
+    const first = childOf(edge.pid, "workerd");
+    process.kill(first, "SIGKILL");
+    expect(await edge.line("log")).toMatchObject({ message: "workerd ended (SIGKILL) and was started again." });
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect(childOf(edge.pid, "workerd")).not.toBe(first);
+    edge.kill("SIGKILL");
+    await edge.finished();
+    while (await listens(url));
+  },
+);
+
+test.skipIf(process.platform === "win32")("dev ends with an error when workerd cannot be started again", async () => {
+  await mkdir(path.join(folder, "bin"));
+  const broken = path.join(folder, "bin", "workerd");
+  await writeFile(broken, "#!/bin/sh\ncat >/dev/null\nexit 1\n", { mode: 0o755 });
+  const spawned: ChildProcess[] = [];
+  using _ = onWorkerd((child) => spawned.push(child));
+  vi.spyOn(process.stdout, "write").mockImplementation((line) => {
+    if (!String(line).includes('"ready"')) return true;
+    vi.stubEnv("MINIFLARE_WORKERD_PATH", broken);
+    return spawned[0]?.kill("SIGKILL") === true;
+  });
+  const serving = devCommand().parseAsync(["--port", "0", "--state", state(), "--json"], { from: "user" });
+  await expect(serving).rejects.toMatchObject({ code: "ERR_RUNTIME_FAILURE" });
+  expect(spawned).toHaveLength(2);
+});
+
 test("stopped or killed, it leaves nothing among the temporary files, and in its state only what it keeps", async () => {
   const temporary = path.join(folder, "temporary");
   await mkdir(temporary);
@@ -154,10 +188,11 @@ test("stopped or killed, it leaves nothing among the temporary files, and in its
     ["SIGKILL", ["tmp"]],
     ["SIGINT", []],
     ["SIGTERM", []],
+    ["SIGHUP", []],
   ] as const) {
     const { process } = await dev([], { TMPDIR: temporary, TEMP: temporary, TMP: temporary });
     process.kill(signal);
-    await process.finished();
+    expect((await process.finished()).code).toBe(signal === "SIGKILL" ? null : 0);
     expect((await readdir(state())).toSorted()).toEqual(kept);
     expect((await readdir(path.join(state(), ".patchswarm"))).filter((name) => name === "tmp")).toEqual(expected);
     expect(await readdir(temporary)).toEqual([]);

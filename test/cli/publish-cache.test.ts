@@ -1,10 +1,13 @@
 /** A publisher's cache that the disk refuses: it costs downloads, and nothing else. */
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { ObjectCache } from "../../cli/publish/cache.ts";
+import { spoolFolder } from "../../cli/publish/desk.ts";
 import { openCache } from "../../cli/publish/open-cache.ts";
+import { openSpareCache } from "../../cli/publish/spare-cache.ts";
 import { closePool } from "../../cli/threads/pool.ts";
 import { objectIdOf } from "../../manifests/digest.ts";
 import { sha256 } from "../support/hashes.ts";
@@ -63,6 +66,15 @@ test("objects that cannot be kept are not there, and that is no error", async ()
   await other.write(ID, BYTES);
   expect(await other.read(ID)).toBeUndefined();
   expect(await readdir(join(scratch, "others"))).toEqual([ID]);
+});
+
+// one that tries for ever keeps a thread busy, and its test from ending
+test.skipIf(!existsSync("/proc/self"))("on a file system that makes no folders, no cache is waited for", async () => {
+  const cache = new ObjectCache("/proc/games/objects");
+  await cache.write(ID, BYTES);
+  expect(await cache.read(ID)).toBeUndefined();
+  await expect(spoolFolder("/proc/games")).rejects.toMatchObject({ code: "path.unusable" });
+  await expect(openSpareCache("/proc/games")).rejects.toMatchObject({ code: "path.unusable" });
 });
 
 test("a build is published without a cache of objects", async () => {

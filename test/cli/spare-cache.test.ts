@@ -4,7 +4,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { dropAbandonedCaches, openSpareCache } from "../../cli/publish/spare-cache.ts";
+import { startOf } from "../../cli/processes.ts";
 import { CACHE_DAYS } from "../../manifests/limits.ts";
+import { openZombie } from "../support/processes.ts";
 
 let cache: string;
 let own: string;
@@ -40,6 +42,14 @@ test.runIf(process.platform === "linux")(
   "a folder of an earlier process with the number of one that lives goes",
   async () => {
     expect(await leftOf([named({ start: "1" }), named({ pid: process.ppid, start: "1" })])).toEqual([own]);
+  },
+);
+
+test.runIf(process.platform === "linux")(
+  "a folder of a process that was killed and has its number still goes",
+  async () => {
+    await using zombie = await openZombie();
+    expect(await leftOf([named({ pid: zombie.pid, start: String(startOf(zombie.pid)) })])).toEqual([own]);
   },
 );
 

@@ -18,6 +18,9 @@ test("a reader that has had enough is no error", async () => {
   expect(stderr).toBe("");
 });
 
+/** A start takes a fifth of a second; one that never ends must not outlive its test. */
+const HANGS_MS = 15_000;
+
 /** What "no room" is like, where there is such a device. */
 const FULL = "/dev/full";
 
@@ -166,3 +169,16 @@ test("what was compiled is kept in the user's cache folder, and done without whe
     await rm(cache, { recursive: true, force: true });
   }
 });
+
+test.skipIf(!existsSync("/proc/self"))(
+  "where the cache's file system makes no folders, the program starts",
+  async () => {
+    const env = { ...process.env, NODE_COMPILE_CACHE: "", XDG_CACHE_HOME: "/proc/games" };
+    const run = promisify(execFile)(process.execPath, [MAIN, "--version"], {
+      env,
+      killSignal: "SIGKILL",
+      timeout: HANGS_MS,
+    });
+    expect((await run).stdout).not.toBe("");
+  },
+);

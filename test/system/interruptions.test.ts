@@ -247,3 +247,30 @@ test("a signal that comes after the last word takes nothing back", async () => {
     .finished();
   expect([code, lines.at(-1)]).toEqual([0, expect.objectContaining({ type: "result", to: "1.0.0" })]);
 });
+
+test("a closed terminal stops a patch and a seed in good order: nothing stays locked, the swarm is left", async () => {
+  await using studio = await openStudio();
+  await writeFiles(studio.at("v1"), { "a.bin": 8 * MIB });
+  await studio.publish("v1", "1.0.0");
+  const closed = studio.startPatch("player", ["--download-limit", "4MB"], {
+    onLine(line, process) {
+      if (line.type === "progress" && line["phase"] === "downloading") process.kill("SIGHUP");
+    },
+  });
+  const stopped = await closed.finished();
+  expect([stopped.code, stopped.lines.at(-1)]).toMatchObject([130, { type: "error", code: "source.interrupted" }]);
+  const left = await readdir(studio.at("player", ".patchswarm"));
+  expect(left.filter((name) => name === "lock" || name === "owner.json")).toEqual([]);
+
+  await studio.patch("player");
+  const peers = async (): Promise<number> => {
+    const stats = (await (await fetch(`${studio.url}/t/demo/stats`)).json()) as { swarms: { complete: number }[] };
+    return stats.swarms.reduce((sum, { complete }) => sum + complete, 0);
+  };
+  const seed = await studio.seed("player");
+  while ((await peers()) === 0);
+  seed.kill("SIGHUP");
+  const { code, lines } = await seed.finished();
+  expect([code, lines.at(-1)]).toMatchObject([0, { type: "result", command: "seed" }]);
+  expect(await peers()).toBe(0);
+});
