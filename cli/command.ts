@@ -33,7 +33,7 @@ export function verb(usage: string, summary: string, examples: readonly (readonl
 
 /** Ties a verb to what it does. The context is closed afterwards, whatever happened. */
 export function act(command: Command, action: Action): Command {
-  return command.action(async (...received: unknown[]) => {
+  return command.action(async () => {
     const options = command.opts();
     const output = createOutput(options["json"] === true, process, () => performance.now());
     const stop = new AbortController();
@@ -46,7 +46,6 @@ export function act(command: Command, action: Action): Command {
       // still heard: a signal that comes after the last word would make a run that worked one that was killed
       output.close();
     }
-    void received;
   });
 }
 

@@ -40,10 +40,11 @@ const UNIT_BYTES: Readonly<Record<string, number>> = {
 /** "500KB", "4MiB/s" -> whole bytes a second; null without a limit. Throws: usage.bad-flag. */
 export function parseRate(option: string, value: unknown): number | null {
   if (value === undefined) return null;
-  const match = RATE.exec(typeof value === "string" ? value : "");
+  const text = typeof value === "string" ? value : "";
+  const match = RATE.exec(text);
   const unit = UNIT_BYTES[match?.[2]?.toLowerCase() ?? "?"];
   if (match === null || unit === undefined) {
-    throw new Failure("usage.bad-flag", { option, found: String(value), expected: "a rate such as 500KB" });
+    throw new Failure("usage.bad-flag", { option, found: text, expected: "a rate such as 500KB" });
   }
   return Math.floor(Number(match[1]) * unit);
 }
