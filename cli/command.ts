@@ -38,7 +38,9 @@ export function act(command: Command, action: Action): Command {
     const output = createOutput(options["json"] === true, process, () => performance.now());
     const stop = new AbortController();
     const onSignal = (): void => stop.abort();
-    for (const signal of STOP_SIGNALS) process.once(signal, onSignal);
+    // a second Ctrl-C ends us at once; a closed terminal may tell us twice, once from the shell and once from the
+    // system
+    for (const signal of STOP_SIGNALS) process[signal === "SIGHUP" ? "on" : "once"](signal, onSignal);
     try {
       refuseEmpty([...command.args, ...Object.values(options).flat()]);
       await action({ output, signal: stop.signal, env: process.env }, options, command.args);

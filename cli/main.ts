@@ -18,12 +18,15 @@ if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
   await (await import("./old-node.ts")).endForOldNode(NODE_MAJOR_MIN);
 }
 const compiled = path.join(cacheFolder(), "compiled");
-if (await isThere(compiled)) module.enableCompileCache(compiled);
+if (await ensureFolder(compiled)) module.enableCompileCache(compiled);
 // only what is loaded from here on is kept
 await import("./run.ts");
 
-/** Makes the folder when it is not there: Node would, too, but for a HOME where no folders can be it tries for ever. */
-async function isThere(folder: string): Promise<boolean> {
+/**
+ * Whether the folder is there, which is made when it is not: Node would, too, but for a HOME where no folders can be it
+ * tries for ever.
+ */
+async function ensureFolder(folder: string): Promise<boolean> {
   if (process.env["NODE_DISABLE_COMPILE_CACHE"] !== undefined) return false;
   if (existsSync(folder)) return true;
   // most runs do without what this is made of, of which nothing would be kept

@@ -87,7 +87,8 @@ function failureOfPath(error: unknown): unknown {
 
 /**
  * What cannot be printed is dropped: no reason to leave a patch half done, and the exit code still says what came of
- * it; of a verb that only reports, nothing has come then. Who reads us may have had enough, as `head` has: then there is nobody to serve any longer.
+ * it; of a verb that only reports, nothing has come then. Who reads us may have had enough, as `head` has: then there
+ * is nobody to serve any longer.
  */
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", ({ code }: NodeJS.ErrnoException) => {
@@ -98,7 +99,8 @@ let unwritten = 0;
 process.stdout.once("error", ({ code, message }: NodeJS.ErrnoException) => {
   if (code === "EPIPE") return;
   process.stderr.write(`stdout cannot be written: ${message}\n`);
-  if (REPORTS.has(process.argv[2] ?? "")) unwritten = EXIT_CODES[isDiskFull(code) ? "no-space" : "unavailable"];
+  if (REPORTS.has(process.argv[2] ?? "") && !process.argv.includes("--repair"))
+    unwritten = EXIT_CODES[isDiskFull(code) ? "no-space" : "unavailable"];
 });
 const exitCode = await main(process.argv);
 // a pipe may still hold our last line

@@ -201,8 +201,8 @@ export const FAILURES = {
     remedy: "Keep the whole install on one, then run the command again.",
   },
   "install.title-lost": {
-    family: "damaged",
-    status: 500,
+    family: "usage",
+    status: 409,
     title: "The install's title.json is lost, or another title's",
     remedy: "Run `patchswarm patch <dir> --title title.json` with the one that the publisher ships with the game.",
   },

@@ -90,7 +90,9 @@ async function start(options: EdgeOptions): Promise<RunningEdge> {
       await running.ready();
       if (isUp) options.onLog?.(`workerd ended (${how}) and was started again.`);
     } catch (error) {
-      if (isUp) broken.abort((await noRoomToStart(options.state, error)) ?? error);
+      // what the disk says of its room may be the fault itself
+      const noRoom = await noRoomToStart(options.state, error).catch(() => undefined);
+      if (isUp) broken.abort(noRoom ?? error);
     }
   };
   const guardian = openGuardian("workerd", (how) => void (isUp && onEnd(how)));

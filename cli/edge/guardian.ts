@@ -1,8 +1,8 @@
 /**
  * Ends workerd when we die without having ended it (SIGKILL, a crash): a shell that reads, from a pipe of ours, which
- * process is to be ended once that pipe closes. Miniflare ends workerd on every orderly way out, but an orphan would keep
- * the port and the database; and it starts another when one has ended, of which it does not tell us. Windows has no such
- * shell; there the orphan stays.
+ * process is to be ended once that pipe closes. Miniflare ends workerd on every orderly way out, but an orphan would
+ * keep the port and the database; and it starts another when one has ended, of which it does not tell us. Windows has
+ * no such shell; there the orphan stays.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type ChildProcess, spawn } from "node:child_process";

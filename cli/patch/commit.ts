@@ -94,8 +94,8 @@ function openWork(disk: Disk, install: Install, pace: Pace): Work {
 
 /**
  * Makes the staged release the installed one; says what was in its way. Throws, before the journal and with nothing
- * changed, install.obstructed and what the disk says; behind it what the disk says, or install.busy when another has the
- * install: then the next run's `recover` goes on.
+ * changed, install.obstructed and what the disk says; behind it what the disk says, or install.busy when another has
+ * the install: then the next run's `recover` goes on.
  * @param writeNext  writes the next state to NEXT_STATE; called at once, since the flush does nothing but wait for the
  *   disk
  * @param pace  its `checkLock` throws when another has the install

@@ -22,6 +22,7 @@ export class DeltaAhead {
   readonly #begun: Promise<DeltaDownload | undefined>;
   /** Taken, or ended. */
   #isOver = false;
+  #isTaken = false;
   #arrived = 0;
   #onProgress: (bytes: number) => void = () => {};
 
@@ -50,6 +51,7 @@ export class DeltaAhead {
       return undefined;
     }
     this.#isOver = true;
+    this.#isTaken = true;
     onProgress(this.#arrived);
     this.#onProgress = onProgress;
     return { step, download };
@@ -62,8 +64,9 @@ export class DeltaAhead {
     await (await this.#begun)?.run();
   }
 
-  /** Stops it and deletes what came. */
+  /** Stops it and deletes what came. One that was taken is another's by now, who keeps it for peers. */
   async drop(): Promise<void> {
+    if (this.#isTaken) return;
     await this.end();
     await dropDelta(this.#world.install, this.#delta.torrent.object);
   }

@@ -47,8 +47,8 @@ export interface LockOptions extends LockWait {
 
 /**
  * Does the work while it holds the install. Should another take the lock over (we slept past its age), the signal that
- * the work got is aborted; `checkLock`, which throws then, sees it sooner, and whatever else has aborted the signal before.
- * When the work fails, the folders that were made for it go again, as far as they are empty.
+ * the work got is aborted; `checkLock`, which throws then, sees it sooner, and whatever else has aborted the signal
+ * before. When the work fails, the folders that were made for it go again, as far as they are empty.
  * Throws: install.busy, also when the lock was lost on the way; source.interrupted; whatever the work throws, as a
  * failure when it is what a disk says.
  */

@@ -4,7 +4,7 @@
  * commit, the install is the old release; whatever happens once its journal is written, it will be the new one.
  */
 import { Failure } from "../../manifests/failures.ts";
-import { OLD_MEMORY_TITLE_FILES, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
+import { DISK_SPARE_BYTES, OLD_MEMORY_TITLE_FILES, YOUNG_MEMORY_TITLE_BYTES } from "../../manifests/limits.ts";
 import type { SafePath } from "../../manifests/paths.ts";
 import { isInPlace, type Have, type Plan } from "../../manifests/plan.ts";
 import type { Tree } from "../../manifests/tree.ts";
@@ -176,6 +176,11 @@ class Session {
     };
     // the edge first: its answers take their time
     const [, installed] = await Promise.all([title.refresh(), readInstalled()]);
+    // another patcher may have installed another title since it was looked at (title-of-install.ts)
+    if (installed !== undefined && installed.title !== request.titleFile.title) {
+      const facts = { folder: install.folder, found: request.titleFile.title, expected: installed.title };
+      throw new Failure("usage.bad-title-file", facts);
+    }
     if (!request.dryRun) await rememberTitle(install.folder, request.titleFile);
     const target = await chooseTarget(title, request.wish, request.channel, installed);
     return new Session({
@@ -390,11 +395,11 @@ class Session {
       });
     } catch (cause) {
       if (!(cause instanceof Failure && cause.code === "install.no-space")) throw cause;
-      // somebody else filled the disk meanwhile, or it has bytes, and takes no more files
-      const needed = planned.cost.disk;
+      // somebody else filled the disk meanwhile; what was needed at first is there in part
       const free = await this.#world.freeBytes(this.#install.own());
-      const why = free < needed ? { missing: needed - free } : { reason: NO_MORE_FILES };
-      throw new Failure("install.no-space", { needed, free, ...why, folder: this.#install.folder }, { cause });
+      const reason = free < DISK_SPARE_BYTES ? cause.facts["reason"] : NO_MORE_FILES;
+      const facts = { needed: planned.cost.disk, free, reason, folder: this.#install.folder };
+      throw new Failure("install.no-space", facts, { cause });
     }
   }
 

@@ -62,12 +62,17 @@ export async function stage(options: StageOptions): Promise<Staged> {
   const builds = plan.contents.filter(isBuilt);
   // Only what is built is taken over, piece by piece and hashed. The commit moves files to names in staging, and takes
   // a file that is there for one it moved before a crash: a part of a download may not lie under such a name.
-  await staging.use(layout, new Set(builds.map(({ root }) => root)));
+  const wanted = new Set(builds.map(({ root }) => root));
+  await staging.use(layout, wanted);
   try {
     writeEmpty(options);
     const looks = new Map<SafePath, Seen>();
     const stale = await copyOld(options, looks);
-    if (stale.length > 0) return { stale, looks };
+    if (stale.length > 0) {
+      // the copies go again: the next plan makes them anew, and asks for the room
+      await staging.use(layout, wanted);
+      return { stale, looks };
+    }
     const copied = builds.length === 0 ? new Set<PiecesRoot>() : await build(options, builds, looks);
     await copyToOtherPlaces(options, copied, looks);
     return { stale, looks };

@@ -1,7 +1,7 @@
 /**
- * Which title an install is of. What is installed says it: with the title.json of another title, a patch would take every
- * file of the game for one that is no longer wanted. Where that comes from is the title.json that is named on the command
- * line, or the one that the install remembers.
+ * Which title an install is of. What is installed says it: with the title.json of another title, a patch would take
+ * every file of the game for one that is no longer wanted. Where that comes from is the title.json that is named on the
+ * command line, or the one that the install remembers.
  */
 import path from "node:path";
 import { Failure } from "../../manifests/failures.ts";
@@ -17,9 +17,10 @@ import { titleInState } from "./state.ts";
 const REMEMBERED = path.join(STATE_FOLDER, "title.json");
 
 /**
- * The title.json of an install: the named one, else the remembered one. Throws: usage.bad-title-file, also when the named
- * one is of another title than is installed; install.title-lost when none is named, and the remembered one is gone,
- * rotten or of another title; install.not-found when there is no install either; install.unreadable, path.unusable.
+ * The title.json of an install: the named one, else the remembered one. Throws: usage.bad-title-file, also when the
+ * named one is of another title than is installed; install.title-lost when none is named, and the remembered one is
+ * gone, rotten or of another title; install.not-found when there is no install either; install.unreadable,
+ * path.unusable.
  */
 export async function titleOfInstall(install: string, named: string | undefined): Promise<TitleFile> {
   const given = named === undefined ? undefined : await readTitleFile(named);

@@ -1,7 +1,8 @@
 /**
- * Whether players would take a delta. They weigh it against the chunks that they lack (docs/decisions/0027), so one that
- * is as large is made for nobody: it is neither sent nor listed. The chunks of both releases are looked at only for a
- * delta that is large, because there may be a million of them.
+ * Whether players would take a delta. They weigh it against the chunks that they lack (docs/decisions/0027), so one
+ * that is as large is made for nobody: it is neither sent nor listed. The chunks of both releases are looked at only
+ * for a delta that is large. Only those of one group are judged (DELTA_GROUP_*), whose releases have some thousand
+ * chunks.
  */
 import type { ChunkId } from "../../manifests/digest.ts";
 import { DELTA_SHARE_MAX, DELTA_SURELY_WORTH_BYTES, DELTA_SURELY_WORTH_SHARE } from "../../manifests/limits.ts";
@@ -10,7 +11,7 @@ import type { StoredChunk } from "./known-content.ts";
 /** Of the releases it leads from and to. */
 export type Chunks = AsyncIterable<StoredChunk> | Iterable<StoredChunk>;
 
-/** @param deltaBytes  of it, or of what was made of it up to now; `newBytes` are the plain ones of its new contents */
+/** @param deltaBytes  of the whole delta; `newBytes` are the plain ones of its new contents */
 export type IsWorth = (deltaBytes: number, newBytes: number) => Promise<boolean>;
 
 /** The chunks are asked for once, if at all. */

@@ -4,7 +4,8 @@
  * the rest pointless, and ends them.
  */
 import { join } from "node:path";
-import { objectIdOf, type ObjectId } from "../../manifests/digest.ts";
+import { objectIdOf, toHex, type ObjectId } from "../../manifests/digest.ts";
+import { DELTA_MAGIC } from "../../manifests/delta/format.ts";
 import {
   type DeltaGroup,
   type DeltaObject,
@@ -12,6 +13,7 @@ import {
   type ReleaseDelta,
   type Space,
   type SpaceContent,
+  isOneGroup,
   layOutGroups,
   objectsOf,
   spacesOf,
@@ -132,6 +134,8 @@ async function publishDelta(
   world: OldBuildWorld,
 ): Promise<MadeDelta | undefined> {
   const from = await readReleaseTree(title, cache, start);
+  const note = noteOfNone(from, to);
+  if ((await cache.read(note.id)) !== undefined) return undefined;
   const upload = new Upload(originOf(announcer), () => {});
   // two groups may share an object
   const files = new Map<ObjectId, TorrentFile>();
@@ -147,9 +151,15 @@ async function publishDelta(
   };
   const chunks = { old: () => chunksOf(title, cache, from), new: to.chunks };
   const { streams, groups, costs } = await makeDelta({ from, to: to.tree, chunks }, options, keep, world);
-  if (groups.length === 0) return undefined;
+  if (groups.length === 0) {
+    await cache.write(note.id, note.text);
+    return undefined;
+  }
   const index = await writeIndex(from, to, { streams, groups }, world);
-  if (index === undefined) return undefined;
+  if (index === undefined) {
+    await upload.done();
+    return undefined;
+  }
   const { metainfo, infohash, infohashV2 } = makeTorrent(
     {
       name: `${title.title}-${to.release.version}-from-${start.version}`,
@@ -167,6 +177,18 @@ async function publishDelta(
   await upload.done();
   await list(announcer, { channel: options.channel, seq: options.seq, delta: listed });
   return { from: start.version, bytes, costs };
+}
+
+/**
+ * What the cache says of releases between which no delta is of use: whoever publishes again makes none to find that
+ * out.
+ */
+function noteOfNone(from: ReleaseTree, to: ListedTree): { readonly id: ObjectId; readonly text: Uint8Array } {
+  const trees = [from, to].map(({ release }) => release.tree.sha256);
+  const text = new TextEncoder().encode(
+    `no delta (${toHex(DELTA_MAGIC)}) is of use between these trees: ${trees.join(" ")}\n`,
+  );
+  return { id: objectIdOf(text, sha256), text };
 }
 
 /** The index of a delta; undefined, and said so, when it is too long for players. */
@@ -287,7 +309,7 @@ export interface DeltaWork {
   readonly keep: (object: Uint8Array, of: "streams" | "group") => Promise<ObjectId>;
   /** New bytes scanned so far, and all of them. */
   readonly onScanned: (done: number, total: number) => void;
-  /** Asked before a group is kept, with what was made up to it; when it is not, there is no delta. */
+  /** Asked of a delta of one group, before anything of it is kept; when it is not, there is none. */
   readonly isWorth?: IsWorth;
   readonly signal: AbortSignal;
 }
@@ -309,7 +331,7 @@ export async function deltaBetween(
   const sides = await readableSides(spaces, { to, oldFile: before.fileOf, newFile }, signal);
   const { old, fresh } = sides;
   const book = new CostBook(from, fresh.space);
-  const streams = sides.table === undefined ? undefined : await kept(sides.table, "streams");
+  let streams: DeltaObject | undefined;
   let scanned = 0;
   const groups: DeltaGroup[] = [];
   const memory = new GroupMemory();
@@ -320,11 +342,15 @@ export async function deltaBetween(
       memory,
       onScanned: (bytes) => onScanned((scanned += bytes), fresh.space.bytes),
     });
-    if (!(await isWorth(storedBytes({ streams, groups }) + made.delta.length, spaces.fresh.bytes))) return NONE;
+    // of several groups, players take those that save something
+    const isAll = isOneGroup(old.space, fresh.space);
+    const bytes = (sides.table?.length ?? 0) + made.delta.length;
+    if (isAll && !(await isWorth(bytes, spaces.fresh.bytes))) return NONE;
     const counted = book.add(work, made.delta, signal);
     counted.catch(() => {}); // of a delta that is wrong, the check says so
     const checked = await checkGroupDelta(work, made, signal);
     await counted;
+    if (sides.table !== undefined) streams ??= await kept(sides.table, "streams");
     const objects: DeltaObject[] = [];
     for (const object of cutObjects(checked)) objects.push(await kept(object, "group"));
     groups.push({ ...layout, objects });

@@ -276,8 +276,8 @@ export function checkNotExpired(name: string, role: Pick<AnyRole, "expires">, no
 
 declare const verifiedRelease: unique symbol;
 /**
- * A release document whose hash a channel's role vouches for. Only `verifyRelease` makes one; a patch reads the tree that
- * it plans by from one alone, and by the tree's hash in it (patch/wanted-tree.ts).
+ * A release document whose hash a channel's role vouches for. Only `verifyRelease` makes one; a patch reads the tree
+ * that it plans by from one alone, and by the tree's hash in it (patch/wanted-tree.ts).
  */
 export type VerifiedRelease = Release & {
   readonly channel: string;

@@ -19,7 +19,10 @@ export interface Player {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function newPlayer(publisher: Publisher, worldOfAll: Partial<PatchWorld> = {}): Promise<Player> {
+export async function newPlayer(
+  publisher: Pick<Publisher, "titleFile" | "openTitle">,
+  worldOfAll: Partial<PatchWorld> = {},
+): Promise<Player> {
   const folder = await mkdtemp(join(tmpdir(), "patchswarm-player-"));
   const logs: string[] = [];
   return {

@@ -65,8 +65,7 @@ export async function getObject(c: Context<Edge>): Promise<Response> {
 /**
  * PUT /t/:title/objects/:sha256, after the signature was checked (title/sender.ts). The bytes stream into R2, which
  * hashes them on the way and keeps nothing that does not match the name; of an object that is there they are hashed
- * here. No nonce is used up: an object is its content,
- * so a replayed request could only store the same bytes again.
+ * here. No nonce is used up: an object is its content, so a replayed request could only store the same bytes again.
  * Throws: object.bad-name, object.too-large, object.mismatch, request.malformed, edge.no-space.
  */
 export async function putObject(c: Context<Edge>): Promise<Response> {

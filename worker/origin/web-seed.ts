@@ -83,6 +83,7 @@ function pathOfFile(path: string): SafePath {
   try {
     return parseSafePath(path);
   } catch (cause) {
+    if (!(cause instanceof Failure && cause.code === "path.unsafe")) throw cause;
     throw new Failure("request.not-found", { found: path.slice(0, 80) }, { cause });
   }
 }
