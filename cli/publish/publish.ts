@@ -181,7 +181,7 @@ async function publishNew(
   const { title, known } = desk;
   const { channel, rollout, folder } = options;
   const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
-  const warning = webSeedWarning(tree.plain.bytes);
+  const warning = webSeedWarning(tree.plain?.bytes ?? 0);
   if (warning !== undefined) world.onLog(warning);
   // the torrents take the most memory of all: the 50 MB that idle threads hold go first, and deltas start them again
   if (reading.files.length > OLD_MEMORY_TITLE_FILES) await closePool();

@@ -13,7 +13,7 @@ import { Upload, originOf } from "./upload.ts";
 
 export interface SentContent {
   readonly read: readonly IngestedFile[];
-  readonly tree: Required<ReleaseTreeRef>;
+  readonly tree: ReleaseTreeRef;
   /** What was not known, and how many of its packs the origin did not have. */
   readonly counts: PackWriter["counts"];
   /** For what follows the content. */
