@@ -39,8 +39,8 @@ import type { TitleFile } from "../../manifests/trust/title-file.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
 import { runJob } from "../threads/pool.ts";
 import type { TrustedTitle } from "../trust/client.ts";
-import { announceUrls } from "./announce-release.ts";
-import type { Announcer } from "./announcer.ts";
+import { announceUrls } from "./sign-release.ts";
+import type { PublisherAccess } from "./publisher-access.ts";
 import type { ObjectCache } from "./cache.ts";
 import { type DeltaCosts, CostBook } from "./delta-costs.ts";
 import { checkGroupDelta, cutObjects, GroupMemory, makeGroupDelta } from "./group-delta.ts";
@@ -79,7 +79,7 @@ export interface ListedTree {
 }
 
 /** What a publish has at hand. */
-export interface DeltaDesk {
+export interface DeltaTitle {
   readonly title: TrustedTitle;
   readonly cache: ObjectCache;
 }
@@ -90,7 +90,7 @@ export interface DeltaDesk {
  */
 export async function* publishDeltas(
   options: DeltaOptions,
-  { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
+  { title, cache, access }: DeltaTitle & { readonly access: PublisherAccess },
   world: OldBuildWorld,
 ): AsyncGenerator<MadeDelta> {
   const { channel, seq, count } = options;
@@ -107,7 +107,7 @@ export async function* publishDeltas(
   const to = { ...read, chunks: () => chunksOf(title, cache, read) };
   for (const start of starts) {
     try {
-      const delta = await publishDelta(options, start, to, { title, cache, announcer }, world);
+      const delta = await publishDelta(options, start, to, { title, cache, access }, world);
       if (delta !== undefined) yield delta;
     } catch (error) {
       if (!(error instanceof Failure && error.code === "release.not-newest")) throw error;
@@ -130,13 +130,13 @@ async function publishDelta(
   options: DeltaOptions,
   start: SignedRelease,
   to: ReleaseTree & ListedTree,
-  { title, cache, announcer }: DeltaDesk & { readonly announcer: Announcer },
+  { title, cache, access }: DeltaTitle & { readonly access: PublisherAccess },
   world: OldBuildWorld,
 ): Promise<MadeDelta | undefined> {
   const from = await readReleaseTree(title, cache, start);
   const note = noteOfNone(from, to);
   if ((await cache.read(note.id)) !== undefined) return undefined;
-  const upload = new Upload(originOf(announcer), () => {});
+  const upload = new Upload(originOf(access), () => {});
   // two groups may share an object
   const files = new Map<ObjectId, TorrentFile>();
   const keep: DeltaWork["keep"] = async (object, of) => {
@@ -175,7 +175,7 @@ async function publishDelta(
   const torrent = { object: upload.send(metainfo), infohash, infohashV2 };
   const listed = { from: start.seq, index: upload.send(index), bytes, torrent };
   await upload.done();
-  await list(announcer, { channel: options.channel, seq: options.seq, delta: listed });
+  await list(access, { channel: options.channel, seq: options.seq, delta: listed });
   return { from: start.version, bytes, costs };
 }
 
@@ -242,7 +242,7 @@ async function treeDelta(
 export async function* measureDeltas(
   options: Omit<DeltaOptions, "seq">,
   to: ListedTree,
-  { title, cache }: DeltaDesk,
+  { title, cache }: DeltaTitle,
   world: OldBuildWorld,
 ): AsyncGenerator<MadeDelta> {
   const { channel, count } = options;
@@ -436,7 +436,7 @@ async function* sources(old: ReadableSpace, fresh: ReadableSpace, signal: AbortS
 }
 
 async function list(
-  { edge, title, send, signal }: Announcer,
+  { edge, title, send, signal }: PublisherAccess,
   order: { readonly channel: string; readonly seq: number; readonly delta: LiveDelta },
 ): Promise<void> {
   const body = new TextEncoder().encode(JSON.stringify(order));

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { type ObjectId } from "../../manifests/digest.ts";
 import { PACK_BYTES_WANTED, PARTS_ABANDONED_MS } from "../../manifests/limits.ts";
 import { type FileRange } from "../threads/jobs/hash-ranges.ts";
+import { makeFolder } from "../make-folder.ts";
 import { runJob } from "../threads/pool.ts";
 import { type ChunkPlace } from "./chunk-table.ts";
 import { type ChunkSink, type NewChunk, type Part } from "./ingest.ts";
@@ -146,4 +147,11 @@ function appendSlice(slices: Slice[], part: SpooledPart, offset: number, bytes: 
 async function blobOf(ranges: readonly FileRange[]): Promise<Blob> {
   const slices = ranges.map(async ({ path, offset, bytes }) => (await openAsBlob(path)).slice(offset, offset + bytes));
   return new Blob(await Promise.all(slices));
+}
+
+/** Where parts lie until they are sent; made when it is not there. Throws: path.unusable. */
+export async function spoolFolder(cacheDir: string): Promise<string> {
+  const folder = join(cacheDir, "spool");
+  await makeFolder(folder);
+  return folder;
 }

@@ -18,14 +18,14 @@ import { failureOfDisk } from "../patch/disk-failure.ts";
 import { closePool } from "../threads/pool.ts";
 import { keepOldMemory } from "../threads/keep-memory.ts";
 import { type Fetch, type Patience } from "../trust/fetch-capped.ts";
-import { isOvertaken, makeCurrent, signRelease } from "./announce-release.ts";
-import { type Announcer, openAnnouncer } from "./announcer.ts";
+import { isOvertaken, makeCurrent, signRelease } from "./sign-release.ts";
+import { type PublisherAccess, openAccess } from "./publisher-access.ts";
 import { webSeedWarning } from "./caps.ts";
 import { channelRoles, nextSeq } from "./channel-roles.ts";
 import { CountingSink } from "./counting-sink.ts";
 import { type ListedTree, type MadeDelta, measureDeltas, publishDeltas } from "./deltas.ts";
 import { type OldBuildWorld } from "./old-build.ts";
-import { type Desk, type EarlierRelease, openDesk } from "./desk.ts";
+import { type PublishedTitle, type EarlierRelease, readPublished } from "./published-title.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
@@ -125,15 +125,15 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
     world.onLog(`The build's ${STATE_FOLDER} is left out: in an install, the patcher has its own state there.`);
   }
   if (files.length > OLD_MEMORY_TITLE_FILES) keepOldMemory();
-  const desk = await openDesk(options, world);
-  for (const warning of expiryWarnings(desk.title, world.now)) world.onLog(warning);
-  const reading = planReading(files, desk.known, ownKeysIn(files, options.folder, desk.title.roles));
-  if (desk.earlier === undefined) checkRoom(reading, desk, options, world);
-  if (options.dryRun) return await rehearse(reading, desk, options, world);
-  const announcer = await openAnnouncer(options, desk.title, world);
-  return desk.earlier === undefined
-    ? await publishNew(reading, desk, announcer, options, world)
-    : await publishAgain(reading, desk, desk.earlier, announcer, options, world);
+  const published = await readPublished(options, world);
+  for (const warning of expiryWarnings(published.title, world.now)) world.onLog(warning);
+  const reading = planReading(files, published.known, ownKeysIn(files, options.folder, published.title.roles));
+  if (published.earlier === undefined) checkRoom(reading, published, options, world);
+  if (options.dryRun) return await rehearse(reading, published, options, world);
+  const access = await openAccess(options, published.title, world);
+  return published.earlier === undefined
+    ? await publishNew(reading, published, access, options, world)
+    : await publishAgain(reading, published, published.earlier, access, options, world);
 }
 
 /**
@@ -142,7 +142,7 @@ async function publishBuild(options: PublishOptions, world: PublishWorld): Promi
  */
 function checkRoom(
   reading: ReadingPlan,
-  { title, roles }: Desk,
+  { title, roles }: PublishedTitle,
   options: PublishOptions,
   { now, onLog }: PublishWorld,
 ): void {
@@ -160,7 +160,7 @@ function checkRoom(
 /** What is known of a release before its files are read. */
 function plannedRelease(
   { pieceLength }: ReadingPlan,
-  { title, file: { edges } }: Desk["title"],
+  { title, file: { edges } }: PublishedTitle["title"],
   { version, channel }: PublishOptions,
   now: Date,
 ): Omit<PlannedRelease, "files"> {
@@ -173,14 +173,14 @@ function plannedRelease(
  */
 async function publishNew(
   reading: ReadingPlan,
-  desk: Desk,
-  announcer: Announcer,
+  published: PublishedTitle,
+  access: PublisherAccess,
   options: PublishOptions,
   world: PublishWorld,
 ): Promise<PublishResult> {
-  const { title, known } = desk;
+  const { title, known } = published;
   const { channel, rollout, folder } = options;
-  const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
+  const { read, tree, counts, upload } = await sendContent(folder, reading, known, access, world);
   const warning = webSeedWarning(tree.plain?.bytes ?? 0);
   if (warning !== undefined) world.onLog(warning);
   // the torrents take the most memory of all: the 50 MB that idle threads hold go first, and deltas start them again
@@ -190,23 +190,23 @@ async function publishNew(
     tree,
     files: read.map(({ file: { path, exec }, hashes }) => ({ path, exec, ...hashes })),
   };
-  const seq = await untilNotOvertaken(desk, async (roles) => {
+  const seq = await untilNotOvertaken(published, async (roles) => {
     const role = roleOf(roles, channel);
     // whoever overtook us may have published this very version
     if (role.releases.some((other) => other.version === release.version)) return undefined;
     const number = nextSeq(roles);
-    await signRelease(release, number, role, announcer, upload);
+    await signRelease(release, number, role, access, upload);
     return number;
   });
   if (seq === undefined) {
-    const later = await openDesk(options, world);
+    const later = await readPublished(options, world);
     if (later.earlier === undefined) throw versionTaken(options, later);
     const readAgain = planReading(reading.files, later.known, reading.ownKeys);
-    return await publishAgain(readAgain, later, later.earlier, announcer, options, world);
+    return await publishAgain(readAgain, later, later.earlier, access, options, world);
   }
-  await makeCurrent(title.title, { channel, seq }, rollout ?? ROLLOUT_ALL, announcer);
-  const followed = await followWithDeltas(seq, desk, announcer, options, world);
-  await desk.cache.prune(world.now.getTime());
+  await makeCurrent(title.title, { channel, seq }, rollout ?? ROLLOUT_ALL, access);
+  const followed = await followWithDeltas(seq, published, access, options, world);
+  await published.cache.prune(world.now.getTime());
   return resultOf("published", seq, read, upload.bytes.sent, counts, followed);
 }
 
@@ -217,21 +217,21 @@ async function publishNew(
  */
 async function publishAgain(
   reading: ReadingPlan,
-  desk: Desk,
+  published: PublishedTitle,
   earlier: EarlierRelease,
-  announcer: Announcer,
+  access: PublisherAccess,
   options: PublishOptions,
   world: PublishWorld,
 ): Promise<PublishResult> {
-  const { title } = desk;
-  const { read, sink } = await readAndCount(reading, desk, options, world);
-  if (!isSameBuild(read, reading.pieceLength, earlier, options.titleFile)) throw versionTaken(options, desk);
-  const lost = earlier.isWhole ? undefined : await sendLost(reading, desk, earlier.signed, announcer, options, world);
+  const { title } = published;
+  const { read, sink } = await readAndCount(reading, published, options, world);
+  if (!isSameBuild(read, reading.pieceLength, earlier, options.titleFile)) throw versionTaken(options, published);
+  const lost = earlier.isWhole ? undefined : await sendLost(reading, published, earlier.signed, access, options, world);
   const { seq, channel } = earlier.signed;
   // whoever overtakes us has signed it
   const renewed = await untilNotOvertaken(
-    desk,
-    async (roles) => await renewChannel(channel, roleOf(roles, channel), announcer, world.now),
+    published,
+    async (roles) => await renewChannel(channel, roleOf(roles, channel), access, world.now),
   );
   // signed by a run that was cut short before the edge made it current
   const current = title.live(channel);
@@ -239,10 +239,10 @@ async function publishAgain(
   const isOut = current?.seq === seq;
   const rollout = isOut ? rolloutChange(current, options) : undefined;
   if (isWaiting || rollout !== undefined) {
-    await makeCurrent(title.title, { channel, seq }, options.rollout ?? ROLLOUT_ALL, announcer);
+    await makeCurrent(title.title, { channel, seq }, options.rollout ?? ROLLOUT_ALL, access);
   }
   // a run that was cut short may not have made them all
-  const followed = isWaiting || isOut ? await followWithDeltas(seq, desk, announcer, options, world) : {};
+  const followed = isWaiting || isOut ? await followWithDeltas(seq, published, access, options, world) : {};
   const outcome = isWaiting ? "published" : "unchanged";
   const live = isWaiting ? undefined : liveOn(channel, title);
   const also = { ...followed, lost, rollout, renewed, live };
@@ -257,15 +257,15 @@ function rolloutChange(live: LiveChannel, { rollout: now }: PublishOptions): Pub
 /** Sends again what the origin lost of a release, and looks whether that was all. Throws: release.incomplete. */
 async function sendLost(
   { files, ownKeys }: ReadingPlan,
-  desk: Desk,
+  published: PublishedTitle,
   release: SignedRelease,
-  announcer: Announcer,
+  access: PublisherAccess,
   options: PublishOptions,
   world: PublishWorld,
 ): Promise<SentAgain> {
   const { folder, titleFile } = options;
-  const sent = await restoreRelease({ folder, titleFile, files, ownKeys, release }, desk, announcer, world);
-  const { earlier } = await openDesk(options, world);
+  const sent = await restoreRelease({ folder, titleFile, files, ownKeys, release }, published, access, world);
+  const { earlier } = await readPublished(options, world);
   if (earlier?.isWhole === true) return sent;
   const { version, channel, seq } = release;
   throw new Failure("release.incomplete", {
@@ -277,13 +277,13 @@ async function sendLost(
 /** The release is live; deltas to it come after, as they are ready. */
 async function followWithDeltas(
   seq: number,
-  { title, cache }: Desk,
-  announcer: Announcer,
+  { title, cache }: PublishedTitle,
+  access: PublisherAccess,
   { folder, titleFile, channel, deltas }: PublishOptions,
   world: PublishWorld,
 ): Promise<FollowingDeltas> {
   const options = { folder, titleFile, channel, seq, count: deltas };
-  return await takeDeltas(publishDeltas(options, { title, cache, announcer }, deltaWorld(world)), world);
+  return await takeDeltas(publishDeltas(options, { title, cache, access }, deltaWorld(world)), world);
 }
 
 type FollowingDeltas = Pick<PublishResult, "deltas" | "deltasFailed">;
@@ -316,26 +316,27 @@ function deltaWorld({ cacheDir, now, clock, onProgress, onLog, signal }: Publish
 /** What a publish would send, without sending it. Throws: release.version-taken. */
 async function rehearse(
   reading: ReadingPlan,
-  desk: Desk,
+  published: PublishedTitle,
   options: PublishOptions,
   world: PublishWorld,
 ): Promise<PublishResult> {
-  const { read, sink } = await readAndCount(reading, desk, options, world);
-  if (desk.earlier === undefined) {
+  const { read, sink } = await readAndCount(reading, published, options, world);
+  if (published.earlier === undefined) {
     const { folder, titleFile, channel, deltas: count } = options;
     const measuring = async function* () {
-      const to = await rehearseTree(read, desk.known);
-      yield* measureDeltas({ folder, titleFile, channel, count }, to, desk, deltaWorld(world));
+      const to = await rehearseTree(read, published.known);
+      yield* measureDeltas({ folder, titleFile, channel, count }, to, published, deltaWorld(world));
     };
     const measured = count === 0 ? {} : await takeDeltas(measuring(), world);
-    return resultOf("dry-run", nextSeq(desk.roles), read, sink.counts.bytes, sink.counts, measured);
+    return resultOf("dry-run", nextSeq(published.roles), read, sink.counts.bytes, sink.counts, measured);
   }
-  const { signed, isWhole } = desk.earlier;
-  if (!isSameBuild(read, reading.pieceLength, desk.earlier, options.titleFile)) throw versionTaken(options, desk);
-  const current = desk.title.live(options.channel);
+  const { signed, isWhole } = published.earlier;
+  if (!isSameBuild(read, reading.pieceLength, published.earlier, options.titleFile))
+    throw versionTaken(options, published);
+  const current = published.title.live(options.channel);
   const rollout = current?.seq === signed.seq ? rolloutChange(current, options) : undefined;
-  const live = liveOn(options.channel, desk.title);
-  const renewed = renewalOf(roleOf(desk.roles, options.channel), world.now);
+  const live = liveOn(options.channel, published.title);
+  const renewed = renewalOf(roleOf(published.roles, options.channel), world.now);
   const also = { rollout, renewed, live, ...(isWhole ? {} : { lost: "some" as const }) };
   return resultOf("unchanged", signed.seq, read, 0, sink.counts, also);
 }
@@ -357,7 +358,7 @@ async function rehearseTree(read: readonly IngestedFile[], known: KnownContent):
 }
 
 /** Also of a channel whose role has expired: the publisher may build on it. */
-function liveOn(channel: string, title: Desk["title"]): PublishResult["live"] {
+function liveOn(channel: string, title: PublishedTitle["title"]): PublishResult["live"] {
   const seq = title.live(channel)?.seq;
   const release = title.channelState(channel).releases.find((one) => one.seq === seq);
   return release === undefined ? undefined : { seq: release.seq, version: release.version };
@@ -365,14 +366,14 @@ function liveOn(channel: string, title: Desk["title"]): PublishResult["live"] {
 
 async function readAndCount(
   reading: ReadingPlan,
-  desk: Desk,
+  published: PublishedTitle,
   options: PublishOptions,
   world: PublishWorld,
 ): Promise<{ read: readonly IngestedFile[]; sink: CountingSink }> {
-  const { known, earlier } = desk;
+  const { known, earlier } = published;
   const sink = new CountingSink(known.packs, () => {
     // all chunks of a release that is whole are known: one that is not settles it, without reading on
-    if (earlier?.isWhole === true) throw versionTaken(options, desk);
+    if (earlier?.isWhole === true) throw versionTaken(options, published);
   });
   const meter = new PublishMeter(reading.bytes, undefined, world);
   const read = await readBuild(reading, { folder: options.folder, known, sink, meter, signal: world.signal });
@@ -380,7 +381,10 @@ async function readAndCount(
 }
 
 /** Runs it on the title's roles, and again on newer ones when another publish came in between. */
-async function untilNotOvertaken<T>({ title, roles }: Desk, attempt: (roles: Desk["roles"]) => Promise<T>): Promise<T> {
+async function untilNotOvertaken<T>(
+  { title, roles }: PublishedTitle,
+  attempt: (roles: PublishedTitle["roles"]) => Promise<T>,
+): Promise<T> {
   let current = roles;
   for (let tries = 1; ; tries++) {
     try {
@@ -393,13 +397,13 @@ async function untilNotOvertaken<T>({ title, roles }: Desk, attempt: (roles: Des
   }
 }
 
-function roleOf(roles: Desk["roles"], channel: string) {
+function roleOf(roles: PublishedTitle["roles"], channel: string) {
   const role = roles.get(channel);
   if (role === undefined) throw new Failure("usage.bad-flag", { option: "--channel", found: channel });
   return role;
 }
 
-function versionTaken({ version, channel }: PublishOptions, { earlier }: Desk): Failure {
+function versionTaken({ version, channel }: PublishOptions, { earlier }: PublishedTitle): Failure {
   return new Failure("release.version-taken", { version, channel, seq: earlier?.signed.seq });
 }
 

@@ -5,8 +5,8 @@
 import { CHANNEL_RESIGN_BEFORE_S, EXPIRY_WARNING_S, ROLE_LIFETIME_S } from "../../manifests/limits.ts";
 import { type UnixSeconds, after, formatTime, parseTime, toUnixSeconds } from "../../manifests/trust/roles.ts";
 import { type TrustedTitle } from "../trust/client.ts";
-import { signChannel } from "./announce-release.ts";
-import { type Announcer } from "./announcer.ts";
+import { signChannel } from "./sign-release.ts";
+import { type PublisherAccess } from "./publisher-access.ts";
 import { type ChannelRole } from "./channel-roles.ts";
 
 /** Until when a channel's releases were signed, and until when they are. */
@@ -26,11 +26,11 @@ export function renewalOf({ expires }: ChannelRole, date: Date): Renewal | undef
 export async function renewChannel(
   channel: string,
   role: ChannelRole,
-  announcer: Announcer,
+  access: PublisherAccess,
   date: Date,
 ): Promise<Renewal | undefined> {
   const renewal = renewalOf(role, date);
-  if (renewal !== undefined) await signChannel(channel, role, role.releases, renewal.now, announcer);
+  if (renewal !== undefined) await signChannel(channel, role, role.releases, renewal.now, access);
   return renewal;
 }
 

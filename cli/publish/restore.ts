@@ -9,9 +9,9 @@ import { Failure } from "../../manifests/failures.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
 import { type SignedRelease, parseTime } from "../../manifests/trust/roles.ts";
 import { sha256 } from "../threads/digests.ts";
-import { type NewRelease, sendDocuments, torrentOf } from "./announce-release.ts";
-import { type Announcer } from "./announcer.ts";
-import { type Desk, type EarlierRelease, knownBefore } from "./desk.ts";
+import { type NewRelease, sendDocuments, torrentOf } from "./sign-release.ts";
+import { type PublisherAccess } from "./publisher-access.ts";
+import { type PublishedTitle, type EarlierRelease, knownBefore } from "./published-title.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type OwnKeys } from "./own-keys.ts";
 import { planReading } from "./read-build.ts";
@@ -41,14 +41,14 @@ export interface RestoreOptions {
  */
 export async function restoreRelease(
   { folder, titleFile, files, ownKeys, release }: RestoreOptions,
-  desk: Pick<Desk, "title" | "cache" | "roles">,
-  announcer: Announcer,
+  published: Pick<PublishedTitle, "title" | "cache" | "roles">,
+  access: PublisherAccess,
   world: SendingWorld,
 ): Promise<SentAgain> {
   const { channel, version, seq } = release;
-  const known = await knownBefore(desk, seq);
+  const known = await knownBefore(published, seq);
   const reading = planReading(files, known, ownKeys);
-  const { read, tree, counts, upload } = await sendContent(folder, reading, known, announcer, world);
+  const { read, tree, counts, upload } = await sendContent(folder, reading, known, access, world);
   const described = describeRelease(read, reading.pieceLength, release, titleFile);
   // publishers before this one did not say what the tree is uncompressed
   const { plain: _plain, ...earlier } = tree;

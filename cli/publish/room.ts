@@ -7,7 +7,7 @@ import { OBJECT_BYTES_MAX, RELEASE_BYTES_MAX, ROLE_BYTES_MAX } from "../../manif
 import { releasePath } from "../../manifests/release.ts";
 import { type TorrentOutline, torrentBytesAtMost, torrentBytesOf } from "../../manifests/torrent.ts";
 import { type SignedRelease, buildChannel, encodeRole, formatTime } from "../../manifests/trust/roles.ts";
-import { type NewRelease, outlineOf } from "./announce-release.ts";
+import { type NewRelease, outlineOf } from "./sign-release.ts";
 import { checkFits, checkRoleFits } from "./caps.ts";
 import { type ChannelRole } from "./channel-roles.ts";
 

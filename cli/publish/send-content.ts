@@ -1,11 +1,10 @@
 /** The content of a build on its way to the origin: packs, recipes, tree. */
 import { type ReleaseTreeRef } from "../../manifests/release.ts";
-import { type Announcer } from "./announcer.ts";
-import { spoolFolder } from "./desk.ts";
+import { type PublisherAccess } from "./publisher-access.ts";
 import { type IngestedFile } from "./ingest.ts";
 import { type KnownContent } from "./known-content.ts";
 import { type OnProgress, PublishMeter } from "./meter.ts";
-import { PackWriter } from "./pack-writer.ts";
+import { PackWriter, spoolFolder } from "./pack-writer.ts";
 import { type ReadingPlan, readBuild } from "./read-build.ts";
 import { writeRecipes } from "./recipe-writer.ts";
 import { sendTree, treeOf } from "./tree-writer.ts";
@@ -36,11 +35,11 @@ export async function sendContent(
   folder: string,
   reading: ReadingPlan,
   known: KnownContent,
-  announcer: Announcer,
+  access: PublisherAccess,
   world: SendingWorld,
 ): Promise<SentContent> {
   const { cacheDir, signal } = world;
-  const upload = new Upload(originOf(announcer), () => meter.report());
+  const upload = new Upload(originOf(access), () => meter.report());
   const meter = new PublishMeter(reading.bytes, upload, world);
   await using packs = await PackWriter.create(await spoolFolder(cacheDir), known.packs, upload, signal);
   const read = await readBuild(reading, { folder, known, sink: packs, meter, signal });

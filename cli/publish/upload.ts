@@ -7,7 +7,7 @@ import { type ObjectId, fromHex, objectIdOf } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { OBJECT_BYTES_MAX, UPLOADS_AT_ONCE } from "../../manifests/limits.ts";
 import { sha256 } from "../threads/digests.ts";
-import { type Announcer } from "./announcer.ts";
+import { type PublisherAccess } from "./publisher-access.ts";
 import { checkFits } from "./caps.ts";
 
 /** The title's objects at its edge. */
@@ -22,8 +22,8 @@ export interface NamedObject {
   readonly body: Uint8Array | Blob;
 }
 
-/** The origin behind the edge that the announcer speaks to. */
-export function originOf({ edge, title, send, signal }: Announcer): Origin {
+/** The origin behind the edge that the access speaks to. */
+export function originOf({ edge, title, send, signal }: PublisherAccess): Origin {
   const urlOf = (id: ObjectId): string => `${edge}/t/${title}/objects/${id}`;
   return {
     async has(id) {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { ObjectCache } from "../../cli/publish/cache.ts";
-import { spoolFolder } from "../../cli/publish/desk.ts";
+import { spoolFolder } from "../../cli/publish/pack-writer.ts";
 import { openCache } from "../../cli/publish/open-cache.ts";
 import { openSpareCache } from "../../cli/publish/spare-cache.ts";
 import { closePool } from "../../cli/threads/pool.ts";

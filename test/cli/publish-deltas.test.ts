@@ -38,8 +38,8 @@ vi.mock("../../manifests/limits.ts", async (importOriginal) => {
 
 /** What the next releases are called, whatever `publish` calls them: it gives no version twice. */
 const called = vi.hoisted(() => ({ version: undefined as string | undefined }));
-vi.mock("../../cli/publish/announce-release.ts", async (importOriginal) => {
-  const real = await importOriginal<typeof import("../../cli/publish/announce-release.ts")>();
+vi.mock("../../cli/publish/sign-release.ts", async (importOriginal) => {
+  const real = await importOriginal<typeof import("../../cli/publish/sign-release.ts")>();
   const signRelease: typeof real.signRelease = (release, ...args) =>
     real.signRelease({ ...release, version: called.version ?? release.version }, ...args);
   return { ...real, signRelease };

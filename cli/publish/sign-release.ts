@@ -23,7 +23,7 @@ import {
 } from "../../manifests/trust/roles.ts";
 import { collectDropped } from "../threads/collect-garbage.ts";
 import { sha1, sha256 } from "../threads/digests.ts";
-import { type Announcer } from "./announcer.ts";
+import { type PublisherAccess } from "./publisher-access.ts";
 import { checkRoleFits } from "./caps.ts";
 import { type ChannelRole } from "./channel-roles.ts";
 import { type Upload } from "./upload.ts";
@@ -46,13 +46,13 @@ export async function signRelease(
   release: NewRelease,
   seq: number,
   channelRole: ChannelRole,
-  announcer: Announcer,
+  access: PublisherAccess,
   upload: Upload,
 ): Promise<void> {
   const signed = sendDocuments(release, seq, upload);
   await upload.done();
   const expires = after(release.created, ROLE_LIFETIME_S.channel);
-  await signChannel(release.channel, channelRole, [...channelRole.releases, signed], expires, announcer);
+  await signChannel(release.channel, channelRole, [...channelRole.releases, signed], expires, access);
 }
 
 /**
@@ -66,12 +66,12 @@ export async function signChannel(
   { version }: ChannelRole,
   releases: readonly SignedRelease[],
   expires: UnixSeconds,
-  announcer: Announcer,
+  access: PublisherAccess,
 ): Promise<void> {
   const role = buildChannel({ version: version + 1, expires, releases });
-  const body = encodeRole(await signRole(role, announcer.signers));
+  const body = encodeRole(await signRole(role, access.signers));
   checkRoleFits(channel, releases.length, body.length);
-  await post(announcer, `/t/${announcer.title}/roles/${channel}`, body);
+  await post(access, `/t/${access.title}/roles/${channel}`, body);
 }
 
 /** Makes a signed release the current one of its channel. Repeatable. */
@@ -79,9 +79,9 @@ export async function makeCurrent(
   title: string,
   { channel, seq }: Pick<SignedRelease, "channel" | "seq">,
   rollout: number,
-  announcer: Announcer,
+  access: PublisherAccess,
 ): Promise<void> {
-  await post(announcer, `/t/${title}/publish`, new TextEncoder().encode(JSON.stringify({ channel, seq, rollout })));
+  await post(access, `/t/${title}/publish`, new TextEncoder().encode(JSON.stringify({ channel, seq, rollout })));
 }
 
 /** Whether the edge refused a number or a role's version because somebody else's publish came first. */
@@ -154,7 +154,7 @@ export function announceUrls(edges: readonly string[], title: string): string[] 
   return [...announce, ...announce.map((url) => url.replace(/^http/, "ws"))];
 }
 
-async function post({ edge, send, signal }: Announcer, path: string, body: Uint8Array): Promise<void> {
+async function post({ edge, send, signal }: PublisherAccess, path: string, body: Uint8Array): Promise<void> {
   const response = await send({ method: "POST", url: edge + path, body, contentType: "application/json", signal });
   await response.body?.cancel();
 }

@@ -7,7 +7,7 @@ import { readKeys, signersOf } from "./keys.ts";
 import { type SignedFetch, createSignedFetch } from "./signed-fetch.ts";
 
 /** The edge that is told, and with whose keys. */
-export interface Announcer {
+export interface PublisherAccess {
   readonly edge: string;
   readonly title: string;
   readonly send: SignedFetch;
@@ -17,11 +17,11 @@ export interface Announcer {
 }
 
 /** Throws: usage.no-keys when the folder has too few of the channel's keys; usage.bad-key-file. */
-export async function openAnnouncer(
+export async function openAccess(
   { keysDir, channel }: { readonly keysDir: string; readonly channel: string },
   title: TrustedTitle,
   world: { readonly fetch: Fetch; readonly signal?: AbortSignal | undefined; readonly patience?: Patience | undefined },
-): Promise<Announcer> {
+): Promise<PublisherAccess> {
   const { fetch, signal, patience } = world;
   const signers = signersOf(channel, delegateOf(title.roles.targets, channel), await readKeys(keysDir), keysDir);
   const [signer] = signers;

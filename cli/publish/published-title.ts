@@ -4,14 +4,13 @@ import { type ObjectId } from "../../manifests/digest.ts";
 import { Failure } from "../../manifests/failures.ts";
 import { type SignedRelease } from "../../manifests/trust/roles.ts";
 import { type TitleFile } from "../../manifests/trust/title-file.ts";
-import { makeFolder } from "../make-folder.ts";
 import { type TrustedTitle, openTitle } from "../trust/client.ts";
 import { type Fetch, type Patience, fetchCapped } from "../trust/fetch-capped.ts";
 import { ObjectCache } from "./cache.ts";
 import { type ChannelRole, channelRoles } from "./channel-roles.ts";
 import { type KnownContent, type ReleaseTree, learnKnown, readTreeIfThere } from "./known-content.ts";
 
-export interface Desk {
+export interface PublishedTitle {
   readonly title: TrustedTitle;
   readonly roles: ReadonlyMap<string, ChannelRole>;
   readonly cache: ObjectCache;
@@ -28,13 +27,13 @@ export interface EarlierRelease {
   readonly isWhole: boolean;
 }
 
-export interface DeskOptions {
+export interface PublishedOptions {
   readonly titleFile: TitleFile;
   readonly channel: string;
   readonly version: string;
 }
 
-export interface DeskWorld {
+export interface PublishedWorld {
   readonly fetch: Fetch;
   readonly now: Date;
   readonly cacheDir: string;
@@ -44,7 +43,10 @@ export interface DeskWorld {
 }
 
 /** Throws: usage.bad-flag for a channel that the title does not have; metadata.*, object.*, edge.*. */
-export async function openDesk({ titleFile, channel, version }: DeskOptions, world: DeskWorld): Promise<Desk> {
+export async function readPublished(
+  { titleFile, channel, version }: PublishedOptions,
+  world: PublishedWorld,
+): Promise<PublishedTitle> {
   const { fetch, now, signal, cacheDir, patience, onLog } = world;
   const cache = new ObjectCache(join(cacheDir, "objects"));
   const readObject = (id: ObjectId): Promise<Uint8Array | undefined> => cache.read(id);
@@ -74,7 +76,7 @@ export async function openDesk({ titleFile, channel, version }: DeskOptions, wor
  * whether it still has that.
  */
 export async function knownBefore(
-  { title, cache, roles }: Pick<Desk, "title" | "cache" | "roles">,
+  { title, cache, roles }: Pick<PublishedTitle, "title" | "cache" | "roles">,
   seq: number,
 ): Promise<KnownContent> {
   const trees = await newestTrees({ title, cache, roles }, seq);
@@ -83,7 +85,7 @@ export async function knownBefore(
 
 /** The newest release of each channel; what the origin has lost is passed over. */
 async function newestTrees(
-  { title, cache, roles }: Pick<Desk, "title" | "cache" | "roles">,
+  { title, cache, roles }: Pick<PublishedTitle, "title" | "cache" | "roles">,
   below = Number.POSITIVE_INFINITY,
 ): Promise<ReleaseTree[]> {
   const newest = [...roles.values()].map(async ({ releases }) => {
@@ -107,11 +109,4 @@ async function isAllThere(
   if (!found.tree.files.every(({ recipe, root }) => recipe === null || recipes.has(root))) return false;
   const objects = [document.sha256, found.release.tree.sha256, torrent, ...(v1 === undefined ? [] : [v1.torrent])];
   return (await Promise.all(objects.map(hasObject))).every(Boolean);
-}
-
-/** Where chunks lie until they are sent. */
-export async function spoolFolder(cacheDir: string): Promise<string> {
-  const folder = join(cacheDir, "spool");
-  await makeFolder(folder);
-  return folder;
 }
