@@ -180,9 +180,9 @@ const BAR_CELLS = 24;
 /** What is left of a line for phase, percentage, speed and time left. */
 const WORDS_CELLS = 56;
 
-/** On a narrow terminal the words go first. */
-function barCells(columns = BAR_CELLS + WORDS_CELLS): number {
-  return Math.min(BAR_CELLS, Math.max(0, columns - WORDS_CELLS));
+/** On a narrow terminal the words go first. @param columns  0, as undefined, when the terminal does not say */
+function barCells(columns = 0): number {
+  return columns === 0 ? BAR_CELLS : Math.min(BAR_CELLS, Math.max(0, columns - WORDS_CELLS));
 }
 
 /** "downloading 45 % of 147 MB, 31 MB/s, 3 s left (kept 48 MB, reused 12 MB, peers 20 MB, origin 1 MB)". */

@@ -88,6 +88,7 @@ describe("for people", () => {
 
   test.each([
     [undefined, /^█{11}░{13} downloading 45 %/],
+    [0, /^█{11}░{13} downloading 45 %/],
     [200, /^█{11}░{13} downloading 45 %/],
     [70, /^█{6}░{8} downloading 45 %/],
     [20, /^downloading 45 %/],
