@@ -17,7 +17,7 @@ import {
   rmSync,
   statSync,
   unlinkSync,
-  type Stats,
+  type BigIntStats,
   writeFileSync,
 } from "node:fs";
 import { execFile } from "node:child_process";
@@ -162,9 +162,9 @@ export const realDisk: Disk = {
 };
 
 /** Nothing is there either where a file stands in the place of one of the folders above. Links are not followed. */
-function statsIfThere(path: string): Stats | undefined {
+export function statsIfThere(path: string): BigIntStats | undefined {
   try {
-    return lstatSync(path, { throwIfNoEntry: false });
+    return lstatSync(path, { bigint: true, throwIfNoEntry: false });
   } catch (error) {
     if (isCode(error, "ENOTDIR")) return undefined;
     throw error;

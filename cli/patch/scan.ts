@@ -2,7 +2,7 @@
  * What is on disk, at every path the wanted release uses or the installed one owns; nothing else is ever looked at. A
  * file that looks as the state remembers it is believed; any other one whose content matters is hashed, in threads.
  */
-import { type BigIntStats, type Dirent, lstatSync, readdirSync } from "node:fs";
+import { type Dirent, lstatSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import pLimit from "p-limit";
@@ -20,7 +20,7 @@ import type { FoundChunk } from "../threads/jobs/chunk-file.ts";
 import type { Span } from "../threads/jobs/hash-pieces.ts";
 import { runJob, threadCount } from "../threads/pool.ts";
 import { linkedFolder } from "./commit.ts";
-import { isCode, keepsExecBits } from "./disk.ts";
+import { keepsExecBits, statsIfThere } from "./disk.ts";
 import type { Install } from "./install.ts";
 import type { StateFile } from "./state.ts";
 
@@ -236,21 +236,12 @@ async function eachFile(
     if (index % LOOKS_AT_ONCE === 0) await setImmediate();
     if (signal.aborted) throw new Failure("source.interrupted");
     if (!folders.there.has(path.posix.dirname(file))) continue;
+    // its folder was there a moment ago, and may be a file by now
     const stats = statsIfThere(install.file(file));
     if (stats === undefined) continue;
     const { size, mtimeNs, mode, dev, ino } = stats;
     const kind = stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other";
     act(file, { size: Number(size), mtimeNs, kind, exec: (mode & OWNER_EXEC) !== 0n, dev, ino });
-  }
-}
-
-/** Its folder was there a moment ago, and may be a file by now. */
-function statsIfThere(file: string): BigIntStats | undefined {
-  try {
-    return lstatSync(file, { bigint: true, throwIfNoEntry: false });
-  } catch (error) {
-    if (isCode(error, "ENOTDIR")) return undefined;
-    throw error;
   }
 }
 
